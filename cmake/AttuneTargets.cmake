@@ -1,0 +1,52 @@
+# How every target of the project is compiled, and the two helpers that make targets from one line.
+
+# Warnings, sanitizers and the rules that keep results the same on every machine.
+function(attune_compile_options target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES
+    CXX_EXTENSIONS OFF
+    CXX_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON
+    POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${target} PRIVATE
+    -Wall -Wextra -Wconversion -Wshadow
+    $<$<BOOL:${ATTUNE_WARNINGS_AS_ERRORS}>:-Werror>
+    -ffp-contract=off)
+  if(ATTUNE_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${ATTUNE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=${ATTUNE_SANITIZE})
+  endif()
+endfunction()
+
+# attune_part(<folder> <sources...>): the units of one stage of the pipeline, as objects of the library.
+function(attune_part name)
+  add_library(attune_${name} OBJECT ${ARGN})
+  attune_compile_options(attune_${name})
+  target_compile_definitions(attune_${name} PRIVATE ATTUNE_BUILDING $<$<BOOL:${BUILD_SHARED_LIBS}>:ATTUNE_SHARED>)
+  target_include_directories(attune_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(attune PRIVATE $<BUILD_INTERFACE:attune_${name}>)
+endfunction()
+
+# attune_test(<name> <sources...> PARTS <folders...> [PER_LEVEL]): one Catch2 program with a CTest entry per case.
+# It links the objects of the parts, so that it can reach internal functions too. PER_LEVEL repeats the program once per
+# instruction-set level (label per_simd_level).
+function(attune_test name)
+  cmake_parse_arguments(arg "PER_LEVEL" "" "PARTS" ${ARGN})
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  attune_compile_options(${name})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE ATTUNE_TEST_DIR="${PROJECT_SOURCE_DIR}/tests" ATTUNE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  foreach(part IN LISTS arg_PARTS)
+    target_link_libraries(${name} PRIVATE attune_${part})
+  endforeach()
+  target_link_libraries(${name} PRIVATE Catch2::Catch2WithMain Threads::Threads ZLIB::ZLIB LibLZMA::LibLZMA nlohmann_json::nlohmann_json)
+  catch_discover_tests(${name} TEST_PREFIX "${name}: " DISCOVERY_MODE PRE_TEST)
+  if(arg_PER_LEVEL)
+    foreach(level scalar avx2 avx512)
+      add_test(NAME "${name} at level ${level}" COMMAND ${name})
+      set_tests_properties("${name} at level ${level}" PROPERTIES
+        ENVIRONMENT "ATTUNE_SIMD=${level}" LABELS per_simd_level
+        SKIP_REGULAR_EXPRESSION "this CPU lacks")
+    endforeach()
+  endif()
+endfunction()

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// External ids ↔ dense handles, in order of insertion. Memory does not depend on the magnitude of an id.
+// Not synchronised: const members are safe from any number of threads while nobody inserts.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "attune/types.hpp"
+
+namespace attune::inline v0_1 {
+
+class ATTUNE_EXPORT IdMap {
+ public:
+  explicit IdMap(IdKind kind = IdKind::string);
+  IdMap(const IdMap&);
+  IdMap(IdMap&&) noexcept;
+  IdMap& operator=(IdMap) noexcept;
+  ~IdMap();
+
+  // The handle of `id`, given on first sight. Throws Error(invalid_data) for an empty id or one of the other kind,
+  // Error(limit_exceeded) beyond 2^32 - 2 ids.
+  std::uint32_t insert(const Id& id);
+  // kNoHandle for an id that was never inserted, that is empty or of the other kind.
+  std::uint32_t find(const Id& id) const noexcept;
+
+  // Precondition: handle < size(). Text stays valid, at the same address, for the life of the map and of its moves.
+  Id id(std::uint32_t handle) const noexcept;
+  std::size_t size() const noexcept;
+  IdKind kind() const noexcept;
+  std::size_t memory_bytes() const noexcept;
+
+  // The binary form inside model directories: kind, count, ids; integers little-endian, no padding.
+  void serialize(std::vector<std::byte>& out) const;
+  // Throws Error(corrupt_file) naming `what` when sizes do not add up, an id repeats, is empty or is not UTF-8 safe to
+  // hand back (contains NUL).
+  static IdMap deserialize(std::span<const std::byte> bytes, const std::string& what);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Events as columns, and the histories made from them. First stage of the pipeline: readers fill a log, `clean` drops
+// what should not be learned from, `group_by_user` turns it into ordered histories. Not synchronised.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "attune/data/id_map.hpp"
+#include "attune/types.hpp"
+
+namespace attune::inline v0_1 {
+
+class ATTUNE_EXPORT InteractionLog {
+ public:
+  explicit InteractionLog(IdKind users = IdKind::string, IdKind items = IdKind::string);
+
+  // Throws Error(invalid_data) for an empty id or one of the wrong kind, and for a value that is not finite.
+  void append(const Interaction& interaction);
+  void append(UserHandle user, ItemHandle item, Timestamp timestamp, std::uint8_t kind, float value);
+  // The small number of an event kind, given on first sight; "" is always 0. At most 256 kinds.
+  std::uint8_t event_kind(std::string_view name);
+  void reserve(std::size_t interactions);
+
+  std::size_t size() const noexcept { return users_.size(); }
+  bool empty() const noexcept { return users_.empty(); }
+  IdMap& user_ids() noexcept { return user_ids_; }
+  IdMap& item_ids() noexcept { return item_ids_; }
+  const IdMap& user_ids() const noexcept { return user_ids_; }
+  const IdMap& item_ids() const noexcept { return item_ids_; }
+  const std::vector<std::string>& event_kinds() const noexcept { return event_kinds_; }
+
+  // Columns, all [size()], in the order of insertion.
+  std::span<const UserHandle> users() const noexcept { return users_; }
+  std::span<const ItemHandle> items() const noexcept { return items_; }
+  std::span<const Timestamp> times() const noexcept { return times_; }  // kNoTime where unknown
+  std::span<const std::uint8_t> kinds() const noexcept { return kinds_; }
+  std::span<const float> values() const noexcept { return values_; }
+
+ private:
+  IdMap user_ids_;
+  IdMap item_ids_;
+  std::vector<std::string> event_kinds_{""};
+  std::vector<UserHandle> users_;
+  std::vector<ItemHandle> items_;
+  std::vector<Timestamp> times_;
+  std::vector<std::uint8_t> kinds_;
+  std::vector<float> values_;
+};
+
+struct CleaningOptions {
+  bool drop_duplicates = true;                                // same user, item, timestamp and event: the first is kept
+  float min_value = -std::numeric_limits<float>::infinity();  // events below it (ratings) are dropped
+  std::size_t k_core = 0;  // users and items with fewer events are dropped until none is left; 0 and 1 drop nobody
+};
+
+struct CleaningReport {
+  std::size_t before = 0, after = 0;
+  std::size_t duplicates = 0, below_min_value = 0, outside_core = 0;  // before - after is their sum
+  std::size_t users = 0, items = 0;                                   // that are left
+};
+
+// Returns a log with only the surviving events, users and items; handles are given anew in order of first appearance.
+// Throws Error(invalid_data) when nothing survives.
+ATTUNE_EXPORT InteractionLog clean(const InteractionLog& log, const CleaningOptions& options,
+                                   CleaningReport* report = nullptr);
+
+// Ordered events of many users, back to back: events of user u stand at [offsets[u], offsets[u + 1]).
+struct Histories {
+  std::shared_ptr<const IdMap> user_ids;
+  std::shared_ptr<const IdMap> item_ids;
+  std::vector<std::string> event_kinds{""};
+  std::vector<std::size_t> offsets{0};  // [users + 1]
+  std::vector<ItemHandle> items;        // [events]
+  std::vector<Timestamp> times;         // [events], or empty when only the order is known
+  std::vector<std::uint8_t> kinds;      // [events]
+  std::vector<float> values;            // [events]
+
+  std::size_t num_users() const noexcept { return offsets.size() - 1; }
+  std::size_t num_events() const noexcept { return items.size(); }
+  std::size_t num_items() const noexcept { return item_ids ? item_ids->size() : 0; }
+  HistoryView of(std::size_t user) const noexcept {
+    return HistoryView{items, times, kinds, values}.subview(offsets[user], offsets[user + 1] - offsets[user]);
+  }
+};
+
+// Stable by time: equal timestamps of one user keep the order of the log. Events without a time stand, in the order of
+// the log, before all others of the user; a log in which no event has a time keeps its order.
+ATTUNE_EXPORT Histories group_by_user(InteractionLog log);
+
+}  // namespace attune::inline v0_1

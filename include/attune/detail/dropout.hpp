@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Dropout from a counter-based generator: whether an element is kept depends on (seed, step, sequence key, site,
+// position in the sequence) alone, so that the order and the number of threads do not matter and the backward pass
+// draws the same mask again.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "attune/version.hpp"
+
+namespace attune::inline v0_1::detail {
+
+// SplitMix64 (Steele, Lea & Flood 2014) as a hash.
+constexpr std::uint64_t mix(std::uint64_t x) noexcept {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+constexpr std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept { return mix(mix(a) ^ b); }
+
+struct Dropout {
+  double rate = 0.0;            // of activations
+  double attention_rate = 0.0;  // of attention weights
+  std::uint64_t stream = 0;     // mix(seed, step)
+
+  bool active() const noexcept { return rate > 0.0 || attention_rate > 0.0; }
+
+  // In place: zeroes elements with probability `rate` (rounded to 1/256) and scales the kept ones so that the
+  // expectation stays. x holds the n elements of one sequence; `sequence` is its key, `site` names layer and place.
+  template <class T>
+  static void apply(T* x, std::size_t n, double rate, std::uint64_t stream, std::uint64_t sequence,
+                    std::uint64_t site) {
+    const auto drop = static_cast<unsigned>(rate * 256.0 + 0.5);
+    if (drop == 0) return;
+    const T keep_scale = static_cast<T>(256.0 / (256.0 - drop));
+    const std::uint64_t key = mix(mix(stream, sequence), site);
+    for (std::size_t i = 0; i < n; i += 8) {
+      std::uint64_t bits = mix(key + i);
+      const std::size_t end = n - i < 8 ? n - i : 8;
+      for (std::size_t j = 0; j < end; ++j, bits >>= 8) x[i + j] *= (bits & 255u) < drop ? T(0) : keep_scale;
+    }
+  }
+};
+
+}  // namespace attune::inline v0_1::detail

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Plain function pointers to the inner loops. Units built for one instruction set include this header, <cstddef>,
+// <cstdint> and the intrinsics, and nothing else: no inline function may be shared with code built at the baseline.
+//
+// All matrices are row-major with a leading dimension (elements from one row to the next). No function allocates or
+// keeps state; buffers need no alignment; outputs may not overlap inputs unless a comment says "in place".
+
+#include <cstddef>
+#include <cstdint>
+
+namespace attune::inline v0_1::detail {
+
+enum class Activation : std::uint8_t { relu, gelu, silu };
+
+// One step of Adam or AdamW (Loshchilov & Hutter 2019) as torch.optim computes it; `step_size` is lr / (1 - beta1^t),
+// `inverse_sqrt_correction` is 1 / sqrt(1 - beta2^t).
+template <class T>
+struct AdamStep {
+  T beta1, beta2, epsilon;
+  T step_size;
+  T inverse_sqrt_correction;
+  T decay;  // w is first multiplied by (1 - decay); decay = lr * weight_decay
+  T gradient_scale;
+};
+
+template <class T>
+struct KernelTable {
+  const char* level;
+
+  // Matrix products, C [M, N] = A · B, or C += A · B where `accumulate`.
+  using Matmul = void(T* c, std::size_t ldc, const T* a, std::size_t lda, const T* b, std::size_t ldb, std::size_t m,
+                      std::size_t n, std::size_t k, bool accumulate);
+  Matmul* matmul_nn;  // A [M, K], B [K, N]
+  Matmul* matmul_nt;  // A [M, K], B [N, K]
+  Matmul* matmul_tn;  // A [K, M], B [K, N]
+
+  // The score of the library. 16 partial sums (lane l adds elements l, l + 16, …; multiply and add rounded separately),
+  // folded as lanes l + (l + 8), l + (l + 4), l + (l + 2), l + (l + 1). Every level gives the same bits.
+  // `query` [dim] and each of `count` rows [dim] start `stride` apart; dim is a multiple of 16, padded with zeros.
+  void (*dot_rows)(T* scores, const T* query, const T* rows, std::size_t stride, std::size_t dim, std::size_t count);
+
+  // scores[i] = scale * scores[i] + (additive ? additive[i] : 0) for i < count <= 64, multiply and add rounded
+  // separately, in place; bit i of the result says scores[i] >= threshold (false for NaN).
+  std::uint64_t (*finish_scores)(T* scores, T scale, const T* additive, T threshold, std::size_t count);
+
+  // y [R, D] = (x - mean) * rstd * gamma + beta, biased variance; mean and rstd [R] are kept for the backward pass.
+  // In place (y == x) is allowed. gamma and beta may be null (1 and 0).
+  void (*layer_norm_forward)(T* y, T* mean, T* rstd, const T* x, const T* gamma, const T* beta, std::size_t rows,
+                             std::size_t dim, T epsilon);
+  // d_x [R, D] is overwritten (in place with d_y allowed); d_gamma and d_beta [D] are added to.
+  void (*layer_norm_backward)(T* d_x, T* d_gamma, T* d_beta, const T* d_y, const T* x, const T* mean, const T* rstd,
+                              const T* gamma, std::size_t rows, std::size_t dim);
+
+  // In place: row i of p [rows, cols] becomes softmax(scale * p[i, 0 .. visible)), zero beyond; visible is
+  // min(cols, i + 1) when `causal`, else cols. Maximum subtracted; a row with nothing visible is all zero.
+  void (*softmax_forward)(T* p, std::size_t ld, std::size_t rows, std::size_t cols, T scale, bool causal);
+  // In place: d_p becomes the gradient of the unscaled logits, scale * p * (d_p - sum_j p_j d_p_j).
+  void (*softmax_backward)(T* d_p, std::size_t ldd, const T* p, std::size_t ldp, std::size_t rows, std::size_t cols,
+                           T scale, bool causal);
+
+  // In place: x[i] = exp(scale * x[i] - shift); returns the sum. For the fused cross-entropy.
+  T (*exp_sum)(T* x, std::size_t n, T scale, T shift);
+  T (*max)(const T* x, std::size_t n);  // -infinity for n = 0
+
+  // gelu is x/2 (1 + erf(x / sqrt 2)), silu is x / (1 + exp(-x)). In place allowed in both.
+  void (*activation_forward)(Activation kind, T* y, const T* x, std::size_t n);
+  void (*activation_backward)(Activation kind, T* d_x, const T* d_y, const T* x, std::size_t n);
+
+  void (*add)(T* y, const T* x, std::size_t n);                              // y += x
+  void (*scaled_add)(T* y, T a, const T* x, std::size_t n);                  // y += a x
+  void (*scale)(T* y, T a, std::size_t n);                                   // y *= a
+  void (*add_rows)(T* y, const T* bias, std::size_t rows, std::size_t dim);  // y [R, D] += bias [D]
+  void (*sum_rows)(T* sum, const T* x, std::size_t rows, std::size_t dim);   // sum [D] += column sums of x [R, D]
+
+  // One row of attention against a cache (model/sequence_state.hpp): keys in blocks of 16 positions,
+  // [block][D][16]; values row-major [position][D]; query and out [D]; D = heads * head_dim.
+  // `scores` is scratch for heads * (count rounded up to 16) elements.
+  void (*attend_cached)(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count,
+                        std::size_t heads, std::size_t head_dim, T scale, T* scores);
+
+  // w, m, v are updated in place from the gradient g, all [n].
+  void (*adam)(T* w, T* m, T* v, const T* g, std::size_t n, const AdamStep<T>& step);
+};
+
+// Width of the lanes that dot_rows sums in, and of a key block.
+inline constexpr std::size_t kLanes = 16;
+
+}  // namespace attune::inline v0_1::detail

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A trained model and the directory it lives in:
+//
+//   manifest.json            format and its version, required features, configuration, size and CRC-32 of each file
+//   weights.safetensors      the encoder (absent in a model that only counts)
+//   counts.safetensors       popularity and transition counts
+//   items.ids                binary id map of the items, in order of their rows
+//   histories.bin            users and their events, a file of their own so that erasing a user rewrites nothing else
+//
+// Saving replaces a directory as a whole or not at all; loading checks sizes and checksums before anything is used.
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attune/data/interaction_log.hpp"
+#include "attune/model/count_models.hpp"
+#include "attune/model/transformer_encoder.hpp"
+
+namespace attune::inline v0_1 {
+
+inline constexpr int kModelFormatVersion = 1;
+
+struct TrainedModel {
+  std::string version;  // names the model in answers; derived from its content when saved without one
+  std::shared_ptr<const IdMap> item_ids;
+  std::shared_ptr<const SasrecEncoder> encoder;  // null: a model that only counts
+  std::shared_ptr<const PopularityModel> popularity;
+  std::shared_ptr<const MarkovModel> markov;
+  double blend_weight = 0;  // of log(Markov share) added to the encoder's score; 0: the encoder alone
+  std::shared_ptr<const Histories> histories;  // every event it was given, for serving
+  std::map<std::string, std::string> notes;    // free text for people: split, seed, data; shown by `inspect`
+
+  ScoreKind score_kind() const noexcept;
+  std::size_t num_items() const noexcept { return item_ids->size(); }
+
+  // Throws Error: io_error (the old directory is intact), invalid_argument (`directory` exists and holds something
+  // that is not a model).
+  void save(const std::filesystem::path& directory) const;
+  // Throws Error: io_error, corrupt_file, unsupported_version, unsupported, non_finite, invalid_config.
+  static TrainedModel load(const std::filesystem::path& directory);
+};
+
+}  // namespace attune::inline v0_1

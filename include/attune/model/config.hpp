@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Hyper-parameters of an encoder, their limits, and the window rule that training, evaluation and serving share.
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+
+#include "attune/detail/kernel_table.hpp"
+#include "attune/types.hpp"
+
+namespace attune::inline v0_1 {
+
+using detail::Activation;
+
+enum class NormPlacement : std::uint8_t { pre, post };  // x + f(LN(x))  |  LN(x + f(x))
+enum class AttentionMask : std::uint8_t { causal, bidirectional };
+
+struct EncoderConfig {
+  std::size_t embedding_dim = 64;
+  std::size_t num_blocks = 2;
+  std::size_t num_heads = 2;
+  std::size_t inner_dim = 256;            // of the feed-forward layer
+  std::size_t max_sequence_length = 200;  // W: most events the encoder looks at
+  std::size_t hop = 0;                    // H: the window slides by this many events; 0 means max(1, W / 4)
+
+  Activation activation = Activation::gelu;
+  NormPlacement norm_placement = NormPlacement::pre;
+  AttentionMask mask = AttentionMask::causal;
+  bool embedding_norm = false;  // layer norm of item + position
+  bool final_norm = true;       // layer norm after the last block
+  bool scale_items = false;     // multiply item rows by sqrt(embedding_dim)
+  double layer_norm_epsilon = 1e-8;
+  double dropout = 0.2;            // of the input and of both residual branches
+  double attention_dropout = 0.0;  // of the attention weights
+
+  ScoreKind score = ScoreKind::cosine;  // cosine or dot
+  double temperature = 0.05;            // cosine logits are divided by it in training
+
+  std::size_t effective_hop() const noexcept {
+    return hop != 0 ? hop : std::max<std::size_t>(1, max_sequence_length / 4);
+  }
+
+  // Throws Error(invalid_config) naming the field, what is allowed and what was given. Upper limits: width and inner
+  // width 4096, 64 blocks, 64 heads, window 65536.
+  void validate() const;
+};
+
+// Where the encoded suffix of a history of n events begins: 0 for n <= W, else ceil((n - W) / H) * H. A function of n
+// alone, so that what is served equals what was evaluated; a slide re-encodes once every H events.
+constexpr std::size_t window_start(std::size_t n, std::size_t window, std::size_t hop) noexcept {
+  return n <= window ? 0 : (n - window + hop - 1) / hop * hop;
+}
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The output side of a model: one row per item handle, normalised when stored (cosine) or as it is (dot), padded to
+// whole lanes. Kept apart from the encoder's input rows. Immutable; const members are safe from any number of threads.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "attune/model/embedding_table.hpp"
+#include "attune/model/workspace.hpp"
+#include "attune/types.hpp"
+
+namespace attune::inline v0_1 {
+
+template <class Storage>
+class ScorerRows;
+
+template <>
+class ATTUNE_EXPORT ScorerRows<float> {
+ public:
+  // A row that is zero (or too short to normalise) or not finite is unscorable and stored as zeros; `kind` is cosine or
+  // dot. Under dot a zero row is unscorable too.
+  ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind);
+
+  std::size_t size() const noexcept { return size_; }
+  std::size_t dim() const noexcept { return dim_; }        // of the table
+  std::size_t stride() const noexcept { return stride_; }  // dim rounded up to whole lanes
+  ScoreKind kind() const noexcept { return kind_; }
+  std::size_t num_scorable() const noexcept { return num_scorable_; }
+  bool scorable(ItemHandle item) const noexcept {
+    return item < size_ && (scorable_[item / 64] >> (item % 64) & 1u) != 0;
+  }
+  std::span<const std::uint64_t> scorable_bits() const noexcept { return scorable_; }
+  const float* row(std::size_t item) const noexcept { return rows_.get() + item * stride_; }
+
+  // The vector as rows are compared with it, in `query`: normalised (cosine), padded. False when it is zero or not
+  // finite: there is nothing to compare.
+  bool prepare(std::span<const float> user_vector, Buffer<float>& query) const;
+  // The library's scores of `count` consecutive rows (see KernelTable::dot_rows).
+  void dot(float* scores, const float* query, std::size_t first, std::size_t count) const noexcept;
+
+  std::size_t memory_bytes() const noexcept { return size_ * stride_ * sizeof(float) + scorable_.size() * 8; }
+
+ private:
+  struct AlignedDelete {
+    void operator()(float* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
+  };
+  std::size_t size_ = 0, dim_ = 0, stride_ = 0, num_scorable_ = 0;
+  ScoreKind kind_ = ScoreKind::cosine;
+  std::unique_ptr<float[], AlignedDelete> rows_;
+  std::vector<std::uint64_t> scorable_;
+};
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The facade: open a trained model, tell it what happens, ask what to show. Every member may be called from any number
+// of threads at once. After warm-up, observe() and recommend(request, answer) allocate nothing for a user whose cache
+// is resident. Errors are thrown while opening and reloading; serving has a defined answer for everything.
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "attune/error.hpp"
+#include "attune/types.hpp"
+#include "attune/version.hpp"
+
+namespace attune::inline v0_1 {
+
+class EventStore;
+class Executor;
+struct Answer;
+enum class Observed : std::uint8_t;
+
+namespace detail {
+class EngineInterface;
+struct EngineParts;
+}  // namespace detail
+
+struct RecommenderOptions {
+  // Behaviour.
+  std::shared_ptr<EventStore> event_store;  // null: events live in memory only
+  std::size_t max_items = 10'000'000;       // events that name more distinct items than this are rejected
+  // Performance.
+  std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
+  std::shared_ptr<Executor> executor;                     // for recommend_batch; null: the calling thread
+};
+
+struct Request {
+  Id user;  // unused by recommend_history
+  std::size_t k = 10;
+  Timestamp now = kNoTime;   // when the request happens; kNoTime: at the last event
+  bool exclude_seen = true;  // leave out items of the user's history
+};
+
+struct Recommendation {
+  Id item;      // text lives as long as the answer
+  float score;  // see Answer::score_kind; finite
+};
+
+// Why an answer has fewer than k items: how many of the catalogue were left out, by reason.
+struct Shortfall {
+  std::size_t seen = 0;         // in the history
+  std::size_t filtered = 0;     // by rules of the request
+  std::size_t unavailable = 0;  // no usable vector
+};
+
+struct ATTUNE_EXPORT Answer {
+  std::vector<Recommendation> items;  // best first
+  Source source = Source::model;
+  Shortfall shortfall;
+  ScoreKind score_kind = ScoreKind::cosine;
+  std::string_view model_version;  // lives as long as the answer
+  std::uint64_t generation = 0;    // counts reloads
+
+ private:
+  friend class Recommender;
+  std::shared_ptr<const void> keep_alive_;
+};
+
+struct RecommenderInfo {
+  std::string model_version;
+  ScoreKind score_kind = ScoreKind::cosine;
+  std::uint64_t generation = 0;
+  std::size_t items = 0, users = 0, cache_bytes = 0;
+};
+
+class ATTUNE_EXPORT Recommender {
+ public:
+  // Opens a model directory with the histories it holds. Throws Error.
+  static Recommender open(const std::string& model, RecommenderOptions options = {});
+  Recommender(Recommender&&) noexcept;
+  Recommender& operator=(Recommender&&) noexcept;
+  ~Recommender();
+
+  // Records an event; the next answer reflects it. Users and items need not be known.
+  Observed observe(const Interaction& interaction);
+  // One answer per event, in order.
+  std::vector<Observed> observe_batch(std::span<const Interaction> interactions);
+
+  Answer recommend(const Request& request) const;
+  void recommend(const Request& request, Answer& answer) const;  // reuses the answer's memory
+  // For a bare history, oldest first; nothing is stored. `times` is empty or as long as `items`. The same answer as for
+  // a stored user with this history.
+  Answer recommend_history(std::span<const Id> items, const Request& request = {},
+                           std::span<const Timestamp> times = {}) const;
+  Answer recommend_history(std::initializer_list<Id> items, const Request& request = {}) const {
+    return recommend_history(std::span<const Id>(items.begin(), items.size()), request);
+  }
+  std::vector<Answer> recommend_batch(std::span<const Request> requests) const;
+
+  // The host's own candidates, scored and ordered. Each known candidate once; what cannot be scored is left out.
+  Answer rank(const Id& user, std::span<const Id> candidates, Timestamp now = kNoTime) const;
+  Answer rank(const Id& user, std::initializer_list<Id> candidates, Timestamp now = kNoTime) const {
+    return rank(user, std::span<const Id>(candidates.begin(), candidates.size()), now);
+  }
+  // Nearest items by the model's vectors; empty for an item without one.
+  Answer similar_items(const Id& item, std::size_t k) const;
+
+  // Swaps the model while requests run: those in flight finish on the old one. Users keep the histories they have;
+  // users only the new directory knows come with theirs. Throws Error, and then the old model keeps serving.
+  void reload(const std::string& model);
+
+  RecommenderInfo info() const;
+
+ private:
+  friend Recommender detail_make_recommender(detail::EngineParts parts, RecommenderOptions options);
+  struct Impl;
+  explicit Recommender(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The side door: answers for users and histories that the model does not know. Immutable; safe from any number of
+// threads; allocates nothing once a workspace is warm.
+
+#include <memory>
+#include <span>
+
+#include "attune/concepts.hpp"
+#include "attune/model/count_models.hpp"
+
+namespace attune::inline v0_1 {
+
+// Transition counts where the history has an item they know, else popularity. Scores are shares in [0, 1]; every
+// eligible item can be returned, those never counted last.
+class ATTUNE_EXPORT CountsColdStart {
+ public:
+  // `num_handles` may exceed the items that were counted.
+  CountsColdStart(std::shared_ptr<const PopularityModel> popularity, std::shared_ptr<const MarkovModel> markov);
+
+  Source source(HistoryView history, const Context& context) const noexcept;
+  std::span<const ScoredHandle> top_k(HistoryView history, const Context& context,
+                                      std::span<const std::uint64_t> eligible, std::size_t k,
+                                      Workspace& workspace) const;
+  void score(HistoryView history, const Context& context, std::span<const ItemHandle> handles, std::span<float> scores,
+             Workspace& workspace) const;
+
+ private:
+  std::span<const float> score_all(HistoryView history, const Context& context, Workspace& workspace) const;
+  std::shared_ptr<const PopularityModel> popularity_;
+  std::shared_ptr<const MarkovModel> markov_;
+};
+static_assert(ColdStart<CountsColdStart>);
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Exact top-k by cosine (or dot product) over every row, with eligibility and an additive term inside the scan.
+// Const members are safe from any number of threads and allocate nothing once a workspace is warm.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "attune/concepts.hpp"
+#include "attune/model/scorer_rows.hpp"
+
+namespace attune::inline v0_1 {
+
+// score = scale * <query, row> + additive[item]. `Storage` is the element type of the rows.
+template <class Storage = float>
+class CosineScorer {
+ public:
+  // `scale` is 1 for plain cosine or dot scores, 1 / temperature in a blend.
+  explicit CosineScorer(ScorerRows<Storage> rows, float scale = 1.0f);
+
+  std::size_t size() const noexcept { return rows_.size(); }
+  ScoreKind kind() const noexcept { return rows_.kind(); }
+  bool scorable(ItemHandle item) const noexcept { return rows_.scorable(item); }
+  const ScorerRows<Storage>& rows() const noexcept { return rows_; }
+
+  // The best min(k, eligible and scorable) items, best first. `eligible` has size() bits, `additive` size() terms or
+  // none; an item whose score is NaN is never returned. Empty for a zero query. Valid until the workspace is used
+  // again.
+  std::span<const ScoredHandle> top_k(const Query& query, std::span<const std::uint64_t> eligible,
+                                      std::span<const float> additive, std::size_t k, Workspace& workspace) const;
+  // scores[i] of handles[i]: the bits top_k gives; -infinity where unscorable.
+  void score(const Query& query, std::span<const ItemHandle> handles, std::span<const float> additive,
+             std::span<float> scores, Workspace& workspace) const;
+
+ private:
+  ScorerRows<Storage> rows_;
+  float scale_;
+};
+
+}  // namespace attune::inline v0_1
+
+#include "attune/detail/cosine_scorer_impl.hpp"
+
+namespace attune::inline v0_1 {
+extern template class CosineScorer<float>;
+static_assert(Scorer<CosineScorer<float>>);
+}  // namespace attune::inline v0_1

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The request path, once: history → encoder → user vector → scorer → k handles, with the cold start as the side door.
+// A constrained template over the three seams; it knows handles, not ids or users. Immutable; const members are safe
+// from any number of threads, each with its own workspace; nothing is allocated once workspace and answer are warm.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "attune/concepts.hpp"
+#include "attune/detail/engine_interface.hpp"
+#include "attune/model/count_models.hpp"
+
+namespace attune::inline v0_1 {
+
+// What an engine answers. `items` points into the workspace.
+struct EngineAnswer {
+  std::span<const ScoredHandle> items;
+  Source source = Source::model;
+};
+
+template <Encoder E, Scorer S, ColdStart C>
+class Engine {
+ public:
+  // `additive`, if given, adds blend_weight * log(share) per item to every score of the model.
+  Engine(E encoder, S scorer, C cold_start, std::shared_ptr<const MarkovModel> additive = nullptr,
+         float blend_weight = 0.0f);
+
+  std::size_t size() const noexcept { return scorer_.size(); }  // handles it can rank
+  ScoreKind kind() const noexcept { return additive_ ? ScoreKind::blend : scorer_.kind(); }
+  const E& encoder() const noexcept { return encoder_; }
+  const S& scorer() const noexcept { return scorer_; }
+  const C& cold_start() const noexcept { return cold_start_; }
+
+  // A user's cache for this engine; null where the encoder cannot carry one.
+  std::unique_ptr<detail::EngineState> make_state() const;
+
+  // The best min(k, eligible) items for a history (all of it, oldest first; events the encoder does not know are
+  // skipped). `state` is null or a state of this engine that holds a prefix of the same history.
+  EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
+                         std::size_t k, detail::EngineState* state, Workspace& workspace) const;
+  // The scores recommend would give to these handles; -infinity for what it would never return.
+  Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
+               std::span<float> scores, detail::EngineState* state, Workspace& workspace) const;
+
+ private:
+  E encoder_;
+  S scorer_;
+  C cold_start_;
+  std::shared_ptr<const MarkovModel> additive_;
+  float blend_weight_;
+};
+
+}  // namespace attune::inline v0_1
+
+#include "attune/detail/engine_impl.hpp"

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Metrics over the whole catalogue. Rules: every item is a candidate; all distinct items of the query's history are
+// filtered, but never the target itself; ties count against the target and NaN ranks last; a target that never occurred
+// in training is a miss.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "attune/concepts.hpp"
+#include "attune/data/split.hpp"
+#include "attune/executor.hpp"
+
+namespace attune::inline v0_1 {
+
+struct EvaluationOptions {
+  std::vector<std::size_t> cutoffs{1, 5, 10, 50, 200};
+  bool exclude_seen = true;
+  bool request_time = false;     // the model is told when the target happens
+  std::size_t bootstrap = 1000;  // resamples of users for the 95 % intervals; 0: none
+  std::uint64_t seed = 1;
+  Executor* executor = nullptr;  // null: the calling thread
+};
+
+// Names as in the tool's JSON: "hr@10", "ndcg@10", "mrr@10", "recall@10", "precision@10", "f1@10", "map@10" (divisor
+// min(relevant, k)), "coverage@10", "gini@10", "average_popularity@10", "tail_percentage@10" (share of recommended
+// items among the 10 % least-trained).
+struct Report {
+  std::map<std::string, double> metrics;
+  std::map<std::string, std::array<double, 2>> confidence;  // of the per-query means
+  std::size_t queries = 0, users = 0, items = 0;
+  std::size_t unseen_targets = 0;  // targets without a training event: misses
+  double repeated_targets = 0;     // share of queries whose target is in the history
+  bool exclude_seen = true, request_time = false;
+  double seconds = 0;
+
+  double at(const std::string& name) const;  // Throws Error(invalid_argument) for an unknown name.
+  double hit_rate_at(std::size_t k) const { return at("hr@" + std::to_string(k)); }
+  double ndcg_at(std::size_t k) const { return at("ndcg@" + std::to_string(k)); }
+  double mrr_at(std::size_t k) const { return at("mrr@" + std::to_string(k)); }
+};
+
+namespace detail {
+// A session: scores of all items for one history. One per worker.
+using ScoreAll = std::function<void(HistoryView, const Context&, std::span<float>)>;
+ATTUNE_EXPORT Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_items,
+                              std::span<const std::uint64_t> training_counts, const EvaluationQueries& queries,
+                              const EvaluationOptions& options);
+}  // namespace detail
+
+// `training_counts` [num_items]: events of each item in the part the model was trained on.
+template <ScoringModel Model>
+Report evaluate(const Model& model, std::span<const std::uint64_t> training_counts, const EvaluationQueries& queries,
+                const EvaluationOptions& options = {}) {
+  return detail::evaluate([&model]() -> detail::ScoreAll { return model.session(); }, model.num_items(),
+                          training_counts, queries, options);
+}
+
+// Ready-made lists, as in `attune metrics`: recommended[i] (best first) and relevant[i] of query i, items as indices
+// into training_counts.
+struct RankedLists {
+  std::vector<std::vector<std::uint32_t>> recommended, relevant;
+  std::vector<std::uint64_t> training_counts;
+};
+ATTUNE_EXPORT std::map<std::string, double> list_metrics(const RankedLists& lists,
+                                                         std::span<const std::size_t> cutoffs);
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Gradients apart from the step that uses them, so that clipping, noise, federation and all-reduce fit between.
+// Not synchronised.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "attune/model/transformer_encoder.hpp"
+
+namespace attune::inline v0_1 {
+
+// The gradient of one batch: a dense part laid out as the encoder's weights, and the item rows that were touched.
+template <class T>
+class BasicGradientBuffer {
+ public:
+  BasicGradientBuffer(std::size_t dense, std::size_t rows, std::size_t dim);
+
+  std::span<T> dense() noexcept { return dense_; }
+  std::span<const T> dense() const noexcept { return dense_; }
+  std::size_t dim() const noexcept { return dim_; }
+  std::size_t num_rows() const noexcept { return slot_of_row_.size(); }
+
+  std::span<const ItemHandle> touched() const noexcept { return touched_; }  // in order of first touch
+  // The gradient [D] of an item row, zero on first touch.
+  std::span<T> row(ItemHandle item);
+  std::span<const T> touched_row(std::size_t index) const noexcept { return {values_.data() + index * dim_, dim_}; }
+
+  void clear() noexcept;  // to zero, in O(dense + touched rows)
+  // this += other, rows in the order of the other's touches: a fixed order of additions gives fixed bits.
+  void add(const BasicGradientBuffer& other);
+  // Sum of squares in double.
+  double squared_norm() const noexcept;
+
+ private:
+  std::size_t dim_;
+  std::vector<T> dense_;
+  std::vector<std::uint32_t> slot_of_row_;  // kNoHandle: untouched
+  std::vector<ItemHandle> touched_;
+  std::vector<T> values_;
+};
+using GradientBuffer = BasicGradientBuffer<float>;
+extern template class BasicGradientBuffer<float>;
+extern template class BasicGradientBuffer<double>;
+
+struct AdamOptions {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.98;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;  // decoupled (AdamW), on matrices and item rows; 0 is plain Adam
+};
+
+// Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019). Item rows without a gradient in a step are left alone
+// until they are needed: settle() then makes up for the missed steps exactly as a dense optimiser would have.
+class ATTUNE_EXPORT Adam {
+ public:
+  Adam(const SasrecEncoder& encoder, const AdamOptions& options);
+  // The general form, for any weights: `decayed` marks elements of the dense part that weight decay touches.
+  Adam(std::size_t dense, std::vector<bool> decayed, std::size_t rows, std::size_t dim, const AdamOptions& options);
+
+  // One step: weights -= step(gradient * gradient_scale), learning rate options.learning_rate * learning_rate_scale.
+  void step(std::span<float> weights, EmbeddingTable<float>& items, const GradientBuffer& gradient,
+            double gradient_scale = 1.0, double learning_rate_scale = 1.0);
+  // Makes up missed steps of the given rows (before they are read), or of all.
+  void settle(EmbeddingTable<float>& items, std::span<const ItemHandle> rows);
+  void settle_all(EmbeddingTable<float>& items);
+  std::uint64_t steps() const noexcept { return static_cast<std::uint64_t>(rates_.size()); }
+
+ private:
+  void settle_row(std::span<float> row, std::size_t index);
+  AdamOptions options_;
+  std::vector<bool> decayed_;
+  std::size_t dim_;
+  std::vector<float> dense_m_, dense_v_, row_m_, row_v_;
+  std::vector<std::uint32_t> row_step_;  // step up to which a row is settled
+  std::vector<double> rates_;            // learning rate of each step so far
+};
+
+}  // namespace attune::inline v0_1

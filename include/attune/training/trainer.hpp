@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Histories in, weights out, on the CPU. The same seed gives the same bits for any number of threads on one
+// instruction-set level: gradients are gathered in a fixed number of slots and added in a fixed order.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "attune/data/split.hpp"
+#include "attune/executor.hpp"
+#include "attune/model/checkpoint.hpp"
+#include "attune/training/evaluation.hpp"
+#include "attune/training/optimizer.hpp"
+
+namespace attune::inline v0_1 {
+
+struct TrainerConfig {
+  EncoderConfig encoder;
+  AdamOptions adam;
+  std::size_t epochs = 100;   // at most
+  std::size_t patience = 10;  // epochs without a better validation NDCG@10 before stopping
+  std::size_t batch_sequences = 128;
+  std::size_t warmup_steps = 100;    // the learning rate grows linearly over these
+  double final_learning_rate = 1.0;  // share of the learning rate left at the last epoch (cosine decay); 1: constant
+  double time_budget_seconds = 0;  // 0: none. Checked after each epoch: training ends where the next one would not fit
+  std::size_t max_validation_queries = 20000;  // a fixed sample beyond that
+  std::size_t gradient_slots = 8;              // bounds the useful number of threads
+  std::uint64_t seed = 1;
+  bool exclude_seen = true;  // in validation
+  MarkovOptions markov;
+
+  // "sasrec-small" or "default". Throws Error(invalid_argument) naming the known ones.
+  static TrainerConfig preset(const std::string& name);
+  // Overrides fields from a JSON object ({"encoder": {"embedding_dim": 32}, "epochs": 5}); throws Error(invalid_config)
+  // naming an unknown or ill-typed field.
+  void apply_json(const std::string& text, const std::string& name_for_messages);
+  std::string to_json() const;
+  void validate() const;
+};
+
+struct EpochReport {
+  std::size_t epoch = 0;   // 1-based
+  std::size_t epochs = 0;  // planned
+  double seconds = 0;      // training alone
+  double loss = 0;         // mean over targets
+  bool validated = false;
+  double hit_rate_10 = 0, ndcg_10 = 0;
+  bool best = false;
+};
+
+struct StepReport {
+  std::size_t epoch = 0, step = 0, steps = 0;  // of the epoch
+  double loss = 0;
+};
+
+// Both may be empty. Returning false stops training: the best epoch so far is the result.
+struct Progress {
+  std::function<bool(const EpochReport&)> epoch;
+  std::function<bool(const StepReport&)> step;
+};
+
+class ATTUNE_EXPORT Trainer {
+ public:
+  explicit Trainer(TrainerConfig config, Executor* executor = nullptr);  // null: the calling thread
+
+  // Weights of the best epoch by validation NDCG@10 (of the last one without validation queries). Throws Error:
+  // invalid_data (nothing to learn from: no user with two events), non_finite (names parameter or loss, epoch and
+  // step), cancelled (stopped before the first epoch ended).
+  TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {});
+  const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
+  std::size_t best_epoch() const noexcept { return best_epoch_; }
+  double train_seconds() const noexcept { return train_seconds_; }
+
+ private:
+  TrainerConfig config_;
+  Executor* executor_;
+  std::vector<EpochReport> epochs_;
+  std::size_t best_epoch_ = 0;
+  double train_seconds_ = 0;
+};
+
+// Adapts a TrainedModel, PopularityModel or MarkovModel to evaluate(). The model must outlive the sessions.
+class ATTUNE_EXPORT ModelUnderTest {
+ public:
+  explicit ModelUnderTest(const TrainedModel& model);
+  explicit ModelUnderTest(const PopularityModel& model);
+  explicit ModelUnderTest(const MarkovModel& model);
+  std::size_t num_items() const noexcept { return num_items_; }
+  detail::ScoreAll session() const { return make_session_(); }
+
+ private:
+  std::size_t num_items_;
+  std::function<detail::ScoreAll()> make_session_;
+};
+
+ATTUNE_EXPORT Report evaluate(const TrainedModel& model, const EvaluationQueries& queries,
+                              const EvaluationOptions& options = {});
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The nouns that every stage of the pipeline shares. Everything here is a value or a view; nothing allocates.
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "attune/version.hpp"
+
+namespace attune::inline v0_1 {
+
+// Milliseconds since 1970-01-01 UTC. The library never reads the clock.
+using Timestamp = std::int64_t;
+inline constexpr Timestamp kNoTime = std::numeric_limits<Timestamp>::min();
+
+// Dense numbers that stand for external ids inside the library. Within one model snapshot an item handle is a row of
+// the embedding table; handles never change their meaning while a process runs.
+using ItemHandle = std::uint32_t;
+using UserHandle = std::uint32_t;
+inline constexpr std::uint32_t kNoHandle = std::numeric_limits<std::uint32_t>::max();
+
+enum class IdKind : std::uint8_t { string, int64 };
+
+// An external id: text or a 64-bit integer. A view: the text must outlive it. Literals, strings and integers convert
+// implicitly, so that they can be passed wherever an id is wanted. An id of the kind that a model does not use is an
+// unknown id, never an error; so is an unsigned integer beyond 2^63 - 1.
+class Id {
+ public:
+  constexpr Id() noexcept = default;
+  constexpr Id(std::string_view text) noexcept : text_(text), state_(State::text) {}
+  constexpr Id(const char* text) noexcept : Id(std::string_view(text)) {}
+  Id(const std::string& text) noexcept : Id(std::string_view(text)) {}
+  template <std::integral Integer>
+  requires(!std::same_as<Integer, bool> && !std::same_as<Integer, char>) constexpr Id(Integer number) noexcept
+      : number_(static_cast<std::int64_t>(number)), state_(in_range(number) ? State::number : State::none) {}
+
+  constexpr bool empty() const noexcept { return state_ == State::none || (state_ == State::text && text_.empty()); }
+  constexpr bool is_text() const noexcept { return state_ == State::text; }
+  constexpr bool is_number() const noexcept { return state_ == State::number; }
+  constexpr std::string_view text() const noexcept { return text_; }  // "" unless is_text()
+  constexpr std::int64_t number() const noexcept { return number_; }  // 0 unless is_number()
+
+  friend constexpr bool operator==(const Id& a, const Id& b) noexcept {
+    return a.state_ == b.state_ && a.number_ == b.number_ && a.text_ == b.text_;
+  }
+
+ private:
+  enum class State : std::uint8_t { none, text, number };
+  template <class Integer>
+  static constexpr bool in_range(Integer number) noexcept {
+    if constexpr (std::unsigned_integral<Integer> && sizeof(Integer) >= sizeof(std::int64_t)) {
+      return number <= static_cast<Integer>(std::numeric_limits<std::int64_t>::max());
+    } else {
+      return true;
+    }
+  }
+
+  std::string_view text_;
+  std::int64_t number_ = 0;
+  State state_ = State::none;
+};
+
+// Decimal digits for a number, the text itself otherwise, "" for none.
+ATTUNE_EXPORT std::string to_string(const Id& id);
+
+// One event. `event` names its kind ("view", "purchase", …; "" is the plain one). `event_id` makes delivery
+// idempotent: the same event id twice is one event. Without a timestamp the event happens at the user's last event.
+struct Interaction {
+  Id user;
+  Id item;
+  Timestamp timestamp = kNoTime;
+  std::string_view event = {};
+  float value = 1.0f;
+  std::string_view event_id = {};
+};
+
+// A user's events, oldest first. `times`, `kinds` and `weights` are either empty or as long as `items`.
+struct HistoryView {
+  std::span<const ItemHandle> items;
+  std::span<const Timestamp> times = {};
+  std::span<const std::uint8_t> kinds = {};
+  std::span<const float> weights = {};
+
+  std::size_t size() const noexcept { return items.size(); }
+  bool empty() const noexcept { return items.empty(); }
+  HistoryView subview(std::size_t begin, std::size_t count) const noexcept {
+    const auto cut = [&](auto column) { return column.empty() ? column : column.subspan(begin, count); };
+    return {items.subspan(begin, count), cut(times), cut(kinds), cut(weights)};
+  }
+  HistoryView first(std::size_t count) const noexcept { return subview(0, count); }
+};
+
+// What is known about a request besides the history. Without `now` the request happens at the last event.
+struct Context {
+  Timestamp now = kNoTime;
+  std::span<const float> features = {};
+};
+
+// What a scorer ranks for: the encoder's output and what it was made from.
+struct Query {
+  std::span<const float> user_vector;
+  HistoryView history = {};
+  Context context = {};
+};
+
+struct ScoredHandle {
+  ItemHandle item;
+  float score;
+  friend bool operator==(const ScoredHandle&, const ScoredHandle&) = default;
+};
+
+// Order of every answer: larger score first, ties by the lower catalogue handle.
+constexpr bool ranks_before(const ScoredHandle& a, const ScoredHandle& b) noexcept {
+  return a.score > b.score || (a.score == b.score && a.item < b.item);
+}
+
+enum class ScoreKind : std::uint8_t { cosine, dot, blend, count };
+ATTUNE_EXPORT std::string_view to_string(ScoreKind kind) noexcept;
+
+// Which part of the system an answer comes from.
+enum class Source : std::uint8_t { model, content, profile, neighbours, counts, popularity };
+ATTUNE_EXPORT std::string_view to_string(Source source) noexcept;
+
+}  // namespace attune::inline v0_1
