@@ -9,13 +9,14 @@
 #include <span>
 #include <vector>
 
+#include "attune/detail/kernel_table.hpp"
 #include "attune/model/transformer_encoder.hpp"
 
 namespace attune::inline v0_1 {
 
 // The gradient of one batch: a dense part laid out as the encoder's weights, and the item rows that were touched.
 template <class T>
-class BasicGradientBuffer {
+class ATTUNE_EXPORT BasicGradientBuffer {
  public:
   BasicGradientBuffer(std::size_t dense, std::size_t rows, std::size_t dim);
 
@@ -25,7 +26,7 @@ class BasicGradientBuffer {
   std::size_t num_rows() const noexcept { return slot_of_row_.size(); }
 
   std::span<const ItemHandle> touched() const noexcept { return touched_; }  // in order of first touch
-  // The gradient [D] of an item row, zero on first touch.
+  // The gradient [D] of an item row, zero on first touch; valid until the next first touch.
   std::span<T> row(ItemHandle item);
   std::span<const T> touched_row(std::size_t index) const noexcept { return {values_.data() + index * dim_, dim_}; }
 
@@ -71,13 +72,21 @@ class ATTUNE_EXPORT Adam {
   std::uint64_t steps() const noexcept { return static_cast<std::uint64_t>(rates_.size()); }
 
  private:
+  struct Run {  // elements of the dense part with one weight decay
+    std::size_t begin, end;
+    bool decayed;
+  };
+  detail::AdamStep<float> step_at(std::size_t step, double gradient_scale, bool decayed) const;
   void settle_row(std::span<float> row, std::size_t index);
+
   AdamOptions options_;
-  std::vector<bool> decayed_;
+  std::vector<Run> runs_;
   std::size_t dim_;
-  std::vector<float> dense_m_, dense_v_, row_m_, row_v_;
-  std::vector<std::uint32_t> row_step_;  // step up to which a row is settled
+  std::size_t replayed_;  // missed steps after which the momentum no longer moves a weight
+  std::vector<float> dense_m_, dense_v_, row_m_, row_v_, no_gradient_;
+  std::vector<std::uint32_t> row_step_;  // steps that a row has made
   std::vector<double> rates_;            // learning rate of each step so far
+  std::vector<double> log_decay_;        // [steps + 1]: log of what weight decay left of a weight after each
 };
 
 }  // namespace attune::inline v0_1
