@@ -1,5 +1,8 @@
 # How every target of the project is compiled, and the two helpers that make targets from one line.
 
+# The instruction-set levels that PER_LEVEL tests are repeated at.
+set(attune_simd_levels scalar avx2 avx512)
+
 # Warnings, sanitizers and the rules that keep results the same on every machine.
 function(attune_compile_options target)
   target_compile_features(${target} PUBLIC cxx_std_20)
@@ -24,7 +27,9 @@ function(attune_part name)
   attune_compile_options(attune_${name})
   target_compile_definitions(attune_${name} PRIVATE ATTUNE_BUILDING $<$<BOOL:${BUILD_SHARED_LIBS}>:ATTUNE_SHARED>)
   target_include_directories(attune_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
-  target_link_libraries(attune PRIVATE $<BUILD_INTERFACE:attune_${name}>)
+  target_link_libraries(attune_${name} PRIVATE Threads::Threads ZLIB::ZLIB LibLZMA::LibLZMA nlohmann_json::nlohmann_json)
+  # As objects and not as a linked target, so that no part appears in the exported package.
+  target_sources(attune PRIVATE $<TARGET_OBJECTS:attune_${name}>)
 endfunction()
 
 # attune_test(<name> <sources...> PARTS <folders...> [PER_LEVEL]): one Catch2 program with a CTest entry per case.
@@ -42,7 +47,7 @@ function(attune_test name)
   target_link_libraries(${name} PRIVATE Catch2::Catch2WithMain Threads::Threads ZLIB::ZLIB LibLZMA::LibLZMA nlohmann_json::nlohmann_json)
   catch_discover_tests(${name} TEST_PREFIX "${name}: " DISCOVERY_MODE PRE_TEST)
   if(arg_PER_LEVEL)
-    foreach(level scalar avx2 avx512)
+    foreach(level IN LISTS attune_simd_levels)
       add_test(NAME "${name} at level ${level}" COMMAND ${name})
       set_tests_properties("${name} at level ${level}" PROPERTIES
         ENVIRONMENT "ATTUNE_SIMD=${level}" LABELS per_simd_level
