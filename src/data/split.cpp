@@ -1,1 +1,186 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "attune/data/split.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "attune/error.hpp"
+
+namespace attune::inline v0_1 {
+
+namespace {
+
+constexpr std::string_view kTemporal = "temporal";
+constexpr std::string_view kLeaveOneOut = "leave-one-out";
+constexpr std::string_view kNone = "none";
+
+// The part of a user's history that trains; the events behind it validate, those behind them test.
+struct Bounds {
+  std::size_t train, validation;  // ends
+};
+
+// A copy that keeps the first train events of each user.
+Histories first_events(const Histories& all, const std::vector<Bounds>& bounds) {
+  Histories train;
+  train.user_ids = all.user_ids;
+  train.item_ids = all.item_ids;
+  train.event_kinds = all.event_kinds;
+  train.offsets.reserve(all.offsets.size());
+  for (std::size_t user = 0; user < all.num_users(); ++user) {
+    train.offsets.push_back(train.offsets.back() + bounds[user].train);
+  }
+  const auto cut = [&](auto& to, const auto& from) {
+    if (from.empty()) return;
+    to.reserve(train.offsets.back());
+    for (std::size_t user = 0; user < all.num_users(); ++user) {
+      const auto begin = from.begin() + static_cast<std::ptrdiff_t>(all.offsets[user]);
+      to.insert(to.end(), begin, begin + static_cast<std::ptrdiff_t>(bounds[user].train));
+    }
+  };
+  cut(train.items, all.items);
+  cut(train.times, all.times);
+  cut(train.kinds, all.kinds);
+  cut(train.values, all.values);
+  return train;
+}
+
+// One query per event of [begin, end), or per run of equal times.
+void add_queries(std::vector<EvaluationQueries::Query>& queries, const Histories& all, std::size_t user,
+                 std::size_t begin, std::size_t end, bool baskets) {
+  const auto times = all.of(user).times;
+  while (begin < end) {
+    std::size_t next = begin + 1;
+    while (baskets && next < end && times[next] == times[begin]) ++next;
+    queries.push_back(
+        {static_cast<UserHandle>(user), static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(next - begin)});
+    begin = next;
+  }
+}
+
+std::vector<Bounds> leave_one_out_bounds(const Histories& all) {
+  std::vector<Bounds> bounds;
+  bounds.reserve(all.num_users());
+  for (std::size_t user = 0; user < all.num_users(); ++user) {
+    const std::size_t events = all.of(user).size();
+    bounds.push_back(events < 3 ? Bounds{events, events} : Bounds{events - 2, events - 1});
+  }
+  return bounds;
+}
+
+// The time of the last event of the first `fraction` of [first, last), which it reorders: at least this share of the
+// events is not later. kNoTime, before which nothing happens, for no events.
+Timestamp time_quantile(std::vector<Timestamp>::iterator first, std::vector<Timestamp>::iterator last,
+                        double fraction) {
+  if (first == last) return kNoTime;
+  const auto events = last - first;
+  const auto rank = static_cast<std::ptrdiff_t>(std::ceil(fraction * static_cast<double>(events)));
+  const auto quantile = first + std::clamp<std::ptrdiff_t>(rank - 1, 0, events - 1);
+  std::nth_element(first, quantile, last);
+  return *quantile;
+}
+
+std::vector<Bounds> temporal_bounds(const Histories& all, double fraction) {
+  constexpr double kValidationBegin = 0.9;
+  if (all.times.empty() && all.num_events() > 0) {
+    throw Error(ErrorCode::invalid_data,
+                "split temporal: expected events with times, found only their order; leave-one-out needs no times");
+  }
+  std::vector<Timestamp> times = all.times;
+  const Timestamp last_before_test = time_quantile(times.begin(), times.end(), fraction);
+  const auto test_begin =
+      std::partition(times.begin(), times.end(), [&](Timestamp time) { return time <= last_before_test; });
+  const Timestamp last_training = time_quantile(times.begin(), test_begin, kValidationBegin);
+
+  std::vector<Bounds> bounds;
+  bounds.reserve(all.num_users());
+  for (std::size_t user = 0; user < all.num_users(); ++user) {
+    const auto own = all.of(user).times;
+    const auto not_later = [&](Timestamp time) {
+      return static_cast<std::size_t>(std::upper_bound(own.begin(), own.end(), time) - own.begin());
+    };
+    bounds.push_back({not_later(last_training), not_later(last_before_test)});
+  }
+  return bounds;
+}
+
+std::vector<Bounds> find_bounds(const Histories& all, const SplitOptions& options) {
+  if (options.kind == SplitOptions::Kind::leave_one_out) return leave_one_out_bounds(all);
+  if (options.kind == SplitOptions::Kind::temporal) return temporal_bounds(all, options.fraction);
+  std::vector<Bounds> bounds;
+  for (std::size_t user = 0; user < all.num_users(); ++user)
+    bounds.push_back({all.of(user).size(), all.of(user).size()});
+  return bounds;
+}
+
+std::string note_of(const Split& split) {
+  if (split.options.kind == SplitOptions::Kind::none) return "no part is held out: nothing can be measured";
+  const bool leave_one_out = split.options.kind == SplitOptions::Kind::leave_one_out;
+  std::string note;
+  if (leave_one_out) {
+    note =
+        "leave-one-out trains on events that happened after the held-out ones of other users: numbers are higher "
+        "than in a live system; a temporal split has no such leak";
+  }
+  const auto add = [&](const std::string& text) { note += (note.empty() ? "" : "; ") + text; };
+  const char* const reason = leave_one_out ? "no user has three events" : "too few events differ in time";
+  if (split.train.num_events() == 0) add("the training part is empty");
+  if (split.validation.empty()) add(std::string("the validation part is empty: ") + reason);
+  if (split.test.empty()) add(std::string("the test part is empty: ") + reason);
+  return note;
+}
+
+}  // namespace
+
+SplitOptions SplitOptions::parse(std::string_view text) {
+  SplitOptions options;
+  if (text == kLeaveOneOut) {
+    options.kind = Kind::leave_one_out;
+    return options;
+  }
+  if (text == kNone) {
+    options.kind = Kind::none;
+    return options;
+  }
+  if (text == kTemporal) return options;
+  if (text.starts_with(kTemporal) && text.substr(kTemporal.size()).starts_with(":")) {
+    const std::string_view number = text.substr(kTemporal.size() + 1);
+    const char* const end = number.data() + number.size();
+    const auto [parsed, error] = std::from_chars(number.data(), end, options.fraction);
+    if (error == std::errc() && parsed == end && options.fraction > 0 && options.fraction < 1) return options;
+  }
+  throw Error(
+      ErrorCode::invalid_argument,
+      "split: expected leave-one-out, temporal, temporal:F with 0 < F < 1, or none; found '" + std::string(text) + "'");
+}
+
+std::string SplitOptions::name() const {
+  if (kind == Kind::leave_one_out) return std::string(kLeaveOneOut);
+  if (kind == Kind::none) return std::string(kNone);
+  std::array<char, 32> digits;
+  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), fraction);
+  return std::string(kTemporal) + ":" + std::string(digits.data(), end);
+}
+
+Split split(Histories histories, const SplitOptions& options) {
+  if (!(options.fraction > 0 && options.fraction < 1)) {
+    throw Error(ErrorCode::invalid_argument,
+                "split: fraction: expected a number between 0 and 1, found " + std::to_string(options.fraction));
+  }
+  const auto all = std::make_shared<const Histories>(std::move(histories));
+  const std::vector<Bounds> bounds = find_bounds(*all, options);
+  const bool baskets = options.baskets && options.kind == SplitOptions::Kind::temporal;
+
+  Split result{options, all, first_events(*all, bounds), {all, {}}, {all, {}}, {}};
+  for (std::size_t user = 0; user < all->num_users(); ++user) {
+    const auto [train, validation] = bounds[user];
+    add_queries(result.validation.queries, *all, user, train, validation, baskets);
+    add_queries(result.test.queries, *all, user, validation, all->of(user).size(), baskets);
+  }
+  result.note = note_of(result);
+  return result;
+}
+
+}  // namespace attune::inline v0_1

@@ -23,9 +23,11 @@ class ATTUNE_EXPORT IdMap {
   IdMap& operator=(IdMap) noexcept;
   ~IdMap();
 
-  // The handle of `id`, given on first sight. Throws Error(invalid_data) for an empty id or one of the other kind,
+  // The handle of `id`, given on first sight. Throws Error(invalid_data) for an id that is not accepted,
   // Error(limit_exceeded) beyond 2^32 - 2 ids.
   std::uint32_t insert(const Id& id);
+  // False for an id that is empty, of the other kind, or text with NUL in it.
+  bool accepts(const Id& id) const noexcept;
   // kNoHandle for an id that was never inserted, that is empty or of the other kind.
   std::uint32_t find(const Id& id) const noexcept;
 
@@ -37,8 +39,7 @@ class ATTUNE_EXPORT IdMap {
 
   // The binary form inside model directories: kind, count, ids; integers little-endian, no padding.
   void serialize(std::vector<std::byte>& out) const;
-  // Throws Error(corrupt_file) naming `what` when sizes do not add up, an id repeats, is empty or is not UTF-8 safe to
-  // hand back (contains NUL).
+  // Throws Error(corrupt_file) naming `what` when sizes do not add up, an id repeats, is empty or contains NUL.
   static IdMap deserialize(std::span<const std::byte> bytes, const std::string& what);
 
  private:

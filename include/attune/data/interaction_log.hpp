@@ -6,9 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "attune/data/id_map.hpp"
@@ -16,14 +18,20 @@
 
 namespace attune::inline v0_1 {
 
+namespace detail {
+class InteractionLoader;
+}
+
 class ATTUNE_EXPORT InteractionLog {
  public:
   explicit InteractionLog(IdKind users = IdKind::string, IdKind items = IdKind::string);
 
-  // Throws Error(invalid_data) for an empty id or one of the wrong kind, and for a value that is not finite.
-  void append(const Interaction& interaction);
+  // False, and nothing appended, for an event id that came before. Throws Error(invalid_data) for an id that its map
+  // does not accept and for a value that is not finite.
+  bool append(const Interaction& interaction);
+  // Preconditions: handles of user_ids() and item_ids(), a number that event_kind() gave, a finite value.
   void append(UserHandle user, ItemHandle item, Timestamp timestamp, std::uint8_t kind, float value);
-  // The small number of an event kind, given on first sight; "" is always 0. At most 256 kinds.
+  // The small number of an event kind, given on first sight; "" is always 0. Throws Error(limit_exceeded) beyond 256.
   std::uint8_t event_kind(std::string_view name);
   void reserve(std::size_t interactions);
 
@@ -43,8 +51,10 @@ class ATTUNE_EXPORT InteractionLog {
   std::span<const float> values() const noexcept { return values_; }
 
  private:
+  friend class detail::InteractionLoader;
   IdMap user_ids_;
   IdMap item_ids_;
+  IdMap event_ids_;
   std::vector<std::string> event_kinds_{""};
   std::vector<UserHandle> users_;
   std::vector<ItemHandle> items_;
@@ -54,7 +64,9 @@ class ATTUNE_EXPORT InteractionLog {
 };
 
 struct CleaningOptions {
-  bool drop_duplicates = true;                                // same user, item, timestamp and event: the first is kept
+  // Same user, item, timestamp and event: the first is kept. Events without a time are never duplicates: where only
+  // the order is known, a repetition is a fact.
+  bool drop_duplicates = true;
   float min_value = -std::numeric_limits<float>::infinity();  // events below it (ratings) are dropped
   std::size_t k_core = 0;  // users and items with fewer events are dropped until none is left; 0 and 1 drop nobody
 };
