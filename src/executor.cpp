@@ -5,9 +5,12 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "attune/error.hpp"
 #include "platform/process.hpp"
 
 namespace attune::inline v0_1 {
@@ -18,17 +21,20 @@ void InlineExecutor::run(std::size_t tasks, TaskRef body) {
 
 struct ThreadPool::Impl {
   explicit Impl(std::size_t threads) : owner(platform::process_id()) {
-    for (std::size_t worker = 1; worker < threads; ++worker) {
-      workers.emplace_back([this, worker] { serve(worker); });
+    try {
+      for (std::size_t worker = 1; worker < threads; ++worker) {
+        workers.emplace_back([this, worker] { serve(worker); });
+      }
+    } catch (const std::exception& reason) {
+      const std::size_t created = workers.size();
+      close();
+      throw Error(ErrorCode::limit_exceeded, "thread pool: expected " + std::to_string(threads - 1) +
+                                                 " new threads, the system gave " + std::to_string(created) + " (" +
+                                                 reason.what() + ")");
     }
   }
 
-  ~Impl() {
-    if (platform::process_id() != owner) {
-      // A forked child has the handles but not the threads.
-      for (auto& worker : workers) worker.detach();
-      return;
-    }
+  void close() {
     {
       const std::lock_guard lock(mutex);
       closing = true;
@@ -78,7 +84,15 @@ struct ThreadPool::Impl {
 };
 
 ThreadPool::ThreadPool(std::size_t threads) : impl_(std::make_unique<Impl>(threads)) {}
-ThreadPool::~ThreadPool() = default;
+
+ThreadPool::~ThreadPool() {
+  if (platform::process_id() == impl_->owner) {
+    impl_->close();
+  } else {
+    // A forked child has no worker to join, and destroying the condition variables would wait for them for ever.
+    static_cast<void>(impl_.release());
+  }
+}
 
 std::size_t ThreadPool::concurrency() const noexcept { return impl_->workers.size() + 1; }
 

@@ -35,7 +35,8 @@ class ATTUNE_EXPORT Executor {
   // At most this many calls of a body overlap. `worker` is always smaller, so it can index per-thread scratch.
   virtual std::size_t concurrency() const noexcept = 0;
   // Calls body(task, worker) once for every task in [0, tasks) and returns when all are done. The first exception a
-  // body throws is rethrown here after the other running bodies have ended; tasks not yet started are dropped.
+  // body throws is rethrown here after the other running bodies have ended; tasks not yet started are dropped. A body
+  // must not call run() of the same executor.
   virtual void run(std::size_t tasks, TaskRef body) = 0;
 };
 
@@ -47,7 +48,8 @@ class ATTUNE_EXPORT InlineExecutor final : public Executor {
 };
 
 // `threads` counts the caller: 0 and 1 create no thread, n creates n - 1. In a child after fork() the pool has no
-// threads any more and run() works in the calling thread. One run() at a time; a second caller waits.
+// threads any more and run() works in the calling thread. One run() at a time; a second caller waits. Throws
+// Error(limit_exceeded) when the system has no more threads.
 class ATTUNE_EXPORT ThreadPool final : public Executor {
  public:
   explicit ThreadPool(std::size_t threads);

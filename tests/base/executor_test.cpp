@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attune/executor.hpp"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <filesystem>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "attune/error.hpp"
+#include "catch.hpp"
+
+namespace attune {
+namespace {
+
+std::size_t threads_of_this_process() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return static_cast<std::size_t>(std::distance(begin(tasks), end(tasks)));
+}
+
+// How often each task of [0, tasks) ran.
+std::vector<int> run_and_count(Executor& executor, std::size_t tasks) {
+  std::vector<std::atomic<int>> counts(tasks);
+  executor.run(tasks, [&](std::size_t task, std::size_t) { ++counts[task]; });
+  return {counts.begin(), counts.end()};
+}
+
+// Lets `expected` threads meet; proves that they run at the same time.
+class Meeting {
+ public:
+  explicit Meeting(std::size_t expected) : missing_(expected) {}
+  void arrive() {
+    std::unique_lock lock(mutex_);
+    if (--missing_ == 0) all_here_.notify_all();
+    all_here_.wait(lock, [&] { return missing_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable all_here_;
+  std::size_t missing_;
+};
+
+TEST_CASE("every task runs exactly once, whatever the number of threads", "[base][executor]") {
+  for (const std::size_t threads : {0, 1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (const std::size_t tasks : {0, 1, 2, 7, 1000}) {
+      CAPTURE(threads, tasks);
+      CHECK(run_and_count(pool, tasks) == std::vector<int>(tasks, 1));
+    }
+  }
+  InlineExecutor inline_executor;
+  CHECK(run_and_count(inline_executor, 5) == std::vector<int>(5, 1));
+}
+
+TEST_CASE("the pool creates exactly the threads it was asked for and takes them away again", "[base][executor]") {
+  const std::size_t before = threads_of_this_process();
+  for (const std::size_t threads : {0, 1, 2, 5}) {
+    ThreadPool pool(threads);
+    CAPTURE(threads);
+    run_and_count(pool, 100);
+    CHECK(threads_of_this_process() == before + std::max<std::size_t>(threads, 1) - 1);
+    CHECK(pool.concurrency() == std::max<std::size_t>(threads, 1));
+  }
+  CHECK(threads_of_this_process() == before);
+}
+
+TEST_CASE("all threads of the pool work at once, each under its own worker number", "[base][executor]") {
+  constexpr std::size_t kThreads = 4;
+  ThreadPool pool(kThreads);
+  Meeting meeting(kThreads);
+  std::vector<std::size_t> workers(kThreads);
+  pool.run(kThreads, [&](std::size_t task, std::size_t worker) {
+    workers[task] = worker;
+    meeting.arrive();
+  });
+  CHECK(std::set<std::size_t>(workers.begin(), workers.end()) == std::set<std::size_t>{0, 1, 2, 3});
+}
+
+TEST_CASE("a failing task drops those not started and its exception reaches the caller", "[base][executor]") {
+  for (const std::size_t threads : {1, 3}) {
+    ThreadPool pool(threads);
+    std::atomic<int> ran{0};
+    const auto fail_early = [&](std::size_t task, std::size_t) {
+      ++ran;
+      if (task < threads) throw std::runtime_error("task failed");
+    };
+    CAPTURE(threads);
+    CHECK_THROWS_WITH(pool.run(1000, fail_early), "task failed");
+    CHECK(ran < 1000);
+    CHECK(run_and_count(pool, 10) == std::vector<int>(10, 1));
+  }
+}
+
+TEST_CASE("callers that share a pool take turns", "[base][executor]") {
+  ThreadPool pool(3);
+  std::vector<std::vector<int>> counts(4);
+  std::vector<std::thread> callers;
+  for (auto& mine : counts) {
+    callers.emplace_back([&] {
+      for (int round = 0; round < 20; ++round) mine = run_and_count(pool, 50);
+    });
+  }
+  for (auto& caller : callers) caller.join();
+  for (const auto& mine : counts) CHECK(mine == std::vector<int>(50, 1));
+}
+
+TEST_CASE("a forked child works in its own thread and can destroy the pool", "[base][executor]") {
+  auto pool = std::make_unique<ThreadPool>(3);
+  run_and_count(*pool, 10);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    const bool all_ran = run_and_count(*pool, 10) == std::vector<int>(10, 1);
+    pool.reset();
+    _exit(all_ran && threads_of_this_process() == 1 ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(run_and_count(*pool, 10) == std::vector<int>(10, 1));
+}
+
+// Sanitizers need more address space than a limit that threads can run into.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("a pool beyond what the system allows is a clear error and leaves no thread behind", "[base][executor]") {
+  const std::size_t before = threads_of_this_process();
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    // The limit on address space makes thread stacks run out, in this process alone.
+    const rlimit limit{std::size_t{1} << 28, std::size_t{1} << 28};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(2);
+    try {
+      const ThreadPool pool(100000);
+    } catch (const Error& error) {
+      _exit(error.code() == ErrorCode::limit_exceeded && threads_of_this_process() == 1 ? 0 : 3);
+    }
+    _exit(4);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(threads_of_this_process() == before);
+}
+#endif
+
+}  // namespace
+}  // namespace attune
