@@ -1,1 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "attune/model/config.hpp"
+
+#include <sstream>
+#include <string_view>
+
+#include "attune/error.hpp"
+
+namespace attune::inline v0_1 {
+
+namespace {
+
+template <class Value>
+[[noreturn]] void refuse(std::string_view field, std::string_view allowed, Value found) {
+  std::ostringstream message;
+  message.imbue(std::locale::classic());
+  message << "config: " << field << " must be " << allowed << ", found " << found;
+  throw Error(ErrorCode::invalid_config, message.str());
+}
+
+void check_count(std::string_view field, std::size_t value, std::size_t most) {
+  if (value < 1 || value > most) refuse(field, "1 to " + std::to_string(most), value);
+}
+
+// Written so that NaN is refused.
+void check_range(std::string_view field, double value, double least, double most, std::string_view allowed) {
+  if (!(value >= least && value <= most)) refuse(field, allowed, value);
+}
+
+}  // namespace
+
+void EncoderConfig::validate() const {
+  check_count("embedding_dim", embedding_dim, 4096);
+  check_count("num_blocks", num_blocks, 64);
+  check_count("num_heads", num_heads, 64);
+  if (embedding_dim % num_heads != 0) {
+    refuse("num_heads", "a divisor of embedding_dim (" + std::to_string(embedding_dim) + ")", num_heads);
+  }
+  check_count("inner_dim", inner_dim, 4096);
+  check_count("max_sequence_length", max_sequence_length, 65536);
+  if (hop > max_sequence_length) {
+    refuse("hop", "0 to max_sequence_length (" + std::to_string(max_sequence_length) + ")", hop);
+  }
+  check_range("layer_norm_epsilon", layer_norm_epsilon, 1e-30, 1.0, "1e-30 to 1");
+  check_range("dropout", dropout, 0.0, 0.95, "0 to 0.95");
+  check_range("attention_dropout", attention_dropout, 0.0, 0.95, "0 to 0.95");
+  if (score != ScoreKind::cosine && score != ScoreKind::dot) refuse("score", "cosine or dot", to_string(score));
+  check_range("temperature", temperature, 1e-4, 1e4, "0.0001 to 10000");
+}
+
+}  // namespace attune::inline v0_1

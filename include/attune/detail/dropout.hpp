@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attune/data/sequence_batch.hpp"
 #include "attune/version.hpp"
 
 namespace attune::inline v0_1::detail {
@@ -20,6 +21,11 @@ constexpr std::uint64_t mix(std::uint64_t x) noexcept {
   return x ^ (x >> 31);
 }
 constexpr std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept { return mix(mix(a) ^ b); }
+
+// Names a place of dropout: block 0 is the input; row tells the rows of attention weights apart.
+constexpr std::uint64_t dropout_site(std::size_t block, std::size_t part, std::size_t row = 0) noexcept {
+  return std::uint64_t{block} << 48 | std::uint64_t{part} << 32 | row;
+}
 
 struct Dropout {
   double rate = 0.0;            // of activations
@@ -41,6 +47,15 @@ struct Dropout {
       std::uint64_t bits = mix(key + i);
       const std::size_t end = n - i < 8 ? n - i : 8;
       for (std::size_t j = 0; j < end; ++j, bits >>= 8) x[i + j] *= (bits & 255u) < drop ? T(0) : keep_scale;
+    }
+  }
+
+  // To x [N, D], each sequence on its own. Forward and backward are the same.
+  template <class T>
+  void apply_rows(T* x, const SequenceBatch& batch, std::size_t dim, std::uint64_t site) const {
+    if (rate == 0.0) return;
+    for (std::size_t s = 0; s < batch.num_sequences(); ++s) {
+      apply(x + batch.begin(s) * dim, batch.length(s) * dim, rate, stream, batch.keys()[s], site);
     }
   }
 };

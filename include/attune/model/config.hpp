@@ -44,7 +44,7 @@ struct EncoderConfig {
 
   // Throws Error(invalid_config) naming the field, what is allowed and what was given. Upper limits: width and inner
   // width 4096, 64 blocks, 64 heads, window 65536.
-  void validate() const;
+  ATTUNE_EXPORT void validate() const;
 };
 
 // Where the encoded suffix of a history of n events begins: 0 for n <= W, else ceil((n - W) / H) * H. A function of n

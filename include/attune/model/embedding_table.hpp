@@ -60,6 +60,6 @@ class EmbeddingTable {
   std::vector<std::unique_ptr<T[]>> chunks_;
 };
 
-extern template class EmbeddingTable<float>;
+extern template class ATTUNE_EXPORT EmbeddingTable<float>;
 
 }  // namespace attune::inline v0_1

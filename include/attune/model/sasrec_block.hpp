@@ -2,16 +2,21 @@
 #pragma once
 
 // One block of SASRec (Kang & McAuley 2018): multi-head softmax attention and a position-wise feed-forward layer, each
-// with a residual and a layer norm before (pre) or after (post) it. Forward and backward stand side by side.
+// with a residual and a layer norm before (pre) or after (post) it. Training and serving compute the same rows: the
+// one with everything kept for the backward pass, the other against a key/value cache. Immutable, safe from any thread.
 //
-// N tokens of a packed batch, D width, H heads, F inner width; T is float or double.
+//   pre:   x1 = x + drop(attention(LN(x)))     y = x1 + drop(feed_forward(LN(x1)))
+//   post:  x1 = LN(x + drop(attention(x)))     y = LN(x1 + drop(feed_forward(x1)))
+//
+// N tokens of a packed batch, R rows of one sequence, D width; T is float or double.
 
 #include <cstddef>
-#include <string>
 
 #include "attune/data/sequence_batch.hpp"
+#include "attune/detail/attention.hpp"
 #include "attune/detail/dropout.hpp"
-#include "attune/detail/kernel_table.hpp"
+#include "attune/detail/kernels.hpp"
+#include "attune/detail/layers.hpp"
 #include "attune/model/config.hpp"
 #include "attune/model/parameters.hpp"
 #include "attune/model/sequence_state.hpp"
@@ -27,33 +32,73 @@ class SasrecBlock {
   // Registers its parameters under "blocks.<index>.".
   SasrecBlock(const EncoderConfig& config, std::size_t index, ParameterList& parameters);
 
-  // Elements of T that forward keeps for backward, and that backward uses on top as scratch.
-  std::size_t tape_size(const SequenceBatch& batch) const noexcept;
+  // Training. `parameters` is the dense array of the encoder, d_parameters is laid out like it.
+
+  // Elements of T that forward keeps for backward, and that both need on top while they run.
+  std::size_t tape_size(const SequenceBatch& batch) const noexcept { return layout<T>(nullptr, batch).size; }
   std::size_t scratch_size(const SequenceBatch& batch) const noexcept;
 
-  // y [N, D] from x [N, D]; `parameters` is the dense array of the encoder; `tape` keeps what backward needs.
-  // `state`, if given, receives keys and values of the batch's only sequence.
-  void forward(T* y, T* tape, const T* x, const SequenceBatch& batch, const T* parameters, AttentionMask mask,
-               const detail::Dropout& dropout, SequenceState<T>* state, T* scratch) const;
-  // d_x [N, D] from d_y [N, D]; adds to d_parameters (laid out as `parameters`).
-  void backward(T* d_x, T* d_parameters, const T* d_y, const T* x, const T* tape, const SequenceBatch& batch,
-                const T* parameters, AttentionMask mask, const detail::Dropout& dropout, T* scratch) const;
+  // y [N, D] from x [N, D].
+  void forward(T* y, T* tape, const T* x, const SequenceBatch& batch, const T* parameters,
+               const detail::Dropout& dropout, T* scratch) const;
+  // `d` [N, D] holds d_y and receives d_x; adds to d_parameters.
+  void backward(T* d, T* d_parameters, const T* x, const T* tape, const SequenceBatch& batch, const T* parameters,
+                const detail::Dropout& dropout, T* scratch) const;
 
-  // One more row at position state.length(): x [D] is replaced by the block's output, keys and values are stored.
-  // `scratch` holds append_scratch_size() elements.
-  void append(T* x, SequenceState<T>& state, const T* parameters, T* scratch) const;
-  std::size_t append_scratch_size() const noexcept;
+  // Serving.
+
+  // R more rows of a sequence, at positions position ... position + R - 1: x [R, D] is replaced by the block's output,
+  // keys and values are stored. A bidirectional mask needs all rows of the sequence at once.
+  void extend(T* x, std::size_t rows, std::size_t position, KeyValueCache<T> cache, const T* parameters,
+              T* scratch) const;
+  // Stores keys and values alone: for rows whose output nobody reads. x is kept.
+  void remember(const T* x, std::size_t rows, std::size_t position, KeyValueCache<T> cache, const T* parameters,
+                T* scratch) const;
+  std::size_t serving_scratch_size(std::size_t rows) const noexcept { return serving_layout(nullptr, rows).size; }
 
  private:
+  // Rows that extend and remember push through at a time, so that what lies between stays in the nearest caches.
+  static constexpr std::size_t kServingRows = 32;
+
+  // Three rows of width D lie between x and y; what they are depends on where the norms stand.
+  template <class P>
+  struct Tape {
+    P *attention_stats, *feed_forward_stats;  // of the norms
+    P* first;                                 // pre: LN(x)    post: x + drop(attention(x))
+    P* middle;                                // x1
+    P* last;                                  // pre: LN(x1)   post: x1 + drop(feed_forward(x1))
+    P *attention, *feed_forward;              // tapes
+    std::size_t size;
+  };
+  template <class P>
+  Tape<P> layout(P* tape, const SequenceBatch& batch) const noexcept;
+
+  struct ServingScratch {
+    T* queries;  // [R, D]
+    T* rows;     // [kServingRows, D]
+    T* stats;
+    T* attention;
+    T* feed_forward;
+    std::size_t size;
+  };
+  ServingScratch serving_layout(T* scratch, std::size_t rows) const noexcept;
+  // x [R, D] becomes the block's output, R <= kServingRows; work.rows holds what attention gave.
+  void finish(T* x, std::size_t rows, const T* parameters, const ServingScratch& work) const;
+  // What attention reads: x, or its norm in work.rows.
+  const T* attention_input(const T* x, std::size_t rows, const T* parameters, const ServingScratch& work) const;
+
+  // y += x after dropout on y.
+  void add_residual(T* y, const T* x, const SequenceBatch& batch, const detail::Dropout& dropout,
+                    std::size_t part) const;
+  bool pre() const noexcept { return placement_ == NormPlacement::pre; }
+
   const detail::KernelTable<T>* kernels_;
-  std::size_t index_, dim_, heads_, head_dim_, inner_, window_;
-  T epsilon_;
-  Activation activation_;
+  std::size_t index_, dim_, window_;
   NormPlacement placement_;
-  // Offsets into the dense array.
-  std::size_t attention_norm_weight_, attention_norm_bias_, qkv_weight_, qkv_bias_, output_weight_, output_bias_;
-  std::size_t feed_forward_norm_weight_, feed_forward_norm_bias_, inner_weight_, inner_bias_, outer_weight_,
-      outer_bias_;
+  detail::LayerNorm<T> attention_norm_;
+  detail::SelfAttention<T> attention_;
+  detail::LayerNorm<T> feed_forward_norm_;
+  detail::FeedForward<T> feed_forward_;
 };
 
 }  // namespace attune::inline v0_1

@@ -4,6 +4,7 @@
 // The key/value cache of one user: what an encoder remembers of the encoded suffix, so that one more event costs one
 // row instead of a full pass. Not synchronised; its owner locks.
 
+#include <algorithm>
 #include <cstddef>
 
 #include "attune/detail/kernel_table.hpp"
@@ -11,16 +12,40 @@
 
 namespace attune::inline v0_1 {
 
-// Layout per block b: keys in blocks of 16 positions [ceil(W / 16)][D][16], values [W][D]. `hidden` [D] is the last
-// row after the last block (before the final norm).
+// A view of what one block remembers of W positions, D wide: keys in groups of 16 positions [ceil(W / 16)][D][16], so
+// that 16 scores come out of one vector; values [W][D].
+template <class T>
+struct KeyValueCache {
+  T* keys;
+  T* values;
+  std::size_t dim;
+
+  KeyValueCache(T* memory, std::size_t window, std::size_t width) noexcept
+      : keys(memory), values(memory + padded(window) * width), dim(width) {}
+  static std::size_t size(std::size_t window, std::size_t dim) noexcept { return 2 * padded(window) * dim; }
+
+  // Writes row `position` of both, from key [D] and value [D].
+  void store(std::size_t position, const T* key, const T* value) const noexcept {
+    T* lane = keys + position / detail::kLanes * dim * detail::kLanes + position % detail::kLanes;
+    for (std::size_t d = 0; d < dim; ++d) lane[d * detail::kLanes] = key[d];
+    std::copy(value, value + dim, values + position * dim);
+  }
+
+ private:
+  static std::size_t padded(std::size_t window) noexcept {
+    return (window + detail::kLanes - 1) / detail::kLanes * detail::kLanes;
+  }
+};
+
+// One cache per block, and `hidden` [D]: the last row after the last block, before the final norm.
 template <class T>
 class SequenceState {
  public:
   SequenceState() = default;
   SequenceState(std::size_t num_blocks, std::size_t dim, std::size_t window)
-      : dim_(dim), positions_((window + detail::kLanes - 1) / detail::kLanes * detail::kLanes) {
-    memory_.take(num_blocks * 2 * positions_ * dim_ + dim_);
-    num_blocks_ = num_blocks;
+      : num_blocks_(num_blocks), dim_(dim), window_(window) {
+    const std::span<T> memory = memory_.take(num_blocks * KeyValueCache<T>::size(window, dim) + dim);
+    std::fill(memory.begin(), memory.end(), T(0));
   }
 
   // Events of the model's history that are encoded, and where the encoded suffix begins. length() counts rows.
@@ -33,24 +58,15 @@ class SequenceState {
   }
   void reset() noexcept { set_range(0, 0); }
 
-  T* keys(std::size_t block) noexcept { return data() + block * 2 * positions_ * dim_; }
-  T* values(std::size_t block) noexcept { return keys(block) + positions_ * dim_; }
-  T* hidden() noexcept { return data() + num_blocks_ * 2 * positions_ * dim_; }
-  // Writes row `position` of both, from key [D] and value [D].
-  void store(std::size_t block, std::size_t position, const T* key, const T* value) noexcept {
-    T* lane = keys(block) + position / detail::kLanes * dim_ * detail::kLanes + position % detail::kLanes;
-    T* row = values(block) + position * dim_;
-    for (std::size_t d = 0; d < dim_; ++d) {
-      lane[d * detail::kLanes] = key[d];
-      row[d] = value[d];
-    }
+  KeyValueCache<T> cache(std::size_t block) noexcept {
+    return {memory_.data() + block * KeyValueCache<T>::size(window_, dim_), window_, dim_};
   }
+  T* hidden() noexcept { return memory_.data() + num_blocks_ * KeyValueCache<T>::size(window_, dim_); }
+  const T* hidden() const noexcept { return memory_.data() + num_blocks_ * KeyValueCache<T>::size(window_, dim_); }
   std::size_t memory_bytes() const noexcept { return memory_.memory_bytes() + sizeof(*this); }
 
  private:
-  T* data() noexcept { return memory_.take(0).data(); }
-
-  std::size_t num_blocks_ = 0, dim_ = 0, positions_ = 0;
+  std::size_t num_blocks_ = 0, dim_ = 0, window_ = 0;
   std::size_t start_ = 0, num_events_ = 0;
   Buffer<T> memory_;
 };

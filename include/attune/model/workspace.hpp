@@ -41,6 +41,8 @@ class Buffer {
     }
     return {data_, count};
   }
+  T* data() noexcept { return data_; }
+  const T* data() const noexcept { return data_; }
   std::size_t memory_bytes() const noexcept { return capacity_ * sizeof(T); }
 
  private:
@@ -58,8 +60,10 @@ struct BasicWorkspace {
   Buffer<T> user_vector;          // [dim]
   Buffer<T> additive;             // [handles]
   std::vector<ScoredHandle> top;  // the k best of the last top_k or rank
-  std::vector<ItemHandle> items;  // the part of a history that the model knows, and its times
+  std::vector<ItemHandle> items;  // the part of a history that the model knows, column by column
   std::vector<Timestamp> times;
+  std::vector<std::uint8_t> kinds;
+  std::vector<float> weights;
   std::vector<std::uint64_t> eligible;  // bitmap over handles
 };
 using Workspace = BasicWorkspace<float>;
