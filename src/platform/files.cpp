@@ -1,1 +1,288 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "platform/files.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+#include <new>
+#include <system_error>
+#include <utility>
+
+#include "attune/error.hpp"
+#include "platform/process.hpp"
+
+namespace attune::inline v0_1::platform {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Linux moves at most this much per call; asking for less than SSIZE_MAX keeps other systems content too.
+constexpr std::size_t kMostPerCall = std::size_t{1} << 30;
+
+[[noreturn]] void fail(const char* action, const fs::path& path, const std::string& reason) {
+  throw Error(ErrorCode::io_error, std::string("cannot ") + action + " \"" + path.string() + "\": " + reason);
+}
+
+[[noreturn]] void fail(const char* action, const fs::path& path, int error) {
+  fail(action, path, std::error_code(error, std::generic_category()).message());
+}
+
+// Repeats a system call for as long as signals interrupt it.
+template <class Call>
+auto uninterrupted(Call call) {
+  for (;;) {
+    const auto result = call();
+    if (result >= 0 || errno != EINTR) return result;
+  }
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int value) noexcept : value_(value) {}
+  Descriptor(Descriptor&&) = delete;
+  ~Descriptor() { close(); }
+  int value() const noexcept { return value_; }
+  // False if the system reports a late write error. Not repeated after a signal: Linux has closed it even then.
+  bool close() noexcept {
+    const int value = std::exchange(value_, -1);
+    return value < 0 || ::close(value) == 0 || errno == EINTR;
+  }
+  int release() noexcept { return std::exchange(value_, -1); }
+
+ private:
+  int value_;
+};
+
+int open_for_reading(const fs::path& path, int flags) {
+  const int descriptor = uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | flags); });
+  if (descriptor < 0) fail("open", path, errno);
+  return descriptor;
+}
+
+// Up to bytes.size(); less only at the end of the file.
+std::size_t read_fully(int descriptor, const fs::path& path, std::span<std::byte> bytes) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const std::size_t count = std::min(bytes.size() - done, kMostPerCall);
+    const ssize_t got = uninterrupted([&] { return ::read(descriptor, bytes.data() + done, count); });
+    if (got < 0) fail("read", path, errno);
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
+void write_fully(int descriptor, const fs::path& path, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const std::size_t count = std::min(bytes.size(), kMostPerCall);
+    const ssize_t put = uninterrupted([&] { return ::write(descriptor, bytes.data(), count); });
+    if (put < 0) fail("write", path, errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+  }
+}
+
+void write_new_file(const fs::path& path, std::span<const std::byte> bytes) {
+  Descriptor file(uninterrupted([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
+  if (file.value() < 0) fail("create", path, errno);
+  write_fully(file.value(), path, bytes);
+  if (uninterrupted([&] { return ::fsync(file.value()); }) != 0) fail("write", path, errno);
+  if (!file.close()) fail("write", path, errno);
+}
+
+void sync_directory(const fs::path& directory) {
+  const Descriptor opened(open_for_reading(directory, O_DIRECTORY));
+  // EINVAL: the file system has nothing to sync for a directory.
+  if (uninterrupted([&] { return ::fsync(opened.value()); }) != 0 && errno != EINVAL) fail("sync", directory, errno);
+}
+
+fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+void create_with_parents(const fs::path& directory) {
+  if (::mkdir(directory.c_str(), 0777) == 0) return sync_directory(parent_of(directory));
+  if (errno == ENOENT && directory.has_parent_path() && directory != directory.parent_path()) {
+    create_with_parents(directory.parent_path());
+    if (::mkdir(directory.c_str(), 0777) == 0) return sync_directory(directory.parent_path());
+  }
+  if (errno != EEXIST) fail("create", directory, errno);
+}
+
+void rename_path(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) fail("replace", to, errno);
+}
+
+// False where the file system cannot do it.
+bool exchange([[maybe_unused]] const fs::path& a, [[maybe_unused]] const fs::path& b) {
+#ifdef RENAME_EXCHANGE
+  if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS) fail("replace", b, errno);
+#endif
+  return false;
+}
+
+void swap_directories(const fs::path& a, const fs::path& b, Swap how) {
+  if (how == Swap::exchange && exchange(a, b)) return;
+  const fs::path aside = a.string() + ".aside";
+  rename_path(b, aside);
+  int error = 0;
+  if (::rename(a.c_str(), b.c_str()) != 0) {
+    error = errno;
+  } else if (::rename(aside.c_str(), a.c_str()) != 0) {
+    error = errno;
+    ::rename(b.c_str(), a.c_str());
+  } else {
+    return;
+  }
+  ::rename(aside.c_str(), b.c_str());
+  fail("replace", b, error);
+}
+
+// A fresh directory beside `target`. Whatever stands at its path in the end is removed.
+class Sibling {
+ public:
+  explicit Sibling(const fs::path& target) {
+    const std::string stem =
+        std::string(".") + target.filename().string() + ".saving-" + std::to_string(process_id()) + "-";
+    for (int attempt = 0;; ++attempt) {
+      path_ = parent_of(target) / (stem + std::to_string(attempt));
+      if (::mkdir(path_.c_str(), 0777) == 0) return;
+      if (errno != EEXIST) fail("create", path_, errno);
+    }
+  }
+  Sibling(Sibling&&) = delete;
+  ~Sibling() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  const fs::path& path() const noexcept { return path_; }
+
+  // Puts this directory at `target`, durably, and takes what was there.
+  void swap_with(const fs::path& target, bool target_exists, Swap how) const {
+    const auto swap = [&](bool forward) {
+      if (target_exists) return swap_directories(path_, target, how);
+      forward ? rename_path(path_, target) : rename_path(target, path_);
+    };
+    swap(true);
+    try {
+      sync_directory(parent_of(target));
+    } catch (...) {
+      swap(false);
+      throw;
+    }
+  }
+
+ private:
+  fs::path path_;
+};
+
+void require_permission(const fs::path& directory) {
+  if (::access(directory.c_str(), W_OK | X_OK) != 0) fail("write", directory, errno);
+}
+
+// `directory` as it is meant: without a trailing slash, links resolved.
+fs::path resolved(const fs::path& directory) {
+  std::error_code error;
+  const fs::path path = fs::weakly_canonical(directory.has_filename() ? directory : directory.parent_path(), error);
+  if (error) fail("write", directory, error.message());
+  return path;
+}
+
+}  // namespace
+
+InputFile::InputFile(const fs::path& path) : path_(path) {
+  if (path == "-") {
+    descriptor_ = STDIN_FILENO;
+    return;
+  }
+  Descriptor file(open_for_reading(path, 0));
+  struct stat status;
+  if (::fstat(file.value(), &status) == 0 && S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
+  descriptor_ = file.release();
+}
+
+InputFile::InputFile(InputFile&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+InputFile::~InputFile() {
+  if (descriptor_ > STDIN_FILENO) ::close(descriptor_);
+}
+
+std::size_t InputFile::read(std::span<std::byte> buffer) { return read_fully(descriptor_, path_, buffer); }
+
+RegularFile::RegularFile(const fs::path& path) : path_(path) {
+  Descriptor file(open_for_reading(path, O_NONBLOCK));
+  struct stat status;
+  if (::fstat(file.value(), &status) != 0) fail("read", path, errno);
+  if (S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
+  if (!S_ISREG(status.st_mode)) fail("read", path, "Not a regular file");
+  size_ = static_cast<std::uint64_t>(status.st_size);
+  descriptor_ = file.release();
+}
+
+RegularFile::~RegularFile() { ::close(descriptor_); }
+
+std::vector<std::byte> RegularFile::read(std::uint64_t count) {
+  std::vector<std::byte> bytes;
+  try {
+    bytes.resize(count);
+  } catch (const std::exception&) {
+    throw Error(ErrorCode::limit_exceeded,
+                "no memory for " + std::to_string(count) + " bytes of \"" + path_.string() + "\"");
+  }
+  if (read_fully(descriptor_, path_, bytes) < count) fail("read", path_, "The file was shortened meanwhile");
+  return bytes;
+}
+
+std::vector<std::byte> read_file(const fs::path& path, std::uint64_t limit) {
+  RegularFile file(path);
+  if (file.size() > limit) {
+    throw Error(ErrorCode::limit_exceeded, "\"" + path.string() + "\" has " + std::to_string(file.size()) +
+                                               " bytes; at most " + std::to_string(limit) + " are read");
+  }
+  return file.read(file.size());
+}
+
+void check_replaceable(const fs::path& directory, const std::string& marker) {
+  const fs::path target = resolved(directory);
+  fs::path nearest = target;
+  while (!is_there(nearest) && nearest != nearest.parent_path()) nearest = parent_of(nearest);
+  std::error_code error;
+  if (!fs::is_directory(nearest, error)) fail("write", nearest, ENOTDIR);
+  require_permission(nearest);
+  if (nearest != target) return;
+  require_permission(parent_of(target));
+  if (!fs::is_empty(target, error) && !fs::is_regular_file(target / marker, error)) {
+    throw Error(ErrorCode::invalid_argument,
+                "\"" + directory.string() + "\" is not replaced: it is not empty and holds no " + marker);
+  }
+}
+
+void replace_directory(const fs::path& directory, std::span<const NamedBytes> files, const std::string& marker,
+                       Swap swap) {
+  check_replaceable(directory, marker);
+  const fs::path target = resolved(directory);
+  const bool replaces = is_there(target);
+  if (!replaces) create_with_parents(parent_of(target));
+  const Sibling sibling(target);
+  for (const NamedBytes& file : files) write_new_file(sibling.path() / file.name, file.bytes);
+  sync_directory(sibling.path());
+  std::error_code error;
+  if (replaces) fs::permissions(sibling.path(), fs::status(target, error).permissions(), error);
+  if (error) fail("write", sibling.path(), error.message());
+  sibling.swap_with(target, replaces, swap);
+  if (fs::remove_all(sibling.path(), error); error) {
+    throw Error(ErrorCode::io_error, "\"" + directory.string() + "\" is written, but what it replaced is left in \"" +
+                                         sibling.path().string() + "\": " + error.message());
+  }
+}
+
+}  // namespace attune::inline v0_1::platform

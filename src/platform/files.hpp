@@ -15,21 +15,38 @@
 
 namespace attune::inline v0_1::platform {
 
-// A file open for sequential reading; "-" is standard input.
+// A file open for sequential reading; "-" is standard input. A FIFO or a device is read like a file.
 class InputFile {
  public:
   explicit InputFile(const std::filesystem::path& path);
   InputFile(InputFile&& other) noexcept;
   InputFile& operator=(InputFile&&) = delete;
   ~InputFile();
-  std::size_t read(std::span<std::byte> buffer);  // 0 at the end; retries interrupted and short reads
+  std::size_t read(std::span<std::byte> buffer);  // fills the buffer unless the file ends; 0 at the end
 
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;
 };
 
-// The whole of a regular file (directories, FIFOs and devices are refused), at most `limit` bytes.
+// A file whose size is known before it is read: directories, FIFOs and devices are refused, without waiting for them.
+class RegularFile {
+ public:
+  explicit RegularFile(const std::filesystem::path& path);
+  RegularFile(RegularFile&&) = delete;
+  ~RegularFile();
+  std::uint64_t size() const noexcept { return size_; }
+  // The next `count` bytes. Throws Error: io_error when the file ends before them (somebody shortened it in the
+  // meantime), limit_exceeded when there is no memory for them.
+  std::vector<std::byte> read(std::uint64_t count);
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+// The whole of a regular file; Error(limit_exceeded) for more than `limit` bytes.
 std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t limit = UINT64_MAX);
 
 struct NamedBytes {
@@ -37,11 +54,20 @@ struct NamedBytes {
   std::span<const std::byte> bytes;
 };
 
+// Whether replace_directory may put something at `directory`: nothing is there, or a writable directory that is empty
+// or holds the file `marker`. Throws Error: invalid_argument for a directory that holds something else, io_error for a
+// file, and where the permission to write is missing.
+void check_replaceable(const std::filesystem::path& directory, const std::string& marker);
+
+// How a directory takes the place of another: `exchange` is atomic; `two_renames`, for file systems without it, leaves
+// an instant in which there is neither.
+enum class Swap { exchange, two_renames };
+
 // Replaces or creates a directory that holds exactly these files, as a whole or not at all: they are written beside it,
-// synced, swapped in, and the parent directory is synced. A failure leaves the old directory as it was and nothing
-// beside it. `marker` is a file that an existing directory must hold to be replaced (else Error(invalid_argument)); an
-// existing empty directory is replaced too.
+// synced, swapped in, and the parent directory is synced. Missing parents are created; a symbolic link is followed.
+// A failure leaves the old directory as it was and nothing beside it; only where the old one cannot be removed at the
+// end, the new one is in place and the message says what is left. check_replaceable is applied first.
 void replace_directory(const std::filesystem::path& directory, std::span<const NamedBytes> files,
-                       const std::string& marker);
+                       const std::string& marker, Swap swap = Swap::exchange);
 
 }  // namespace attune::inline v0_1::platform

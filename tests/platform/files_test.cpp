@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/files.hpp"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <map>
+#include <optional>
+
+#include "attune/error.hpp"
+#include "catch.hpp"
+#include "platform/failing_calls.hpp"
+#include "temporary_directory.hpp"
+
+using namespace attune;
+using attune_test::Faults;
+using attune_test::read_text;
+using attune_test::TemporaryDirectory;
+using attune_test::write_text;
+namespace fs = std::filesystem;
+
+namespace {
+
+template <class Call>
+std::optional<Error> error_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+using Content = std::map<std::string, std::string>;
+
+// Names (relative) and texts of everything below a directory.
+Content content_of(const fs::path& directory) {
+  Content content;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    content[entry.path().lexically_relative(directory).string()] = entry.is_directory() ? "/" : read_text(entry);
+  }
+  return content;
+}
+
+const std::string kMarker = "manifest.json";
+const Content kOld{{"manifest.json", "old"}, {"histories.bin", "old histories"}};
+const Content kNew{{"manifest.json", "new"}, {"weights", std::string(100'000, 'w')}};
+
+void replace(const fs::path& directory, const Content& content, platform::Swap swap = platform::Swap::exchange) {
+  std::vector<platform::NamedBytes> files;
+  for (const auto& [name, text] : content) files.push_back({name, std::as_bytes(std::span(text))});
+  platform::replace_directory(directory, files, kMarker, swap);
+}
+
+Content inside(const std::string& name, const Content& content) {
+  Content all{{name, "/"}};
+  for (const auto& [file, text] : content) all[name + "/" + file] = text;
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("A file is read whole", "[platform][files]") {
+  const TemporaryDirectory directory;
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{70'001}}) {
+    const std::string text(size, 'x');
+    write_text(directory / "file", text);
+    const auto bytes = platform::read_file(directory / "file");
+    REQUIRE(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()) == text);
+  }
+}
+
+TEST_CASE("Interrupted and short reads are continued", "[platform][files]") {
+  const TemporaryDirectory directory;
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text += std::to_string(i);
+  write_text(directory / "file", text);
+
+  std::vector<std::byte> whole, streamed(text.size() + 10);
+  std::size_t count = 0;
+  {
+    Faults faults;
+    faults.interrupted = true;
+    faults.most_bytes = 7;
+    whole = platform::read_file(directory / "file");
+    platform::InputFile input(directory / "file");
+    count = input.read(streamed);
+  }
+  REQUIRE(std::string(reinterpret_cast<const char*>(whole.data()), whole.size()) == text);
+  REQUIRE(std::string(reinterpret_cast<const char*>(streamed.data()), count) == text);
+}
+
+TEST_CASE("What is not a regular file is refused without waiting for it", "[platform][files]") {
+  const TemporaryDirectory directory;
+  REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
+  fs::create_symlink("loop", directory / "loop");
+  const std::map<fs::path, std::string> refused{
+      {directory.path(), "Is a directory"},    {directory / "fifo", "Not a regular file"},
+      {"/dev/zero", "Not a regular file"},     {directory / "loop", "symbolic links"},
+      {directory / "missing", "No such file"},
+  };
+  for (const auto& [path, reason] : refused) {
+    INFO(path);
+    const auto error = error_of([&file = path] { platform::read_file(file); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::io_error);
+    CHECK(contains(error->what(), path.string()));
+    CHECK(contains(error->what(), reason));
+  }
+}
+
+TEST_CASE("A directory is no input file", "[platform][files]") {
+  const TemporaryDirectory directory;
+  const auto error = error_of([&] { platform::InputFile{directory.path()}; });
+  REQUIRE(error);
+  REQUIRE(contains(error->what(), "Is a directory"));
+}
+
+TEST_CASE("A file without read permission gives the system's reason", "[platform][files]") {
+  if (::geteuid() == 0) {
+    WARN("skipped: permissions do not bind the superuser");
+    return;
+  }
+  const TemporaryDirectory directory;
+  write_text(directory / "file", "secret");
+  fs::permissions(directory / "file", fs::perms::none);
+  const auto error = error_of([&] { platform::read_file(directory / "file"); });
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::io_error);
+  CHECK(contains(error->what(), "Permission denied"));
+}
+
+TEST_CASE("A file that is longer than allowed is not read", "[platform][files]") {
+  const TemporaryDirectory directory;
+  write_text(directory / "file", "0123456789");
+  CHECK(platform::read_file(directory / "file", 10).size() == 10);
+  const auto error = error_of([&] { platform::read_file(directory / "file", 9); });
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::limit_exceeded);
+}
+
+TEST_CASE("A file that is shortened while it is read gives an error", "[platform][files]") {
+  const TemporaryDirectory directory;
+  write_text(directory / "file", std::string(10'000, 'x'));
+  platform::RegularFile file(directory / "file");
+  REQUIRE(file.read(4000).size() == 4000);
+  fs::resize_file(directory / "file", 5000);
+  const auto error = error_of([&] { file.read(6000); });
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::io_error);
+  CHECK(contains(error->what(), "shortened"));
+}
+
+TEST_CASE("More bytes than there is memory for give an error", "[platform][files]") {
+  const TemporaryDirectory directory;
+  write_text(directory / "file", "x");
+  platform::RegularFile file(directory / "file");
+  const auto error = error_of([&] { file.read(std::uint64_t{1} << 63); });
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::limit_exceeded);
+}
+
+TEST_CASE("A directory is created, with its parents, and replaced as a whole", "[platform][files]") {
+  const TemporaryDirectory directory;
+  const auto swap = GENERATE(platform::Swap::exchange, platform::Swap::two_renames);
+  replace(directory / "a/b/model", kOld, swap);
+  REQUIRE(content_of(directory / "a/b") == inside("model", kOld));
+  replace(directory / "a/b/model/", kNew, swap);
+  REQUIRE(content_of(directory / "a/b") == inside("model", kNew));
+}
+
+TEST_CASE("A file system that cannot exchange is served with two renames", "[platform][files]") {
+  const TemporaryDirectory directory;
+  replace(directory / "model", kOld);
+  {
+    Faults faults;
+    faults.no_exchange = true;
+    replace(directory / "model", kNew);
+  }
+  REQUIRE(content_of(directory.path()) == inside("model", kNew));
+}
+
+TEST_CASE("Interrupted and short writes are continued", "[platform][files]") {
+  const TemporaryDirectory directory;
+  {
+    Faults faults;
+    faults.interrupted = true;
+    faults.most_bytes = 4096;
+    replace(directory / "model", kNew);
+  }
+  REQUIRE(content_of(directory.path()) == inside("model", kNew));
+}
+
+TEST_CASE("An empty directory and the target of a link are replaced, permissions stay", "[platform][files]") {
+  const TemporaryDirectory directory;
+  fs::create_directory(directory / "real");
+  fs::permissions(directory / "real", fs::perms::owner_all);
+  fs::create_symlink("real", directory / "link");
+  replace(directory / "link", kNew);
+  CHECK(fs::is_symlink(directory / "link"));
+  CHECK(content_of(directory / "real") == kNew);
+  CHECK(fs::status(directory / "real").permissions() == fs::perms::owner_all);
+}
+
+TEST_CASE("What is no model is not replaced", "[platform][files]") {
+  const TemporaryDirectory directory;
+  fs::create_directory(directory / "photos");
+  write_text(directory / "photos/cat.jpg", "cat");
+  write_text(directory / "file", "text");
+  const Content before = content_of(directory.path());
+
+  const auto foreign = error_of([&] { replace(directory / "photos", kNew); });
+  REQUIRE(foreign);
+  CHECK(foreign->code() == ErrorCode::invalid_argument);
+  CHECK(contains(foreign->what(), "manifest.json"));
+  const std::string path = GENERATE("file", "file/model", "file/deep/model");
+  const auto file = error_of([&] { replace(directory / path, kNew); });
+  REQUIRE(file);
+  CHECK(file->code() == ErrorCode::io_error);
+  CHECK(contains(file->what(), "Not a directory"));
+  CHECK(content_of(directory.path()) == before);
+}
+
+TEST_CASE("Wherever a call fails, the old directory is intact and nothing is left beside it", "[platform][files]") {
+  const auto swap = GENERATE(platform::Swap::exchange, platform::Swap::two_renames);
+  const bool replaces = GENERATE(true, false);
+  const int code = GENERATE(ENOSPC, EIO);
+  const TemporaryDirectory directory;
+  if (replaces) replace(directory / "model", kOld);
+  const Content before = content_of(directory.path());
+
+  int failures = 0;
+  for (;; ++failures) {
+    std::optional<Error> error;
+    {
+      Faults faults;
+      faults.fail_at = failures;
+      faults.error = code;
+      error = error_of([&] { replace(directory / "model", kNew, swap); });
+    }
+    if (!error) break;
+    INFO("call " << failures);
+    CHECK(error->code() == ErrorCode::io_error);
+    CHECK(contains(error->what(), code == ENOSPC ? "No space left on device" : "Input/output error"));
+    CHECK(content_of(directory.path()) == before);
+  }
+  // mkdir; write and fsync of two files; fsync of their directory; at least one rename; fsync of the parent.
+  CHECK(failures >= 8);
+  CHECK(content_of(directory.path()) == inside("model", kNew));
+}
+
+TEST_CASE("A full disk leaves the old directory intact", "[platform][files]") {
+  const TemporaryDirectory directory;
+  replace(directory / "model", kOld);
+
+  struct rlimit before;
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const struct rlimit small { 50'000, before.rlim_max };
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const auto error = error_of([&] { replace(directory / "model", kNew); });
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, handler);
+
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::io_error);
+  CHECK(contains(error->what(), "weights"));
+  CHECK(content_of(directory.path()) == inside("model", kOld));
+}
+
+TEST_CASE("An unwritable parent gives an error before anything is written", "[platform][files]") {
+  if (::geteuid() == 0) {
+    WARN("skipped: permissions do not bind the superuser");
+    return;
+  }
+  const TemporaryDirectory directory;
+  fs::permissions(directory.path(), fs::perms::owner_read | fs::perms::owner_exec);
+  const auto error = error_of([&] { platform::check_replaceable(directory / "model", kMarker); });
+  fs::permissions(directory.path(), fs::perms::owner_all);
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::io_error);
+  CHECK(contains(error->what(), "Permission denied"));
+}
