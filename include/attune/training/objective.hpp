@@ -18,7 +18,7 @@ namespace attune::inline v0_1 {
 // The output side of the item table, prepared once per step and shared by all threads: rows as the logits see them
 // (normalised for cosine), and their inverse norms.
 template <class T>
-class OutputTable {
+class ATTUNE_EXPORT OutputTable {
  public:
   // Rows are copied. A zero row has logit 0 under cosine and passes no gradient.
   void assign(const EmbeddingTable<T>& items, ScoreKind kind, double temperature);
@@ -37,16 +37,18 @@ class OutputTable {
   std::vector<T> data_, inverse_norms_;
 };
 
+// Memory of one thread, reused from call to call.
 template <class T>
 struct ObjectiveScratch {
-  Buffer<T> hidden, d_hidden, logits;
-  Buffer<T> d_outputs;  // [rows, D]: gradient of OutputTable rows, summed until fold()
-  bool d_outputs_clear = false;
+  std::vector<T> d_outputs;         // [rows, D]: gradient of the OutputTable's rows, summed until the fold
+  std::vector<std::size_t> tokens;  // [P]: the positions of a block
+  Buffer<T> block;                  // their vectors and logits
 };
 
-// Sum over tokens with targets[i] != kNoHandle of weight[i] * -log softmax(logits_i)[targets[i]].
+// Sum over tokens with targets[i] != kNoHandle of weights[i] * -log softmax(logits_i)[targets[i]].
 // hidden and d_hidden [N, D]; d_hidden is overwritten (zero where there is no target); targets, weights [N] (weights
-// may be empty: all one). Gradients of the table stay in `scratch` until softmax_cross_entropy_fold.
+// may be empty: all one). A zero hidden vector has logits 0 under cosine and passes no gradient. Gradients of the table
+// stay in `scratch` until softmax_cross_entropy_fold.
 template <class T>
 double softmax_cross_entropy(std::span<T> d_hidden, std::span<const T> hidden, std::span<const ItemHandle> targets,
                              std::span<const T> weights, const OutputTable<T>& table, ObjectiveScratch<T>& scratch);

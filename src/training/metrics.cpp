@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "training/metrics.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+#include <string_view>
+
+#include "attune/error.hpp"
+#include "attune/training/evaluation.hpp"
+
+namespace attune::inline v0_1 {
+
+namespace detail {
+
+namespace {
+
+constexpr std::array<std::string_view, 9> kNames{
+    "hr", "mrr", "map", "recall", "ndcg", "precision", "f1", "average_popularity", "tail_percentage"};
+
+// The 10 % items with the fewest training events, at least one; ties by the lower handle.
+std::vector<bool> least_trained(std::span<const std::uint64_t> training_counts) {
+  std::vector<std::size_t> order(training_counts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return training_counts[a] < training_counts[b]; });
+  order.resize(std::min(order.size(), std::max<std::size_t>(1, order.size() / 10)));
+  std::vector<bool> tail(training_counts.size(), false);
+  for (const std::size_t item : order) tail[item] = true;
+  return tail;
+}
+
+double ideal_dcg(std::size_t relevant) {
+  double sum = 0;
+  for (std::size_t rank = 1; rank <= relevant; ++rank) sum += 1.0 / std::log2(static_cast<double>(rank) + 1.0);
+  return sum;
+}
+
+// Of the numbers of times each item was recommended, zeros included.
+double gini(std::vector<std::uint64_t> counts) {
+  std::sort(counts.begin(), counts.end());
+  const auto n = static_cast<double>(counts.size());
+  double weighted = 0, total = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const auto count = static_cast<double>(counts[i]);
+    weighted += (2.0 * static_cast<double>(i + 1) - n - 1.0) * count;
+    total += count;
+  }
+  return total == 0 ? 0.0 : weighted / (n * total);
+}
+
+}  // namespace
+
+MetricSet::MetricSet(std::span<const std::size_t> cutoffs, std::span<const std::uint64_t> training_counts)
+    : cutoffs_(cutoffs.begin(), cutoffs.end()),
+      training_counts_(training_counts.begin(), training_counts.end()),
+      tail_(least_trained(training_counts)) {
+  std::sort(cutoffs_.begin(), cutoffs_.end());
+  cutoffs_.erase(std::unique(cutoffs_.begin(), cutoffs_.end()), cutoffs_.end());
+  if (cutoffs_.empty() || cutoffs_.front() == 0) {
+    throw Error(ErrorCode::invalid_argument, "cutoffs: expected at least one, all of them positive");
+  }
+  largest_cutoff_ = cutoffs_.back();
+}
+
+std::size_t MetricSet::per_query() const noexcept { return kNames.size() * cutoffs_.size(); }
+
+std::string MetricSet::name(std::size_t index) const {
+  return std::string(kNames[index % kNames.size()]) + '@' + std::to_string(cutoffs_[index / kNames.size()]);
+}
+
+void MetricSet::add(std::span<double> sums, const QueryOutcome& outcome) const {
+  std::size_t hits = 0, listed = 0;
+  double gain = 0, precisions = 0, popularity = 0, in_tail = 0;
+  for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
+    const std::size_t k = cutoffs_[c];
+    for (; hits < outcome.ranks.size() && outcome.ranks[hits] <= k; ++hits) {
+      const auto rank = static_cast<double>(outcome.ranks[hits]);
+      gain += 1.0 / std::log2(rank + 1.0);
+      precisions += static_cast<double>(hits + 1) / rank;
+    }
+    for (; listed < std::min(k, outcome.recommended.size()); ++listed) {
+      popularity += static_cast<double>(training_counts_[outcome.recommended[listed]]);
+      in_tail += tail_[outcome.recommended[listed]] ? 1.0 : 0.0;
+    }
+    const auto found = static_cast<double>(hits);
+    const std::size_t reachable = std::min(outcome.num_relevant, k);
+    const double recall = found / static_cast<double>(outcome.num_relevant);
+    const double precision = found / static_cast<double>(k);
+    const double length = listed == 0 ? 1.0 : static_cast<double>(listed);
+    const std::array<double, kNames.size()> values{hits > 0 ? 1.0 : 0.0,
+                                                   hits > 0 ? 1.0 / static_cast<double>(outcome.ranks.front()) : 0.0,
+                                                   precisions / static_cast<double>(reachable),
+                                                   recall,
+                                                   gain / ideal_dcg(reachable),
+                                                   precision,
+                                                   hits > 0 ? 2.0 * precision * recall / (precision + recall) : 0.0,
+                                                   popularity / length,
+                                                   in_tail / length};
+    for (std::size_t i = 0; i < values.size(); ++i) sums[c * kNames.size() + i] += values[i];
+  }
+}
+
+void MetricSet::count(std::span<std::uint64_t> counts, std::span<const ItemHandle> recommended) const {
+  for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
+    const auto of_cutoff = counts.subspan(c * num_items(), num_items());
+    for (const ItemHandle item : recommended.first(std::min(cutoffs_[c], recommended.size()))) ++of_cutoff[item];
+  }
+}
+
+std::map<std::string, double> MetricSet::finish(std::span<const double> sums, std::size_t queries,
+                                                std::span<const std::uint64_t> counts) const {
+  std::map<std::string, double> metrics;
+  if (queries == 0) return metrics;
+  for (std::size_t i = 0; i < per_query(); ++i) metrics[name(i)] = sums[i] / static_cast<double>(queries);
+  for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
+    const auto of_cutoff = counts.subspan(c * num_items(), num_items());
+    const auto recommended = std::count_if(of_cutoff.begin(), of_cutoff.end(), [](auto n) { return n > 0; });
+    const std::string suffix = '@' + std::to_string(cutoffs_[c]);
+    metrics["coverage" + suffix] =
+        static_cast<double>(recommended) / static_cast<double>(std::max<std::size_t>(1, num_items()));
+    metrics["gini" + suffix] = gini({of_cutoff.begin(), of_cutoff.end()});
+  }
+  return metrics;
+}
+
+}  // namespace detail
+
+namespace {
+
+// Ranks of the relevant items of a list; an item that stands in it twice counts where it stands first.
+std::vector<std::size_t> ranks_in_list(std::span<const std::uint32_t> recommended,
+                                       std::span<const std::uint32_t> relevant) {
+  std::vector<std::size_t> ranks;
+  for (const std::uint32_t item : relevant) {
+    const auto at = std::find(recommended.begin(), recommended.end(), item);
+    if (at != recommended.end()) ranks.push_back(static_cast<std::size_t>(at - recommended.begin()) + 1);
+  }
+  std::sort(ranks.begin(), ranks.end());
+  return ranks;
+}
+
+void check(const RankedLists& lists) {
+  if (lists.recommended.size() != lists.relevant.size()) {
+    throw Error(ErrorCode::invalid_argument, "relevant: expected as many lists as in recommended, " +
+                                                 std::to_string(lists.recommended.size()) + ", found " +
+                                                 std::to_string(lists.relevant.size()));
+  }
+  for (std::size_t i = 0; i < lists.recommended.size(); ++i) {
+    for (const std::uint32_t item : lists.recommended[i]) {
+      if (item >= lists.training_counts.size()) {
+        throw Error(ErrorCode::invalid_argument, "recommended[" + std::to_string(i) + "]: expected items below " +
+                                                     std::to_string(lists.training_counts.size()) + ", found " +
+                                                     std::to_string(item));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::map<std::string, double> list_metrics(const RankedLists& lists, std::span<const std::size_t> cutoffs) {
+  check(lists);
+  const detail::MetricSet metrics(cutoffs, lists.training_counts);
+  std::vector<double> sums(metrics.per_query(), 0.0);
+  std::vector<std::uint64_t> counts(metrics.num_counts(), 0);
+  std::size_t queries = 0;
+  for (std::size_t i = 0; i < lists.recommended.size(); ++i) {
+    std::vector<std::uint32_t> relevant = lists.relevant[i];
+    std::sort(relevant.begin(), relevant.end());
+    relevant.erase(std::unique(relevant.begin(), relevant.end()), relevant.end());
+    if (relevant.empty()) continue;
+    const auto ranks = ranks_in_list(lists.recommended[i], relevant);
+    metrics.add(sums, {ranks, relevant.size(), lists.recommended[i]});
+    metrics.count(counts, lists.recommended[i]);
+    ++queries;
+  }
+  return metrics.finish(sums, queries, counts);
+}
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attune/training/evaluation.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "attune/detail/dropout.hpp"
+#include "attune/error.hpp"
+#include "catch.hpp"
+
+namespace attune {
+namespace {
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// A model that scores as a function says.
+struct Scripted {
+  std::size_t items;
+  detail::ScoreAll score;
+  std::size_t num_items() const { return items; }
+  detail::ScoreAll session() const { return score; }
+};
+
+Scripted fixed_scores(std::vector<float> scores) {
+  return {scores.size(), [scores](HistoryView, const Context&, std::span<float> out) {
+            std::copy(scores.begin(), scores.end(), out.begin());
+          }};
+}
+
+struct Case {
+  std::vector<ItemHandle> history, targets;
+};
+
+// One user per case.
+EvaluationQueries queries_of(const std::vector<Case>& cases) {
+  auto histories = std::make_shared<Histories>();
+  EvaluationQueries queries;
+  for (const Case& c : cases) {
+    histories->items.insert(histories->items.end(), c.history.begin(), c.history.end());
+    histories->items.insert(histories->items.end(), c.targets.begin(), c.targets.end());
+    queries.queries.push_back({static_cast<UserHandle>(histories->num_users()),
+                               static_cast<std::uint32_t>(c.history.size()),
+                               static_cast<std::uint32_t>(c.targets.size())});
+    histories->offsets.push_back(histories->items.size());
+  }
+  queries.histories = histories;
+  return queries;
+}
+
+Report run(const Scripted& model, const std::vector<Case>& cases, EvaluationOptions options = {},
+           std::vector<std::uint64_t> training_counts = {}) {
+  if (training_counts.empty()) training_counts.assign(model.items, 1);
+  options.bootstrap = 0;
+  return evaluate(model, training_counts, queries_of(cases), options);
+}
+
+// With cutoff 1000, mrr is one over the rank of the only target.
+double rank_of_target(const Scripted& model, const Case& c, bool exclude_seen = true) {
+  return 1.0 / run(model, {c}, {.cutoffs = {1000}, .exclude_seen = exclude_seen}).mrr_at(1000);
+}
+
+}  // namespace
+
+TEST_CASE("Metrics of ready-made lists equal those of RecBole", "[training][evaluation][golden]") {
+  const auto golden = nlohmann::json::parse(std::ifstream(std::string(ATTUNE_TEST_DIR) + "/golden/metrics.json"));
+  const auto from_zero = [](const nlohmann::json& lists) {
+    auto items = lists.get<std::vector<std::vector<std::uint32_t>>>();
+    for (auto& list : items) {
+      for (auto& item : list) --item;
+    }
+    return items;
+  };
+  RankedLists lists{from_zero(golden["recommended"]), from_zero(golden["relevant"]), {}};
+  lists.training_counts.resize(golden["train_item_count"].size());
+  for (const auto& [item, count] : golden["train_item_count"].items()) {
+    lists.training_counts.at(std::stoul(item) - 1) = count;
+  }
+  const auto metrics = list_metrics(lists, golden["cutoffs"].get<std::vector<std::size_t>>());
+
+  const std::map<std::string, std::string> ours{{"hit", "hr"},
+                                                {"itemcoverage", "coverage"},
+                                                {"averagepopularity", "average_popularity"},
+                                                {"giniindex", "gini"},
+                                                {"tailpercentage", "tail_percentage"}};
+  std::size_t compared = 0;
+  for (const char* part : {"expected", "expected_f1"}) {
+    for (const auto& [name, value] : golden[part].items()) {
+      const std::string metric = name.substr(0, name.find('@'));
+      const std::string key = (ours.contains(metric) ? ours.at(metric) : metric) + name.substr(name.find('@'));
+      INFO(key);
+      CHECK(metrics.at(key) == Approx(value.get<double>()).margin(1e-9).epsilon(0));
+      ++compared;
+    }
+  }
+  CHECK(compared == metrics.size());
+}
+
+TEST_CASE("Ranks and ready-made lists go through the same formulas", "[training][evaluation]") {
+  const std::size_t items = 40;
+  std::vector<Case> cases;
+  RankedLists lists;
+  for (std::uint64_t user = 0; user < 30; ++user) {
+    Case c;
+    for (std::uint64_t i = 0; i < 1 + user % 4; ++i) {
+      c.targets.push_back(static_cast<ItemHandle>(detail::mix(user, i) % items));
+    }
+    c.history = {static_cast<ItemHandle>(detail::mix(user, 99) % items), c.targets[0]};
+    lists.relevant.emplace_back(c.targets.begin(), c.targets.end());
+    cases.push_back(c);
+  }
+  for (std::size_t i = 0; i < items; ++i) lists.training_counts.push_back(1 + detail::mix(5, i) % 50);
+  // Distinct scores that depend on the first item of the history.
+  const Scripted model{items, [](HistoryView history, const Context&, std::span<float> out) {
+                         for (std::size_t i = 0; i < out.size(); ++i) {
+                           out[i] = static_cast<float>(detail::mix(history.items[0], i) >> 40);
+                         }
+                       }};
+  for (const Case& c : cases) {
+    std::vector<float> scores(items);
+    model.score({c.history}, {}, scores);
+    if (std::find(c.targets.begin(), c.targets.end(), c.history[0]) == c.targets.end()) scores[c.history[0]] = -1.0f;
+    std::vector<std::uint32_t> order;
+    for (std::uint32_t i = 0; i < items; ++i) order.push_back(i);
+    std::sort(order.begin(), order.end(), [&](auto a, auto b) { return scores[a] > scores[b]; });
+    if (scores[order.back()] < 0) order.pop_back();
+    lists.recommended.push_back(order);
+  }
+  const std::vector<std::size_t> cutoffs{1, 3, 10};
+  const auto expected = list_metrics(lists, cutoffs);
+  const auto report = run(model, cases, {.cutoffs = cutoffs}, lists.training_counts);
+  REQUIRE(report.metrics.size() == expected.size());
+  for (const auto& [name, value] : expected) {
+    INFO(name);
+    CHECK(report.at(name) == Approx(value).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("Ties count against the target and NaN ranks last", "[training][evaluation]") {
+  CHECK(rank_of_target(fixed_scores({5, 4, 3, 2, 1}), {{0}, {2}}, false) == Approx(3));
+  CHECK(rank_of_target(fixed_scores({4, 4, 4, 4, 1}), {{}, {0}}) == Approx(4));
+  CHECK(rank_of_target(fixed_scores({kNaN, 4, 3, 2, 1}), {{}, {0}}) == Approx(5));
+  CHECK(rank_of_target(fixed_scores({kNaN, kNaN, 3, kNaN, 1}), {{}, {4}}) == Approx(2));
+  CHECK(rank_of_target(fixed_scores({kNaN, kNaN, kNaN, kNaN, kNaN}), {{}, {4}}) == Approx(5));
+  CHECK(rank_of_target(fixed_scores({-kInfinity, -1, kInfinity, -kInfinity, 0}), {{}, {3}}) == Approx(5));
+}
+
+TEST_CASE("All distinct items of the history are filtered, but never the target", "[training][evaluation]") {
+  const auto model = fixed_scores({5, 4, 3, 2, 1});
+  CHECK(rank_of_target(model, {{0, 1, 1, 0}, {2}}) == Approx(1));
+  CHECK(rank_of_target(model, {{0, 1, 1, 0}, {2}}, false) == Approx(3));
+  CHECK(rank_of_target(model, {{0, 3, 2}, {2}}) == Approx(2));
+  CHECK(rank_of_target(fixed_scores({5, 4, kNaN, 2, 1}), {{0, 0, 77}, {2}}) == Approx(4));
+
+  const auto report = run(model, {{{0, 3, 2}, {2}}, {{0}, {1}}, {{1}, {1}}, {{}, {4}}});
+  CHECK(report.repeated_targets == Approx(0.5));
+}
+
+TEST_CASE("A constant scorer gets no more than chance", "[training][evaluation]") {
+  const std::size_t items = 200;
+  std::vector<Case> cases;
+  for (std::uint64_t user = 0; user < 500; ++user) {
+    cases.push_back({{}, {static_cast<ItemHandle>(detail::mix(3, user) % items)}});
+  }
+  const auto report = run(fixed_scores(std::vector<float>(items, 0.25f)), cases);
+  CHECK(report.hit_rate_at(10) <= 10.0 / static_cast<double>(items));
+  CHECK(report.ndcg_at(10) <= 10.0 / static_cast<double>(items));
+}
+
+TEST_CASE("A target without a training event is a miss whatever its score", "[training][evaluation]") {
+  const auto report = run(fixed_scores({5, 4, 3}), {{{}, {0}}, {{}, {1}}, {{}, {9}}}, {}, {0, 7, 2});
+  CHECK(report.unseen_targets == 2);
+  CHECK(report.hit_rate_at(200) == Approx(1.0 / 3));
+}
+
+TEST_CASE("Several relevant items of one query", "[training][evaluation]") {
+  const auto model = fixed_scores({9, 8, 7, 6, 5, 4});
+  SECTION("count at their own ranks, repeats once") {
+    const auto report = run(model, {{{}, {1, 3, 1}}}, {.cutoffs = {1, 2, 4}});
+    CHECK(report.at("recall@2") == Approx(0.5));
+    CHECK(report.at("precision@4") == Approx(0.5));
+    CHECK(report.mrr_at(4) == Approx(0.5));
+    CHECK(report.at("map@4") == Approx((1.0 / 2 + 2.0 / 4) / 2));
+    CHECK(report.ndcg_at(4) == Approx((1 / std::log2(3.0) + 1 / std::log2(5.0)) / (1 + 1 / std::log2(3.0))));
+  }
+  SECTION("do not stand in each other's way when they tie") {
+    const auto report = run(fixed_scores({1, 1, 1, 0}), {{{}, {0, 1}}}, {.cutoffs = {2, 3}});
+    CHECK(report.at("recall@2") == Approx(0.5));
+    CHECK(report.at("recall@3") == Approx(1.0));
+  }
+}
+
+TEST_CASE("Lists of what is shown hold no item without a score", "[training][evaluation]") {
+  const auto report =
+      run(fixed_scores({1, kNaN, -kInfinity, 3, 3}), {{{0}, {4}}}, {.cutoffs = {1, 5}}, {1, 1, 1, 8, 2});
+  CHECK(report.at("coverage@1") == Approx(1.0 / 5));
+  CHECK(report.at("average_popularity@1") == Approx(8));
+  CHECK(report.at("coverage@5") == Approx(2.0 / 5));
+  CHECK(report.at("average_popularity@5") == Approx(5));
+  CHECK(report.at("gini@5") == Approx(0.6));
+  CHECK(report.at("tail_percentage@5") == 0);
+}
+
+TEST_CASE("The model sees the time of the target only when it is asked for", "[training][evaluation]") {
+  auto queries = queries_of({{{0, 1}, {2}}});
+  auto histories = std::make_shared<Histories>(*queries.histories);
+  histories->times = {10, 20, 30};
+  queries.histories = histories;
+  std::vector<Timestamp> told;
+  const Scripted model{3, [&](HistoryView, const Context& context, std::span<float>) { told.push_back(context.now); }};
+  const std::vector<std::uint64_t> counts(3, 1);
+  evaluate(model, counts, queries, {.request_time = false});
+  evaluate(model, counts, queries, {.request_time = true});
+  CHECK(told == std::vector<Timestamp>{kNoTime, 30});
+}
+
+TEST_CASE("Reports are the same for any number of threads", "[training][evaluation]") {
+  std::vector<Case> cases;
+  for (std::uint64_t user = 0; user < 60; ++user) {
+    cases.push_back({{static_cast<ItemHandle>(user % 7)}, {static_cast<ItemHandle>(detail::mix(8, user) % 50)}});
+  }
+  const Scripted model{50, [](HistoryView history, const Context&, std::span<float> out) {
+                         for (std::size_t i = 0; i < out.size(); ++i) {
+                           out[i] = static_cast<float>(detail::mix(history.items[0], i) % 30);
+                         }
+                       }};
+  const std::vector<std::uint64_t> counts(50, 3);
+  const auto with = [&](Executor* executor) {
+    return evaluate(model, counts, queries_of(cases), {.bootstrap = 200, .executor = executor});
+  };
+  const auto alone = with(nullptr);
+  for (const std::size_t threads : {2u, 8u}) {
+    ThreadPool pool(threads);
+    const auto report = with(&pool);
+    CHECK(report.metrics == alone.metrics);
+    CHECK(report.confidence == alone.confidence);
+  }
+}
+
+TEST_CASE("Intervals hold the mean and narrow with the number of users", "[training][evaluation]") {
+  const auto width = [](std::uint64_t users) {
+    std::vector<Case> cases;
+    for (std::uint64_t user = 0; user < users; ++user) cases.push_back({{}, {static_cast<ItemHandle>(user % 4)}});
+    const auto report =
+        evaluate(fixed_scores({4, 3, 2, 1}), std::vector<std::uint64_t>(4, 1), queries_of(cases), {.cutoffs = {2}});
+    const auto [low, high] = report.confidence.at("hr@2");
+    CHECK(low <= report.hit_rate_at(2));
+    CHECK(high >= report.hit_rate_at(2));
+    return high - low;
+  };
+  // 95 % of a binomial share of one half: plus and minus 1.96 sqrt(0.25 / n).
+  CHECK(width(100) == Approx(0.196).margin(0.03));
+  CHECK(width(1600) == Approx(0.049).margin(0.008));
+}
+
+TEST_CASE("What cannot be evaluated is refused or empty", "[training][evaluation]") {
+  const auto model = fixed_scores({1, 2});
+  CHECK_THROWS_AS(run(model, {{{}, {0}}}, {.cutoffs = {}}), Error);
+  CHECK_THROWS_AS(run(model, {{{}, {0}}}, {.cutoffs = {10, 0}}), Error);
+  CHECK_THROWS_AS(run(model, {{{}, {0}}}, {}, {1, 2, 3}), Error);
+  CHECK_THROWS_AS(list_metrics({{{5}}, {{0}}, {1, 1}}, std::vector<std::size_t>{1}), Error);
+  CHECK_THROWS_AS(list_metrics({{{0}}, {}, {1, 1}}, std::vector<std::size_t>{1}), Error);
+  const auto nothing = run(model, {});
+  CHECK(nothing.queries == 0);
+  CHECK_THROWS_AS(nothing.hit_rate_at(10), Error);
+}
+
+}  // namespace attune
