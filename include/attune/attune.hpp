@@ -49,4 +49,5 @@
 #include "attune/serving/cosine_scorer.hpp"
 #include "attune/serving/engine.hpp"
 #include "attune/serving/event_store.hpp"
+#include "attune/serving/make_recommender.hpp"
 #include "attune/serving/user_state.hpp"

@@ -3,7 +3,9 @@
 
 // The facade: open a trained model, tell it what happens, ask what to show. Every member may be called from any number
 // of threads at once. After warm-up, observe() and recommend(request, answer) allocate nothing for a user whose cache
-// is resident. Errors are thrown while opening and reloading; serving has a defined answer for everything.
+// is resident. Errors are thrown while opening and reloading; serving has a defined answer for everything, and throws
+// only what an exhausted memory or the host's own event store throws. A child process may go on with a recommender
+// after fork(), unless a call was running then.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,25 +24,29 @@ namespace attune::inline v0_1 {
 
 class EventStore;
 class Executor;
-struct Answer;
-enum class Observed : std::uint8_t;
+class IdMap;
+class Recommender;
+struct RecommenderOptions;
 
 namespace detail {
-class EngineInterface;
 struct EngineParts;
+ATTUNE_EXPORT Recommender make_recommender(EngineParts parts, RecommenderOptions options);
+ATTUNE_EXPORT void reload(Recommender& recommender, EngineParts parts);
 }  // namespace detail
 
 struct RecommenderOptions {
   // Behaviour.
-  std::shared_ptr<EventStore> event_store;  // null: events live in memory only
-  std::size_t max_items = 10'000'000;       // events that name more distinct items than this are rejected
+  // Where events are kept; null: in memory only. What it holds is replayed when the recommender opens; an event that
+  // the model directory has too (same user, item, time and kind) counts once.
+  std::shared_ptr<EventStore> event_store;
+  std::size_t max_items = 10'000'000;  // events that name more distinct items than this are rejected
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
   std::shared_ptr<Executor> executor;                     // for recommend_batch; null: the calling thread
 };
 
 struct Request {
-  Id user;  // unused by recommend_history
+  Id user = {};  // unused by recommend_history
   std::size_t k = 10;
   Timestamp now = kNoTime;   // when the request happens; kNoTime: at the last event
   bool exclude_seen = true;  // leave out items of the user's history
@@ -51,14 +57,15 @@ struct Recommendation {
   float score;  // see Answer::score_kind; finite
 };
 
-// Why an answer has fewer than k items: how many of the catalogue were left out, by reason.
+// Why an answer has fewer than k items: how many of the catalogue (for rank: of the candidates) could not be returned,
+// by reason.
 struct Shortfall {
-  std::size_t seen = 0;         // in the history
+  std::size_t seen = 0;         // in the history, and seen items are excluded
   std::size_t filtered = 0;     // by rules of the request
-  std::size_t unavailable = 0;  // no usable vector
+  std::size_t unavailable = 0;  // no usable vector, or not in the model at all
 };
 
-struct ATTUNE_EXPORT Answer {
+struct Answer {
   std::vector<Recommendation> items;  // best first
   Source source = Source::model;
   Shortfall shortfall;
@@ -76,6 +83,7 @@ struct RecommenderInfo {
   ScoreKind score_kind = ScoreKind::cosine;
   std::uint64_t generation = 0;
   std::size_t items = 0, users = 0, cache_bytes = 0;
+  IdKind item_ids = IdKind::string, user_ids = IdKind::string;
 };
 
 class ATTUNE_EXPORT Recommender {
@@ -107,7 +115,7 @@ class ATTUNE_EXPORT Recommender {
   Answer rank(const Id& user, std::initializer_list<Id> candidates, Timestamp now = kNoTime) const {
     return rank(user, std::span<const Id>(candidates.begin(), candidates.size()), now);
   }
-  // Nearest items by the model's vectors; empty for an item without one.
+  // Nearest other items by the model's vectors; empty for an item without one.
   Answer similar_items(const Id& item, std::size_t k) const;
 
   // Swaps the model while requests run: those in flight finish on the old one. Users keep the histories they have;
@@ -115,9 +123,12 @@ class ATTUNE_EXPORT Recommender {
   void reload(const std::string& model);
 
   RecommenderInfo info() const;
+  // Every item id so far. A host that builds a further engine for reload() gives its handles in this order.
+  IdMap item_ids() const;
 
  private:
-  friend Recommender detail_make_recommender(detail::EngineParts parts, RecommenderOptions options);
+  friend Recommender detail::make_recommender(detail::EngineParts parts, RecommenderOptions options);
+  friend void detail::reload(Recommender& recommender, detail::EngineParts parts);
   struct Impl;
   explicit Recommender(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

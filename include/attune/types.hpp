@@ -123,6 +123,13 @@ constexpr bool ranks_before(const ScoredHandle& a, const ScoredHandle& b) noexce
 enum class ScoreKind : std::uint8_t { cosine, dot, blend, count };
 ATTUNE_EXPORT std::string_view to_string(ScoreKind kind) noexcept;
 
+// What became of an event.
+enum class Observed : std::uint8_t {
+  recorded,
+  duplicate,  // an event id that this user's history already holds
+  rejected,   // empty or wrong-kind id, a value that is not finite, or a limit reached
+};
+
 // Which part of the system an answer comes from.
 enum class Source : std::uint8_t { model, content, profile, neighbours, counts, popularity };
 ATTUNE_EXPORT std::string_view to_string(Source source) noexcept;

@@ -1,1 +1,196 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "attune/recommender.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "attune/detail/top_k.hpp"
+#include "attune/executor.hpp"
+#include "attune/serving/event_store.hpp"
+#include "serving/exclusion.hpp"
+#include "serving/recommender_impl.hpp"
+
+namespace attune::inline v0_1 {
+
+std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
+  const std::lock_guard lock(snapshot_mutex);
+  return snapshot;
+}
+
+// Events.
+
+Observed Recommender::Impl::record(Interaction& event) {
+  if (!std::isfinite(event.value) || !users.accepts(event.user)) return Observed::rejected;
+  const auto kind = kinds.find_or_add(event.event);
+  const ItemHandle item = kind ? catalogue->find_or_add(event.item) : kNoHandle;
+  if (item == kNoHandle) return Observed::rejected;
+  const std::shared_ptr<UserRecord> user = users.find_or_add(event.user);
+  const std::lock_guard lock(user->mutex);
+  if (event.timestamp == kNoTime) event.timestamp = user->last_time();
+  return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
+}
+
+Observed Recommender::observe(const Interaction& interaction) {
+  Interaction event = interaction;
+  const Observed observed = impl_->record(event);
+  if (observed == Observed::recorded && impl_->options.event_store) impl_->options.event_store->append({&event, 1}, {});
+  return observed;
+}
+
+std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> interactions) {
+  std::vector<Observed> observed;
+  std::vector<Interaction> recorded;
+  observed.reserve(interactions.size());
+  for (Interaction event : interactions) {
+    observed.push_back(impl_->record(event));
+    if (observed.back() == Observed::recorded && impl_->options.event_store) recorded.push_back(event);
+  }
+  if (!recorded.empty()) impl_->options.event_store->append(recorded, {});
+  return observed;
+}
+
+// Answers.
+
+// Gives an answer its items and says where they come from.
+void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
+                             Source source) {
+  answer.items.clear();
+  answer.items.reserve(items.size());
+  now->catalogue->read([&](const IdMap& ids) {
+    for (const ScoredHandle& item : items) answer.items.push_back({ids.id(item.item), item.score});
+  });
+  answer.source = source;
+  answer.shortfall = {};
+  answer.score_kind = source == Source::model ? now->engine->kind() : ScoreKind::count;
+  answer.model_version = now->version;
+  answer.generation = now->generation;
+  answer.keep_alive_ = std::move(now);
+}
+
+void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
+                                  std::span<const ItemHandle> distinct, const Request& request,
+                                  detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
+  const Exclusion exclusion(scratch, *now, request.exclude_seen ? distinct : std::span<const ItemHandle>{});
+  const std::size_t k = std::min(request.k, now->engine->size());
+  const EngineAnswer ranked =
+      now->engine->recommend(history, {.now = request.now}, exclusion.eligible(), k, state, scratch.workspace);
+  fill(answer, std::move(now), ranked.items, ranked.source);
+  answer.shortfall.seen = request.exclude_seen ? distinct.size() : 0;
+  answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(ranked.source);
+}
+
+Answer Recommender::recommend(const Request& request) const {
+  Answer answer;
+  recommend(request, answer);
+  return answer;
+}
+
+void Recommender::recommend(const Request& request, Answer& answer) const {
+  auto now = impl_->current();
+  const ScratchPool::Lease scratch = impl_->pool.take();
+  const std::shared_ptr<UserRecord> user = impl_->users.find(request.user);
+  if (!user) return impl_->recommend(std::move(now), {}, {}, request, nullptr, *scratch, answer);
+  const std::lock_guard lock(user->mutex);
+  detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
+  impl_->recommend(std::move(now), user->history(), user->distinct, request, state, *scratch, answer);
+}
+
+Answer Recommender::recommend_history(std::span<const Id> items, const Request& request,
+                                      std::span<const Timestamp> times) const {
+  auto now = impl_->current();
+  const ScratchPool::Lease scratch = impl_->pool.take();
+  Request at = request;
+  if (times.size() != items.size()) times = {};
+  if (at.now == kNoTime && !times.empty()) at.now = times.back();
+  scratch->handles.clear();
+  scratch->times.clear();
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const ItemHandle item = impl_->catalogue->find(items[i]);
+    if (item == kNoHandle) continue;  // as an event on an item without a vector: nobody reads it
+    scratch->handles.push_back(item);
+    if (!times.empty()) scratch->times.push_back(times[i]);
+  }
+  scratch->distinct = scratch->handles;
+  std::ranges::sort(scratch->distinct);
+  scratch->distinct.erase(std::unique(scratch->distinct.begin(), scratch->distinct.end()), scratch->distinct.end());
+  Answer answer;
+  impl_->recommend(std::move(now), {.items = scratch->handles, .times = scratch->times}, scratch->distinct, at, nullptr,
+                   *scratch, answer);
+  return answer;
+}
+
+std::vector<Answer> Recommender::recommend_batch(std::span<const Request> requests) const {
+  std::vector<Answer> answers(requests.size());
+  const auto body = [&](std::size_t task, std::size_t) { recommend(requests[task], answers[task]); };
+  InlineExecutor inline_executor;
+  Executor& executor = impl_->options.executor ? *impl_->options.executor : inline_executor;
+  executor.run(requests.size(), body);
+  return answers;
+}
+
+Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Timestamp at) const {
+  auto now = impl_->current();
+  const ScratchPool::Lease scratch = impl_->pool.take();
+  std::vector<ItemHandle>& handles = scratch->handles;
+  handles.clear();
+  for (const Id& id : candidates) {
+    if (const ItemHandle item = impl_->catalogue->find(id); item != kNoHandle) handles.push_back(item);
+  }
+  std::ranges::sort(handles);
+  handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
+  scratch->scores.resize(handles.size());
+
+  const std::shared_ptr<UserRecord> user = impl_->users.find(user_id);
+  Source source;
+  if (user) {
+    const std::lock_guard lock(user->mutex);
+    detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
+    source = now->engine->score(user->history(), {.now = at}, handles, scratch->scores, state, scratch->workspace);
+  } else {
+    source = now->engine->score({}, {.now = at}, handles, scratch->scores, nullptr, scratch->workspace);
+  }
+  detail::TopK best(scratch->workspace.top, handles.size());
+  for (std::size_t i = 0; i < handles.size(); ++i) {
+    if (now->lists(handles[i])) best.push({handles[i], scratch->scores[i]});
+  }
+  Answer answer;
+  const std::size_t known = handles.size();
+  Impl::fill(answer, std::move(now), best.finish(), source);
+  answer.shortfall.unavailable = known - answer.items.size();
+  return answer;
+}
+
+Answer Recommender::similar_items(const Id& id, std::size_t k) const {
+  auto now = impl_->current();
+  const ScratchPool::Lease scratch = impl_->pool.take();
+  const ItemHandle item = impl_->catalogue->find(id);
+  const Exclusion exclusion(*scratch, *now, {&item, 1});
+  std::span<const ScoredHandle> nearest;
+  if (now->lists(item)) {
+    k = std::min(k, now->engine->size());
+    nearest = now->engine->similar(item, exclusion.eligible(), k, scratch->workspace);
+  }
+  Answer answer;
+  Impl::fill(answer, std::move(now), nearest, Source::model);
+  answer.shortfall.unavailable = impl_->catalogue->size() - exclusion.returnable(Source::model);
+  return answer;
+}
+
+RecommenderInfo Recommender::info() const {
+  const auto now = impl_->current();
+  return {.model_version = now->version,
+          .score_kind = now->engine->kind(),
+          .generation = now->generation,
+          .items = impl_->catalogue->size(),
+          .users = impl_->users.num_users(),
+          .cache_bytes = impl_->users.cache_bytes()};
+}
+
+IdMap Recommender::item_ids() const {
+  IdMap copy;
+  impl_->catalogue->read([&](const IdMap& ids) { copy = ids; });
+  return copy;
+}
+
+}  // namespace attune::inline v0_1

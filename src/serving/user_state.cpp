@@ -1,1 +1,199 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "attune/serving/user_state.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <functional>
+#include <shared_mutex>
+#include <string>
+#include <utility>
+
+#include "attune/error.hpp"
+#include "serving/state_cache.hpp"
+
+namespace attune::inline v0_1 {
+namespace {
+
+constexpr std::size_t kShardBits = 6;
+constexpr std::size_t kReservedEvents = 32;  // room that a new record has beyond what it starts with
+
+std::shared_ptr<UserRecord> make_record(HistoryView history) {
+  auto user = std::make_shared<UserRecord>();
+  const auto fill = [&](auto& column, const auto& source, auto missing) {
+    column.reserve(history.size() + kReservedEvents);
+    column.assign(source.begin(), source.end());
+    column.resize(history.size(), missing);
+  };
+  fill(user->items, history.items, kNoHandle);
+  fill(user->times, history.times, kNoTime);
+  fill(user->kinds, history.kinds, std::uint8_t{0});
+  fill(user->weights, history.weights, 1.0f);
+  fill(user->distinct, history.items, kNoHandle);
+  std::sort(user->distinct.begin(), user->distinct.end());
+  user->distinct.erase(std::unique(user->distinct.begin(), user->distinct.end()), user->distinct.end());
+  return user;
+}
+
+// The users of `first`, then those of `second` that `first` lacks.
+std::shared_ptr<const Histories> merge(const Histories& first, const Histories& second) {
+  auto merged = std::make_shared<Histories>(first);
+  auto ids = std::make_shared<IdMap>(*first.user_ids);
+  const auto append = [&](auto& column, const auto& source, std::size_t count, auto missing) {
+    if (column.empty() && source.empty()) return;
+    column.resize(merged->num_events(), missing);
+    column.insert(column.end(), source.begin(), source.end());
+    column.resize(merged->num_events() + count, missing);
+  };
+  for (std::uint32_t u = 0; u < second.num_users(); ++u) {
+    const Id id = second.user_ids->id(u);
+    if (ids->find(id) != kNoHandle) continue;
+    ids->insert(id);
+    const HistoryView history = second.of(u);
+    append(merged->times, history.times, history.size(), kNoTime);
+    append(merged->kinds, history.kinds, history.size(), std::uint8_t{0});
+    append(merged->values, history.weights, history.size(), 1.0f);
+    merged->items.insert(merged->items.end(), history.items.begin(), history.items.end());
+    merged->offsets.push_back(merged->num_events());
+  }
+  merged->user_ids = std::move(ids);
+  return merged;
+}
+
+// Doubles the capacity of a full column, so that the insertions that follow cannot fail.
+void make_room(auto& column) {
+  if (column.size() == column.capacity()) column.reserve(std::max(kReservedEvents, 2 * column.size()));
+}
+
+template <class T>
+void insert_at(std::vector<T>& column, std::size_t position, T value) {
+  column.insert(column.begin() + static_cast<std::ptrdiff_t>(position), value);
+}
+
+}  // namespace
+
+struct UserStates::Impl {
+  struct alignas(64) Shard {
+    explicit Shard(IdKind kind) : ids(kind) {}
+    std::mutex mutex;
+    IdMap ids;
+    std::vector<std::shared_ptr<UserRecord>> records;  // by the handles of `ids`
+  };
+
+  Impl(IdKind kind_, std::size_t cache_budget_bytes) : kind(kind_), cache(cache_budget_bytes) {
+    for (auto& shard : shards) shard = std::make_unique<Shard>(kind);
+  }
+
+  Shard& shard_of(const Id& user) {
+    const std::uint64_t hash =
+        user.is_text() ? std::hash<std::string_view>{}(user.text()) : static_cast<std::uint64_t>(user.number());
+    return *shards[(hash * 0x9e3779b97f4a7c15u) >> (64 - kShardBits)];
+  }
+
+  std::shared_ptr<UserRecord> find(const Id& user, bool add);
+
+  IdKind kind;
+  std::array<std::unique_ptr<Shard>, std::size_t{1} << kShardBits> shards;
+  // Taken before the lock of a shard. Whoever adds a record shares it, so that users are counted once.
+  std::shared_mutex base_mutex;
+  std::shared_ptr<const Histories> base;  // may be null
+  std::atomic<std::size_t> users_beyond_base = 0;
+  StateCache cache;
+};
+
+std::shared_ptr<UserRecord> UserStates::Impl::find(const Id& user, bool add) {
+  Shard& shard = shard_of(user);
+  const auto in_shard = [&]() -> std::shared_ptr<UserRecord> {
+    const std::uint32_t handle = shard.ids.find(user);
+    return handle == kNoHandle ? nullptr : shard.records[handle];
+  };
+  {
+    const std::lock_guard lock(shard.mutex);
+    if (auto record = in_shard()) return record;
+  }
+  const std::shared_lock base_lock(base_mutex);
+  const std::lock_guard lock(shard.mutex);
+  if (auto record = in_shard()) return record;
+  const UserHandle known = base ? base->user_ids->find(user) : kNoHandle;
+  if (known == kNoHandle && !add) return nullptr;
+  auto record = make_record(known == kNoHandle ? HistoryView{} : base->of(known));
+  make_room(shard.records);
+  shard.ids.insert(user);
+  shard.records.push_back(record);
+  if (known == kNoHandle) ++users_beyond_base;
+  return record;
+}
+
+UserStates::UserStates(IdKind kind, std::size_t cache_budget_bytes)
+    : impl_(std::make_unique<Impl>(kind, cache_budget_bytes)) {}
+UserStates::~UserStates() = default;
+
+void UserStates::add_histories(std::shared_ptr<const Histories> histories) {
+  if (histories->user_ids->kind() != impl_->kind) {
+    throw Error(ErrorCode::invalid_argument, "user ids of the new model are of another kind than those served so far");
+  }
+  const std::shared_ptr<const Histories> before = this->histories();
+  auto merged = before ? merge(*before, *histories) : std::move(histories);
+  const std::unique_lock lock(impl_->base_mutex);
+  for (auto u = static_cast<UserHandle>(before ? before->num_users() : 0); u < merged->num_users(); ++u) {
+    const Id id = merged->user_ids->id(u);
+    auto& shard = impl_->shard_of(id);
+    const std::lock_guard shard_lock(shard.mutex);
+    if (shard.ids.find(id) != kNoHandle) --impl_->users_beyond_base;
+  }
+  impl_->base = std::move(merged);
+}
+
+std::shared_ptr<const Histories> UserStates::histories() const {
+  const std::shared_lock lock(impl_->base_mutex);
+  return impl_->base;
+}
+
+bool UserStates::accepts(const Id& user) const noexcept {
+  return !user.empty() && user.is_text() == (impl_->kind == IdKind::string);
+}
+
+std::shared_ptr<UserRecord> UserStates::find(const Id& user) const { return impl_->find(user, false); }
+
+std::shared_ptr<UserRecord> UserStates::find_or_add(const Id& user) { return impl_->find(user, true); }
+
+Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float weight,
+                            std::string_view event_id) {
+  make_room(user.items);
+  make_room(user.times);
+  make_room(user.kinds);
+  make_room(user.weights);
+  make_room(user.distinct);
+  if (!event_id.empty()) {
+    const std::uint64_t hash = std::hash<std::string_view>{}(event_id);
+    const auto place = std::lower_bound(user.event_ids.begin(), user.event_ids.end(), hash);
+    if (place != user.event_ids.end() && *place == hash) return Observed::duplicate;
+    user.event_ids.insert(place, hash);
+  }
+
+  const auto later = std::upper_bound(user.times.begin(), user.times.end(), time);
+  const bool late = later != user.times.end();
+  const auto position = static_cast<std::size_t>(later - user.times.begin());
+  insert_at(user.items, position, item);
+  insert_at(user.times, position, time);
+  insert_at(user.kinds, position, kind);
+  insert_at(user.weights, position, weight);
+  const auto seen = std::lower_bound(user.distinct.begin(), user.distinct.end(), item);
+  if (seen == user.distinct.end() || *seen != item) user.distinct.insert(seen, item);
+  if (late && user.state) user.state->reset();
+  return Observed::recorded;
+}
+
+detail::EngineState* UserStates::acquire_state(UserRecord& user, const detail::EngineInterface& engine,
+                                               std::uint64_t generation) {
+  return impl_->cache.acquire(user, engine, generation);
+}
+
+std::size_t UserStates::num_users() const noexcept {
+  const std::shared_lock lock(impl_->base_mutex);
+  return (impl_->base ? impl_->base->num_users() : 0) + impl_->users_beyond_base;
+}
+
+std::size_t UserStates::cache_bytes() const noexcept { return impl_->cache.bytes(); }
+
+}  // namespace attune::inline v0_1

@@ -1,2 +1,73 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+
+// Bodies of CosineScorer: the scan goes in groups of 64 rows, one word of every bitmap each.
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "attune/detail/kernels.hpp"
+#include "attune/detail/top_k.hpp"
+#include "attune/serving/cosine_scorer.hpp"
+
+namespace attune::inline v0_1 {
+
+template <class Storage>
+CosineScorer<Storage>::CosineScorer(ScorerRows<Storage> rows, float scale)
+    : rows_(std::move(rows)), scale_(scale), kernels_(&detail::kernels<float>()) {}
+
+template <class Storage>
+std::uint64_t CosineScorer<Storage>::score_rows(float* scores, const float* query, std::size_t first, std::size_t count,
+                                                std::span<const float> additive, float threshold) const noexcept {
+  rows_.dot(scores, query, first, count);
+  return kernels_->finish_scores(scores, scale_, additive.empty() ? nullptr : additive.data() + first, threshold,
+                                 count);
+}
+
+template <class Storage>
+std::span<const ScoredHandle> CosineScorer<Storage>::top_k(const Query& query, std::span<const std::uint64_t> eligible,
+                                                           std::span<const float> additive, std::size_t k,
+                                                           Workspace& workspace) const {
+  detail::TopK best(workspace.top, std::min(k, rows_.num_scorable()));
+  if (k == 0 || !rows_.prepare(query.user_vector, workspace.query)) return {};
+  const float* prepared = workspace.query.take(rows_.stride()).data();
+  float* scores = workspace.scores.take(kGroup).data();
+  const auto score_group = [&](std::size_t first, std::size_t count, std::uint64_t wanted) {
+    const std::uint64_t passed = score_rows(scores, prepared, first, count, additive, best.threshold()) & wanted;
+    detail::for_each_bit(passed, [&](std::size_t bit) {
+      best.push({static_cast<ItemHandle>(first + bit), scores[bit]});
+    });
+  };
+
+  const std::span<const std::uint64_t> scorable = rows_.scorable_bits();
+  for (std::size_t group = 0; group < std::min(eligible.size(), scorable.size()); ++group) {
+    const std::uint64_t wanted = eligible[group] & scorable[group];
+    const std::size_t first = group * kGroup;
+    if (std::popcount(wanted) >= kDense) {
+      score_group(first, std::min(kGroup, rows_.size() - first), wanted);
+    } else {
+      detail::for_each_bit(wanted, [&](std::size_t bit) { score_group(first + bit, 1, 1); });
+    }
+  }
+  return best.finish();
+}
+
+template <class Storage>
+void CosineScorer<Storage>::score(const Query& query, std::span<const ItemHandle> handles,
+                                  std::span<const float> additive, std::span<float> scores,
+                                  Workspace& workspace) const {
+  constexpr float kUnscorable = -std::numeric_limits<float>::infinity();
+  const bool comparable = rows_.prepare(query.user_vector, workspace.query);
+  const float* prepared = workspace.query.take(rows_.stride()).data();
+  for (std::size_t i = 0; i < handles.size(); ++i) {
+    scores[i] = kUnscorable;
+    if (!comparable || !scorable(handles[i])) continue;
+    score_rows(&scores[i], prepared, handles[i], 1, additive, kUnscorable);
+    if (!std::isfinite(scores[i])) scores[i] = kUnscorable;
+  }
+}
+
+}  // namespace attune::inline v0_1

@@ -1,2 +1,171 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+
+// Bodies of Engine, and its adapter to the virtual boundary.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "attune/serving/engine.hpp"
+
+namespace attune::inline v0_1 {
+
+namespace detail {
+
+template <class State>
+class EncoderState final : public EngineState {
+ public:
+  explicit EncoderState(State state) : state_(std::move(state)) {}
+  std::size_t memory_bytes() const noexcept override { return state_.memory_bytes(); }
+  void reset() noexcept override { state_.reset(); }
+  State& get() noexcept { return state_; }
+
+ private:
+  State state_;
+};
+
+// A vector that points somewhere: not all zero, and finite.
+inline bool has_direction(std::span<const float> vector) noexcept {
+  double norm = 0;
+  for (const float x : vector) norm += static_cast<double>(x) * static_cast<double>(x);
+  return norm > 0 && std::isfinite(norm);
+}
+
+}  // namespace detail
+
+template <Encoder E, Scorer S, ColdStart C>
+Engine<E, S, C>::Engine(E encoder, S scorer, C cold_start, std::shared_ptr<const MarkovModel> additive,
+                        float blend_weight)
+    : encoder_(std::move(encoder)),
+      scorer_(std::move(scorer)),
+      cold_start_(std::move(cold_start)),
+      additive_(std::move(additive)),
+      blend_weight_(blend_weight) {}
+
+template <Encoder E, Scorer S, ColdStart C>
+std::unique_ptr<detail::EngineState> Engine<E, S, C>::make_state() const {
+  if constexpr (IncrementalEncoder<E>) {
+    using State = detail::EncoderState<typename E::State>;
+    if (encoder_.cacheable()) return std::make_unique<State>(encoder_.make_state());
+  }
+  return nullptr;
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+HistoryView Engine<E, S, C>::known_events(HistoryView history, Workspace& workspace) const {
+  const auto known = [&](ItemHandle item) { return static_cast<bool>(encoder_.knows(item)); };
+  if (std::all_of(history.items.begin(), history.items.end(), known)) return history;
+  const auto keep = [&](auto& column, const auto& source) {
+    column.clear();
+    column.reserve(source.size());
+    for (std::size_t i = 0; i < source.size(); ++i) {
+      if (known(history.items[i])) column.push_back(source[i]);
+    }
+  };
+  keep(workspace.items, history.items);
+  keep(workspace.times, history.times);
+  keep(workspace.kinds, history.kinds);
+  keep(workspace.weights, history.weights);
+  return {workspace.items, workspace.times, workspace.kinds, workspace.weights};
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+Query Engine<E, S, C>::encode(HistoryView history, const Context& context, detail::EngineState* state,
+                              Workspace& workspace) const {
+  Query query{{}, known_events(history, workspace), context};
+  if (query.context.now == kNoTime && !history.times.empty()) query.context.now = history.times.back();
+  if (query.history.empty()) return query;
+
+  const std::span<float> user_vector = workspace.user_vector.take(encoder_.dim());
+  bool encoded = false;
+  if constexpr (IncrementalEncoder<E>) {
+    if (state != nullptr) {
+      auto& cache = static_cast<detail::EncoderState<typename E::State>&>(*state).get();
+      encoder_.advance(cache, query.history, workspace);
+      encoder_.user_vector(user_vector, cache, query.context, workspace);
+      encoded = true;
+    }
+  }
+  if (!encoded) encoder_.encode(user_vector, query.history, query.context, workspace);
+  if (detail::has_direction(user_vector)) query.user_vector = user_vector;
+  return query;
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+std::span<const float> Engine<E, S, C>::additive_terms(HistoryView history, Workspace& workspace) const {
+  if (!additive_) return {};
+  // A share of zero, or an item that was never counted, weighs as little as the smallest share there is.
+  constexpr float kLeastShare = std::numeric_limits<float>::min();
+  const std::size_t counted = additive_->num_items();
+  const std::span<float> terms = workspace.additive.take(std::max(size(), counted));
+  additive_->score_all(history, terms.first(counted));
+  std::fill(terms.begin() + static_cast<std::ptrdiff_t>(counted), terms.end(), 0.0f);
+  for (float& term : terms) term = blend_weight_ * std::log(std::max(term, kLeastShare));
+  return terms.first(size());
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+EngineAnswer Engine<E, S, C>::recommend(HistoryView history, const Context& context,
+                                        std::span<const std::uint64_t> eligible, std::size_t k,
+                                        detail::EngineState* state, Workspace& workspace) const {
+  const Query query = encode(history, context, state, workspace);
+  if (query.user_vector.empty()) {
+    const Source source = cold_start_.source(history, query.context);
+    return {cold_start_.top_k(history, query.context, eligible, k, workspace), source};
+  }
+  return {scorer_.top_k(query, eligible, additive_terms(history, workspace), k, workspace), Source::model};
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+Source Engine<E, S, C>::score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
+                              std::span<float> scores, detail::EngineState* state, Workspace& workspace) const {
+  const Query query = encode(history, context, state, workspace);
+  if (!query.user_vector.empty()) {
+    scorer_.score(query, handles, additive_terms(history, workspace), scores, workspace);
+    return Source::model;
+  }
+  cold_start_.score(history, query.context, handles, scores, workspace);
+  for (std::size_t i = 0; i < handles.size(); ++i) {
+    if (handles[i] >= size()) scores[i] = -std::numeric_limits<float>::infinity();
+  }
+  return cold_start_.source(history, query.context);
+}
+
+namespace detail {
+
+template <class Engine>
+class EngineAdapter final : public EngineInterface {
+ public:
+  explicit EngineAdapter(Engine engine) : engine_(std::move(engine)) {}
+
+  std::size_t size() const noexcept override { return engine_.size(); }
+  ScoreKind kind() const noexcept override { return engine_.kind(); }
+  bool scorable(ItemHandle item) const noexcept override { return engine_.scorer().scorable(item); }
+  std::unique_ptr<EngineState> make_state() const override { return engine_.make_state(); }
+
+  EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
+                         std::size_t k, EngineState* state, Workspace& workspace) const override {
+    return engine_.recommend(history, context, eligible, k, state, workspace);
+  }
+  Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
+               std::span<float> scores, EngineState* state, Workspace& workspace) const override {
+    return engine_.score(history, context, handles, scores, state, workspace);
+  }
+  std::span<const ScoredHandle> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
+                                        Workspace& workspace) const override {
+    if constexpr (requires { std::span<const float>(engine_.scorer().item_vector(item)); }) {
+      if (!scorable(item)) return {};
+      return engine_.scorer().top_k({.user_vector = engine_.scorer().item_vector(item)}, eligible, {}, k, workspace);
+    } else {
+      return {};
+    }
+  }
+
+ private:
+  Engine engine_;
+};
+
+}  // namespace detail
+}  // namespace attune::inline v0_1

@@ -7,17 +7,23 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
+#include "attune/data/id_map.hpp"
 #include "attune/model/workspace.hpp"
 #include "attune/types.hpp"
 
 namespace attune::inline v0_1 {
-struct EngineAnswer;
-}
 
-namespace attune::inline v0_1::detail {
+// What an engine answers. `items` points into the workspace.
+struct EngineAnswer {
+  std::span<const ScoredHandle> items;
+  Source source = Source::model;
+};
 
-// One user's cache. Belongs to the engine that made it.
+namespace detail {
+
+// One user's cache. Only the engine that made it can read it, but it may outlive that engine.
 class EngineState {
  public:
   virtual ~EngineState() = default;
@@ -36,9 +42,18 @@ class EngineInterface {
                                  std::size_t k, EngineState* state, Workspace& workspace) const = 0;
   virtual Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                        std::span<float> scores, EngineState* state, Workspace& workspace) const = 0;
-  // The k most similar other items by the scorer's rows; empty where the scorer has no rows.
+  // The k eligible items nearest to `item` by the scorer's vectors; empty where the scorer shows none.
   virtual std::span<const ScoredHandle> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                                 Workspace& workspace) const = 0;
 };
 
-}  // namespace attune::inline v0_1::detail
+// A host's engine on its way into a Recommender (serving/make_recommender.hpp).
+struct EngineParts {
+  std::unique_ptr<const EngineInterface> engine;
+  IdMap item_ids;  // of the handles [0, engine->size())
+  std::string version;
+  IdKind user_ids = IdKind::string;
+};
+
+}  // namespace detail
+}  // namespace attune::inline v0_1

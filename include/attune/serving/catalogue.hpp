@@ -5,8 +5,10 @@
 // model knows get handles of their own when an event names them. Safe from any number of threads.
 
 #include <cstddef>
-#include <memory>
+#include <mutex>
 #include <shared_mutex>
+#include <utility>
+#include <vector>
 
 #include "attune/data/id_map.hpp"
 #include "attune/types.hpp"
@@ -15,19 +17,37 @@ namespace attune::inline v0_1 {
 
 class ATTUNE_EXPORT Catalogue {
  public:
-  explicit Catalogue(IdMap items) : items_(std::move(items)) {}
+  // Throws Error(limit_exceeded) for more than `limit` items.
+  Catalogue(IdMap items, std::size_t limit);
 
   ItemHandle find(const Id& id) const noexcept;
-  // kNoHandle for an id of the wrong kind, an empty id, or beyond `limit` items in all.
-  ItemHandle find_or_add(const Id& id, std::size_t limit);
+  // kNoHandle for an id of the wrong kind, an empty id, or a new one beyond the limit.
+  ItemHandle find_or_add(const Id& id);
   // Text stays valid as long as the catalogue lives.
   Id id(ItemHandle handle) const noexcept;
   std::size_t size() const noexcept;
   IdKind kind() const noexcept { return items_.kind(); }
 
+  // The handle of every id of `items`, new ones where it has none yet. Throws Error: limit_exceeded, or
+  // invalid_argument for ids of the other kind; nothing is added then.
+  std::vector<ItemHandle> add_all(const IdMap& items);
+  // Takes in ids whose handles are given: those it has already must agree, the others must come next in order. Throws
+  // like add_all, and Error(invalid_argument) naming the first id at the wrong place.
+  void add_in_place(const IdMap& items);
+
+  // Calls visit(ids) while nobody adds to them.
+  template <class Visit>
+  void read(Visit&& visit) const {
+    const std::shared_lock lock(mutex_);
+    visit(std::as_const(items_));
+  }
+
  private:
+  // The handle of every id, kNoHandle where it has none; throws as add_all does.
+  std::vector<ItemHandle> locate(const IdMap& items) const;
   mutable std::shared_mutex mutex_;
   IdMap items_;
+  std::size_t limit_;
 };
 
 }  // namespace attune::inline v0_1

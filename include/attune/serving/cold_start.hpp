@@ -4,6 +4,8 @@
 // The side door: answers for users and histories that the model does not know. Immutable; safe from any number of
 // threads; allocates nothing once a workspace is warm.
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 
@@ -13,10 +15,10 @@
 namespace attune::inline v0_1 {
 
 // Transition counts where the history has an item they know, else popularity. Scores are shares in [0, 1]; every
-// eligible item can be returned, those never counted last.
+// eligible item can be returned, those never counted last with a score of 0.
 class ATTUNE_EXPORT CountsColdStart {
  public:
-  // `num_handles` may exceed the items that were counted.
+  // Either may be null. Handles may go beyond the items that were counted.
   CountsColdStart(std::shared_ptr<const PopularityModel> popularity, std::shared_ptr<const MarkovModel> markov);
 
   Source source(HistoryView history, const Context& context) const noexcept;

@@ -9,13 +9,14 @@
 #include <span>
 
 #include "attune/concepts.hpp"
+#include "attune/detail/kernel_table.hpp"
 #include "attune/model/scorer_rows.hpp"
 
 namespace attune::inline v0_1 {
 
 // score = scale * <query, row> + additive[item]. `Storage` is the element type of the rows.
 template <class Storage = float>
-class CosineScorer {
+class ATTUNE_EXPORT CosineScorer {
  public:
   // `scale` is 1 for plain cosine or dot scores, 1 / temperature in a blend.
   explicit CosineScorer(ScorerRows<Storage> rows, float scale = 1.0f);
@@ -24,19 +25,29 @@ class CosineScorer {
   ScoreKind kind() const noexcept { return rows_.kind(); }
   bool scorable(ItemHandle item) const noexcept { return rows_.scorable(item); }
   const ScorerRows<Storage>& rows() const noexcept { return rows_; }
+  // What an item is compared by, [dim]. Precondition: item < size().
+  std::span<const float> item_vector(ItemHandle item) const noexcept { return {rows_.row(item), rows_.dim()}; }
 
   // The best min(k, eligible and scorable) items, best first. `eligible` has size() bits, `additive` size() terms or
-  // none; an item whose score is NaN is never returned. Empty for a zero query. Valid until the workspace is used
-  // again.
+  // none; an item whose score is not finite is never returned. Empty for a query that is zero or not finite. Valid
+  // until the workspace is used again.
   std::span<const ScoredHandle> top_k(const Query& query, std::span<const std::uint64_t> eligible,
                                       std::span<const float> additive, std::size_t k, Workspace& workspace) const;
-  // scores[i] of handles[i]: the bits top_k gives; -infinity where unscorable.
+  // scores[i] of handles[i]: the bits top_k gives; -infinity where it would return nothing.
   void score(const Query& query, std::span<const ItemHandle> handles, std::span<const float> additive,
              std::span<float> scores, Workspace& workspace) const;
 
  private:
+  static constexpr std::size_t kGroup = 64;  // rows per word of a bitmap
+  static constexpr int kDense = 12;          // from so many wanted rows on a whole group is the faster way
+
+  // Final scores of `count` <= kGroup consecutive rows; bit i of the result says scores[i] >= threshold.
+  std::uint64_t score_rows(float* scores, const float* query, std::size_t first, std::size_t count,
+                           std::span<const float> additive, float threshold) const noexcept;
+
   ScorerRows<Storage> rows_;
   float scale_;
+  const detail::KernelTable<float>* kernels_;
 };
 
 }  // namespace attune::inline v0_1

@@ -9,20 +9,12 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <utility>
-#include <vector>
 
 #include "attune/concepts.hpp"
 #include "attune/detail/engine_interface.hpp"
 #include "attune/model/count_models.hpp"
 
 namespace attune::inline v0_1 {
-
-// What an engine answers. `items` points into the workspace.
-struct EngineAnswer {
-  std::span<const ScoredHandle> items;
-  Source source = Source::model;
-};
 
 template <Encoder E, Scorer S, ColdStart C>
 class Engine {
@@ -49,6 +41,11 @@ class Engine {
                std::span<float> scores, detail::EngineState* state, Workspace& workspace) const;
 
  private:
+  // What the scorer ranks for, in the workspace. The user vector is empty where the encoder has nothing to say.
+  Query encode(HistoryView history, const Context& context, detail::EngineState* state, Workspace& workspace) const;
+  HistoryView known_events(HistoryView history, Workspace& workspace) const;
+  std::span<const float> additive_terms(HistoryView history, Workspace& workspace) const;
+
   E encoder_;
   S scorer_;
   C cold_start_;

@@ -5,7 +5,6 @@
 // recording an event touches none, the next request catches up, the least recently used give way. Sharded and locked
 // briefly; one user's requests wait for each other, different users' do not.
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,47 +19,54 @@
 
 namespace attune::inline v0_1 {
 
-enum class Observed : std::uint8_t {
-  recorded,
-  duplicate,  // an event id that this user's history already holds
-  rejected,   // empty or wrong-kind id, a value that is not finite, or a limit reached
-};
-
-// One user. Locked by whoever reads or writes it.
+// One user. Whoever reads or writes it holds the mutex.
 struct UserRecord {
   std::mutex mutex;
   std::vector<ItemHandle> items;  // all events, oldest first
   std::vector<Timestamp> times;
   std::vector<std::uint8_t> kinds;
   std::vector<float> weights;
-  std::vector<ItemHandle> distinct;            // seen items, ascending
-  std::vector<std::uint64_t> event_ids;        // hashes of the ids of events that came with one, ascending
+  std::vector<ItemHandle> distinct;      // seen items, ascending
+  std::vector<std::uint64_t> event_ids;  // hashes of the ids of events that came with one, ascending
+
   std::unique_ptr<detail::EngineState> state;  // cache, of the model generation below
   std::uint64_t generation = 0;
-  std::uint64_t last_use = 0;
+
+  // Place in the order of use, and the size as accounted; guarded by UserStates, not by the mutex above.
+  UserRecord* newer = nullptr;
+  UserRecord* older = nullptr;
+  std::size_t accounted_bytes = 0;
 
   HistoryView history() const noexcept { return {items, times, kinds, weights}; }
+  Timestamp last_time() const noexcept { return times.empty() ? kNoTime : times.back(); }
 };
 
 class ATTUNE_EXPORT UserStates {
  public:
-  explicit UserStates(IdKind kind, std::size_t cache_budget_bytes);
+  UserStates(IdKind kind, std::size_t cache_budget_bytes);
   ~UserStates();
 
-  // Null for a user nobody observed. The record lives as long as the pointer.
-  std::shared_ptr<UserRecord> find(const Id& user) const noexcept;
-  // Null for an empty id or one of the wrong kind.
+  // Users that nobody knows yet come with these histories; records are made when first touched. `histories` holds
+  // handles and event kinds as they are recorded here.
+  void add_histories(std::shared_ptr<const Histories> histories);
+  // All that add_histories brought; null where it was never called.
+  std::shared_ptr<const Histories> histories() const;
+
+  // Not for an empty id or one of the wrong kind.
+  bool accepts(const Id& user) const noexcept;
+  // Null for a user nobody knows.
+  std::shared_ptr<UserRecord> find(const Id& user) const;
+  // Precondition: accepts(user).
   std::shared_ptr<UserRecord> find_or_add(const Id& user);
 
-  // Records one event in time order (a late event is put where it belongs and the cache starts anew). Without a
-  // timestamp it happens at the last event.
+  // With the record locked: records one event in time order, after those of the same time (a late event is put where it
+  // belongs and the cache starts anew).
   static Observed record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float weight,
                          std::string_view event_id);
 
   // With the record locked: a cache of this generation, reused, or made by `engine` while others give way. Null where
-  // the engine has none or the budget is smaller than one.
-  detail::EngineState* acquire_state(const std::shared_ptr<UserRecord>& user, const detail::EngineInterface& engine,
-                                     std::uint64_t generation);
+  // the engine has none, the budget is smaller than one, or the user has one of a later generation.
+  detail::EngineState* acquire_state(UserRecord& user, const detail::EngineInterface& engine, std::uint64_t generation);
 
   std::size_t num_users() const noexcept;
   std::size_t cache_bytes() const noexcept;

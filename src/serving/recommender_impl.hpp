@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What a Recommender is made of: a catalogue and users that stay, a snapshot that is swapped, memory for requests.
+// recommender_open.cpp changes what is served, recommender.cpp serves it.
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+
+#include "attune/recommender.hpp"
+#include "attune/serving/catalogue.hpp"
+#include "attune/serving/user_state.hpp"
+#include "serving/event_kinds.hpp"
+#include "serving/request_scratch.hpp"
+#include "serving/snapshot.hpp"
+
+namespace attune::inline v0_1 {
+
+struct Recommender::Impl {
+  Impl(RecommenderOptions options, IdMap items, IdKind user_ids);
+
+  std::shared_ptr<const Snapshot> current() const;
+
+  // Both with reload_mutex held, or before anybody else knows this object. Throw and change nothing that is served, or
+  // serve the new model.
+  void serve(const TrainedModel& model);
+  void serve(detail::EngineParts parts);
+  void publish(std::unique_ptr<const detail::EngineInterface> engine, std::span<const ItemHandle> handles,
+               std::string version);
+  // Takes in what the event store holds and the model's histories do not.
+  void replay();
+
+  // Fills in a missing time.
+  Observed record(Interaction& event);
+  // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
+  void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
+                 const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
+  static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
+                   Source source);
+
+  RecommenderOptions options;
+  std::shared_ptr<Catalogue> catalogue;
+  EventKinds kinds;
+  UserStates users;
+  ScratchPool pool;
+
+  std::mutex reload_mutex;
+  mutable std::mutex snapshot_mutex;
+  std::shared_ptr<const Snapshot> snapshot;
+};
+
+}  // namespace attune::inline v0_1

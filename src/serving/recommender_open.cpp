@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Opening and reloading: everything that may fail happens before the new snapshot is published.
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "attune/serving/event_store.hpp"
+#include "attune/serving/make_recommender.hpp"
+#include "serving/recommender_impl.hpp"
+
+namespace attune::inline v0_1 {
+namespace {
+
+IdKind user_kind(const TrainedModel& model) {
+  return model.histories ? model.histories->user_ids->kind() : IdKind::string;
+}
+
+// Histories of a model in the handles of the catalogue and the kinds of the recommender.
+std::shared_ptr<const Histories> translate(std::shared_ptr<const Histories> histories,
+                                           std::span<const ItemHandle> handles, EventKinds& kinds) {
+  std::vector<std::uint8_t> kind_of;
+  for (const std::string& name : histories->event_kinds) {
+    const auto kind = kinds.find_or_add(name);
+    if (!kind) throw Error(ErrorCode::limit_exceeded, "more than 256 kinds of events in all models served so far");
+    kind_of.push_back(*kind);
+  }
+  const auto same = [](const auto& numbers) {
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      if (numbers[i] != i) return false;
+    }
+    return true;
+  };
+  if (same(handles) && same(kind_of)) return histories;
+  auto translated = std::make_shared<Histories>(*histories);
+  for (ItemHandle& item : translated->items) item = handles[item];
+  for (std::uint8_t& kind : translated->kinds) kind = kind_of[kind];
+  return translated;
+}
+
+void check_ids(const detail::EngineParts& parts) {
+  if (parts.item_ids.size() == parts.engine->size()) return;
+  throw Error(ErrorCode::invalid_argument, "item ids: expected one for each of the engine's " +
+                                               std::to_string(parts.engine->size()) + " handles, found " +
+                                               std::to_string(parts.item_ids.size()));
+}
+
+// Whether the event stands in the histories of a model already.
+bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind) {
+  const UserHandle user = histories.user_ids->find(event.user);
+  if (user == kNoHandle) return false;
+  const HistoryView history = histories.of(user);
+  const auto [begin, end] = std::equal_range(history.times.begin(), history.times.end(), event.timestamp);
+  for (auto at = begin; at != end; ++at) {
+    const auto i = static_cast<std::size_t>(at - history.times.begin());
+    if (history.items[i] == item && history.kinds[i] == kind) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_ids)
+    : options(std::move(options_)),
+      catalogue(std::make_shared<Catalogue>(std::move(items), options.max_items)),
+      users(user_ids, options.cache_budget_bytes) {}
+
+void Recommender::Impl::publish(std::unique_ptr<const detail::EngineInterface> engine,
+                                std::span<const ItemHandle> handles, std::string version) {
+  const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;
+  auto next = make_snapshot(catalogue, std::move(engine), handles, std::move(version), generation);
+  const std::lock_guard lock(snapshot_mutex);
+  snapshot.swap(next);
+}
+
+void Recommender::Impl::serve(const TrainedModel& model) {
+  const std::vector<ItemHandle> handles = catalogue->add_all(*model.item_ids);
+  auto engine = make_engine(model, handles);
+  if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
+  publish(std::move(engine), handles, model.version);
+}
+
+void Recommender::Impl::serve(detail::EngineParts parts) {
+  catalogue->add_in_place(parts.item_ids);
+  std::vector<ItemHandle> handles(parts.engine->size());
+  std::iota(handles.begin(), handles.end(), ItemHandle{0});
+  publish(std::move(parts.engine), handles, std::move(parts.version));
+}
+
+void Recommender::Impl::replay() {
+  if (!options.event_store) return;
+  const std::shared_ptr<const Histories> known = users.histories();
+  options.event_store->replay([&](const Interaction& stored) {
+    const auto kind = kinds.find_or_add(stored.event);
+    if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) return;
+    Interaction event = stored;
+    record(event);
+  });
+}
+
+Recommender::Recommender(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Recommender::Recommender(Recommender&&) noexcept = default;
+Recommender& Recommender::operator=(Recommender&&) noexcept = default;
+Recommender::~Recommender() = default;
+
+Recommender Recommender::open(const std::string& model, RecommenderOptions options) {
+  const TrainedModel loaded = TrainedModel::load(model);
+  auto impl = std::make_unique<Impl>(std::move(options), *loaded.item_ids, user_kind(loaded));
+  impl->serve(loaded);
+  impl->replay();
+  return Recommender(std::move(impl));
+}
+
+void Recommender::reload(const std::string& model) {
+  const TrainedModel loaded = TrainedModel::load(model);
+  const std::lock_guard lock(impl_->reload_mutex);
+  impl_->serve(loaded);
+}
+
+Recommender detail::make_recommender(EngineParts parts, RecommenderOptions options) {
+  check_ids(parts);
+  auto impl = std::make_unique<Recommender::Impl>(std::move(options), parts.item_ids, parts.user_ids);
+  impl->serve(std::move(parts));
+  impl->replay();
+  return Recommender(std::move(impl));
+}
+
+void detail::reload(Recommender& recommender, EngineParts parts) {
+  check_ids(parts);
+  const std::lock_guard lock(recommender.impl_->reload_mutex);
+  recommender.impl_->serve(std::move(parts));
+}
+
+}  // namespace attune::inline v0_1

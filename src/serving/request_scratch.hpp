@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Memory that requests work in, kept from one to the next, so that a warm recommender allocates nothing.
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "attune/model/workspace.hpp"
+#include "attune/types.hpp"
+
+namespace attune::inline v0_1 {
+
+struct RequestScratch {
+  // Between requests, `workspace.eligible` equals Snapshot::listed of this generation.
+  Workspace workspace;
+  std::uint64_t generation = 0;
+  std::vector<ItemHandle> handles;  // of the ids in a request
+  std::vector<ItemHandle> distinct;
+  std::vector<Timestamp> times;
+  std::vector<float> scores;
+};
+
+// As many as requests ever ran at once. Outlives its leases.
+class ScratchPool {
+ public:
+  struct GiveBack {
+    ScratchPool* pool;
+    void operator()(RequestScratch* scratch) const noexcept {
+      const std::lock_guard lock(pool->mutex_);
+      pool->free_.emplace_back(scratch);
+    }
+  };
+  using Lease = std::unique_ptr<RequestScratch, GiveBack>;
+
+  Lease take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) {
+      free_.reserve(made_ + 1);  // giving back never allocates
+      free_.push_back(std::make_unique<RequestScratch>());
+      ++made_;
+    }
+    Lease lease(free_.back().release(), GiveBack{this});
+    free_.pop_back();
+    return lease;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<RequestScratch>> free_;
+  std::size_t made_ = 0;
+};
+
+}  // namespace attune::inline v0_1

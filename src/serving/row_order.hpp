@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Brings the rows of a model into the order of the catalogue, so that a handle is a row whatever order the model was
+// trained in. Handles that are no item of the model get empty rows.
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "attune/model/count_models.hpp"
+#include "attune/model/transformer_encoder.hpp"
+#include "attune/types.hpp"
+
+namespace attune::inline v0_1 {
+
+class RowOrder {
+ public:
+  // Row i of the model belongs to handles[i].
+  explicit RowOrder(std::span<const ItemHandle> handles);
+
+  std::size_t size() const noexcept { return rows_.size(); }  // rows in catalogue order
+  bool identity() const noexcept { return identity_; }
+
+  // The model itself where its order is the catalogue's already.
+  std::shared_ptr<const SasrecEncoder> apply(std::shared_ptr<const SasrecEncoder> encoder) const;
+  std::shared_ptr<const PopularityModel> apply(std::shared_ptr<const PopularityModel> popularity) const;
+  std::shared_ptr<const MarkovModel> apply(std::shared_ptr<const MarkovModel> markov) const;
+
+ private:
+  std::span<const ItemHandle> handles_;
+  std::vector<ItemHandle> rows_;  // of a handle, kNoHandle where the model has none
+  bool identity_ = true;
+};
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serving/snapshot.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "attune/serving/cold_start.hpp"
+#include "attune/serving/cosine_scorer.hpp"
+#include "attune/serving/engine.hpp"
+#include "serving/row_order.hpp"
+
+namespace attune::inline v0_1 {
+namespace {
+
+// A model's encoder in catalogue order. Handles between its items may belong to no item of this model.
+class ServedEncoder {
+ public:
+  using State = SasrecEncoder::State;
+
+  ServedEncoder(std::shared_ptr<const SasrecEncoder> encoder, std::vector<bool> known)
+      : encoder_(std::move(encoder)), known_(std::move(known)) {}
+
+  std::size_t dim() const noexcept { return encoder_->dim(); }
+  bool knows(ItemHandle item) const noexcept { return item < known_.size() && known_[item]; }
+  void encode(std::span<float> user_vector, HistoryView history, const Context& context, Workspace& workspace) const {
+    encoder_->encode(user_vector, history, context, workspace);
+  }
+  bool cacheable() const noexcept { return encoder_->cacheable(); }
+  State make_state() const { return encoder_->make_state(); }
+  void advance(State& state, HistoryView history, Workspace& workspace) const {
+    encoder_->advance(state, history, workspace);
+  }
+  void user_vector(std::span<float> user_vector, State& state, const Context& context, Workspace& workspace) const {
+    encoder_->user_vector(user_vector, state, context, workspace);
+  }
+
+ private:
+  std::shared_ptr<const SasrecEncoder> encoder_;
+  std::vector<bool> known_;
+};
+static_assert(IncrementalEncoder<ServedEncoder>);
+
+// The encoder and scorer of a model that only counts: they know nothing, so that the cold start gives every answer.
+struct NoEncoder {
+  std::size_t dim() const noexcept { return 0; }
+  bool knows(ItemHandle) const noexcept { return false; }
+  void encode(std::span<float>, HistoryView, const Context&, Workspace&) const noexcept {}
+};
+struct NoScorer {
+  std::size_t handles;
+  std::size_t size() const noexcept { return handles; }
+  ScoreKind kind() const noexcept { return ScoreKind::count; }
+  bool scorable(ItemHandle) const noexcept { return false; }
+  std::span<const ScoredHandle> top_k(const Query&, std::span<const std::uint64_t>, std::span<const float>, std::size_t,
+                                      Workspace&) const noexcept {
+    return {};
+  }
+  void score(const Query&, std::span<const ItemHandle>, std::span<const float>, std::span<float>,
+             Workspace&) const noexcept {}
+};
+
+template <Encoder E, Scorer S, ColdStart C>
+std::unique_ptr<const detail::EngineInterface> adapt(Engine<E, S, C> engine) {
+  return std::make_unique<detail::EngineAdapter<Engine<E, S, C>>>(std::move(engine));
+}
+
+void set_bit(std::vector<std::uint64_t>& bits, ItemHandle item) noexcept {
+  bits[item / 64] |= std::uint64_t{1} << (item % 64);
+}
+
+}  // namespace
+
+std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue,
+                                              std::unique_ptr<const detail::EngineInterface> engine,
+                                              std::span<const ItemHandle> handles, std::string version,
+                                              std::uint64_t generation) {
+  auto snapshot = std::make_shared<Snapshot>();
+  const std::size_t words = (engine->size() + 63) / 64;
+  snapshot->listed.resize(words);
+  snapshot->scorable.resize(words);
+  for (const ItemHandle item : handles) {
+    set_bit(snapshot->listed, item);
+    if (!engine->scorable(item)) continue;
+    set_bit(snapshot->scorable, item);
+    ++snapshot->num_scorable;
+  }
+  snapshot->num_listed = handles.size();
+  snapshot->catalogue = std::move(catalogue);
+  snapshot->engine = std::move(engine);
+  snapshot->version = std::move(version);
+  snapshot->generation = generation;
+  return snapshot;
+}
+
+std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,
+                                                           std::span<const ItemHandle> handles) {
+  const RowOrder order(handles);
+  auto popularity = model.popularity ? order.apply(model.popularity) : nullptr;
+  auto markov = model.markov ? order.apply(model.markov) : nullptr;
+  CountsColdStart cold_start(popularity, markov);
+  if (!model.encoder) return adapt(Engine(NoEncoder{}, NoScorer{order.size()}, std::move(cold_start)));
+
+  auto encoder = order.apply(model.encoder);
+  const EncoderConfig& config = encoder->config();
+  const bool blend = model.blend_weight != 0 && markov;
+  const bool tempered = blend && config.score == ScoreKind::cosine;
+  CosineScorer<float> scorer(ScorerRows<float>(encoder->items(), config.score),
+                             tempered ? static_cast<float>(1.0 / config.temperature) : 1.0f);
+  std::vector<bool> known(order.size());
+  for (const ItemHandle item : handles) known[item] = true;
+  return adapt(Engine(ServedEncoder(std::move(encoder), std::move(known)), std::move(scorer), std::move(cold_start),
+                      blend ? markov : nullptr, static_cast<float>(model.blend_weight)));
+}
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// One immutable version of what is served. A request takes one and uses nothing else, so that answers never mix models.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "attune/detail/engine_interface.hpp"
+#include "attune/model/checkpoint.hpp"
+#include "attune/serving/catalogue.hpp"
+
+namespace attune::inline v0_1 {
+
+struct Snapshot {
+  std::shared_ptr<Catalogue> catalogue;
+  std::unique_ptr<const detail::EngineInterface> engine;
+  std::string version;
+  std::uint64_t generation = 0;  // from 1, counts reloads
+
+  // Bitmaps over handles [0, engine->size()), and how many bits they have set.
+  std::vector<std::uint64_t> listed;    // items of this version
+  std::vector<std::uint64_t> scorable;  // of those, what the engine's model can return
+  std::size_t num_listed = 0, num_scorable = 0;
+
+  bool lists(ItemHandle item) const noexcept {
+    return item < engine->size() && (listed[item / 64] >> (item % 64) & 1u) != 0;
+  }
+};
+
+// `handles` are those of the version's items.
+std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue,
+                                              std::unique_ptr<const detail::EngineInterface> engine,
+                                              std::span<const ItemHandle> handles, std::string version,
+                                              std::uint64_t generation);
+
+// The engine of a trained model whose row i is the catalogue's handles[i].
+std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,
+                                                           std::span<const ItemHandle> handles);
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serving/state_cache.hpp"
+
+#include <utility>
+
+namespace attune::inline v0_1 {
+
+detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineInterface& engine,
+                                         std::uint64_t generation) {
+  if (user.state && user.generation > generation) return nullptr;
+  const std::lock_guard lock(mutex_);
+  std::unique_ptr<detail::EngineState> state;
+  if (user.state) {
+    unlink(user);
+    state = std::move(user.state);
+    if (user.generation != generation) state.reset();
+  }
+
+  std::size_t needed = expected_generation_ == generation ? expected_bytes_ : 0;
+  if (state) needed = state->memory_bytes();
+  if (needed > budget_) return nullptr;
+  auto recycled = give_way(needed, generation);
+  if (bytes_ + needed > budget_) return nullptr;
+  if (!state) state = recycled ? std::move(recycled) : engine.make_state();
+  if (!state) return nullptr;
+
+  expected_bytes_ = state->memory_bytes();
+  expected_generation_ = generation;
+  if (bytes_ + expected_bytes_ > budget_) return nullptr;
+  user.state = std::move(state);
+  user.generation = generation;
+  push_newest(user, expected_bytes_);
+  return user.state.get();
+}
+
+std::size_t StateCache::bytes() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
+std::unique_ptr<detail::EngineState> StateCache::give_way(std::size_t needed, std::uint64_t generation) {
+  std::unique_ptr<detail::EngineState> evicted;
+  UserRecord* candidate = oldest_;
+  while (bytes_ + needed > budget_ && candidate != nullptr) {
+    UserRecord* const next = candidate->newer;
+    if (const std::unique_lock owner(candidate->mutex, std::try_to_lock); owner) {
+      evicted = std::move(candidate->state);
+      if (candidate->generation != generation) evicted.reset();
+      unlink(*candidate);
+    }
+    candidate = next;
+  }
+  if (evicted) evicted->reset();
+  return evicted;
+}
+
+void StateCache::push_newest(UserRecord& user, std::size_t bytes) noexcept {
+  user.accounted_bytes = bytes;
+  bytes_ += bytes;
+  user.newer = nullptr;
+  user.older = newest_;
+  (newest_ ? newest_->newer : oldest_) = &user;
+  newest_ = &user;
+}
+
+void StateCache::unlink(UserRecord& user) noexcept {
+  bytes_ -= std::exchange(user.accounted_bytes, 0);
+  (user.newer ? user.newer->older : newest_) = user.older;
+  (user.older ? user.older->newer : oldest_) = user.newer;
+}
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Encoder caches under a budget of bytes: the least recently used give way, their memory goes to the next user.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "attune/serving/user_state.hpp"
+
+namespace attune::inline v0_1 {
+
+// Holds records, not their memory: they must outlive it. The lock is taken after that of a record; a second record is
+// only ever tried.
+class StateCache {
+ public:
+  explicit StateCache(std::size_t budget_bytes) : budget_(budget_bytes) {}
+
+  // See UserStates::acquire_state.
+  detail::EngineState* acquire(UserRecord& user, const detail::EngineInterface& engine, std::uint64_t generation);
+  std::size_t bytes() const noexcept;
+
+ private:
+  void push_newest(UserRecord& user, std::size_t bytes) noexcept;
+  void unlink(UserRecord& user) noexcept;
+  // Evicts until `needed` bytes fit; returns an evicted state of `generation`, fresh, if there was one.
+  std::unique_ptr<detail::EngineState> give_way(std::size_t needed, std::uint64_t generation);
+
+  mutable std::mutex mutex_;
+  std::size_t budget_;
+  std::size_t bytes_ = 0;
+  UserRecord* newest_ = nullptr;
+  UserRecord* oldest_ = nullptr;
+  // Size of the last state that was made, and for which generation: what the next one will need.
+  std::size_t expected_bytes_ = 0;
+  std::uint64_t expected_generation_ = 0;
+};
+
+}  // namespace attune::inline v0_1
