@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/arguments.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iostream>
+#include <thread>
+
+#include "attune/version.hpp"
+
+namespace attune::cli {
+namespace {
+
+const CLI::Validator kOnOff = CLI::IsMember({"on", "off"});
+const CLI::Validator kFilterKeep = CLI::IsMember({"filter", "keep"});
+
+void add_common(CLI::App& verb, CommonOptions& options) {
+  options.threads = std::max(1u, std::thread::hardware_concurrency());
+  verb.add_flag("--json", options.json, "Print one JSON object on standard output and nothing else there");
+  verb.add_flag("--quiet", options.quiet, "No progress on standard error");
+  verb.add_option("--threads", options.threads, "Threads to use (default: what the machine has)")
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1024}));
+  verb.add_option("--seed", options.seed, "Seed of everything random")->type_name("N");
+  verb.add_option("--config", options.config, "Training options as a JSON file ('-': standard input)")
+      ->type_name("FILE");
+}
+
+void add_data(CLI::App& verb, DataOptions& options) {
+  verb.add_option("--interactions", options.interactions,
+                  "Events: a delimited file with the columns user, item and, if known, timestamp; plain, .gz or .xz; "
+                  "'-' is standard input")
+      ->type_name("FILE")
+      ->required();
+  verb.add_option_function<std::string>(
+          "--columns", [&options](const std::string& text) { options.columns = split_commas(text); },
+          "Names of the columns of a file without a header line, as in user,item,rating,timestamp")
+      ->type_name("A,B,...");
+  verb.add_option("--separator", options.separator, "What stands between two fields (default: found out)")
+      ->type_name("TEXT");
+  verb.add_flag("--skip-bad-lines", options.skip_bad_lines, "Count lines that cannot be read instead of stopping");
+  verb.add_option("--min-rating", options.min_rating, "Drop events with a lower rating")->type_name("R");
+  verb.add_option("--k-core", options.k_core, "Drop users and items with fewer events, until none is left")
+      ->type_name("N");
+}
+
+void add_protocol(CLI::App& verb, ProtocolOptions& options) {
+  verb.add_option("--split", options.split,
+                  "temporal[:F] (F: share of the time before the test part), leave-one-out, none")
+      ->type_name("S");
+  verb.add_flag("--basket", options.baskets, "With a temporal split: a user's events of one time are one query");
+  verb.add_option_function<std::string>(
+          "--seen", [&options](const std::string& text) { options.exclude_seen = text == "filter"; },
+          "Whether items of the history are filtered from the ranking: filter or keep")
+      ->check(kFilterKeep)
+      ->type_name("filter|keep");
+  verb.add_option_function<std::string>(
+          "--request-time", [&options](const std::string& text) { options.request_time = text == "on"; },
+          "Whether the model is told when the target happens: on or off")
+      ->check(kOnOff)
+      ->type_name("on|off");
+}
+
+void add_history(CLI::App& verb, HistoryOptions& options) {
+  verb.add_option("--history", options.items, "Item ids, oldest first; '-' reads one id a line from standard input")
+      ->type_name("I1,I2,...");
+  verb.add_option_function<std::string>(
+          "--timestamps", [&options](const std::string& text) { options.timestamps = split_commas(text); },
+          "When each of them happened: seconds, milliseconds or ISO-8601")
+      ->type_name("T1,T2,...");
+  verb.add_option("--now", options.now, "When the request happens (default: at the last event)")->type_name("T");
+}
+
+void add_model(CLI::App& verb, std::string& model) {
+  verb.add_option("--model", model, "Model directory")->type_name("DIR")->required();
+}
+
+void add_train(CLI::App& verb, TrainOptions& options) {
+  add_data(verb, options.data);
+  verb.add_option("--items", options.items, "Items: a delimited file with the columns item and title")
+      ->type_name("FILE");
+  verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
+  verb.add_option("--preset", options.preset, "default or sasrec-small")->type_name("NAME")->capture_default_str();
+  verb.add_option("--epochs", options.epochs, "Passes over the data, at most")
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1000000}));
+  verb.add_option("--time-budget", options.time_budget, "Train no longer than this")
+      ->type_name("SECONDS")
+      ->check(CLI::PositiveNumber);
+  add_protocol(verb, options.protocol);
+  add_common(verb, options.common);
+}
+
+void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
+  add_model(verb, options.model);
+  add_data(verb, options.data);
+  add_protocol(verb, options.protocol);
+  verb.add_option("--cutoffs", options.cutoffs, "Lengths of the list to measure at")
+      ->type_name("K1,K2,...")
+      ->delimiter(',')
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1000000}));
+  verb.add_flag("--baselines", options.baselines, "Measure the model's popularity and transition counts beside it");
+  add_common(verb, options.common);
+}
+
+void add_recommend(CLI::App& verb, RecommendOptions& options) {
+  add_model(verb, options.model);
+  CLI::Option* user = verb.add_option("--user", options.user, "A user of the model")->type_name("U");
+  add_history(verb, options.history);
+  user->excludes("--history")->excludes("--timestamps");
+  verb.add_option("-k", options.k, "How many items")->type_name("N")->capture_default_str();
+  verb.add_option_function<std::string>(
+          "--seen", [&options](const std::string& text) { options.exclude_seen = text == "filter"; },
+          "Leave out items of the history, or keep them: filter (default) or keep")
+      ->check(kFilterKeep)
+      ->type_name("filter|keep");
+  verb.add_option("--items", options.items,
+                  "Items with titles to show: a delimited file with the columns item and title")
+      ->type_name("FILE");
+  add_common(verb, options.common);
+  verb.callback([&options] {
+    if (!options.user && !options.history.items) throw CLI::RequiredError("--user or --history");
+  });
+}
+
+void add_score(CLI::App& verb, ScoreOptions& options) {
+  add_model(verb, options.model);
+  add_history(verb, options.history);
+  verb.get_option("--history")->required();
+  add_common(verb, options.common);
+}
+
+void add_inspect(CLI::App& verb, InspectOptions& options) {
+  verb.add_option("path", options.path, "Model directory or safetensors file")->required();
+  add_common(verb, options.common);
+}
+
+void add_metrics(CLI::App& verb, MetricsOptions& options) {
+  verb.add_option("file", options.file,
+                  "JSON with cutoffs, recommended, relevant and train_item_count; '-' is standard input")
+      ->required();
+  add_common(verb, options.common);
+}
+
+void add_doctor(CLI::App& verb, DoctorOptions& options) { add_common(verb, options.common); }
+
+// The verb's name, what it does, its options as values and how they are declared.
+template <class Options>
+void add_verb(CLI::App& app, const std::string& name, const std::string& description, Options& options,
+              void (*declare)(CLI::App&, Options&), std::optional<Command>& chosen) {
+  CLI::App* verb = app.add_subcommand(name, description);
+  declare(*verb, options);
+  verb->final_callback([&options, &chosen] { chosen = options; });
+}
+
+// One line for the reason, one for where to look.
+int complain(const CLI::App& app, const CLI::Error& error) {
+  std::string verb;
+  for (const CLI::App* parsed : app.get_subcommands()) verb = ' ' + parsed->get_name();
+  std::string reason = error.what();
+  std::replace(reason.begin(), reason.end(), '\n', ' ');
+  std::cerr << "attune: " << reason << "\nSee 'attune" << verb << " --help'.\n";
+  return kWrongUsage;
+}
+
+}  // namespace
+
+std::vector<std::string> split_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  for (std::size_t comma; (comma = text.find(',', begin)) != std::string::npos; begin = comma + 1) {
+    parts.push_back(text.substr(begin, comma - begin));
+  }
+  parts.push_back(text.substr(begin));
+  return parts;
+}
+
+ParsedArguments parse_arguments(int argc, const char* const* argv) {
+  CLI::App app{"attune: train, measure and ask recommenders that run inside C++ programs", "attune"};
+  app.set_version_flag("--version", std::string("attune ") + version());
+  app.require_subcommand(1);
+
+  TrainOptions train;
+  EvaluateOptions evaluate;
+  RecommendOptions recommend;
+  ScoreOptions score;
+  InspectOptions inspect;
+  MetricsOptions metrics;
+  DoctorOptions doctor;
+  std::optional<Command> chosen;
+  add_verb(app, "train", "Train a model on interactions and write it to a directory", train, add_train, chosen);
+  add_verb(app, "evaluate", "Measure a model on interactions", evaluate, add_evaluate, chosen);
+  add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);
+  add_verb(app, "score", "Score every item of the model for a history", score, add_score, chosen);
+  add_verb(app, "inspect", "Show what a model directory or a safetensors file holds", inspect, add_inspect, chosen);
+  add_verb(app, "metrics", "Measure ready-made lists of recommended and relevant items", metrics, add_metrics, chosen);
+  add_verb(app, "doctor", "Show the version, the build and the instruction sets in use", doctor, add_doctor, chosen);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Error& error) {
+    if (error.get_exit_code() != 0) return {std::nullopt, complain(app, error)};
+    app.exit(error);  // prints the help or the version that was asked for
+    return {};
+  }
+  return {std::move(chosen), kDone};
+}
+
+}  // namespace attune::cli

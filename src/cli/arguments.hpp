@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The command line as values: one struct of options per verb. Everything the tool accepts stands on this page.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace attune::cli {
+
+// Accepted by every verb.
+struct CommonOptions {
+  bool json = false;    // one JSON object on standard output, nothing else there
+  bool quiet = false;   // no progress
+  std::size_t threads;  // set from the hardware unless given
+  std::optional<std::uint64_t> seed;
+  std::string config;  // a JSON file of training options; "" for none
+};
+
+// How interactions are read and cleaned.
+struct DataOptions {
+  std::string interactions;
+  std::vector<std::string> columns;
+  std::string separator;
+  bool skip_bad_lines = false;
+  std::optional<double> min_rating;
+  std::optional<std::size_t> k_core;
+};
+
+// How a model is measured. What is not given comes from the model (evaluate) or has a default (train).
+struct ProtocolOptions {
+  std::optional<std::string> split;
+  bool baskets = false;
+  std::optional<bool> exclude_seen;
+  std::optional<bool> request_time;
+};
+
+struct TrainOptions {
+  CommonOptions common;
+  DataOptions data;
+  ProtocolOptions protocol;
+  std::string items, output, preset = "default";
+  std::optional<std::size_t> epochs;
+  std::optional<double> time_budget;  // seconds
+};
+
+struct EvaluateOptions {
+  CommonOptions common;
+  DataOptions data;
+  ProtocolOptions protocol;
+  std::string model;
+  std::vector<std::size_t> cutoffs{1, 5, 10, 50, 200};
+  bool baselines = false;
+};
+
+// What a request is made for: ids and times as typed.
+struct HistoryOptions {
+  std::optional<std::string> items;  // "i1,i2,..." or "-": one id a line from standard input
+  std::vector<std::string> timestamps;
+  std::string now;
+};
+
+struct RecommendOptions {
+  CommonOptions common;
+  std::string model, items;
+  std::optional<std::string> user;
+  HistoryOptions history;
+  std::size_t k = 10;
+  bool exclude_seen = true;
+};
+
+struct ScoreOptions {
+  CommonOptions common;
+  std::string model;
+  HistoryOptions history;
+};
+
+struct InspectOptions {
+  CommonOptions common;
+  std::string path;
+};
+
+struct MetricsOptions {
+  CommonOptions common;
+  std::string file;
+};
+
+struct DoctorOptions {
+  CommonOptions common;
+};
+
+using Command = std::variant<TrainOptions, EvaluateOptions, RecommendOptions, ScoreOptions, InspectOptions,
+                             MetricsOptions, DoctorOptions>;
+
+// Exit statuses of the tool.
+inline constexpr int kDone = 0;
+inline constexpr int kFailed = 1;
+inline constexpr int kWrongUsage = 2;
+
+struct ParsedArguments {
+  std::optional<Command> command;  // empty: help was printed, or the usage was wrong
+  int status = kDone;
+};
+
+// Wrong usage that is only seen while a verb runs.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Prints help to standard output and complaints to standard error.
+ParsedArguments parse_arguments(int argc, const char* const* argv);
+
+// The parts of "a,b,,c", empty ones included.
+std::vector<std::string> split_commas(const std::string& text);
+
+}  // namespace attune::cli

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// attune doctor: what a report of a problem should begin with.
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <thread>
+
+#include "attune/model/checkpoint.hpp"
+#include "attune/version.hpp"
+#include "cli/verbs.hpp"
+#include "kernels/levels.hpp"
+
+namespace attune::cli {
+namespace {
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#else
+  return "gcc " __VERSION__;
+#endif
+}
+
+void print(std::ostream& out, const Json& result) {
+  out << "attune " << result["version"].get<std::string>() << ", built with "
+      << result["build"]["compiler"].get<std::string>() << '\n';
+  std::vector<std::vector<std::string>> rows{{"instruction set", "compiled", "supported here", "active"}};
+  const Json& simd = result["simd"];
+  const auto mark = [](bool yes) { return yes ? "yes" : "-"; };
+  for (const Json& level : simd["compiled"]) {
+    const bool supported = std::count(simd["supported"].begin(), simd["supported"].end(), level) != 0;
+    rows.push_back({level, mark(true), mark(supported), mark(level == simd["active"])});
+  }
+  print_table(out, rows, "l");
+  for (const auto& [part, here] : result["parts"].items()) {
+    out << "  " << part << ": " << (here.get<bool>() ? "built in" : "not built in") << '\n';
+  }
+  out << "  processors: " << result["build"]["processors"] << ", model format " << result["build"]["model_format"]
+      << '\n';
+}
+
+}  // namespace
+
+void run(const DoctorOptions&, Console& console) {
+  const Json result{
+      {"version", version()},
+      {"build",
+       {{"compiler", compiler()},
+        {"processors", std::thread::hardware_concurrency()},
+        {"model_format", kModelFormatVersion}}},
+      {"simd",
+       {{"active", simd_level()}, {"compiled", detail::compiled_levels()}, {"supported", detail::supported_levels()}}},
+      {"parts", {{"gzip", true}, {"xz", true}}}};
+  if (console.json()) return console.object(result);
+  print(console.text(), result);
+}
+
+}  // namespace attune::cli

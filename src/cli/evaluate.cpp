@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// attune evaluate: the metrics of a model directory on a file of interactions.
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "attune/model/checkpoint.hpp"
+#include "cli/input.hpp"
+#include "cli/report.hpp"
+#include "cli/verbs.hpp"
+
+namespace attune::cli {
+namespace {
+
+// The same events by the model's item handles. Items the model does not know get handles behind its own: as history
+// they say nothing, as targets they are misses.
+InteractionLog with_items_of(const IdMap& items, const InteractionLog& log) {
+  InteractionLog result(log.user_ids().kind(), items.kind());
+  result.user_ids() = log.user_ids();
+  result.item_ids() = items;
+  for (const std::string& kind : log.event_kinds()) result.event_kind(kind);
+  result.reserve(log.size());
+  for (std::size_t i = 0; i < log.size(); ++i) {
+    const ItemHandle item = result.item_ids().insert(log.item_ids().id(log.items()[i]));
+    result.append(log.users()[i], item, log.times()[i], log.kinds()[i], log.values()[i]);
+  }
+  return result;
+}
+
+void print(std::ostream& out, const Protocol& protocol, const Measurements& measurements,
+           const EvaluateOptions& options) {
+  const auto& cutoffs = options.cutoffs;
+  const std::size_t cutoff = std::find(cutoffs.begin(), cutoffs.end(), 10u) != cutoffs.end() ? 10 : cutoffs.front();
+  print_protocol(out, protocol, measurements.model);
+  print_metrics(out, measurements.model.metrics);
+  const std::string metric = "ndcg@" + std::to_string(cutoff);
+  const auto& [low, high] = measurements.model.confidence.at(metric);
+  out << "  " << metric << " lies between " << fixed(low, 4) << " and " << fixed(high, 4) << " (95 % of resamples)\n";
+  if (!options.baselines) return;
+  out << "beside the baselines\n";
+  print_comparison(out, measurements, cutoff);
+}
+
+}  // namespace
+
+void run(const EvaluateOptions& options, Console& console) {
+  const auto start = std::chrono::steady_clock::now();
+  const TrainerConfig config = trainer_config("default", options.common);
+  const TrainedModel model = TrainedModel::load(options.model);
+  Protocol protocol = Protocol::read(model.notes);
+  protocol.apply(options.protocol, options.data);
+
+  const Interactions interactions = read_interactions(options.data, protocol.cleaning, model.item_ids->kind(), console);
+  const Split split = attune::split(group_by_user(with_items_of(*model.item_ids, interactions.log)), protocol.split);
+  if (!split.note.empty()) console.line("note: " + split.note);
+  if (split.test.empty()) {
+    throw Error(ErrorCode::invalid_data,
+                options.data.interactions + ": expected test events, found none by the split " + protocol.split.name());
+  }
+
+  const auto executor = make_executor(options.common);
+  EvaluationOptions measuring;
+  measuring.cutoffs = options.cutoffs;
+  measuring.exclude_seen = protocol.exclude_seen;
+  measuring.request_time = protocol.request_time;
+  measuring.seed = config.seed;
+  measuring.executor = executor.get();
+  const Measurements measurements = measure(model, split.test, measuring, options.baselines, console);
+  if (!console.json()) return print(console.text(), protocol, measurements, options);
+
+  Json confidence = Json::object();
+  for (const auto& [name, interval] : measurements.model.confidence) confidence[name] = interval;
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  Json result{{"protocol", protocol_json(protocol, measurements.model)},
+              {"metrics", metrics_json(measurements.model.metrics)},
+              {"confidence", std::move(confidence)}};
+  if (options.baselines) result["baselines"] = baselines_json(measurements);
+  result["seconds"] = seconds.count();
+  console.object(result);
+}
+
+}  // namespace attune::cli

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/input.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <span>
+
+#include "cli/report.hpp"
+#include "platform/files.hpp"
+
+namespace attune::cli {
+namespace {
+
+bool has_column(const LoadReport& load, std::string_view name) {
+  return std::find(load.columns.begin(), load.columns.end(), name) != load.columns.end();
+}
+
+struct Drop {
+  std::string reason;
+  std::size_t count, first_line;  // 0: not known
+};
+
+std::vector<Drop> drops(const Interactions& interactions) {
+  std::vector<Drop> all;
+  for (const auto& drop : interactions.load.dropped) all.push_back({drop.reason, drop.lines, drop.first_line});
+  const CleaningReport& cleaning = interactions.cleaning;
+  if (cleaning.duplicates != 0) all.push_back({"duplicate", cleaning.duplicates, 0});
+  if (cleaning.below_min_value != 0) all.push_back({"below the minimum rating", cleaning.below_min_value, 0});
+  if (cleaning.outside_core != 0) all.push_back({"outside the k-core", cleaning.outside_core, 0});
+  return all;
+}
+
+Timestamp parse_time(const std::string& text, const std::string& option) {
+  std::int64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, number);
+  if (result.ec == std::errc{} && result.ptr == end) return from_seconds_or_milliseconds(number);
+  const Timestamp time = parse_iso8601(text);
+  if (time == kNoTime) throw UsageError(option + ": expected seconds, milliseconds or ISO-8601, found '" + text + "'");
+  return time;
+}
+
+}  // namespace
+
+Interactions read_interactions(const DataOptions& options, const CleaningOptions& cleaning, IdKind items,
+                               Console& console) {
+  console.line("reading " + (options.interactions == "-" ? "standard input" : options.interactions));
+  ReadOptions reading;
+  reading.columns = options.columns;
+  reading.separator = options.separator;
+  reading.item_ids = items;
+  reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;
+  Interactions result;
+  const InteractionLog log = attune::read_interactions(options.interactions, reading, &result.load);
+  if (options.min_rating && !has_column(result.load, "rating") && !has_column(result.load, "value")) {
+    throw Error(ErrorCode::invalid_data, options.interactions + ": --min-rating expects a column rating or value");
+  }
+  result.log = clean(log, cleaning, &result.cleaning);
+  return result;
+}
+
+Json load_json(const Interactions& interactions) {
+  const LoadReport& load = interactions.load;
+  Json json{{"file", load.file},
+            {"compression", load.compression},
+            {"separator", load.separator},
+            {"columns", load.columns},
+            {"time_unit", load.time_unit},
+            {"bytes", load.bytes},
+            {"lines", load.lines},
+            {"header_lines", load.header_lines},
+            {"blank_lines", load.blank_lines},
+            {"records", load.records},
+            {"dropped", Json::array()},
+            {"interactions", interactions.cleaning.after},
+            {"users", interactions.cleaning.users},
+            {"items", interactions.cleaning.items},
+            {"first_time", load.first_time == kNoTime ? Json() : Json(load.first_time)},
+            {"last_time", load.last_time == kNoTime ? Json() : Json(load.last_time)},
+            {"seconds", load.seconds}};
+  for (const Drop& drop : drops(interactions)) {
+    Json entry{{"reason", drop.reason}, {"lines", drop.count}};
+    if (drop.first_line != 0) entry["first_line"] = drop.first_line;
+    json["dropped"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+void print_load(std::ostream& out, const Interactions& interactions) {
+  const LoadReport& load = interactions.load;
+  out << load.file << ": " << grouped(interactions.cleaning.after) << " interactions of "
+      << plural(interactions.cleaning.users, "user", "users") << " with "
+      << plural(interactions.cleaning.items, "item", "items");
+  if (load.first_time != kNoTime) out << ", " << date(load.first_time) << " to " << date(load.last_time);
+  const std::string separator = load.separator == "\t" ? "tab" : "'" + load.separator + "'";
+  out << "\n  " << grouped(load.lines) << " lines: " << grouped(load.records) << " records, "
+      << grouped(load.header_lines) << " header, " << grouped(load.blank_lines) << " blank; separator " << separator
+      << "; times: " << load.time_unit << '\n';
+  for (const Drop& drop : drops(interactions)) {
+    out << "  " << grouped(drop.count) << " dropped: " << drop.reason;
+    if (drop.first_line != 0) out << ", first in line " << drop.first_line;
+    out << '\n';
+  }
+}
+
+std::map<std::string, std::string> read_titles(const std::string& file) {
+  DelimitedReader reader{file};
+  const std::size_t item = reader.column("item"), title = reader.column("title");
+  for (const auto& [column, name] : {std::pair{item, "item"}, {title, "title"}}) {
+    if (column == DelimitedReader::npos) {
+      throw Error(ErrorCode::invalid_data, file + ": expected a column '" + name + "', found none");
+    }
+  }
+  std::map<std::string, std::string> titles;
+  std::vector<std::string_view> fields;
+  while (reader.next(fields)) {
+    if (fields.size() <= std::max(item, title)) {
+      throw Error(ErrorCode::invalid_data, file + ":" + std::to_string(reader.line()) + ": expected " +
+                                               std::to_string(reader.columns().size()) + " fields, found " +
+                                               std::to_string(fields.size()));
+    }
+    titles.emplace(fields[item], fields[title]);
+  }
+  return titles;
+}
+
+TrainerConfig trainer_config(const std::string& preset, const CommonOptions& options) {
+  TrainerConfig config;
+  try {
+    config = TrainerConfig::preset(preset);
+  } catch (const Error& error) {
+    throw UsageError(std::string("--preset: ") + error.what());
+  }
+  if (!options.config.empty()) config.apply_json(read_text(options.config), options.config);
+  if (options.seed) config.seed = *options.seed;
+  config.validate();
+  return config;
+}
+
+std::unique_ptr<Executor> make_executor(const CommonOptions& options) {
+  return std::make_unique<ThreadPool>(options.threads);
+}
+
+std::string read_text(const std::string& file) {
+  platform::InputFile input{file};
+  std::string text;
+  std::array<char, 65536> buffer;
+  while (const std::size_t count = input.read(std::as_writable_bytes(std::span(buffer)))) {
+    text.append(buffer.data(), count);
+  }
+  return text;
+}
+
+Id id_of(const std::string& text, IdKind kind) {
+  if (kind == IdKind::string) return text;
+  std::int64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, number);
+  return result.ec == std::errc{} && result.ptr == end ? Id(number) : Id(text);
+}
+
+std::vector<Id> History::ids(IdKind kind) const {
+  std::vector<Id> all;
+  all.reserve(text.size());
+  for (const std::string& item : text) all.push_back(id_of(item, kind));
+  return all;
+}
+
+History read_history(const HistoryOptions& options) {
+  History history;
+  if (options.items == "-") {
+    const std::string lines = read_text("-");
+    for (std::size_t begin = 0, end; begin < lines.size(); begin = end + 1) {
+      end = std::min(lines.find('\n', begin), lines.size());
+      std::string item = lines.substr(begin, end - begin);
+      if (!item.empty() && item.back() == '\r') item.pop_back();
+      if (!item.empty()) history.text.push_back(std::move(item));
+    }
+  } else if (options.items && !options.items->empty()) {
+    history.text = split_commas(*options.items);
+  }
+  if (!options.timestamps.empty() && options.timestamps.size() != history.text.size()) {
+    throw UsageError("--timestamps: expected one for each of the " + std::to_string(history.text.size()) +
+                     " items of --history, found " + std::to_string(options.timestamps.size()));
+  }
+  for (const std::string& time : options.timestamps) history.times.push_back(parse_time(time, "--timestamps"));
+  if (!options.now.empty()) history.now = parse_time(options.now, "--now");
+  return history;
+}
+
+}  // namespace attune::cli

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What the verbs read: interactions, titles, settings, ids and times from the command line.
+
+#include <iosfwd>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attune/data/interaction_log.hpp"
+#include "attune/data/reader.hpp"
+#include "attune/error.hpp"
+#include "attune/executor.hpp"
+#include "attune/training/trainer.hpp"
+#include "cli/arguments.hpp"
+#include "cli/console.hpp"
+
+namespace attune::cli {
+
+struct Interactions {
+  InteractionLog log;  // cleaned
+  LoadReport load;
+  CleaningReport cleaning;
+};
+Interactions read_interactions(const DataOptions& options, const CleaningOptions& cleaning, IdKind items,
+                               Console& console);
+// Every record accounted for: those kept, those dropped and why.
+Json load_json(const Interactions& interactions);
+void print_load(std::ostream& out, const Interactions& interactions);
+
+// The title of each item, from a file with the columns item and title.
+std::map<std::string, std::string> read_titles(const std::string& file);
+
+// The configuration of a preset with the file of --config and --seed laid over it.
+TrainerConfig trainer_config(const std::string& preset, const CommonOptions& options);
+std::unique_ptr<Executor> make_executor(const CommonOptions& options);
+
+// All of a file, or of standard input for "-".
+std::string read_text(const std::string& file);
+
+// A history as typed, and as a request takes it.
+struct History {
+  std::vector<std::string> text;
+  std::vector<Timestamp> times;  // empty, or one per item
+  Timestamp now = kNoTime;
+
+  // As a model knows them; the ids point into `text`. What is not a number is unknown to a model of numbers.
+  std::vector<Id> ids(IdKind kind) const;
+};
+History read_history(const HistoryOptions& options);
+// The id a model of this kind knows `text` by.
+Id id_of(const std::string& text, IdKind kind);
+
+}  // namespace attune::cli

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// attune inspect: what a model directory or a safetensors file holds. Everything is checked before anything is shown.
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "attune/model/checkpoint.hpp"
+#include "attune/model/safetensors.hpp"
+#include "cli/verbs.hpp"
+
+namespace attune::cli {
+namespace {
+
+std::string shape_text(const std::vector<std::size_t>& shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + ']';
+}
+
+void add_tensors(Json& result, const SafetensorsFile& file) {
+  for (const TensorInfo& tensor : file.tensors()) {
+    result["tensors"].push_back({{"name", tensor.name}, {"dtype", to_string(tensor.dtype)}, {"shape", tensor.shape}});
+  }
+  for (const auto& [key, value] : file.metadata()) result["metadata"][key] = value;
+}
+
+Json inspect_directory(const std::filesystem::path& directory) {
+  const TrainedModel model = TrainedModel::load(directory);
+  Json result{{"tensors", Json::array()},
+              {"metadata", Json::object()},
+              {"model",
+               {{"version", model.version},
+                {"score_kind", to_string(model.score_kind())},
+                {"items", model.num_items()},
+                {"users", model.histories ? model.histories->num_users() : 0},
+                {"interactions", model.histories ? model.histories->num_events() : 0}}},
+              {"notes", model.notes}};
+  for (const char* name : {"weights.safetensors", "counts.safetensors"}) {
+    if (std::filesystem::exists(directory / name)) add_tensors(result, SafetensorsFile::open(directory / name));
+  }
+  return result;
+}
+
+void print(std::ostream& out, const Json& result) {
+  std::vector<std::vector<std::string>> rows;
+  for (const char* part : {"model", "notes", "metadata"}) {
+    if (!result.contains(part)) continue;
+    for (const auto& [key, value] : result[part].items()) {
+      rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
+    }
+  }
+  print_table(out, rows, "l");
+  std::size_t elements = 0;
+  rows = {{"tensor", "type", "shape"}};
+  for (const Json& tensor : result["tensors"]) {
+    const auto shape = tensor["shape"].get<std::vector<std::size_t>>();
+    std::size_t size = 1;
+    for (const std::size_t extent : shape) size *= extent;
+    elements += size;
+    rows.push_back({tensor["name"], tensor["dtype"], shape_text(shape)});
+  }
+  print_table(out, rows, "l");
+  out << plural(result["tensors"].size(), "tensor", "tensors") << ", " << grouped(elements) << " elements\n";
+}
+
+}  // namespace
+
+void run(const InspectOptions& options, Console& console) {
+  Json result{{"tensors", Json::array()}, {"metadata", Json::object()}};
+  if (std::filesystem::is_directory(options.path)) {
+    result = inspect_directory(options.path);
+  } else {
+    add_tensors(result, SafetensorsFile::open(options.path));
+  }
+  if (console.json()) return console.object(result);
+  print(console.text(), result);
+}
+
+}  // namespace attune::cli

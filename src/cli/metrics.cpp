@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// attune metrics: the metrics of ready-made lists, so that any recommender can be measured by the same code.
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <unordered_map>
+
+#include "attune/error.hpp"
+#include "attune/training/evaluation.hpp"
+#include "cli/input.hpp"
+#include "cli/report.hpp"
+#include "cli/verbs.hpp"
+
+namespace attune::cli {
+namespace {
+
+// Checks what it reads and names the place in the file.
+class Lists {
+ public:
+  explicit Lists(const std::string& file) : file_(file) {
+    document_ = nlohmann::json::parse(read_text(file), nullptr, false);
+    if (document_.is_discarded() || !document_.is_object()) fail("a JSON object", "something else");
+  }
+
+  std::vector<std::size_t> cutoffs() const {
+    std::vector<std::size_t> cutoffs;
+    for (const auto& cutoff : array("cutoffs")) {
+      if (!cutoff.is_number_unsigned() || cutoff == 0) fail("whole numbers above 0 in cutoffs", cutoff.dump());
+      cutoffs.push_back(cutoff.get<std::size_t>());
+    }
+    return cutoffs;
+  }
+
+  RankedLists lists() {
+    RankedLists lists;
+    lists.training_counts = counts();
+    lists.recommended = id_lists("recommended", true);
+    lists.relevant = id_lists("relevant", false);
+    if (lists.recommended.size() != lists.relevant.size()) {
+      fail("as many lists in relevant as in recommended (" + std::to_string(lists.recommended.size()) + ')',
+           std::to_string(lists.relevant.size()));
+    }
+    return lists;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& expected, const std::string& found) const {
+    throw Error(ErrorCode::invalid_data, file_ + ": expected " + expected + ", found " + found);
+  }
+
+  const nlohmann::json& array(const char* field) const {
+    const auto found = document_.find(field);
+    if (found == document_.end() || !found->is_array()) fail(std::string("an array '") + field + '\'', "none");
+    return *found;
+  }
+
+  // The catalogue: items in the order of their ids, by number where all are numbers.
+  std::vector<std::uint64_t> counts() {
+    const auto found = document_.find("train_item_count");
+    if (found == document_.end() || !found->is_object()) fail("an object 'train_item_count'", "none");
+    const auto number = [](const std::string& item) { return id_of(item, IdKind::int64); };
+    std::vector<std::pair<std::string, std::uint64_t>> items;
+    bool numbers = true;
+    for (const auto& [item, count] : found->items()) {
+      if (!count.is_number_unsigned()) fail("a count of '" + item + "' in train_item_count", count.dump());
+      numbers = numbers && number(item).is_number();
+      items.emplace_back(item, count.get<std::uint64_t>());
+    }
+    std::sort(items.begin(), items.end(), [&](const auto& a, const auto& b) {
+      return numbers ? number(a.first).number() < number(b.first).number() : a.first < b.first;
+    });
+    std::vector<std::uint64_t> counts;
+    for (const auto& [item, count] : items) {
+      handles_.emplace(item, static_cast<std::uint32_t>(counts.size()));
+      counts.push_back(count);
+    }
+    return counts;
+  }
+
+  // A relevant item outside the catalogue can never be recommended; it gets a handle beyond it.
+  std::vector<std::vector<std::uint32_t>> id_lists(const char* field, bool in_catalogue) {
+    const std::size_t catalogue = document_["train_item_count"].size();
+    std::vector<std::vector<std::uint32_t>> lists;
+    for (const auto& list : array(field)) {
+      const std::string place = std::string(field) + '[' + std::to_string(lists.size()) + ']';
+      if (!list.is_array()) fail("an array at " + place, list.dump());
+      std::vector<std::uint32_t>& handles = lists.emplace_back();
+      for (const auto& item : list) {
+        if (!item.is_string() && !item.is_number_integer()) fail("ids in " + place, item.dump());
+        const std::string id = item.is_string() ? item.get<std::string>() : item.dump();
+        const auto handle = handles_.emplace(id, static_cast<std::uint32_t>(handles_.size())).first->second;
+        if (in_catalogue && handle >= catalogue) fail("items of train_item_count in " + place, item.dump());
+        handles.push_back(handle);
+      }
+    }
+    return lists;
+  }
+
+  std::string file_;
+  nlohmann::json document_;
+  std::unordered_map<std::string, std::uint32_t> handles_;
+};
+
+}  // namespace
+
+void run(const MetricsOptions& options, Console& console) {
+  Lists input{options.file};
+  const RankedLists lists = input.lists();
+  const auto metrics = list_metrics(lists, input.cutoffs());
+  if (console.json()) return console.object(metrics_json(metrics));
+  std::ostream& out = console.text();
+  out << plural(lists.recommended.size(), "list", "lists") << ", "
+      << plural(lists.training_counts.size(), "item", "items") << '\n';
+  print_metrics(out, metrics);
+}
+
+}  // namespace attune::cli

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "attune/training/trainer.hpp"
+
+namespace attune::cli {
+namespace {
+
+// The order in which people read them.
+constexpr std::array<std::string_view, 11> kNames{"hr",
+                                                  "ndcg",
+                                                  "mrr",
+                                                  "recall",
+                                                  "precision",
+                                                  "f1",
+                                                  "map",
+                                                  "coverage",
+                                                  "gini",
+                                                  "average_popularity",
+                                                  "tail_percentage"};
+
+struct Metric {
+  std::size_t place, cutoff;  // place in kNames
+  std::string name;           // "hr@10"
+  double value;
+};
+
+std::vector<Metric> in_order(const std::map<std::string, double>& metrics) {
+  std::vector<Metric> all;
+  for (const auto& [name, value] : metrics) {
+    const std::size_t at = name.find('@');
+    const auto place = std::find(kNames.begin(), kNames.end(), name.substr(0, at)) - kNames.begin();
+    std::size_t cutoff = 0;
+    std::from_chars(name.data() + at + 1, name.data() + name.size(), cutoff);
+    all.push_back({static_cast<std::size_t>(place), cutoff, name, value});
+  }
+  std::stable_sort(all.begin(), all.end(), [](const Metric& a, const Metric& b) {
+    return std::pair(a.place, a.cutoff) < std::pair(b.place, b.cutoff);
+  });
+  return all;
+}
+
+std::string note(const Notes& notes, const std::string& name, const std::string& otherwise) {
+  const auto found = notes.find(name);
+  return found == notes.end() ? otherwise : found->second;
+}
+
+}  // namespace
+
+void Protocol::apply(const ProtocolOptions& options, const DataOptions& data) {
+  if (options.split) {
+    try {
+      const bool baskets = split.baskets;
+      split = SplitOptions::parse(*options.split);
+      split.baskets = baskets;
+    } catch (const Error& error) {
+      throw UsageError(std::string("--split: ") + error.what());
+    }
+  }
+  split.baskets = split.baskets || options.baskets;
+  exclude_seen = options.exclude_seen.value_or(exclude_seen);
+  request_time = options.request_time.value_or(request_time);
+  if (data.min_rating) cleaning.min_value = static_cast<float>(*data.min_rating);
+  cleaning.k_core = data.k_core.value_or(cleaning.k_core);
+}
+
+void Protocol::write(Notes& notes) const {
+  notes["split"] = split.name();
+  notes["baskets"] = split.baskets ? "on" : "off";
+  notes["seen"] = exclude_seen ? "filter" : "keep";
+  notes["request_time"] = request_time ? "on" : "off";
+  notes["k_core"] = std::to_string(cleaning.k_core);
+  std::array<char, 64> text;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), cleaning.min_value);
+  notes["min_rating"] = std::string(text.data(), end.ptr);
+}
+
+Protocol Protocol::read(const Notes& notes) {
+  Protocol protocol;
+  protocol.split = SplitOptions::parse(note(notes, "split", protocol.split.name()));
+  protocol.split.baskets = note(notes, "baskets", "off") == "on";
+  protocol.exclude_seen = note(notes, "seen", "filter") == "filter";
+  protocol.request_time = note(notes, "request_time", "off") == "on";
+  const std::string core = note(notes, "k_core", "0"), rating = note(notes, "min_rating", "-inf");
+  std::from_chars(core.data(), core.data() + core.size(), protocol.cleaning.k_core);
+  std::from_chars(rating.data(), rating.data() + rating.size(), protocol.cleaning.min_value);
+  return protocol;
+}
+
+Measurements measure(const TrainedModel& model, const EvaluationQueries& queries, const EvaluationOptions& options,
+                     bool baselines, Console& console) {
+  console.line("measuring " + plural(queries.size(), "query", "queries"));
+  Measurements result{evaluate(model, queries, options), {}, {}};
+  if (baselines) {
+    EvaluationOptions plain = options;
+    plain.bootstrap = 0;
+    const auto counts = model.popularity->counts();
+    result.popularity = evaluate(ModelUnderTest(*model.popularity), counts, queries, plain);
+    result.markov = evaluate(ModelUnderTest(*model.markov), counts, queries, plain);
+  }
+  return result;
+}
+
+Json protocol_json(const Protocol& protocol, const Report& report) {
+  const float rating = protocol.cleaning.min_value;
+  return {{"split", protocol.split.name()},
+          {"basket", protocol.split.baskets},
+          {"users", report.users},
+          {"items", report.items},
+          {"queries", report.queries},
+          {"ties", "against the target"},
+          {"seen", protocol.exclude_seen ? "filter" : "keep"},
+          {"request_time", protocol.request_time ? "on" : "off"},
+          {"repeated_targets", report.repeated_targets},
+          {"unseen_targets", report.unseen_targets},
+          {"min_rating", rating == -std::numeric_limits<float>::infinity() ? Json() : Json(rating)},
+          {"k_core", protocol.cleaning.k_core}};
+}
+
+Json metrics_json(const std::map<std::string, double>& metrics) {
+  Json json = Json::object();
+  for (const Metric& metric : in_order(metrics)) json[metric.name] = metric.value;
+  return json;
+}
+
+Json baselines_json(const Measurements& measurements) {
+  Json json = Json::object();
+  if (measurements.popularity) json["popularity"] = metrics_json(measurements.popularity->metrics);
+  if (measurements.markov) json["markov"] = metrics_json(measurements.markov->metrics);
+  return json;
+}
+
+void print_protocol(std::ostream& out, const Protocol& protocol, const Report& report) {
+  out << plural(report.queries, "query", "queries") << " of " << plural(report.users, "user", "users")
+      << ", ranking all " << grouped(report.items) << " items; split " << protocol.split.name()
+      << (protocol.split.baskets ? " by baskets" : "") << "; seen items "
+      << (protocol.exclude_seen ? "filtered" : "kept") << "; ties against the target; "
+      << fixed(100 * report.repeated_targets, 1) << " % repeated targets\n";
+}
+
+void print_comparison(std::ostream& out, const Measurements& measurements, std::size_t cutoff) {
+  const std::string suffix = '@' + std::to_string(cutoff);
+  std::vector<std::vector<std::string>> rows{{"", "attune", "markov", "popularity"}};
+  for (const std::string_view name : kNames) {
+    const std::string metric = std::string(name) + suffix;
+    if (!measurements.model.metrics.contains(metric)) continue;
+    std::vector<std::string>& row = rows.emplace_back(std::vector{metric});
+    for (const Report* report : {&measurements.model, &*measurements.markov, &*measurements.popularity}) {
+      row.push_back(fixed(report->at(metric), 4));
+    }
+  }
+  print_table(out, rows);
+}
+
+void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics) {
+  std::vector<std::vector<std::string>> rows{{""}};
+  std::size_t place = kNames.size();
+  for (const Metric& metric : in_order(metrics)) {
+    if (rows.size() == 1 || metric.place != place) rows.push_back({metric.name.substr(0, metric.name.find('@'))});
+    if (rows.size() == 2) rows.front().push_back('@' + std::to_string(metric.cutoff));
+    place = metric.place;
+    rows.back().push_back(fixed(metric.value, 4));
+  }
+  print_table(out, rows);
+}
+
+std::string date(Timestamp time) {
+  using namespace std::chrono;
+  const year_month_day day{floor<days>(sys_time<milliseconds>{milliseconds{time}})};
+  const auto two = [](unsigned number) { return (number < 10 ? "0" : "") + std::to_string(number); };
+  return std::to_string(int{day.year()}) + '-' + two(unsigned{day.month()}) + '-' + two(unsigned{day.day()});
+}
+
+}  // namespace attune::cli

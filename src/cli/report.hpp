@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// How a model is measured, and how the numbers are shown. The protocol is kept in the model's notes, so that
+// `evaluate` measures as `train` did unless told otherwise.
+
+#include <iosfwd>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attune/data/interaction_log.hpp"
+#include "attune/data/split.hpp"
+#include "attune/error.hpp"
+#include "attune/model/checkpoint.hpp"
+#include "attune/training/evaluation.hpp"
+#include "cli/arguments.hpp"
+#include "cli/console.hpp"
+
+namespace attune::cli {
+
+using Notes = std::map<std::string, std::string>;
+
+struct Protocol {
+  SplitOptions split;
+  bool exclude_seen = true;
+  bool request_time = false;
+  CleaningOptions cleaning;
+
+  // Takes over what was given on the command line. Throws UsageError.
+  void apply(const ProtocolOptions& options, const DataOptions& data);
+  void write(Notes& notes) const;
+  static Protocol read(const Notes& notes);
+};
+
+struct Measurements {
+  Report model;
+  std::optional<Report> popularity, markov;
+};
+Measurements measure(const TrainedModel& model, const EvaluationQueries& queries, const EvaluationOptions& options,
+                     bool baselines, Console& console);
+
+Json protocol_json(const Protocol& protocol, const Report& report);
+// Metrics by name, then by cutoff.
+Json metrics_json(const std::map<std::string, double>& metrics);
+Json baselines_json(const Measurements& measurements);
+// One line that says what the numbers stand for.
+void print_protocol(std::ostream& out, const Protocol& protocol, const Report& report);
+// The model and its baselines side by side at one cutoff, a row per metric.
+void print_comparison(std::ostream& out, const Measurements& measurements, std::size_t cutoff);
+// A row per metric, a column per cutoff.
+void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics);
+
+std::string date(Timestamp time);  // "2013-02-28"
+
+}  // namespace attune::cli

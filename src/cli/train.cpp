@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// attune train: interactions in, a model directory out, with its metrics beside those of the baselines.
+
+#include "attune/training/trainer.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "cli/input.hpp"
+#include "cli/report.hpp"
+#include "cli/verbs.hpp"
+#include "platform/files.hpp"
+
+namespace attune::cli {
+namespace {
+
+TrainerConfig configuration(const TrainOptions& options) {
+  TrainerConfig config = trainer_config(options.preset, options.common);
+  config.epochs = options.epochs.value_or(config.epochs);
+  config.time_budget_seconds = options.time_budget.value_or(config.time_budget_seconds);
+  config.exclude_seen = options.protocol.exclude_seen.value_or(config.exclude_seen);
+  return config;
+}
+
+std::string describe(const EpochReport& epoch) {
+  const std::string planned = std::to_string(epoch.epochs), number = std::to_string(epoch.epoch);
+  std::string text = "epoch " + std::string(planned.size() - std::min(planned.size(), number.size()), ' ') + number +
+                     '/' + planned + "  loss " + fixed(epoch.loss, 4);
+  if (epoch.validated) {
+    text += "  validation hr@10 " + fixed(epoch.hit_rate_10, 4) + "  ndcg@10 " + fixed(epoch.ndcg_10, 4);
+  }
+  return text + "  " + fixed(epoch.seconds, 1) + " s" + (epoch.best ? "  best" : "");
+}
+
+Progress progress_on(Console& console) {
+  Progress progress;
+  progress.epoch = [&console](const EpochReport& epoch) {
+    console.line(describe(epoch));
+    return true;
+  };
+  progress.step = [&console](const StepReport& step) {
+    console.bar("epoch " + std::to_string(step.epoch) + "  loss " + fixed(step.loss, 3), step.step, step.steps);
+    return true;
+  };
+  return progress;
+}
+
+Json epochs_json(const std::vector<EpochReport>& epochs) {
+  Json json = Json::array();
+  for (const EpochReport& epoch : epochs) {
+    Json entry{{"epoch", epoch.epoch}, {"seconds", epoch.seconds}, {"loss", epoch.loss}, {"validation", nullptr}};
+    if (epoch.validated) entry["validation"] = {{"hr@10", epoch.hit_rate_10}, {"ndcg@10", epoch.ndcg_10}};
+    json.push_back(std::move(entry));
+  }
+  return json;
+}
+
+// What the file of items adds to the report: how many of the catalogue's items it names.
+Json items_json(const std::string& file, const IdMap& catalogue) {
+  const auto titles = read_titles(file);
+  std::size_t named = 0;
+  for (const auto& [item, title] : titles) named += catalogue.find(id_of(item, catalogue.kind())) != kNoHandle;
+  return {{"file", file}, {"items", titles.size()}, {"in_catalogue", named}, {"untitled", catalogue.size() - named}};
+}
+
+}  // namespace
+
+void run(const TrainOptions& options, Console& console) {
+  const TrainerConfig config = configuration(options);
+  Protocol protocol;
+  protocol.exclude_seen = config.exclude_seen;
+  protocol.apply(options.protocol, options.data);
+  platform::check_replaceable(options.output, "manifest.json");
+
+  Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
+  Json load = load_json(interactions);
+  if (!options.items.empty()) load["items_file"] = items_json(options.items, interactions.log.item_ids());
+  if (!console.json()) print_load(console.text(), interactions);
+  const Split split = attune::split(group_by_user(std::move(interactions.log)), protocol.split);
+  if (!split.note.empty()) console.line("note: " + split.note);
+
+  const auto executor = make_executor(options.common);
+  Trainer trainer{config, executor.get()};
+  TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console));
+  model.histories = split.all;
+  protocol.write(model.notes);
+  model.notes["preset"] = options.preset;
+  model.notes["seed"] = std::to_string(config.seed);
+  model.save(options.output);
+
+  EvaluationOptions measuring;
+  measuring.exclude_seen = protocol.exclude_seen;
+  measuring.request_time = protocol.request_time;
+  measuring.bootstrap = 0;
+  measuring.executor = executor.get();
+  const Measurements measurements = measure(model, split.test, measuring, true, console);
+  if (console.json()) {
+    console.object({{"load", std::move(load)},
+                    {"epochs", epochs_json(trainer.epochs())},
+                    {"best_epoch", trainer.best_epoch()},
+                    {"train_seconds", trainer.train_seconds()},
+                    {"protocol", protocol_json(protocol, measurements.model)},
+                    {"metrics", metrics_json(measurements.model.metrics)},
+                    {"baselines", baselines_json(measurements)},
+                    {"config", Json::parse(config.to_json())},
+                    {"model", options.output}});
+    return;
+  }
+  std::ostream& out = console.text();
+  out << "trained in " << fixed(trainer.train_seconds(), 1) << " s, best epoch " << trainer.best_epoch() << "\n";
+  if (!split.test.empty()) {
+    print_protocol(out, protocol, measurements.model);
+    print_comparison(out, measurements, 10);
+  }
+  out << "model written to " << options.output << '\n';
+}
+
+}  // namespace attune::cli

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// One function per verb, each in the file of its name. They throw attune::Error.
+
+#include "cli/arguments.hpp"
+#include "cli/console.hpp"
+
+namespace attune::cli {
+
+void run(const TrainOptions& options, Console& console);
+void run(const EvaluateOptions& options, Console& console);
+void run(const RecommendOptions& options, Console& console);
+void run(const ScoreOptions& options, Console& console);
+void run(const InspectOptions& options, Console& console);
+void run(const MetricsOptions& options, Console& console);
+void run(const DoctorOptions& options, Console& console);
+
+}  // namespace attune::cli
