@@ -117,7 +117,8 @@ int main(int argc, char** argv) {
     const attune::Split split = attune::split(attune::group_by_user(attune::clean(read(interactions), {})));
     const attune::Timestamp now = split.all->times.empty() ? attune::kNoTime : split.all->times.back();
 
-    std::printf("\nTraining on the first %.0f %% of the time, %s\n", 100 * split.options.fraction, attune::simd_level());
+    std::printf("\nTraining on the first %.0f %% of the time, %s\n", 100 * split.options.fraction,
+                attune::simd_level());
     attune::TrainedModel model = train(split, argc == 4 ? std::strtoul(argv[3], nullptr, 10) : 0, executor);
     std::printf("\nMeasuring on the rest: %zu events, all %zu items ranked for each\n", split.test.size(),
                 model.num_items());

@@ -27,6 +27,7 @@ class Executor;
 class IdMap;
 class Recommender;
 struct RecommenderOptions;
+struct TrainedModel;
 
 namespace detail {
 struct EngineParts;
@@ -90,6 +91,8 @@ class ATTUNE_EXPORT Recommender {
  public:
   // Opens a model directory with the histories it holds. Throws Error.
   static Recommender open(const std::string& model, RecommenderOptions options = {});
+  // The same for a model in memory (model/checkpoint.hpp), which is not needed any more afterwards.
+  static Recommender open(const TrainedModel& model, RecommenderOptions options = {});
   Recommender(Recommender&&) noexcept;
   Recommender& operator=(Recommender&&) noexcept;
   ~Recommender();
@@ -121,6 +124,7 @@ class ATTUNE_EXPORT Recommender {
   // Swaps the model while requests run: those in flight finish on the old one. Users keep the histories they have;
   // users only the new directory knows come with theirs. Throws Error, and then the old model keeps serving.
   void reload(const std::string& model);
+  void reload(const TrainedModel& model);
 
   RecommenderInfo info() const;
   // Every item id so far. A host that builds a further engine for reload() gives its handles in this order.

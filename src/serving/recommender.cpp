@@ -184,7 +184,9 @@ RecommenderInfo Recommender::info() const {
           .generation = now->generation,
           .items = impl_->catalogue->size(),
           .users = impl_->users.num_users(),
-          .cache_bytes = impl_->users.cache_bytes()};
+          .cache_bytes = impl_->users.cache_bytes(),
+          .item_ids = impl_->catalogue->kind(),
+          .user_ids = impl_->users.accepts(Id(0)) ? IdKind::int64 : IdKind::string};
 }
 
 IdMap Recommender::item_ids() const {
