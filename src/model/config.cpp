@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/model/config.hpp"
 
+#include <locale>
 #include <sstream>
+#include <string>
 #include <string_view>
 
 #include "attune/error.hpp"
