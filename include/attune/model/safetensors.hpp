@@ -38,6 +38,7 @@ struct TensorInfo {
 class ATTUNE_EXPORT SafetensorsFile {
  public:
   // Limits: header 16 MiB, 100,000 tensors, names 1 KiB, rank 8, 1,024 metadata entries of 1 MiB in all.
+  // Every tensor lies within the data, none overlaps another, and nothing lies between or behind them.
   // Throws Error: io_error, corrupt_file, unsupported (element type), limit_exceeded; the message names the file.
   static SafetensorsFile open(const std::filesystem::path& file);
   static SafetensorsFile parse(std::vector<std::byte> bytes, const std::string& name_for_messages);
@@ -48,13 +49,15 @@ class ATTUNE_EXPORT SafetensorsFile {
   const TensorInfo* find(std::string_view name) const noexcept;  // null when absent
   // Throws Error(corrupt_file) naming the tensor when it is absent or its shape differs.
   const TensorInfo& require(std::string_view name, std::span<const std::size_t> shape) const;
-  // Copies; the data need not be aligned. floats converts F32, F16 and BF16, integers converts I8 … U64; other element
-  // types and, with `finite`, NaN or infinity throw Error naming the tensor.
+  // Copies; `tensor` is one of tensors(); the data need not be aligned. floats converts F32, F16 and BF16, integers
+  // converts I8 … U64; other element types and, with `finite`, NaN or infinity throw Error naming the tensor.
   std::vector<float> floats(const TensorInfo& tensor, bool finite = true) const;
   std::vector<std::int64_t> integers(const TensorInfo& tensor) const;
   std::span<const std::byte> bytes(const TensorInfo& tensor) const noexcept;
 
  private:
+  [[noreturn]] void fail(ErrorCode code, const TensorInfo& tensor, const std::string& what) const;
+
   std::string name_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::string, std::less<>> metadata_;
