@@ -1,0 +1,42 @@
+# What quickstart.sh, test.sh and .ci/run share: the Debian packages, and how a build is made. Sourced by bash.
+
+packages_to_build=(build-essential cmake ninja-build zlib1g-dev liblzma-dev nlohmann-json3-dev libcli11-dev)
+packages_to_test=("${packages_to_build[@]}" catch2 libeigen3-dev libxtensor-dev libbenchmark-dev pkg-config xz-utils ccache)
+packages_to_check=("${packages_to_test[@]}" clang clang-format clang-tidy libclang-rt-dev qemu-user)
+
+# install_packages <package...>: installs what is missing where it may, else prints the one command that does.
+install_packages() {
+  if ! command -v apt-get > /dev/null; then
+    echo "This is not a Debian system: expecting the equivalents of: $*" >&2
+    return 0
+  fi
+  local missing=() package
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null) == installed ]] || missing+=("$package")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+
+  local as_root=()
+  if [[ $(id -u) != 0 ]]; then
+    if ! sudo -n true 2> /dev/null; then
+      echo "Packages are missing. Run this, then start again:" >&2
+      echo "  sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
+      return 1
+    fi
+    as_root=(sudo -n)
+  fi
+  local apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
+  local install=("${apt_get[@]}" install -y -q --no-install-recommends "${missing[@]}")
+  echo "Installing ${missing[*]}"
+  # The package lists are fetched only where they are absent or out of date.
+  if ! compgen -G '/var/lib/apt/lists/*Packages*' > /dev/null || ! "${install[@]}"; then
+    "${apt_get[@]}" update -q && "${install[@]}"
+  fi
+}
+
+# configure <preset> <cmake arguments...>
+configure() {
+  local launcher=()
+  if command -v ccache > /dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  cmake --preset "$1" "${launcher[@]}" "${@:2}"
+}
