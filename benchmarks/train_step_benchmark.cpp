@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// How long does training take? One epoch, and so one step, of the default model on data of MovieLens-1M's shape: 6,040
+// users, 3,416 items, a million events. With ATTUNE_DATA_DIR set also on the real data.
+//   train_step_benchmark [--benchmark_filter=users:6040]
+
+#include <benchmark/benchmark.h>
+
+#include <attune/attune.hpp>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+
+namespace {
+
+// Histories of at least 20 events, 165 on average; items by a power law, as ratings are.
+attune::Histories synthetic(std::size_t users) {
+  constexpr std::size_t kItems = 3416;
+  std::mt19937_64 random{1};
+  std::exponential_distribution<double> length{1.0 / 145};
+  std::uniform_real_distribution<double> uniform{0, 1};
+  attune::InteractionLog log{attune::IdKind::int64, attune::IdKind::int64};
+  for (std::size_t user = 0; user < users; ++user) {
+    const std::size_t events = 20 + static_cast<std::size_t>(length(random));
+    for (std::size_t i = 0; i < events; ++i) {
+      const auto item = static_cast<std::int64_t>(static_cast<double>(kItems) * std::pow(uniform(random), 2.5));
+      log.append({.user = user, .item = item, .timestamp = static_cast<attune::Timestamp>(i)});
+    }
+  }
+  return attune::group_by_user(std::move(log));
+}
+
+struct Measured {
+  double epoch_seconds = 0;
+  std::size_t steps = 0, tokens = 0, threads = 0;
+  std::string what;
+};
+std::optional<Measured> answer;  // of the largest run so far
+
+void train_one_epoch(benchmark::State& state, const std::string& what, const attune::Histories& train,
+                     std::size_t threads) {
+  attune::TrainerConfig config = attune::TrainerConfig::preset("sasrec-small");
+  config.epochs = 1;
+  attune::ThreadPool executor{threads};
+  Measured measured{0, 0, train.num_events() - train.num_users(), threads, what};
+  attune::Progress progress;
+  progress.step = [&](const attune::StepReport& step) {
+    measured.steps = step.steps;
+    return true;
+  };
+  for (auto _ : state) {
+    attune::Trainer trainer{config, &executor};
+    trainer.fit(train, {}, progress);
+    measured.epoch_seconds = trainer.epochs().front().seconds;
+    state.SetIterationTime(measured.epoch_seconds);
+  }
+  state.counters["ms_per_step"] = 1e3 * measured.epoch_seconds / static_cast<double>(measured.steps);
+  state.counters["events_per_second"] = static_cast<double>(measured.tokens) / measured.epoch_seconds;
+  if (!answer || measured.tokens >= answer->tokens) answer = measured;
+}
+
+void add(const std::string& what, std::shared_ptr<const attune::Histories> train, std::size_t threads) {
+  const std::string name = "train_epoch/" + what + "/threads:" + std::to_string(threads);
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](benchmark::State& state) { train_one_epoch(state, what, *train, threads); })
+      ->UseManualTime()
+      ->Iterations(1)
+      ->Unit(benchmark::kSecond);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  const std::size_t threads = std::max(1u, std::thread::hardware_concurrency());
+  for (const std::size_t users : {std::size_t{32}, std::size_t{6040}}) {
+    const auto train = std::make_shared<const attune::Histories>(synthetic(users));
+    add("users:" + std::to_string(users), train, 1);
+    if (threads > 1) add("users:" + std::to_string(users), train, threads);
+  }
+  const char* data = std::getenv("ATTUNE_DATA_DIR");
+  if (data == nullptr || *data == '\0') {
+    std::printf("ATTUNE_DATA_DIR is not set: MovieLens-1M itself is skipped\n");
+  } else {
+    const auto log = attune::read_interactions(std::string(data) + "/ml-1m.interactions.csv.xz");
+    const auto split = attune::split(attune::group_by_user(attune::clean(log, {.drop_duplicates = true, .k_core = 5})),
+                                     attune::SplitOptions::parse("leave-one-out"));
+    add("ml-1m", std::make_shared<const attune::Histories>(split.train), threads);
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  if (answer) {
+    std::printf("\nOne epoch (%s, %zu events, %zu threads, %s): %.2f s; one step: %.1f ms.\n", answer->what.c_str(),
+                answer->tokens, answer->threads, attune::simd_level(), answer->epoch_seconds,
+                1e3 * answer->epoch_seconds / static_cast<double>(answer->steps));
+  }
+}
