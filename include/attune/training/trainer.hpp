@@ -17,7 +17,7 @@
 
 namespace attune::inline v0_1 {
 
-struct TrainerConfig {
+struct ATTUNE_EXPORT TrainerConfig {
   EncoderConfig encoder;
   AdamOptions adam;
   std::size_t epochs = 100;   // at most

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Weights on their way: the encoder, its optimiser and the sequences it learns from, one epoch at a time.
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "attune/training/optimizer.hpp"
+#include "attune/training/trainer.hpp"
+#include "training/batch_gradient.hpp"
+#include "training/sequences.hpp"
+
+namespace attune::inline v0_1::detail {
+
+class Learner {
+ public:
+  // Throws Error(invalid_data) when there is nothing to learn from. The window shrinks to the longest sequence there
+  // is: no later history may reach a position that was never trained.
+  Learner(const TrainerConfig& config, const Histories& train, Executor& executor);
+
+  // Epoch `epoch` (from 1) of `planned`, on which the learning rate depends. Returns the mean loss over targets, or
+  // nothing when `progress` asked to stop. Throws Error(non_finite).
+  std::optional<double> train_epoch(std::size_t epoch, std::size_t planned,
+                                    const std::function<bool(const StepReport&)>& progress);
+
+  const EncoderConfig& encoder_config() const noexcept { return encoder_.config(); }
+  // `encoder` has this configuration and as many items. Items without a training event get zero rows: a model knows
+  // nothing about them.
+  void copy_weights(SasrecEncoder& encoder, std::span<const std::uint64_t> training_counts);
+
+ private:
+  double learning_rate_scale(std::size_t step, std::size_t steps) const;
+  // Throw Error(non_finite) naming parameter, epoch and step.
+  void check_gradient(double loss, std::size_t epoch, std::size_t step) const;
+  void check_weights(std::size_t epoch, std::size_t step) const;
+
+  const TrainerConfig& config_;
+  const std::vector<TrainingSequence> sequences_;
+  SasrecEncoder encoder_;
+  Adam adam_;
+  BatchGradient batch_gradient_;
+  std::vector<std::size_t> order_;
+  std::vector<TrainingSequence> batch_;
+};
+
+}  // namespace attune::inline v0_1::detail

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Models as evaluate() sees them: the scores that serving gives, for the whole catalogue at once.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "attune/detail/kernels.hpp"
+#include "attune/model/scorer_rows.hpp"
+#include "attune/training/trainer.hpp"
+
+namespace attune::inline v0_1 {
+
+namespace {
+
+constexpr float kUnscorable = -std::numeric_limits<float>::infinity();
+
+// What the counts say; the same for every item without any.
+void score_by_counts(const TrainedModel& model, HistoryView history, std::span<float> scores) {
+  if (model.markov) {
+    model.markov->score_all(history, scores);
+  } else if (model.popularity) {
+    model.popularity->score_all(history, scores);
+  } else {
+    std::fill(scores.begin(), scores.end(), 0.0f);
+  }
+}
+
+// One thread's way through an encoder and its rows. Carries the state of the last user forward.
+class EncoderSession {
+ public:
+  EncoderSession(const TrainedModel& model, std::shared_ptr<const ScorerRows<float>> rows)
+      : model_(model), rows_(std::move(rows)), state_(model.encoder->make_state()) {}
+
+  void operator()(HistoryView history, const Context& context, std::span<float> scores) {
+    const HistoryView known = known_events(history);
+    if (known.empty()) return score_by_counts(model_, history, scores);
+    advance(known, history.items.data());
+    const auto user_vector = workspace_.user_vector.take(model_.encoder->dim());
+    model_.encoder->user_vector(user_vector, state_, context, workspace_);
+    if (!rows_->prepare(user_vector, workspace_.query)) return score_by_counts(model_, history, scores);
+
+    rows_->dot(scores.data(), workspace_.query.data(), 0, rows_->size());
+    if (model_.blend_weight != 0 && model_.markov) blend(history, scores);
+    for (std::size_t item = 0; item < scores.size(); ++item) {
+      if (!rows_->scorable(static_cast<ItemHandle>(item))) scores[item] = kUnscorable;
+    }
+  }
+
+ private:
+  HistoryView known_events(HistoryView history) {
+    workspace_.items.clear();
+    workspace_.times.clear();
+    for (std::size_t i = 0; i < history.size(); ++i) {
+      if (!model_.encoder->knows(history.items[i])) continue;
+      workspace_.items.push_back(history.items[i]);
+      if (!history.times.empty()) workspace_.times.push_back(history.times[i]);
+    }
+    return {workspace_.items, workspace_.times};
+  }
+
+  // A longer history of the same user, told by where it lies, continues the state; another user's, though it may begin
+  // with the same items, does not: scores must not depend on which users this session has met.
+  void advance(HistoryView known, const ItemHandle* address) {
+    const bool continues = address == address_ && known.size() >= encoded_.size() &&
+                           std::equal(encoded_.begin(), encoded_.end(), known.items.begin()) &&
+                           model_.encoder->cacheable();
+    if (!continues) state_.reset();
+    model_.encoder->advance(state_, known, workspace_);
+    address_ = address;
+    encoded_.assign(known.items.begin(), known.items.end());
+  }
+
+  // Logits plus the weighted logarithm of the transition counts' shares.
+  void blend(HistoryView history, std::span<float> scores) {
+    const EncoderConfig& config = model_.encoder->config();
+    const auto scale = static_cast<float>(config.score == ScoreKind::cosine ? 1.0 / config.temperature : 1.0);
+    const auto weight = static_cast<float>(model_.blend_weight);
+    const auto terms = workspace_.additive.take(scores.size());
+    model_.markov->score_all(history, terms);
+    for (float& term : terms) term = weight * std::log(std::max(term, std::numeric_limits<float>::min()));
+    constexpr std::size_t kGroup = 64;
+    for (std::size_t first = 0; first < scores.size(); first += kGroup) {
+      const std::size_t count = std::min(kGroup, scores.size() - first);
+      detail::kernels<float>().finish_scores(scores.data() + first, scale, terms.data() + first, kUnscorable, count);
+    }
+  }
+
+  const TrainedModel& model_;
+  std::shared_ptr<const ScorerRows<float>> rows_;
+  SasrecEncoder::State state_;
+  const ItemHandle* address_ = nullptr;  // of the history that the state holds
+  std::vector<ItemHandle> encoded_;      // its events
+  Workspace workspace_;
+};
+
+// The same queries in the handles of a model. Items it does not have get handles beyond all of its own, each a
+// different one.
+EvaluationQueries translate(const EvaluationQueries& queries, const IdMap& item_ids) {
+  auto histories = std::make_shared<Histories>(*queries.histories);
+  const IdMap& from = *histories->item_ids;
+  std::vector<ItemHandle> handles(from.size());
+  auto unknown = static_cast<ItemHandle>(item_ids.size());
+  for (std::size_t item = 0; item < from.size(); ++item) {
+    handles[item] = item_ids.find(from.id(static_cast<ItemHandle>(item)));
+    if (handles[item] == kNoHandle) handles[item] = unknown++;
+  }
+  for (ItemHandle& item : histories->items) item = handles[item];
+  return {histories, queries.queries};
+}
+
+}  // namespace
+
+ModelUnderTest::ModelUnderTest(const TrainedModel& model) : num_items_(model.num_items()) {
+  if (!model.encoder) {
+    make_session_ = [&model]() -> detail::ScoreAll {
+      return [&model](HistoryView history, const Context&, std::span<float> scores) {
+        score_by_counts(model, history, scores);
+      };
+    };
+    return;
+  }
+  auto rows = std::make_shared<const ScorerRows<float>>(model.encoder->items(), model.encoder->config().score);
+  make_session_ = [&model, rows = std::move(rows)]() -> detail::ScoreAll {
+    return [session = std::make_shared<EncoderSession>(model, rows)](HistoryView history, const Context& context,
+                                                                     std::span<float> scores) {
+      (*session)(history, context, scores);
+    };
+  };
+}
+
+ModelUnderTest::ModelUnderTest(const PopularityModel& model)
+    : num_items_(model.num_items()), make_session_([&model]() -> detail::ScoreAll {
+        return [&model](HistoryView history, const Context&, std::span<float> scores) {
+          model.score_all(history, scores);
+        };
+      }) {}
+
+ModelUnderTest::ModelUnderTest(const MarkovModel& model)
+    : num_items_(model.num_items()), make_session_([&model]() -> detail::ScoreAll {
+        return [&model](HistoryView history, const Context&, std::span<float> scores) {
+          model.score_all(history, scores);
+        };
+      }) {}
+
+Report evaluate(const TrainedModel& model, const EvaluationQueries& queries, const EvaluationOptions& options) {
+  std::vector<std::uint64_t> counts(model.num_items(), 1);
+  if (model.popularity) {
+    const auto own = model.popularity->counts();
+    std::copy_n(own.begin(), std::min(own.size(), counts.size()), counts.begin());
+  }
+  const bool same_handles = !queries.histories || queries.histories->item_ids == model.item_ids;
+  return evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, *model.item_ids), options);
+}
+
+}  // namespace attune::inline v0_1

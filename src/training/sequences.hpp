@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// From histories to the sequences that an epoch trains on, and to the order and the hands in which it takes them. All
+// of it depends on data and seed alone, never on threads.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "attune/data/interaction_log.hpp"
+
+namespace attune::inline v0_1::detail {
+
+// Events [begin, begin + length) of a user's history: the last one is a target only.
+struct TrainingSequence {
+  UserHandle user;
+  std::size_t begin, length;
+};
+
+// The newest `window` + 1 events of every user with at least two.
+std::vector<TrainingSequence> training_sequences(const Histories& histories, std::size_t window);
+
+// The order of `order.size()` sequences in an epoch.
+void shuffle(std::span<std::size_t> order, std::uint64_t seed, std::size_t epoch);
+
+// Deals the sequences of a batch into hands of about equal work: the longest first, each to the hand that holds the
+// fewest events. hands[h] lists indices into `batch`.
+void deal(std::span<std::vector<std::size_t>> hands, std::span<const TrainingSequence> batch);
+
+}  // namespace attune::inline v0_1::detail
