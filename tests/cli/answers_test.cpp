@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "cli/tool.hpp"
+
+using attune::test::Run;
+using attune::test::Sandbox;
+
+TEST_CASE("recommend answers for a stored user with items he has not seen", "[cli][recommend]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const Run run = sandbox.attune("recommend --model model --user u1 -k 5 --json");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto answer = run.json();
+  REQUIRE(answer["items"].size() == 5);
+  const std::string events = sandbox.read("events.csv");
+  for (const auto& item : answer["items"]) {
+    CHECK(item["score"].is_number());
+    CHECK(events.find("\nu1," + item["item"].get<std::string>() + ',') == std::string::npos);
+  }
+  CHECK(answer["source"] == "model");
+  CHECK(answer["score_kind"].is_string());
+  CHECK(!answer["model_version"].get<std::string>().empty());
+  CHECK(answer["shortfall"]["seen"].is_number());
+  CHECK(answer["shortfall"]["filtered"].is_number());
+  CHECK(answer["shortfall"]["unavailable"].is_number());
+}
+
+TEST_CASE("A bare history is answered as the user who has it", "[cli][recommend]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  std::string history, times;
+  const std::string events = sandbox.read("events.csv");
+  for (std::size_t at = events.find("\nu1,"); at != std::string::npos; at = events.find("\nu1,", at + 1)) {
+    const std::string line = events.substr(at + 4, events.find('\n', at + 1) - at - 4);
+    history += (history.empty() ? "" : ",") + line.substr(0, line.find(','));
+    times += (times.empty() ? "" : ",") + line.substr(line.rfind(',') + 1);
+  }
+  const auto stored = sandbox.attune("recommend --model model --user u1 --json").json();
+  const auto bare =
+      sandbox.attune("recommend --model model --json --history " + history + " --timestamps " + times).json();
+  REQUIRE(bare["items"].size() == stored["items"].size());
+  for (std::size_t i = 0; i < bare["items"].size(); ++i) {
+    CHECK(bare["items"][i]["item"] == stored["items"][i]["item"]);
+    CHECK(bare["items"][i]["score"].get<double>() == Approx(stored["items"][i]["score"].get<double>()).margin(1e-5));
+  }
+  std::replace(history.begin(), history.end(), ',', '\n');
+  const auto piped = sandbox.attune("recommend --model model --json --history -", history + "\n").json();
+  CHECK(piped["items"] == bare["items"]);
+}
+
+TEST_CASE("Who and what the model does not know is answered from counts", "[cli][recommend]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const auto nobody = sandbox.attune("recommend --model model --user nobody --json -k 3").json();
+  CHECK(nobody["source"] == "popularity");
+  CHECK(nobody["items"].size() == 3);
+  const auto unknown = sandbox.attune("recommend --model model --history what,else --json -k 3").json();
+  CHECK(unknown["source"] == "popularity");
+  const auto empty = sandbox.attune("recommend --model model --history '' --json -k 3").json();
+  CHECK(empty["items"] == nobody["items"]);
+}
+
+TEST_CASE("Every k has an answer, and the shortfall says what is missing", "[cli][recommend]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  CHECK(sandbox.attune("recommend --model model --history i1,i2 -k 0 --json").json()["items"].empty());
+  const auto all = sandbox.attune("recommend --model model --history i1,i2,i1 -k 1000 --json").json();
+  CHECK(all["items"].size() == 18);
+  CHECK(all["shortfall"]["seen"] == 2);
+  CHECK(sandbox.attune("recommend --model model --history i1,i2 -k 1000 --seen keep --json").json()["items"].size() ==
+        20);
+  CHECK(sandbox.attune("recommend --model model --history i1,i2 -k 1000").out.find("2 were seen") != std::string::npos);
+}
+
+TEST_CASE("Titles stand beside the items when their file is given", "[cli][recommend]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  sandbox.write("items.csv", [] {
+    std::string text = "item,title\n";
+    for (int item = 0; item < 20; ++item) text += "i" + std::to_string(item) + ",Title " + std::to_string(item) + '\n';
+    return text;
+  }());
+  const auto first = sandbox.attune("recommend --model model --user u1 --items items.csv --json").json()["items"][0];
+  CHECK(first["title"] == "Title " + first["item"].get<std::string>().substr(1));
+  CHECK(sandbox.attune("recommend --model model --user u1 --items items.csv").out.find("Title ") != std::string::npos);
+}
+
+TEST_CASE("score gives every item the score that recommend gives it", "[cli][score]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const Run run = sandbox.attune("score --model model --history i1,i2 --json");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto scores = run.json()["scores"];
+  CHECK(run.json()["score_kind"].is_string());
+  CHECK(scores.size() == 20);
+  for (int item = 0; item < 20; ++item) CHECK(scores.contains("i" + std::to_string(item)));
+  const auto answer = sandbox.attune("recommend --model model --history i1,i2 --json").json();
+  for (const auto& item : answer["items"]) CHECK(scores[item["item"].get<std::string>()] == item["score"]);
+}
+
+TEST_CASE("Times are seconds, milliseconds or ISO-8601, one for each item", "[cli][recommend]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const std::string ask = "recommend --model model --history i1,i2 --json ";
+  const std::string seconds = sandbox.attune(ask + "--timestamps 1700000000,1700003600 --now 1700007200").out;
+  CHECK(seconds == sandbox.attune(ask + "--timestamps 1700000000000,1700003600000 --now 1700007200000").out);
+  CHECK(seconds == sandbox.attune(ask + "--timestamps 2023-11-14T22:13:20Z,2023-11-14T23:13:20Z --now 1700007200").out);
+  const Run few = sandbox.attune(ask + "--timestamps 1700000000");
+  CHECK(few.status == 2);
+  CHECK(few.err.find("--timestamps") != std::string::npos);
+  const Run wrong = sandbox.attune(ask + "--now yesterday");
+  CHECK(wrong.status == 2);
+  CHECK(wrong.err.find("yesterday") != std::string::npos);
+}

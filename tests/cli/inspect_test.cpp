@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "cli/tool.hpp"
+
+using attune::test::Run;
+using attune::test::Sandbox;
+
+TEST_CASE("inspect lists the tensors and notes of a model directory", "[cli][inspect]") {
+  const Sandbox sandbox;
+  sandbox.train("--seed 3");
+  const Run run = sandbox.attune("inspect model --json");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto report = run.json();
+  CHECK(report["metadata"].is_object());
+  CHECK(report["tensors"].size() > 5);
+  for (const auto& tensor : report["tensors"]) {
+    CHECK(tensor["name"].is_string());
+    CHECK(tensor["dtype"].is_string());
+    CHECK(tensor["shape"].is_array());
+  }
+  CHECK(report["model"]["items"] == 20);
+  CHECK(report["model"]["users"] == 30);
+  CHECK(report["model"]["interactions"] == 360);
+  CHECK(report["notes"]["split"] == "temporal:0.9");
+  CHECK(report["notes"]["seed"] == "3");
+  CHECK(sandbox.attune("inspect model").out.find("temporal:0.9") != std::string::npos);
+}
+
+TEST_CASE("inspect lists the tensors of a safetensors file", "[cli][inspect]") {
+  const Sandbox sandbox;
+  const Run run = sandbox.attune("inspect --json '" ATTUNE_TEST_DIR "/golden/optimizer_adam.safetensors'");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto report = run.json();
+  CHECK(!report["tensors"].empty());
+  CHECK(!report["metadata"].empty());
+}
+
+TEST_CASE("A damaged or newer model is refused by every verb with one line that names the file", "[cli][inspect]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const auto check = [&](const std::string& named) {
+    for (const std::string verb :
+         {"inspect model", "recommend --model model --user u1", "score --model model --history i1",
+          "evaluate --model model --interactions events.csv"}) {
+      const Run run = sandbox.attune(verb + " --json");
+      INFO(verb << '\n' << run.err);
+      CHECK(run.status == 1);
+      CHECK(run.out.empty());
+      CHECK(run.err.find(named) != std::string::npos);
+      CHECK(run.err.find("attune: ") != std::string::npos);
+    }
+  };
+  const std::string weights = sandbox.read("model/weights.safetensors");
+  sandbox.write("model/weights.safetensors", weights.substr(0, weights.size() / 2));
+  check("weights.safetensors");
+  std::string flipped = weights;
+  flipped[flipped.size() - 7] = static_cast<char>(flipped[flipped.size() - 7] ^ 1);
+  sandbox.write("model/weights.safetensors", flipped);
+  check("weights.safetensors");
+  sandbox.write("model/weights.safetensors", weights);
+  CHECK(sandbox.attune("inspect model --json").status == 0);
+
+  const std::string manifest = sandbox.read("model/manifest.json");
+  auto newer = nlohmann::json::parse(manifest);
+  for (auto& [key, value] : newer.items()) {
+    if (key.find("version") != std::string::npos && value.is_number_integer()) value = 99;
+  }
+  sandbox.write("model/manifest.json", newer.dump());
+  check("99");
+  sandbox.write("model/manifest.json", manifest.substr(0, manifest.size() / 2));
+  check("manifest.json");
+}
+
+TEST_CASE("What is no model says what was expected", "[cli][inspect]") {
+  const Sandbox sandbox;
+  for (const std::string path : {"missing", "."}) {
+    const Run run = sandbox.attune("inspect " + path);
+    INFO(run.err);
+    CHECK(run.status == 1);
+    CHECK(run.err.rfind("attune: ", 0) == 0);
+  }
+  sandbox.write("text.safetensors", "this is no header");
+  const Run run = sandbox.attune("inspect text.safetensors");
+  CHECK(run.status == 1);
+  CHECK(run.err.find("text.safetensors") != std::string::npos);
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fstream>
+
+#include "catch.hpp"
+#include "cli/tool.hpp"
+
+using attune::test::Run;
+using attune::test::Sandbox;
+
+TEST_CASE("evaluate measures a model as train did", "[cli][evaluate]") {
+  for (const std::string split : {"temporal:0.8", "leave-one-out"}) {
+    const Sandbox sandbox;
+    const auto trained = sandbox.train("--json --min-rating 2 --split " + split).json();
+    const Run run =
+        sandbox.attune("evaluate --model model --interactions events.csv --cutoffs 10,3 --baselines --json");
+    INFO(run.err);
+    REQUIRE(run.status == 0);
+    const auto report = run.json();
+    CHECK(report["protocol"] == trained["protocol"]);
+    for (const std::string metric : {"hr@10", "ndcg@10", "mrr@10", "coverage@10", "gini@10", "average_popularity@10"}) {
+      INFO(metric);
+      CHECK(report["metrics"][metric] == trained["metrics"][metric]);
+      CHECK(report["baselines"]["markov"][metric] == trained["baselines"]["markov"][metric]);
+      CHECK(report["baselines"]["popularity"][metric] == trained["baselines"]["popularity"][metric]);
+    }
+    CHECK(report["metrics"].contains("hr@3"));
+    CHECK(!report["metrics"].contains("hr@1"));
+    CHECK(report["confidence"]["ndcg@10"].size() == 2);
+    CHECK(report["confidence"]["ndcg@10"][0] <= report["metrics"]["ndcg@10"]);
+    CHECK(report["confidence"]["ndcg@10"][1] >= report["metrics"]["ndcg@10"]);
+    CHECK(report["seconds"].is_number());
+  }
+}
+
+TEST_CASE("What the command line says of the protocol overrides the model's own", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  const auto report =
+      sandbox.attune("evaluate --model model --interactions events.csv --split temporal:0.5 --seen keep --json").json();
+  CHECK(report["protocol"]["split"] == "temporal:0.5");
+  CHECK(report["protocol"]["seen"] == "keep");
+  CHECK(!report.contains("baselines"));
+  CHECK(sandbox.attune("evaluate --model model --interactions events.csv").out.find("ndcg") != std::string::npos);
+}
+
+TEST_CASE("Items the model does not know are misses as targets and nothing in a history", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  // The same users, but each ends on an item nobody trained on.
+  std::string events = sandbox.read("events.csv");
+  for (int user = 0; user < 30; ++user) events += "u" + std::to_string(user) + ",new,5,1900000000\n";
+  sandbox.write("later.csv", events);
+  const auto later = sandbox.attune("evaluate --model model --interactions later.csv --json").json();
+  CHECK(later["metrics"]["hr@10"] == 0);
+  CHECK(later["protocol"]["unseen_targets"] == 30);
+
+  // The new item in front of each history instead changes nothing.
+  std::string before = sandbox.read("events.csv");
+  for (int user = 0; user < 30; ++user) before += "u" + std::to_string(user) + ",new,5,1600000000\n";
+  sandbox.write("before.csv", before);
+  const auto with = sandbox.attune("evaluate --model model --interactions before.csv --json").json();
+  const auto without = sandbox.attune("evaluate --model model --interactions events.csv --json").json();
+  CHECK(with["metrics"]["ndcg@10"] == without["metrics"]["ndcg@10"]);
+}
+
+TEST_CASE("Numbers of threads do not change the metrics", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const std::string ask = "evaluate --model model --interactions events.csv --json --threads ";
+  const auto one = sandbox.attune(ask + "1").json(), three = sandbox.attune(ask + "3").json();
+  CHECK(one["metrics"] == three["metrics"]);
+  CHECK(one["confidence"] == three["confidence"]);
+}
+
+TEST_CASE("metrics reproduces the golden lists under the tool's names", "[cli][metrics]") {
+  const Sandbox sandbox;
+  const std::string file = ATTUNE_TEST_DIR "/golden/metrics.json";
+  const auto golden = nlohmann::json::parse(std::ifstream(file));
+  const Run run = sandbox.attune("metrics --json '" + file + "'");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto metrics = run.json();
+  const std::map<std::string, std::string> names{{"hit", "hr"},
+                                                 {"itemcoverage", "coverage"},
+                                                 {"averagepopularity", "average_popularity"},
+                                                 {"giniindex", "gini"},
+                                                 {"tailpercentage", "tail_percentage"}};
+  std::size_t compared = 0;
+  for (const char* part : {"expected", "expected_f1"}) {
+    for (const auto& [golden_name, value] : golden[part].items()) {
+      const std::string stem = golden_name.substr(0, golden_name.find('@'));
+      const auto renamed = names.find(stem);
+      const std::string name = (renamed == names.end() ? stem : renamed->second) + golden_name.substr(stem.size());
+      INFO(name);
+      REQUIRE(metrics.contains(name));
+      CHECK(metrics[name].get<double>() == Approx(value.get<double>()).margin(1e-9));
+      ++compared;
+    }
+  }
+  CHECK(compared == metrics.size());
+  CHECK(sandbox.attune("metrics - --json", golden.dump()).json() == metrics);
+  CHECK(sandbox.attune("metrics '" + file + "'").out.find("ndcg") != std::string::npos);
+}
+
+TEST_CASE("Lists that do not fit together are refused with their place", "[cli][metrics]") {
+  const Sandbox sandbox;
+  const auto check = [&](const std::string& text, const std::string& named) {
+    const Run run = sandbox.attune("metrics " + sandbox.write("lists.json", text) + " --json");
+    INFO(text << '\n' << run.err);
+    CHECK(run.status == 1);
+    CHECK(run.out.empty());
+    CHECK(run.err.find("lists.json") != std::string::npos);
+    CHECK(run.err.find(named) != std::string::npos);
+  };
+  check("", "JSON");
+  check("[1]", "JSON");
+  check(R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1]]})", "train_item_count");
+  check(R"({"cutoffs": [1], "recommended": [[1]], "train_item_count": {"1": 1}})", "relevant");
+  check(R"({"cutoffs": [0], "recommended": [[1]], "relevant": [[1]], "train_item_count": {"1": 1}})", "cutoffs");
+  check(R"({"cutoffs": [1], "recommended": [[1]], "relevant": [], "train_item_count": {"1": 1}})", "relevant");
+  check(R"({"cutoffs": [1], "recommended": [[2]], "relevant": [[1]], "train_item_count": {"1": 1}})", "recommended[0]");
+  check(R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1.5]], "train_item_count": {"1": 1}})", "relevant[0]");
+  check(R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1]], "train_item_count": {"1": -1}})",
+        "train_item_count");
+}

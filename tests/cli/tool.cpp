@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/tool.hpp"
+
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+namespace attune::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string content(const fs::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+Sandbox::Sandbox() {
+  std::random_device random;
+  folder_ = fs::path(ATTUNE_SCRATCH_DIR) / ("sandbox-" + std::to_string(random()) + std::to_string(random()));
+  fs::create_directories(folder_);
+}
+
+Sandbox::~Sandbox() {
+  std::error_code ignored;
+  fs::remove_all(folder_, ignored);
+}
+
+std::string Sandbox::write(const std::string& name, const std::string& text) const {
+  std::ofstream(folder_ / name, std::ios::binary) << text;
+  return name;
+}
+
+std::string Sandbox::read(const std::string& name) const { return content(folder_ / name); }
+
+Run Sandbox::attune(const std::string& arguments, const std::string& input) const {
+  write("stdin", input);
+  const std::string command =
+      "cd '" + folder_.string() + "' && '" ATTUNE_TOOL "' " + arguments + " > stdout 2> stderr < stdin";
+  const int status = std::system(command.c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read("stdout"), read("stderr")};
+}
+
+std::string Sandbox::events() const {
+  std::string text = "user,item,rating,timestamp\n";
+  for (int user = 0; user < 30; ++user) {
+    for (int step = 0; step < 12; ++step) {
+      text += "u" + std::to_string(user) + ",i" + std::to_string((7 * user + step * (1 + user % 3)) % 20) + ',' +
+              std::to_string(1 + (user + step) % 5) + ',' + std::to_string(1700000000 + 3600 * (30 * step + user)) +
+              '\n';
+    }
+  }
+  return write("events.csv", text);
+}
+
+Run Sandbox::train(const std::string& more) const {
+  write(
+      "small.json",
+      R"({"encoder": {"embedding_dim": 8, "num_blocks": 1, "num_heads": 1, "inner_dim": 16, "max_sequence_length": 20}})");
+  return attune("train --interactions " + events() + " --output model --config small.json --epochs 2 --threads 1 " +
+                more);
+}
+
+std::map<std::string, std::string> contents(const fs::path& folder) {
+  std::map<std::string, std::string> all;
+  for (const auto& entry : fs::directory_iterator(folder))
+    all[entry.path().filename().string()] = content(entry.path());
+  return all;
+}
+
+}  // namespace attune::test

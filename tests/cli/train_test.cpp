@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+
+#include "catch.hpp"
+#include "cli/tool.hpp"
+
+using attune::test::contents;
+using attune::test::Run;
+using attune::test::Sandbox;
+
+namespace {
+
+// Status 1 and one line that names all of `named`; nothing on standard output.
+void check_failure(const Run& run, const std::vector<std::string>& named) {
+  INFO(run.err);
+  CHECK(run.status == 1);
+  CHECK(run.out.empty());
+  CHECK(run.err.rfind("attune: ", 0) == 0);
+  CHECK(std::count(run.err.begin(), run.err.end(), '\n') == 1);
+  for (const std::string& name : named) CHECK(run.err.find(name) != std::string::npos);
+}
+
+const std::string kTrain = "train --quiet --json --epochs 1 --config small.json --output model --interactions ";
+
+}  // namespace
+
+TEST_CASE("train accounts for every line, epoch and metric in one JSON object", "[cli][train]") {
+  const Sandbox sandbox;
+  const Run run = sandbox.train("--json");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto report = run.json();
+  CHECK(report["load"]["lines"] == 361);
+  CHECK(report["load"]["records"] == 360);
+  CHECK(report["load"]["interactions"] == 360);
+  CHECK(report["load"]["users"] == 30);
+  CHECK(report["load"]["items"] == 20);
+  CHECK(report["load"]["dropped"].empty());
+  REQUIRE(report["epochs"].size() == 2);
+  for (const auto& epoch : report["epochs"]) {
+    CHECK(epoch["seconds"].is_number());
+    CHECK(epoch["loss"].is_number());
+    CHECK(epoch["validation"]["hr@10"].is_number());
+    CHECK(epoch["validation"]["ndcg@10"].is_number());
+  }
+  CHECK(report["epochs"][1]["epoch"] == 2);
+  CHECK(report["best_epoch"].get<int>() >= 1);
+  CHECK(report["train_seconds"].is_number());
+  CHECK(report["protocol"]["split"] == "temporal:0.9");
+  CHECK(report["protocol"]["seen"] == "filter");
+  CHECK(report["protocol"]["request_time"] == "off");
+  for (const std::string metric : {"hr@10", "ndcg@10", "mrr@10", "recall@10", "precision@10", "f1@10", "map@10",
+                                   "coverage@10", "gini@10", "average_popularity@10", "tail_percentage@10"}) {
+    INFO(metric);
+    CHECK(report["metrics"][metric].is_number());
+    CHECK(report["baselines"]["popularity"][metric].is_number());
+    CHECK(report["baselines"]["markov"][metric].is_number());
+  }
+  CHECK(std::filesystem::exists(sandbox.path("model/manifest.json")));
+}
+
+TEST_CASE("Progress is plain lines on standard error, and none with --quiet", "[cli][train]") {
+  const Sandbox sandbox;
+  const Run plain = sandbox.train();
+  CHECK(plain.err.find("epoch 1/2  loss ") != std::string::npos);
+  CHECK(plain.err.find("epoch 2/2  loss ") != std::string::npos);
+  CHECK(plain.err.find('\r') == std::string::npos);
+  CHECK(plain.out.find("ndcg@10") != std::string::npos);
+  CHECK(plain.out.find("epoch 1/2") == std::string::npos);
+  CHECK(sandbox.train("--quiet").err.empty());
+}
+
+TEST_CASE("The protocol of the command line is the one that is reported", "[cli][train]") {
+  const Sandbox sandbox;
+  const auto protocol =
+      sandbox.train("--json --split leave-one-out --seen keep --request-time on --min-rating 2 --k-core 2 --seed 7")
+          .json();
+  CHECK(protocol["protocol"]["split"] == "leave-one-out");
+  CHECK(protocol["protocol"]["seen"] == "keep");
+  CHECK(protocol["protocol"]["request_time"] == "on");
+  CHECK(protocol["protocol"]["min_rating"] == 2);
+  CHECK(protocol["protocol"]["k_core"] == 2);
+  CHECK(protocol["config"]["seed"] == 7);
+  std::size_t dropped = 0;
+  for (const auto& drop : protocol["load"]["dropped"]) dropped += drop["lines"].get<std::size_t>();
+  CHECK(dropped > 0);
+  CHECK(protocol["load"]["records"] == protocol["load"]["interactions"].get<std::size_t>() + dropped);
+}
+
+TEST_CASE("The split none trains on everything and measures nothing", "[cli][train]") {
+  const Sandbox sandbox;
+  const auto report = sandbox.train("--json --split none").json();
+  CHECK(report["metrics"].empty());
+  CHECK(report["epochs"][0]["validation"].is_null());
+  CHECK(sandbox.train("--split none").status == 0);
+}
+
+TEST_CASE("The same seed gives the same model", "[cli][train]") {
+  const Sandbox first, second, third;
+  REQUIRE(first.train("--seed 5").status == 0);
+  REQUIRE(second.train("--seed 5 --threads 2").status == 0);
+  REQUIRE(third.train("--seed 6").status == 0);
+  CHECK(first.read("model/weights.safetensors") == second.read("model/weights.safetensors"));
+  CHECK(first.read("model/weights.safetensors") != third.read("model/weights.safetensors"));
+}
+
+TEST_CASE("Interactions come from standard input and from files without a header", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const std::string events = sandbox.read("events.csv");
+  const Run piped = sandbox.attune(kTrain + "-", events);
+  INFO(piped.err);
+  REQUIRE(piped.status == 0);
+  CHECK(piped.json()["load"]["records"] == 360);
+
+  sandbox.write("bare.tsv", [&] {
+    std::string bare = events.substr(events.find('\n') + 1);
+    std::replace(bare.begin(), bare.end(), ',', '\t');
+    return bare;
+  }());
+  const Run bare = sandbox.attune(kTrain + "bare.tsv --columns user,item,,timestamp");
+  INFO(bare.err);
+  REQUIRE(bare.status == 0);
+  CHECK(bare.json()["load"]["records"] == 360);
+  CHECK(bare.json()["load"]["separator"] == "\t");
+}
+
+TEST_CASE("A file of items is checked against the catalogue", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.write("items.csv", "item,title\ni1,First\ni2,\"Second, with comma\"\nother,Unknown\n");
+  const auto items = sandbox.train("--json --items items.csv").json()["load"]["items_file"];
+  CHECK(items["items"] == 3);
+  CHECK(items["in_catalogue"] == 2);
+  CHECK(items["untitled"] == 18);
+  sandbox.write("wrong.csv", "id,title\n1,x\n");
+  check_failure(sandbox.attune(kTrain + "events.csv --items wrong.csv"), {"wrong.csv", "'item'"});
+}
+
+TEST_CASE("Input that cannot be used ends with status 1 and one line that names file, place and reason",
+          "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const auto model = contents(sandbox.path("model"));
+  check_failure(sandbox.attune(kTrain + "missing.csv"), {"missing.csv"});
+  check_failure(sandbox.attune(kTrain + sandbox.write("empty.csv", "")), {"empty.csv"});
+  check_failure(sandbox.attune(kTrain + sandbox.write("header.csv", "user,item,timestamp\n")), {"header.csv"});
+  check_failure(sandbox.attune(kTrain + sandbox.write("column.csv", "user,thing,timestamp\nu,i,1\n")),
+                {"column.csv", "item"});
+  check_failure(sandbox.attune(kTrain + "events.csv --separator ';'"), {"events.csv", ";"});
+  check_failure(sandbox.attune(kTrain + sandbox.write("short.csv", "user,item,timestamp\nu1,i1,5\nu1,i2\n")),
+                {"short.csv", "3", "2"});
+  check_failure(sandbox.attune(kTrain + sandbox.write("dash.csv", "user,item,timestamp\nu1,i1,5\nu1,i2,-\n")),
+                {"dash.csv", "3", "timestamp", "-"});
+  check_failure(sandbox.attune(kTrain + sandbox.write("rating.csv", "user,item,rating\nu1,i1,-\n")),
+                {"rating.csv", "2", "rating", "-"});
+  check_failure(sandbox.attune(kTrain + sandbox.write("plain.csv", "user,item\nu1,i1\nu1,i2\n") + " --min-rating 3"),
+                {"plain.csv", "rating"});
+  check_failure(sandbox.attune(kTrain + "events.csv --k-core 1000"), {"k"});
+  check_failure(sandbox.attune("train --quiet --interactions events.csv --output model --config " +
+                               sandbox.write("bad.json", R"({"epoch": 3})")),
+                {"bad.json", "epoch"});
+  check_failure(sandbox.attune("train --quiet --interactions events.csv --output model --config none.json"),
+                {"none.json"});
+  CHECK(contents(sandbox.path("model")) == model);
+}
+
+TEST_CASE("Bad lines are counted with their reason and first line when asked for", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  sandbox.write("mixed.csv", sandbox.read("events.csv") + "u1,i1\nu1,i2\nu1,i2,-,1700000000\n");
+  const Run run = sandbox.attune(kTrain + "mixed.csv --skip-bad-lines");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto load = run.json()["load"];
+  CHECK(load["records"] == 363);
+  CHECK(load["interactions"] == 360);
+  REQUIRE(load["dropped"].size() == 2);
+  CHECK(load["dropped"][0]["lines"] == 2);
+  CHECK(load["dropped"][0]["first_line"] == 362);
+}
+
+TEST_CASE("An output that cannot be written is refused before training, and the old model stays", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const auto model = contents(sandbox.path("model"));
+  sandbox.write("file", "no directory");
+  check_failure(sandbox.attune(kTrain + "events.csv --output file"), {"file"});
+  std::filesystem::create_directory(sandbox.path("mine"));
+  sandbox.write("mine/thesis.txt", "precious");
+  check_failure(sandbox.attune(kTrain + "events.csv --output mine"), {"mine", "manifest.json"});
+  CHECK(sandbox.read("mine/thesis.txt") == "precious");
+  CHECK(contents(sandbox.path("model")) == model);
+  check_failure(sandbox.attune(kTrain + "events.csv --output /proc/model"), {"/proc"});
+}
+
+TEST_CASE("A result that cannot be printed is a failure", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const Run run = sandbox.attune("inspect model --json > /dev/full 2> errors; echo $?");
+  CHECK(run.out == "1\n");
+  CHECK(sandbox.read("errors").find("standard output") != std::string::npos);
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "cli/tool.hpp"
+
+using attune::test::Run;
+using attune::test::Sandbox;
+
+namespace {
+
+// One line that names the tool, and one that says where to look.
+void check_usage_error(const Run& run, const std::string& named) {
+  INFO(run.err);
+  CHECK(run.status == 2);
+  CHECK(run.out.empty());
+  CHECK(run.err.rfind("attune: ", 0) == 0);
+  CHECK(run.err.find(named) != std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("Wrong usage ends with status 2 and names what is wrong", "[cli][usage]") {
+  const Sandbox sandbox;
+  check_usage_error(sandbox.attune(""), "subcommand");
+  check_usage_error(sandbox.attune("fly"), "fly");
+  check_usage_error(sandbox.attune("doctor --colour"), "--colour");
+  check_usage_error(sandbox.attune("train --output model"), "--interactions");
+  check_usage_error(sandbox.attune("train --interactions events.csv"), "--output");
+  check_usage_error(sandbox.attune("evaluate --interactions events.csv"), "--model");
+  check_usage_error(sandbox.attune("recommend --model model"), "--user or --history");
+  check_usage_error(sandbox.attune("recommend --model model --user u1 --history i1"), "--user");
+  check_usage_error(sandbox.attune("recommend --model model --user u1 -k -3"), "-k");
+  check_usage_error(sandbox.attune("score --model model"), "--history");
+  check_usage_error(sandbox.attune("inspect"), "path");
+  check_usage_error(sandbox.attune("metrics"), "file");
+  check_usage_error(sandbox.attune("doctor --threads 0"), "--threads");
+  check_usage_error(sandbox.attune("doctor --seed many"), "--seed");
+}
+
+TEST_CASE("Values of options are checked before anything is read", "[cli][usage]") {
+  const Sandbox sandbox;
+  const std::string train = "train --interactions missing.csv --output model ";
+  check_usage_error(sandbox.attune(train + "--split sometimes"), "--split");
+  check_usage_error(sandbox.attune(train + "--split temporal:1.5"), "--split");
+  check_usage_error(sandbox.attune(train + "--preset huge"), "sasrec-small");
+  check_usage_error(sandbox.attune(train + "--seen maybe"), "--seen");
+  check_usage_error(sandbox.attune(train + "--request-time later"), "--request-time");
+  check_usage_error(sandbox.attune(train + "--epochs 0"), "--epochs");
+  check_usage_error(sandbox.attune(train + "--time-budget -1"), "--time-budget");
+  check_usage_error(sandbox.attune("evaluate --model model --interactions e.csv --cutoffs 5,0"), "--cutoffs");
+}
+
+TEST_CASE("Options of versions to come are unknown and not ignored", "[cli][usage]") {
+  const Sandbox sandbox;
+  const std::string train = "train --interactions events.csv --output model ";
+  for (const std::string option : {"--users", "--schema", "--resume", "--report"}) {
+    check_usage_error(sandbox.attune(train + option + " x"), option);
+  }
+}
+
+TEST_CASE("Help is an answer: standard output, status 0, every verb and option", "[cli][usage]") {
+  const Sandbox sandbox;
+  const Run all = sandbox.attune("--help");
+  CHECK(all.status == 0);
+  CHECK(all.err.empty());
+  for (const std::string verb : {"train", "evaluate", "recommend", "score", "inspect", "metrics", "doctor"}) {
+    CHECK(all.out.find(verb) != std::string::npos);
+    const Run one = sandbox.attune(verb + " --help");
+    CHECK(one.status == 0);
+    for (const std::string option : {"--json", "--quiet", "--threads", "--seed", "--config"}) {
+      INFO(verb << ' ' << option);
+      CHECK(one.out.find(option) != std::string::npos);
+    }
+  }
+  CHECK(sandbox.attune("--version").out ==
+        "attune " + sandbox.attune("doctor --json").json()["version"].get<std::string>() + "\n");
+}
+
+TEST_CASE("The doctor names the version and the instruction sets, the active one among the supported",
+          "[cli][doctor]") {
+  const Sandbox sandbox;
+  const auto report = sandbox.attune("doctor --json").json();
+  CHECK(report["version"].is_string());
+  CHECK(report["parts"].is_object());
+  const auto compiled = report["simd"]["compiled"].get<std::vector<std::string>>();
+  const auto supported = report["simd"]["supported"].get<std::vector<std::string>>();
+  const auto active = report["simd"]["active"].get<std::string>();
+  CHECK(std::count(compiled.begin(), compiled.end(), "scalar") == 1);
+  CHECK(std::count(supported.begin(), supported.end(), active) == 1);
+  for (const std::string& level : supported) CHECK(std::count(compiled.begin(), compiled.end(), level) == 1);
+  CHECK(sandbox.attune("doctor").out.find(active) != std::string::npos);
+}
+
+TEST_CASE("The doctor says why a forced level cannot be", "[cli][doctor]") {
+  const Sandbox sandbox;
+  ::setenv("ATTUNE_SIMD", "warp", 1);
+  const Run run = sandbox.attune("doctor --json");
+  ::unsetenv("ATTUNE_SIMD");
+  CHECK(run.status == 1);
+  CHECK(run.out.empty());
+  CHECK(run.err.find("warp") != std::string::npos);
+}
