@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attune/model/sequence_state.hpp"
+
+#include <vector>
+
+#include "catch.hpp"
+
+using namespace attune;
+
+TEST_CASE("A cache keeps keys in groups of 16 positions and values in rows", "[model][sequence_state]") {
+  constexpr std::size_t kWindow = 20, kDim = 3;
+  std::vector<float> memory(KeyValueCache<float>::size(kWindow, kDim));
+  const KeyValueCache<float> cache(memory.data(), kWindow, kDim);
+  for (std::size_t position = 0; position < kWindow; ++position) {
+    const auto tag = static_cast<float>(position);
+    const float key[] = {tag, tag + 100, tag + 200};
+    const float value[] = {-tag, -tag - 100, -tag - 200};
+    cache.store(position, key, value);
+  }
+  CHECK(cache.keys[(0 * kDim + 0) * 16 + 5] == 5.0f);
+  CHECK(cache.keys[(0 * kDim + 2) * 16 + 15] == 215.0f);
+  CHECK(cache.keys[(1 * kDim + 1) * 16 + 3] == 119.0f);
+  CHECK(cache.values[19 * kDim + 2] == -219.0f);
+  CHECK(cache.values + 32 * kDim == memory.data() + memory.size());
+}
+
+TEST_CASE("The blocks of a state do not share memory", "[model][sequence_state]") {
+  SequenceState<float> state(2, 4, 5);
+  const float ones[] = {1, 1, 1, 1}, twos[] = {2, 2, 2, 2};
+  for (std::size_t position = 0; position < 5; ++position) {
+    state.cache(0).store(position, ones, ones);
+    state.cache(1).store(position, twos, twos);
+  }
+  std::copy(std::begin(twos), std::end(twos), state.hidden());
+  CHECK(state.cache(0).keys[4] == 1.0f);
+  CHECK(state.cache(0).values[4 * 4 + 3] == 1.0f);
+  CHECK(state.cache(1).keys[4] == 2.0f);
+  CHECK(state.memory_bytes() >= (2 * 2 * 16 * 4 + 4) * sizeof(float));
+}
+
+TEST_CASE("A state is empty until it is told what it holds, and after a reset", "[model][sequence_state]") {
+  SequenceState<float> state(1, 4, 5);
+  CHECK(state.length() == 0);
+  state.set_range(3, 8);
+  CHECK(state.start() == 3);
+  CHECK(state.num_events() == 8);
+  CHECK(state.length() == 5);
+  state.reset();
+  CHECK(state.num_events() == 0);
+  CHECK(state.length() == 0);
+}
