@@ -4,36 +4,22 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <numeric>
 #include <tuple>
 #include <utility>
 
 #include "attune/error.hpp"
+#include "data/row_groups.hpp"
 
 namespace attune::inline v0_1 {
 
 namespace {
 
-// Rows of a log by the value of one column, each group in the order of the log.
-struct Groups {
-  std::vector<std::size_t> offsets;  // [groups + 1]
-  std::vector<std::size_t> rows;
-
-  Groups(std::span<const std::uint32_t> column, std::size_t groups) : offsets(groups + 1), rows(column.size()) {
-    for (const std::uint32_t value : column) ++offsets[value + 1];
-    std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
-    std::vector<std::size_t> next(offsets.begin(), offsets.end() - 1);
-    for (std::size_t row = 0; row < column.size(); ++row) rows[next[column[row]]++] = row;
-  }
-  std::span<std::size_t> of(std::size_t group) {
-    return std::span(rows).subspan(offsets[group], offsets[group + 1] - offsets[group]);
-  }
-};
+using detail::RowGroups;
 
 std::size_t drop_duplicates(std::vector<bool>& keep, const InteractionLog& log) {
   const auto key = [&](std::size_t row) { return std::tuple(log.times()[row], log.items()[row], log.kinds()[row]); };
   std::size_t dropped = 0;
-  Groups by_user(log.users(), log.user_ids().size());
+  RowGroups by_user(log.users(), log.user_ids().size());
   for (std::size_t user = 0; user < log.user_ids().size(); ++user) {
     const auto rows = by_user.of(user);
     std::sort(rows.begin(), rows.end(),
@@ -87,7 +73,7 @@ class CoreFinder {
       for (std::size_t row = 0; row < column.size(); ++row) counts[column[row]] += keep[row];
     }
     std::span<const std::uint32_t> column;
-    Groups rows;
+    RowGroups rows;
     std::vector<std::size_t> counts;  // of kept events
   };
 
@@ -208,7 +194,7 @@ InteractionLog clean(const InteractionLog& log, const CleaningOptions& options, 
 
 Histories group_by_user(InteractionLog log) {
   Histories histories;
-  Groups by_user(log.users(), log.user_ids().size());
+  RowGroups by_user(log.users(), log.user_ids().size());
   const auto times = log.times();
   const auto earlier = [&](std::size_t a, std::size_t b) { return times[a] < times[b]; };
   for (std::size_t user = 0; user < log.user_ids().size(); ++user) {

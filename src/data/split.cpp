@@ -70,13 +70,13 @@ std::vector<Bounds> leave_one_out_bounds(const Histories& all) {
   return bounds;
 }
 
-// The time of the last event of the first `fraction` of [first, last), which it reorders: at least this share of the
-// events is not later. kNoTime, before which nothing happens, for no events.
+// The time that `fraction` of the events in [first, last), which it reorders, are not later than. It is the time of an
+// event. kNoTime, before which nothing happens, for no events.
 Timestamp time_quantile(std::vector<Timestamp>::iterator first, std::vector<Timestamp>::iterator last,
                         double fraction) {
   if (first == last) return kNoTime;
   const auto events = last - first;
-  const auto rank = static_cast<std::ptrdiff_t>(std::ceil(fraction * static_cast<double>(events)));
+  const auto rank = static_cast<std::ptrdiff_t>(std::llround(fraction * static_cast<double>(events)));
   const auto quantile = first + std::clamp<std::ptrdiff_t>(rank - 1, 0, events - 1);
   std::nth_element(first, quantile, last);
   return *quantile;

@@ -20,9 +20,11 @@ namespace attune::inline v0_1 {
 enum class BadValue { error, skip };  // a line that cannot be used: stop with file and line, or count it and go on
 
 struct ReadOptions {
-  // Names of the columns when the file has no header line, in order; "" for a column to ignore.
+  // Names of the columns when the file has no header line, in order; "" for a column to ignore. Upper and lower case
+  // are alike. A first line that repeats them is a header.
   std::vector<std::string> columns;
-  std::string separator;  // "" finds it out: comma, tab, semicolon, `::`, `|` or blank
+  bool skip_header = false;  // with `columns`: the first record is a header, which they replace
+  std::string separator;     // "" finds it out: comma, tab, semicolon, `::`, `|` or blank
   IdKind user_ids = IdKind::string;
   IdKind item_ids = IdKind::string;
   BadValue bad_value = BadValue::error;
@@ -30,12 +32,14 @@ struct ReadOptions {
 
 struct LoadReport {
   struct Dropped {
-    std::string reason;  // "too few fields", "bad number in rating", …
+    std::string reason;  // "too few fields", "bad number in rating", ...
     std::size_t lines = 0;
     std::size_t first_line = 0;  // 1-based, as an editor counts
   };
-  std::string file, compression, separator,
-      time_unit;  // "none", "gzip", "xz"; "seconds", "milliseconds", "iso-8601", "position", "none"
+  std::string file;
+  std::string compression;  // "none", "gzip", "xz"
+  std::string separator;
+  std::string time_unit;  // "seconds", "milliseconds", "iso-8601", "position", "none"
   std::vector<std::string> columns;
   std::size_t bytes = 0;  // after decompression
   std::size_t lines = 0;  // physical lines: header + blank + records (a quoted line break makes a record span several)
@@ -46,11 +50,15 @@ struct LoadReport {
   double seconds = 0;
 };
 
-// Columns: `user` (or `session`) and `item`; optionally `timestamp`, `timestamp_ms` or `position`, `rating` or `value`,
-// `event`, `event_id`; others are ignored. Seconds, milliseconds and ISO-8601 are recognised per file and reported.
+// Columns: `user` (else `session`) and `item`; optionally `timestamp_ms`, else `timestamp`, else `position`; `value`,
+// else `rating`; `event`; `event_id`. Others are ignored. An empty or unreadable field of these is a bad value.
+// `timestamp` is seconds, milliseconds or ISO-8601, one of them for the whole file, which the report names; numbers are
+// seconds unless one is 10^11 or more. `position` orders the events of each user, which then have no time.
 // A repeated event_id is dropped and counted.
 // Throws Error: io_error (cannot open or read), invalid_data (empty file, missing column, wrong separator, a bad line
-// under BadValue::error), corrupt_file (damaged compression). The message names file, line, expected and found.
+// under BadValue::error, times in two units, a quote left open), corrupt_file (damaged compression), unsupported (zip,
+// zstd, UTF-16), limit_exceeded (a record of more than 16 MiB, more than 256 kinds of events). The message names file,
+// line, expected and found.
 ATTUNE_EXPORT InteractionLog read_interactions(const std::filesystem::path& file, const ReadOptions& options = {},
                                                LoadReport* report = nullptr);
 
@@ -66,12 +74,12 @@ class ATTUNE_EXPORT DelimitedReader {
   std::size_t column(std::string_view name) const noexcept;
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
-  // False at the end. A record may have any number of fields; comparing with columns().size() is the caller's.
+  // False at the end. A record may have any number of fields; comparing with columns().size() is the caller's. Throws
+  // Error as read_interactions does; text behind a closing quote is a bad value.
   bool next(std::vector<std::string_view>& fields);
   std::size_t line() const noexcept;  // of the record that next() gave, 1-based
 
  private:
-  friend InteractionLog read_interactions(const std::filesystem::path&, const ReadOptions&, LoadReport*);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/interaction_loader.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "attune/error.hpp"
+#include "data/row_groups.hpp"
+#include "data/separator.hpp"
+
+namespace attune::inline v0_1::detail {
+
+namespace {
+
+constexpr std::size_t kNone = DelimitedReader::npos;
+
+// A number that is all of the text, but for blanks around it.
+template <class Number>
+std::optional<Number> parse_number(std::string_view text) noexcept {
+  text = without_outer_blanks(text);
+  Number number{};
+  const char* const end = text.data() + text.size();
+  const auto [parsed, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || parsed != end) return std::nullopt;
+  return number;
+}
+
+std::string in_quotes(std::string_view text) {
+  constexpr std::size_t kShown = 40;
+  std::string shown(text.substr(0, kShown));
+  std::replace_if(
+      shown.begin(), shown.end(), [](unsigned char c) { return c < ' '; }, '?');
+  return text.empty() ? "nothing" : "'" + shown + (text.size() > kShown ? "...'" : "'");
+}
+
+std::string in_column(std::string_view name) { return "column '" + std::string(name) + "': "; }
+
+}  // namespace
+
+InteractionLoader::InteractionLoader(const std::filesystem::path& path, const ReadOptions& options)
+    : file_(path, options),
+      bad_value_(options.bad_value),
+      log_(options.user_ids, options.item_ids),
+      user_{"user", find_column("user"), log_.user_ids(), {}, kNoHandle},
+      item_{"item", find_column("item"), log_.item_ids(), {}, kNoHandle},
+      value_(find_column("value")),
+      event_(find_column("event")),
+      event_id_(find_column("event_id")),
+      time_(find_time_column()) {
+  if (user_.index == kNone) user_.index = find_column(user_.name = "session");
+  if (value_ == kNone) value_ = find_column("rating");
+  require_columns();
+}
+
+std::size_t InteractionLoader::find_column(std::string_view name) const {
+  const auto& columns = file_.columns();
+  const auto same = [&](const std::string& column) { return equals_ignoring_case(column, name); };
+  if (std::count_if(columns.begin(), columns.end(), same) > 1) {
+    throw Error(ErrorCode::invalid_data,
+                file_.scanner().file() + ": expected one column '" + std::string(name) + "', found two");
+  }
+  return file_.column(name);
+}
+
+TimeColumn::Kind InteractionLoader::find_time_column() {
+  for (const auto& [name, kind] :
+       {std::pair("timestamp_ms", TimeColumn::Kind::timestamp_ms), std::pair("timestamp", TimeColumn::Kind::timestamp),
+        std::pair("position", TimeColumn::Kind::position)}) {
+    time_index_ = find_column(name);
+    if (time_index_ != kNone) return kind;
+  }
+  return TimeColumn::Kind::none;
+}
+
+void InteractionLoader::require_columns() const {
+  std::string missing;
+  if (user_.index == kNone) missing = "'user' (or 'session')";
+  if (item_.index == kNone) missing += missing.empty() ? "'item'" : " and 'item'";
+  if (missing.empty()) return;
+
+  const auto& columns = file_.columns();
+  const bool has_header = std::none_of(columns.begin(), columns.end(), [](const std::string& column) {
+    return parse_number<double>(column).has_value();
+  });
+  std::string found;
+  for (const std::string& column : columns) found += (found.empty() ? "" : ", ") + column;
+  if (!has_header) found = "numbers, as in a line of data";
+  const std::string& separator = file_.scanner().separator();
+  throw Error(ErrorCode::invalid_data,
+              file_.scanner().file() + ": missing column " + missing + "; found columns: " + found +
+                  "; where there is no header line, name the columns (--columns); where fields are not separated by " +
+                  (separator == "\t" ? "a tab" : "'" + separator + "'") + ", name the separator");
+}
+
+InteractionLog InteractionLoader::load(LoadReport& report) {
+  using Status = RecordScanner::Status;
+  Fields fields;
+  for (Status status = file_.next(fields); status != Status::end; status = file_.next(fields)) {
+    ++records_;
+    if (status == Status::malformed) {
+      refuse("text behind a closing quote", "expected a separator behind a closing quote, found other text");
+    } else {
+      load_record(fields);
+    }
+  }
+  if (log_.empty()) {
+    std::string problem =
+        file_.scanner().file() + ": expected interactions, found none in " + std::to_string(records_) + " records";
+    if (!dropped_.empty())
+      problem += "; first dropped in line " + std::to_string(dropped_[0].first_line) + ": " + dropped_[0].reason;
+    throw Error(ErrorCode::invalid_data, problem);
+  }
+  complete(report);
+  return std::move(log_);
+}
+
+bool InteractionLoader::load_record(const Fields& fields) {
+  const std::size_t expected = file_.columns().size();
+  if (fields.size() != expected) {
+    return refuse(fields.size() < expected ? "too few fields" : "too many fields",
+                  "expected " + std::to_string(expected) + " fields, found " + std::to_string(fields.size()));
+  }
+  const auto user = find_id(user_, fields);
+  if (!user) return false;
+  const auto item = find_id(item_, fields);
+  if (!item) return false;
+  const auto value = parse_value(fields);
+  if (!value) return false;
+  const auto time = parse_time(fields);
+  if (!time) return false;
+  const std::uint8_t kind = event_kind(fields);
+  if (!take_event_id(fields)) return false;
+  log_.append(insert_id(user_, *user), insert_id(item_, *item), *time, kind, *value);
+  return true;
+}
+
+std::optional<InteractionLoader::FoundId> InteractionLoader::find_id(const IdColumn& column, const Fields& fields) {
+  const std::string_view field = fields[column.index];
+  if (column.last_id.is_text() && column.last_id.text() == field) return FoundId{column.last_id, column.last_handle};
+  const bool is_text = column.ids.kind() == IdKind::string;
+  const auto number = is_text ? std::nullopt : parse_number<std::int64_t>(field);
+  const Id id = is_text ? Id(field) : number ? Id(*number) : Id();
+  const std::uint32_t handle = column.ids.find(id);
+  if (handle != kNoHandle || column.ids.accepts(id)) return FoundId{id, handle};
+  if (field.empty()) {
+    refuse(std::string("empty ") + column.name, in_column(column.name) + "expected an id, found nothing");
+  } else {
+    const bool may_show = &column == &item_;
+    refuse(std::string("bad id in ") + column.name,
+           in_column(column.name) + "expected " + (is_text ? "text without NUL" : "a 64-bit integer") + ", found " +
+               (may_show ? in_quotes(field) : std::to_string(field.size()) + " other characters"));
+  }
+  return std::nullopt;
+}
+
+std::optional<float> InteractionLoader::parse_value(const Fields& fields) {
+  if (value_ == kNone) return 1.0f;
+  const auto value = parse_number<float>(fields[value_]);
+  if (value && std::isfinite(*value)) return value;
+  const std::string& name = file_.columns()[value_];
+  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + in_quotes(fields[value_]));
+  return std::nullopt;
+}
+
+std::optional<Timestamp> InteractionLoader::parse_time(const Fields& fields) {
+  if (time_index_ == kNone) return kNoTime;
+  const Timestamp time = time_.parse(fields[time_index_], file_.scanner().line());
+  if (time != kNoTime) return time;
+  const std::string& name = file_.columns()[time_index_];
+  refuse("bad time in " + name,
+         in_column(name) + "expected " + time_.expected() + ", found " + in_quotes(fields[time_index_]));
+  return std::nullopt;
+}
+
+std::uint8_t InteractionLoader::event_kind(const Fields& fields) {
+  if (event_ == kNone) return 0;
+  try {
+    return log_.event_kind(fields[event_]);
+  } catch (const Error& error) {
+    throw Error(error.code(), file_.place() + error.what());
+  }
+}
+
+bool InteractionLoader::take_event_id(const Fields& fields) {
+  if (event_id_ == kNone || fields[event_id_].empty()) return true;
+  const Id id = fields[event_id_];
+  if (!log_.event_ids_.accepts(id)) return refuse("bad event_id", in_column("event_id") + "expected text without NUL");
+  const std::size_t known = log_.event_ids_.size();
+  if (log_.event_ids_.insert(id) == known) return true;
+  count_dropped("repeated event_id");
+  return false;
+}
+
+std::uint32_t InteractionLoader::insert_id(IdColumn& column, const FoundId& found) {
+  if (found.handle == kNoHandle || found.handle != column.last_handle) {
+    column.last_handle = found.handle == kNoHandle ? column.ids.insert(found.id) : found.handle;
+    column.last_id = column.ids.id(column.last_handle);
+  }
+  return column.last_handle;
+}
+
+bool InteractionLoader::refuse(const std::string& reason, const std::string& expected_and_found) {
+  if (bad_value_ == BadValue::error) throw Error(ErrorCode::invalid_data, file_.place() + expected_and_found);
+  count_dropped(reason);
+  return false;
+}
+
+void InteractionLoader::count_dropped(const std::string& reason) {
+  auto entry =
+      std::find_if(dropped_.begin(), dropped_.end(), [&](const auto& known) { return known.reason == reason; });
+  if (entry == dropped_.end()) entry = dropped_.insert(entry, {reason, 0, file_.scanner().line()});
+  ++entry->lines;
+}
+
+// Within the places that a user's events have in the log, so that other users keep theirs.
+void InteractionLoader::order_by_position() {
+  const auto position = std::span<const Timestamp>(log_.times_);
+  RowGroups by_user(log_.users_, log_.user_ids_.size());
+  std::vector<std::size_t> sorted(log_.size());
+  const auto before = [&](std::size_t a, std::size_t b) { return position[a] < position[b]; };
+  for (std::size_t user = 0; user < log_.user_ids_.size(); ++user) {
+    const auto places = by_user.of(user);
+    std::vector<std::size_t> rows(places.begin(), places.end());
+    std::stable_sort(rows.begin(), rows.end(), before);
+    for (std::size_t i = 0; i < rows.size(); ++i) sorted[places[i]] = rows[i];
+  }
+  const auto reorder = [&](auto& column) {
+    const auto old = column;
+    for (std::size_t row = 0; row < sorted.size(); ++row) column[row] = old[sorted[row]];
+  };
+  reorder(log_.items_);
+  reorder(log_.kinds_);
+  reorder(log_.values_);
+  std::fill(log_.times_.begin(), log_.times_.end(), kNoTime);
+}
+
+void InteractionLoader::complete(LoadReport& report) {
+  const RecordScanner& scanner = file_.scanner();
+  time_.finish(log_.times_, scanner.file());
+  if (time_.kind() == TimeColumn::Kind::position) order_by_position();
+  report.file = scanner.file();
+  report.compression = scanner.compression();
+  report.separator = scanner.separator();
+  report.time_unit = time_.unit();
+  report.columns = file_.columns();
+  report.bytes = scanner.bytes();
+  report.lines = scanner.lines();
+  report.header_lines = file_.header_lines();
+  report.blank_lines = file_.blank_lines();
+  report.records = records_;
+  report.interactions = log_.size();
+  report.dropped = std::move(dropped_);
+  report.users = log_.user_ids().size();
+  report.items = log_.item_ids().size();
+  const auto [first, last] = std::minmax_element(log_.times_.begin(), log_.times_.end());
+  report.first_time = *first;
+  report.last_time = *last;
+}
+
+}  // namespace attune::inline v0_1::detail

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What the fields of an interaction file mean: records in, a log and an account of every line out.
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "attune/data/reader.hpp"
+#include "data/delimited_file.hpp"
+#include "data/time_column.hpp"
+
+namespace attune::inline v0_1::detail {
+
+class InteractionLoader {
+ public:
+  // Throws Error(invalid_data) if a column is missing or there twice.
+  InteractionLoader(const std::filesystem::path& path, const ReadOptions& options);
+  // Once.
+  InteractionLog load(LoadReport& report);
+
+ private:
+  using Fields = std::vector<std::string_view>;
+
+  struct IdColumn {
+    const char* name;
+    std::size_t index;
+    IdMap& ids;
+    Id last_id;  // neighbouring lines often name the same one
+    std::uint32_t last_handle;
+  };
+  struct FoundId {
+    Id id;
+    std::uint32_t handle;  // kNoHandle: new
+  };
+
+  std::size_t find_column(std::string_view name) const;
+  TimeColumn::Kind find_time_column();
+  void require_columns() const;
+
+  bool load_record(const Fields& fields);
+  std::optional<FoundId> find_id(const IdColumn& column, const Fields& fields);
+  std::optional<float> parse_value(const Fields& fields);
+  std::optional<Timestamp> parse_time(const Fields& fields);
+  std::uint8_t event_kind(const Fields& fields);
+  bool take_event_id(const Fields& fields);
+  static std::uint32_t insert_id(IdColumn& column, const FoundId& found);
+
+  // Under BadValue::error throws, else counts; false.
+  bool refuse(const std::string& reason, const std::string& expected_and_found);
+  void count_dropped(const std::string& reason);
+
+  void order_by_position();
+  void complete(LoadReport& report);
+
+  DelimitedFile file_;
+  BadValue bad_value_;
+  InteractionLog log_;
+  IdColumn user_, item_;
+  std::size_t value_, event_, event_id_, time_index_ = DelimitedReader::npos;  // npos: no such column
+  TimeColumn time_;
+  std::size_t records_ = 0;
+  std::vector<LoadReport::Dropped> dropped_;
+};
+
+}  // namespace attune::inline v0_1::detail
