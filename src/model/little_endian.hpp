@@ -29,8 +29,8 @@ T load_number(const std::byte* bytes) noexcept {
 template <class T>
 void append_number(std::vector<std::byte>& out, T value) {
   static_assert(std::is_arithmetic_v<T>);
-  const auto bytes = std::as_bytes(std::span(&value, 1));
-  out.insert(out.end(), bytes.begin(), bytes.end());
+  out.resize(out.size() + sizeof(T));
+  std::memcpy(out.data() + out.size() - sizeof(T), &value, sizeof(T));
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <array>
 #include <limits>
 #include <tuple>
+#include <utility>
 
 #include "attune/model/safetensors.hpp"
 #include "model/json_scanner.hpp"
@@ -12,9 +13,9 @@
 namespace attune::inline v0_1 {
 namespace {
 
-std::string json_string(std::string_view text) {
+void append_string(std::string& out, std::string_view text) {
   constexpr std::string_view kHex = "0123456789abcdef";
-  std::string out = "\"";
+  out += '"';
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
@@ -25,13 +26,16 @@ std::string json_string(std::string_view text) {
       out += c;
     }
   }
-  return out + '"';
+  out += '"';
 }
 
-std::string json_array(std::span<const std::size_t> numbers) {
-  std::string out = "[";
-  for (const std::size_t number : numbers) out += (out.size() > 1 ? "," : "") + std::to_string(number);
-  return out + ']';
+void append_numbers(std::string& out, std::span<const std::size_t> numbers) {
+  char separator = '[';
+  for (const std::size_t number : numbers) {
+    out += std::exchange(separator, ',');
+    out += std::to_string(number);
+  }
+  out += numbers.empty() ? "[]" : "]";
 }
 
 [[noreturn]] void refuse(const std::string& what, const std::string& why) {
@@ -82,7 +86,7 @@ void SafetensorsWriter::add_bytes(std::string name, DType dtype, std::vector<std
   if (std::ranges::find(entries_, name, &Entry::name) != entries_.end()) refuse(what, "given twice");
   if (shape.size() > detail::kMaxRank) refuse(what, "more than 8 dimensions");
   if (!fits(shape, size_of(dtype), data.size())) {
-    refuse(what, "shape " + json_array(shape) + " does not fit " + std::to_string(data.size()) + " bytes");
+    refuse(what, std::to_string(data.size()) + " bytes do not fit its shape");
   }
   entries_.push_back({std::move(name), dtype, std::move(shape), data});
 }
@@ -95,18 +99,30 @@ std::vector<std::byte> SafetensorsWriter::bytes() const {
     return std::tuple(detail::kDataAlignment - size_of(entry->dtype), std::string_view(entry->name));
   });
 
-  std::string members;
+  std::string header = "{";
+  append_string(header, detail::kMetadataKey);
+  header += ":{";
+  char separator = ' ';
   for (const auto& [key, value] : metadata_) {
-    members += (members.empty() ? "" : ",") + json_string(key) + ":" + json_string(value);
+    header += std::exchange(separator, ',');
+    append_string(header, key);
+    header += ':';
+    append_string(header, value);
   }
-  std::string header = "{" + json_string(detail::kMetadataKey) + ":{" + members + "}";
+  header += '}';
   std::size_t end = 0;
   for (const Entry* entry : ordered) {
     const std::size_t begin = end;
     end += entry->data.size();
-    header += "," + json_string(entry->name) + ":{\"dtype\":" + json_string(to_string(entry->dtype)) +
-              ",\"shape\":" + json_array(entry->shape) + ",\"data_offsets\":" + json_array(std::array{begin, end}) +
-              "}";
+    header += ',';
+    append_string(header, entry->name);
+    header += ":{\"dtype\":";
+    append_string(header, to_string(entry->dtype));
+    header += ",\"shape\":";
+    append_numbers(header, entry->shape);
+    header += ",\"data_offsets\":";
+    append_numbers(header, std::array{begin, end});
+    header += '}';
   }
   header += '}';
   while ((sizeof(std::uint64_t) + header.size()) % detail::kDataAlignment != 0) header += ' ';

@@ -1,1 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "attune/model/scorer_rows.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+
+#include "attune/detail/kernels.hpp"
+
+namespace attune::inline v0_1 {
+namespace {
+
+// Shorter vectors have no direction worth the name; smaller elements would only make a scan slow (denormals).
+constexpr double kTiny = 1e-30;
+
+// stored [stride] from vector [dim]: normalised where asked for, padded. False, and zeros, when nothing is left or the
+// vector is not finite.
+bool store_row(std::span<float> stored, std::span<const float> vector, bool normalise) noexcept {
+  std::ranges::fill(stored, 0.0f);
+  double squares = 0;
+  for (const float element : vector) squares += static_cast<double>(element) * static_cast<double>(element);
+  if (!std::isfinite(squares) || squares < kTiny * kTiny) return false;
+  const double scale = normalise ? 1 / std::sqrt(squares) : 1;
+  bool something = false;
+  for (std::size_t d = 0; d < vector.size(); ++d) {
+    const double element = static_cast<double>(vector[d]) * scale;
+    if (std::abs(element) < kTiny) continue;
+    stored[d] = static_cast<float>(element);
+    something = true;
+  }
+  return something;
+}
+
+}  // namespace
+
+ScorerRows<float>::ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind)
+    : size_(items.rows()),
+      dim_(items.dim()),
+      stride_((items.dim() + detail::kLanes - 1) / detail::kLanes * detail::kLanes),
+      kind_(kind),
+      rows_(static_cast<float*>(::operator new (size_* stride_ * sizeof(float), std::align_val_t{64}))),
+      scorable_((size_ + 63) / 64, 0) {
+  for (std::size_t item = 0; item < size_; ++item) {
+    const std::span<float> stored(rows_.get() + item * stride_, stride_);
+    if (!store_row(stored, items.row(item), kind == ScoreKind::cosine)) continue;
+    scorable_[item / 64] |= std::uint64_t{1} << (item % 64);
+    ++num_scorable_;
+  }
+}
+
+bool ScorerRows<float>::prepare(std::span<const float> user_vector, Buffer<float>& query) const {
+  return store_row(query.take(stride_), user_vector, kind_ == ScoreKind::cosine);
+}
+
+void ScorerRows<float>::dot(float* scores, const float* query, std::size_t first, std::size_t count) const noexcept {
+  detail::float_kernels().dot_rows(scores, query, row(first), stride_, stride_, count);
+}
+
+}  // namespace attune::inline v0_1

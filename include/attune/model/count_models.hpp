@@ -18,7 +18,7 @@ namespace attune::inline v0_1 {
 class ATTUNE_EXPORT PopularityModel {
  public:
   PopularityModel() = default;
-  explicit PopularityModel(std::vector<std::uint64_t> counts) : counts_(std::move(counts)) {}
+  explicit PopularityModel(std::vector<std::uint64_t> counts);
   static PopularityModel fit(const Histories& histories);
 
   std::size_t num_items() const noexcept { return counts_.size(); }
@@ -28,14 +28,18 @@ class ATTUNE_EXPORT PopularityModel {
 
  private:
   std::vector<std::uint64_t> counts_;
+  double total_ = 0;
 };
 
 struct MarkovOptions {
   std::size_t steps = 5;     // gaps counted: y follows x within this many events
-  std::size_t history = 10;  // newest items of a history that speak
+  std::size_t history = 10;  // newest known items of a history that speak
   double decay = 0.65;       // weight of the k-th newest is decay^k
   double popularity_power = 0.3;
   double smoothing = 1e-3;  // share of popularity added, so that unseen pairs still have an order
+
+  // Throws Error(invalid_config) naming the field, what is allowed and what was given.
+  ATTUNE_EXPORT void validate() const;
 };
 
 // Decayed transition counts: score(y) = sum over the newest items x_k of decay^k * sum_{w=1..steps} count(y follows x
@@ -43,6 +47,7 @@ struct MarkovOptions {
 class ATTUNE_EXPORT MarkovModel {
  public:
   MarkovModel() = default;
+  // Throws Error(invalid_config). Time grows with events * steps; scratch is one number per event and per item.
   static MarkovModel fit(const Histories& histories, const MarkovOptions& options = {});
 
   // Sparse rows: followers of item x are columns[offsets[x] .. offsets[x + 1]) with their decayed counts.
@@ -52,14 +57,14 @@ class ATTUNE_EXPORT MarkovModel {
     std::vector<float> counts;
     std::vector<std::uint64_t> popularity;  // [items]
   };
-  // Throws Error(corrupt_file) when the parts do not fit together.
+  // Throws Error: corrupt_file when the parts do not fit together, invalid_config.
   MarkovModel(Counts counts, const MarkovOptions& options);
 
   std::size_t num_items() const noexcept { return counts_.popularity.size(); }
   const Counts& counts() const noexcept { return counts_; }
   const MarkovOptions& options() const noexcept { return options_; }
-  // scores [num_items], positive shares. Items of the history the model does not know are skipped; a history without
-  // any known item gives popularity.
+  // scores [num_items]: shares, positive for every item that was ever seen. Items of the history that were not are
+  // skipped; a history without any known item gives popularity.
   void score_all(HistoryView history, std::span<float> scores) const;
 
  private:
