@@ -34,7 +34,8 @@ endfunction()
 
 # attune_test(<name> <sources...> PARTS <folders...> [PER_LEVEL]): one Catch2 program with a CTest entry per case.
 # It links the objects of the parts, so that it can reach internal functions too. PER_LEVEL repeats the program once per
-# instruction-set level (label per_simd_level).
+# instruction-set level (label per_simd_level); where the level cannot run, the kernels say so and the run counts as
+# skipped.
 function(attune_test name)
   cmake_parse_arguments(arg "PER_LEVEL" "" "PARTS" ${ARGN})
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
@@ -51,7 +52,7 @@ function(attune_test name)
       add_test(NAME "${name} at level ${level}" COMMAND ${name})
       set_tests_properties("${name} at level ${level}" PROPERTIES
         ENVIRONMENT "ATTUNE_SIMD=${level}" LABELS per_simd_level
-        SKIP_REGULAR_EXPRESSION "this CPU lacks")
+        SKIP_REGULAR_EXPRESSION "ATTUNE_SIMD=${level}: this (CPU|build) lacks")
     endforeach()
   endif()
 endfunction()

@@ -199,7 +199,7 @@ T activation_slope(Activation kind, T x) {
     case Activation::silu: return sigmoid(x) * (T(1) + x * (T(1) - sigmoid(x)));
     case Activation::relu: break;
   }
-  return x <= T(0) ? T(0) : T(1);
+  return x > T(0) ? T(1) : T(0);
 }
 
 template <class T>
