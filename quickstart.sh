@@ -5,6 +5,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 source .ci/common.sh
 
 install_packages "${packages_to_build[@]}"
-configure release > /dev/null
+cmake --preset release > /dev/null
 cmake --build --preset release --target attune_tool quickstart
 exec build/release/bin/quickstart data build/quickstart/model

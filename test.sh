@@ -5,6 +5,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 source .ci/common.sh
 
 install_packages "${packages_to_test[@]}"
-configure release
+cmake --preset release
 cmake --build --preset release
 exec ctest --preset release --parallel "$(nproc)" "$@"

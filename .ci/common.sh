@@ -1,13 +1,13 @@
-# What quickstart.sh, test.sh and .ci/run share: the Debian packages, and how a build is made. Sourced by bash.
+# What quickstart.sh, test.sh and .ci/run share: the Debian packages, and how they are installed. Sourced by bash.
 
 packages_to_build=(build-essential cmake ninja-build zlib1g-dev liblzma-dev nlohmann-json3-dev libcli11-dev)
 packages_to_test=("${packages_to_build[@]}" catch2 libeigen3-dev libxtensor-dev libbenchmark-dev pkg-config xz-utils ccache)
-packages_to_check=("${packages_to_test[@]}" clang clang-format clang-tidy libclang-rt-dev qemu-user)
+packages_to_check=("${packages_to_test[@]}" git clang clang-format clang-tidy libclang-rt-dev qemu-user)
 
 # install_packages <package...>: installs what is missing where it may, else prints the one command that does.
 install_packages() {
   if ! command -v apt-get > /dev/null; then
-    echo "This is not a Debian system: expecting the equivalents of: $*" >&2
+    echo "This is not a Debian system; expecting what Debian packages as: $*" >&2
     return 0
   fi
   local missing=() package
@@ -34,9 +34,5 @@ install_packages() {
   fi
 }
 
-# configure <preset> <cmake arguments...>
-configure() {
-  local launcher=()
-  if command -v ccache > /dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-  cmake --preset "$1" "${launcher[@]}" "${@:2}"
-}
+# CMake takes the launcher of a new build folder from here.
+if command -v ccache > /dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
