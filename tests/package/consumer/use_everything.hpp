@@ -46,6 +46,5 @@ inline double best_score() {
 }
 
 inline double use_everything() {
-  return encode_once<float>() + encode_once<double>() + gradient_once<float>() + gradient_once<double>() +
-         best_score();
+  return encode_once<float>() + encode_once<double>() + gradient_once<float>() + gradient_once<double>() + best_score();
 }
