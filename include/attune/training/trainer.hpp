@@ -58,8 +58,8 @@ struct StepReport {
 
 // Both may be empty. Returning false stops training: the best epoch so far is the result.
 struct Progress {
-  std::function<bool(const EpochReport&)> epoch;
-  std::function<bool(const StepReport&)> step;
+  std::function<bool(const EpochReport&)> epoch = {};
+  std::function<bool(const StepReport&)> step = {};
 };
 
 class ATTUNE_EXPORT Trainer {

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "training/sequences.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "catch.hpp"
+
+namespace attune {
+
+using detail::TrainingSequence;
+
+TEST_CASE("A sequence is the newest window of a user and one target more", "[training][sequences]") {
+  Histories histories;
+  histories.items.assign(3 + 1 + 0 + 9, 0);
+  histories.offsets = {0, 3, 4, 4, 13};
+  const auto sequences = detail::training_sequences(histories, 4);
+  REQUIRE(sequences.size() == 2);
+  CHECK(sequences[0].user == 0);
+  CHECK(sequences[0].begin == 0);
+  CHECK(sequences[0].length == 3);
+  CHECK(sequences[1].user == 3);
+  CHECK(sequences[1].begin == 4);
+  CHECK(sequences[1].length == 5);
+}
+
+TEST_CASE("An epoch visits every sequence once, in an order of its own", "[training][sequences]") {
+  std::vector<std::size_t> first(50), again(50), second(50);
+  detail::shuffle(first, 7, 1);
+  detail::shuffle(again, 7, 1);
+  detail::shuffle(second, 7, 2);
+  CHECK(first == again);
+  CHECK(first != second);
+  CHECK(!std::is_sorted(first.begin(), first.end()));
+  std::sort(first.begin(), first.end());
+  for (std::size_t i = 0; i < 50; ++i) CHECK(first[i] == i);
+}
+
+TEST_CASE("Hands get all sequences and about the same number of events", "[training][sequences]") {
+  std::vector<TrainingSequence> batch;
+  std::size_t events = 0;
+  for (UserHandle user = 0; user < 40; ++user) {
+    batch.push_back({user, 0, 2 + (user * 37) % 60});
+    events += batch.back().length;
+  }
+  std::vector<std::vector<std::size_t>> hands(4);
+  detail::deal(hands, batch);
+  std::vector<std::size_t> dealt;
+  for (const auto& hand : hands) {
+    std::size_t held = 0;
+    for (const std::size_t index : hand) held += batch[index].length;
+    CHECK(held > events / 4 - 10);
+    CHECK(held < events / 4 + 10);
+    dealt.insert(dealt.end(), hand.begin(), hand.end());
+  }
+  std::sort(dealt.begin(), dealt.end());
+  for (std::size_t i = 0; i < batch.size(); ++i) CHECK(dealt[i] == i);
+}
+
+}  // namespace attune

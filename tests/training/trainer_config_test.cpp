@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <functional>
+#include <string>
+
+#include "attune/error.hpp"
+#include "attune/training/trainer.hpp"
+#include "catch.hpp"
+
+namespace attune {
+namespace {
+
+std::string error_of(const std::string& json) {
+  TrainerConfig config;
+  const std::string before = config.to_json();
+  try {
+    config.apply_json(json, "train.json");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::invalid_config);
+    CHECK(config.to_json() == before);
+    return error.what();
+  }
+  return {};
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("A configuration file overrides the fields that it names", "[training][trainer_config]") {
+  TrainerConfig config;
+  config.apply_json(R"({"encoder": {"embedding_dim": 32, "activation": "relu", "norm_placement": "post",
+                                    "final_norm": false, "score": "dot"},
+                        "adam": {"learning_rate": 3e-3}, "epochs": 5, "markov": {"decay": 0.5}})",
+                    "train.json");
+  CHECK(config.encoder.embedding_dim == 32);
+  CHECK(config.encoder.activation == Activation::relu);
+  CHECK(config.encoder.norm_placement == NormPlacement::post);
+  CHECK(!config.encoder.final_norm);
+  CHECK(config.encoder.score == ScoreKind::dot);
+  CHECK(config.encoder.num_blocks == TrainerConfig{}.encoder.num_blocks);
+  CHECK(config.adam.learning_rate == 3e-3);
+  CHECK(config.epochs == 5);
+  CHECK(config.markov.decay == 0.5);
+}
+
+TEST_CASE("What a configuration says comes back from its own text", "[training][trainer_config]") {
+  TrainerConfig config;
+  config.encoder.hop = 7;
+  config.encoder.activation = Activation::silu;
+  config.adam.weight_decay = 0.125;
+  config.seed = 18446744073709551615u;
+  config.exclude_seen = false;
+  TrainerConfig copy;
+  copy.apply_json(config.to_json(), "copy");
+  CHECK(copy.to_json() == config.to_json());
+  CHECK(copy.seed == config.seed);
+}
+
+TEST_CASE("Unknown and ill-typed fields are named", "[training][trainer_config]") {
+  CHECK(contains(error_of(R"({"epoch": 5})"), "train.json: epoch: no such field"));
+  CHECK(contains(error_of(R"({"encoder": {"dim": 5}})"), "train.json: encoder.dim: no such field"));
+  CHECK(contains(error_of(R"({"epochs": "5"})"), "epochs: expected an integer of at least 0, found \"5\""));
+  CHECK(contains(error_of(R"({"epochs": -5})"), "epochs"));
+  CHECK(contains(error_of(R"({"epochs": 1.5})"), "epochs"));
+  CHECK(contains(error_of(R"({"adam": {"beta1": true}})"), "adam.beta1: expected a number"));
+  CHECK(contains(error_of(R"({"encoder": {"activation": "tanh"}})"), "expected one of relu, gelu, silu"));
+  CHECK(contains(error_of(R"({"exclude_seen": 1})"), "expected true or false"));
+  CHECK(contains(error_of(R"({"encoder": 5})"), "encoder: expected an object"));
+  CHECK(contains(error_of(R"({"epochs": 5, "epochs": 6})"), "epochs stands there twice"));
+  CHECK(contains(error_of("[1]"), "expected a JSON object"));
+  CHECK(contains(error_of("{\"epochs\": "), "train.json"));
+}
+
+TEST_CASE("Values out of range are refused by name", "[training][trainer_config]") {
+  CHECK(contains(error_of(R"({"epochs": 0})"), "epochs"));
+  CHECK(contains(error_of(R"({"patience": 0})"), "patience"));
+  CHECK(contains(error_of(R"({"batch_sequences": 0})"), "batch_sequences"));
+  CHECK(contains(error_of(R"({"gradient_slots": 0})"), "gradient_slots"));
+  CHECK(contains(error_of(R"({"adam": {"learning_rate": 0}})"), "adam.learning_rate"));
+  CHECK(contains(error_of(R"({"adam": {"beta1": 1}})"), "adam.beta1"));
+  CHECK(contains(error_of(R"({"adam": {"learning_rate": 1, "weight_decay": 1}})"), "adam.weight_decay"));
+  CHECK(contains(error_of(R"({"final_learning_rate": 1.5})"), "final_learning_rate"));
+  CHECK(contains(error_of(R"({"encoder": {"embedding_dim": 0}})"), "embedding_dim"));
+  CHECK(contains(error_of(R"({"encoder": {"mask": "bidirectional"}})"), "encoder.mask"));
+  CHECK(contains(error_of(R"({"markov": {"decay": 0}})"), "markov.decay"));
+}
+
+TEST_CASE("Presets are found by name", "[training][trainer_config]") {
+  for (const char* name : {"sasrec-small", "default"}) {
+    const TrainerConfig config = TrainerConfig::preset(name);
+    CHECK_NOTHROW(config.validate());
+    CHECK(config.encoder.embedding_dim == 64);
+    CHECK(config.encoder.num_blocks == 2);
+    CHECK(config.encoder.max_sequence_length == 200);
+  }
+  CHECK_THROWS_AS(TrainerConfig::preset("sasrec-smal"), Error);
+}
+
+}  // namespace attune

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attune/training/trainer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "attune/error.hpp"
+#include "catch.hpp"
+
+namespace attune {
+namespace {
+
+// `users` histories of `length` events; event i of user u is item(u, i).
+Histories histories_of(std::size_t users, std::size_t length, std::size_t items,
+                       const std::function<std::size_t(std::size_t, std::size_t)>& item) {
+  Histories histories;
+  auto ids = std::make_shared<IdMap>(IdKind::int64);
+  for (std::size_t i = 0; i < items; ++i) ids->insert(i);
+  histories.item_ids = ids;
+  for (std::size_t u = 0; u < users; ++u) {
+    for (std::size_t i = 0; i < length; ++i) histories.items.push_back(static_cast<ItemHandle>(item(u, i)));
+    histories.offsets.push_back(histories.items.size());
+  }
+  histories.kinds.assign(histories.items.size(), 0);
+  histories.values.assign(histories.items.size(), 1.0f);
+  return histories;
+}
+
+// The next item is the one after the last: 0, 1, 2, ..., 0, 1, ...
+Histories cycle(std::size_t users, std::size_t length, std::size_t items) {
+  return histories_of(users, length, items, [items](std::size_t u, std::size_t i) { return (u + i) % items; });
+}
+
+Histories scattered(std::size_t users, std::size_t length, std::size_t items) {
+  return histories_of(users, length, items,
+                      [=](std::size_t u, std::size_t i) { return detail::mix(u, i % (1 + u % length)) % items; });
+}
+
+TrainerConfig small_config() {
+  TrainerConfig config;
+  config.encoder.embedding_dim = 16;
+  config.encoder.num_blocks = 1;
+  config.encoder.inner_dim = 32;
+  config.encoder.max_sequence_length = 20;
+  config.encoder.dropout = 0.1;
+  config.adam.learning_rate = 0.01;
+  config.batch_sequences = 16;
+  config.warmup_steps = 5;
+  config.epochs = 3;
+  return config;
+}
+
+Split leave_one_out(Histories histories) { return split(std::move(histories), SplitOptions::parse("leave-one-out")); }
+
+std::vector<float> all_weights(const TrainedModel& model) {
+  std::vector<float> all(model.encoder->weights().begin(), model.encoder->weights().end());
+  for (std::size_t r = 0; r < model.encoder->items().rows(); ++r) {
+    const auto row = model.encoder->items().row(r);
+    all.insert(all.end(), row.begin(), row.end());
+  }
+  return all;
+}
+
+bool all_finite(const TrainedModel& model) {
+  const auto weights = all_weights(model);
+  return std::all_of(weights.begin(), weights.end(), [](float x) { return std::isfinite(x); });
+}
+
+ErrorCode code_of(const std::function<void()>& call, std::string* message = nullptr) {
+  try {
+    call();
+  } catch (const Error& error) {
+    if (message) *message = error.what();
+    return error.code();
+  }
+  FAIL("expected an error");
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("Training learns what always comes next", "[training][trainer]") {
+  const Split parts = leave_one_out(cycle(40, 14, 12));
+  TrainerConfig config = small_config();
+  config.encoder.score = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  config.epochs = 40;
+  // In a cycle the next item has been seen before.
+  config.exclude_seen = false;
+  Trainer trainer(config);
+  const TrainedModel model = trainer.fit(parts.train, {});
+  const Report report = evaluate(model, parts.test, {.cutoffs = {1}, .exclude_seen = false, .bootstrap = 0});
+  CHECK(report.hit_rate_at(1) > 0.95);
+  CHECK(trainer.epochs().back().loss < 0.5 * trainer.epochs().front().loss);
+  CHECK(trainer.train_seconds() > 0);
+}
+
+TEST_CASE("The same seed gives the same bits for any number of threads", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(70, 25, 30));
+  TrainerConfig config = small_config();
+  config.encoder.attention_dropout = 0.1;
+  const auto weights_with = [&](std::size_t threads) {
+    ThreadPool pool(threads);
+    return all_weights(Trainer(config, &pool).fit(parts.train, parts.validation));
+  };
+  const auto alone = all_weights(Trainer(config).fit(parts.train, parts.validation));
+  CHECK(weights_with(1) == alone);
+  CHECK(weights_with(2) == alone);
+  CHECK(weights_with(8) == alone);
+  config.seed = 2;
+  CHECK(weights_with(1) != alone);
+}
+
+TEST_CASE("The number of slots changes nothing but rounding", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(40, 12, 20));
+  TrainerConfig config = small_config();
+  config.epochs = 1;
+  const auto eight = all_weights(Trainer(config).fit(parts.train, {}));
+  config.gradient_slots = 1;
+  const auto one = all_weights(Trainer(config).fit(parts.train, {}));
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    REQUIRE(static_cast<double>(one[i]) == Approx(static_cast<double>(eight[i])).margin(2e-3));
+  }
+}
+
+TEST_CASE("The weights of the best epoch by validation are kept", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(60, 10, 40));
+  TrainerConfig config = small_config();
+  config.epochs = 30;
+  config.patience = 4;
+  config.adam.learning_rate = 0.03;
+  Trainer trainer(config);
+  const TrainedModel model = trainer.fit(parts.train, parts.validation);
+  const auto& epochs = trainer.epochs();
+  const auto best = std::max_element(epochs.begin(), epochs.end(),
+                                     [](const auto& a, const auto& b) { return a.ndcg_10 < b.ndcg_10; });
+  CHECK(trainer.best_epoch() == best->epoch);
+  CHECK((epochs.size() == 30 || epochs.size() == best->epoch + 4));
+  const Report again = evaluate(model, parts.validation, {.cutoffs = {10}, .bootstrap = 0});
+  CHECK(again.ndcg_at(10) == best->ndcg_10);
+  CHECK(again.hit_rate_at(10) == best->hit_rate_10);
+
+  double so_far = -1;
+  for (const EpochReport& epoch : epochs) {
+    CHECK(epoch.validated);
+    CHECK(epoch.best == (epoch.ndcg_10 > so_far));
+    so_far = std::max(so_far, epoch.ndcg_10);
+  }
+}
+
+TEST_CASE("Without validation queries the last epoch is the result", "[training][trainer]") {
+  const Histories histories = cycle(10, 8, 6);
+  Trainer trainer(small_config());
+  const TrainedModel model = trainer.fit(histories, {});
+  CHECK(trainer.best_epoch() == 3);
+  CHECK(!trainer.epochs().back().validated);
+  REQUIRE(model.histories);
+  CHECK(model.histories->items == histories.items);
+}
+
+TEST_CASE("A trained model carries its counts, its ids and every event it was given", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(20, 9, 15));
+  const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
+  CHECK(model.item_ids == parts.train.item_ids);
+  CHECK(model.histories == parts.all);
+  CHECK(model.blend_weight == 0);
+  const auto counts = model.popularity->counts();
+  CHECK(std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}) == parts.train.num_events());
+  CHECK(model.markov->num_items() == 15);
+}
+
+TEST_CASE("Items without a training event are never recommended", "[training][trainer]") {
+  const Histories histories =
+      histories_of(20, 6, 9, [](std::size_t u, std::size_t i) { return (u + i) % 7; });  // never 7 and 8
+  const TrainedModel model = Trainer(small_config()).fit(histories, {});
+  for (const std::size_t item : {7u, 8u}) {
+    for (const float x : model.encoder->items().row(item)) CHECK(x == 0.0f);
+  }
+  std::vector<float> scores(9);
+  const std::vector<ItemHandle> history{1, 2};
+  ModelUnderTest(model).session()({history}, {}, scores);
+  CHECK(std::isfinite(scores[6]));
+  CHECK(scores[7] == -std::numeric_limits<float>::infinity());
+}
+
+TEST_CASE("A callback can stop training", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(40, 10, 20));
+  Trainer trainer(small_config());
+  SECTION("after an epoch: the best one so far is the result") {
+    const TrainedModel model =
+        trainer.fit(parts.train, parts.validation, {.epoch = [](const EpochReport& r) { return r.epoch < 2; }});
+    CHECK(trainer.epochs().size() == 2);
+    CHECK(model.encoder);
+  }
+  SECTION("within an epoch: that epoch is dropped") {
+    const TrainedModel model =
+        trainer.fit(parts.train, parts.validation, {.step = [](const StepReport& r) { return r.epoch < 2; }});
+    CHECK(trainer.epochs().size() == 1);
+    CHECK(trainer.best_epoch() == 1);
+    CHECK(model.encoder);
+  }
+  SECTION("before the first epoch ended: there is no result") {
+    std::vector<StepReport> steps;
+    const auto stop = [&](const StepReport& report) {
+      steps.push_back(report);
+      return steps.size() < 2;
+    };
+    CHECK(code_of([&] { trainer.fit(parts.train, parts.validation, {.step = stop}); }) == ErrorCode::cancelled);
+    CHECK(steps.back().step == 2);
+    CHECK(steps.back().steps == 3);
+  }
+}
+
+TEST_CASE("Training that leaves the finite numbers names parameter, epoch and step", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(40, 10, 20));
+  TrainerConfig config = small_config();
+  config.adam.learning_rate = 1e30;
+  std::string message;
+  CHECK(code_of([&] { Trainer(config).fit(parts.train, parts.validation); }, &message) == ErrorCode::non_finite);
+  CHECK(message.find(" is not finite at epoch 1, step ") != std::string::npos);
+  CHECK((message.find("weight") != std::string::npos || message.find("bias") != std::string::npos));
+}
+
+TEST_CASE("Degenerate data trains to finite weights or a clear error", "[training][trainer]") {
+  const TrainerConfig config = small_config();
+  const auto fit = [&](const Histories& histories) { return Trainer(config).fit(histories, {}); };
+  SECTION("one user") { CHECK(all_finite(fit(cycle(1, 5, 3)))); }
+  SECTION("one item") { CHECK(all_finite(fit(cycle(8, 5, 1)))); }
+  SECTION("two events in all") { CHECK(all_finite(fit(cycle(1, 2, 2)))); }
+  SECTION("fewer items than dimensions, all histories equal") {
+    CHECK(all_finite(fit(histories_of(30, 6, 3, [](std::size_t, std::size_t i) { return i % 3; }))));
+  }
+  SECTION("users with one event beside others") {
+    Histories histories = cycle(5, 4, 6);
+    for (ItemHandle item = 0; item < 3; ++item) {
+      histories.items.push_back(item);
+      histories.offsets.push_back(histories.items.size());
+    }
+    CHECK(all_finite(fit(histories)));
+  }
+  SECTION("no user with two events") {
+    CHECK(code_of([&] { fit(cycle(5, 1, 4)); }) == ErrorCode::invalid_data);
+    CHECK(code_of([&] { fit(Histories{}); }) == ErrorCode::invalid_data);
+  }
+}
+
+TEST_CASE("A time budget ends training where the next epoch would not fit", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(40, 10, 20));
+  TrainerConfig config = small_config();
+  config.epochs = 50;
+  config.patience = 50;
+  config.time_budget_seconds = 1e-9;
+  Trainer trainer(config);
+  trainer.fit(parts.train, parts.validation);
+  CHECK(trainer.epochs().size() == 1);
+}
+
+TEST_CASE("The window shrinks to the longest sequence there is to learn from", "[training][trainer]") {
+  const TrainedModel model = Trainer(small_config()).fit(cycle(5, 7, 4), {});
+  CHECK(model.encoder->config().max_sequence_length == 6);
+}
+
+TEST_CASE("Scores do not depend on how a history is reached", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(30, 40, 25));
+  const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
+  const ModelUnderTest under_test(model);
+  const auto grown = under_test.session();
+  for (std::size_t n = 1; n <= 40; ++n) {
+    std::vector<float> appended(25), fresh(25);
+    grown(parts.all->of(3).first(n), {}, appended);
+    under_test.session()(parts.all->of(3).first(n), {}, fresh);
+    for (std::size_t i = 0; i < 25; ++i) {
+      REQUIRE(static_cast<double>(appended[i]) == Approx(static_cast<double>(fresh[i])).margin(1e-5));
+    }
+  }
+}
+
+TEST_CASE("A blend adds the weighted logarithm of the transition share to the logit", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(30, 12, 25));
+  TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
+  const HistoryView history = parts.all->of(4);
+  std::vector<float> cosine(25), blend(25), share(25);
+  ModelUnderTest(model).session()(history, {}, cosine);
+  ModelUnderTest(*model.markov).session()(history, {}, share);
+  model.blend_weight = 0.5;
+  ModelUnderTest(model).session()(history, {}, blend);
+  for (std::size_t i = 0; i < 25; ++i) {
+    if (!std::isfinite(cosine[i])) continue;
+    const double expected = 20.0 * static_cast<double>(cosine[i]) + 0.5 * std::log(static_cast<double>(share[i]));
+    CHECK(static_cast<double>(blend[i]) == Approx(expected).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("A history the encoder cannot read is scored by the counts", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(30, 12, 25));
+  const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
+  std::vector<float> scores(25), counts(25);
+  ModelUnderTest(model).session()({}, {}, scores);
+  ModelUnderTest(*model.markov).session()({}, {}, counts);
+  CHECK(scores == counts);
+}
+
+TEST_CASE("Queries with other handles are translated by id", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(30, 12, 25));
+  const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
+  EvaluationQueries queries = parts.test;
+  auto reversed = std::make_shared<Histories>(*queries.histories);
+  auto ids = std::make_shared<IdMap>(IdKind::int64);
+  for (int i = 25; i-- > 0;) ids->insert(i);
+  for (ItemHandle& item : reversed->items) item = 24 - item;
+  reversed->item_ids = ids;
+  queries.histories = reversed;
+  const EvaluationOptions options{.bootstrap = 0};
+  CHECK(evaluate(model, queries, options).metrics == evaluate(model, parts.test, options).metrics);
+}
+
+}  // namespace attune
