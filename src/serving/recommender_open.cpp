@@ -106,17 +106,21 @@ Recommender& Recommender::operator=(Recommender&&) noexcept = default;
 Recommender::~Recommender() = default;
 
 Recommender Recommender::open(const std::string& model, RecommenderOptions options) {
-  const TrainedModel loaded = TrainedModel::load(model);
-  auto impl = std::make_unique<Impl>(std::move(options), *loaded.item_ids, user_kind(loaded));
-  impl->serve(loaded);
+  return open(TrainedModel::load(model), std::move(options));
+}
+
+Recommender Recommender::open(const TrainedModel& model, RecommenderOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options), *model.item_ids, user_kind(model));
+  impl->serve(model);
   impl->replay();
   return Recommender(std::move(impl));
 }
 
-void Recommender::reload(const std::string& model) {
-  const TrainedModel loaded = TrainedModel::load(model);
+void Recommender::reload(const std::string& model) { reload(TrainedModel::load(model)); }
+
+void Recommender::reload(const TrainedModel& model) {
   const std::lock_guard lock(impl_->reload_mutex);
-  impl_->serve(loaded);
+  impl_->serve(model);
 }
 
 Recommender detail::make_recommender(EngineParts parts, RecommenderOptions options) {

@@ -26,11 +26,14 @@ class EncoderState final : public EngineState {
   State state_;
 };
 
-// A vector that points somewhere: not all zero, and finite.
+// A vector that points somewhere: finite, and longer than rounding and denormals account for.
 inline bool has_direction(std::span<const float> vector) noexcept {
-  double norm = 0;
-  for (const float x : vector) norm += static_cast<double>(x) * static_cast<double>(x);
-  return norm > 0 && std::isfinite(norm);
+  float largest = 0;
+  for (const float x : vector) {
+    if (!std::isfinite(x)) return false;
+    largest = std::max(largest, std::abs(x));
+  }
+  return largest >= 1e-30f;
 }
 
 }  // namespace detail

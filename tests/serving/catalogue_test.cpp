@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attune/serving/catalogue.hpp"
+
+#include <limits>
+
+#include "attune/error.hpp"
+#include "catch.hpp"
+
+using namespace attune;
+
+namespace {
+
+IdMap ids(std::initializer_list<const char*> names) {
+  IdMap map;
+  for (const char* name : names) map.insert(name);
+  return map;
+}
+
+ErrorCode code_of(auto&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  FAIL("no error");
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("Items that no model knows get handles behind the others", "[serving][catalogue]") {
+  Catalogue catalogue(ids({"a", "b"}), 3);
+  CHECK(catalogue.find("b") == 1);
+  CHECK(catalogue.find("c") == kNoHandle);
+  CHECK(catalogue.find_or_add("c") == 2);
+  CHECK(catalogue.find_or_add("c") == 2);
+  CHECK(catalogue.id(2) == Id("c"));
+  SECTION("up to the limit") {
+    CHECK(catalogue.find_or_add("d") == kNoHandle);
+    CHECK(catalogue.find_or_add("a") == 0);
+    CHECK(catalogue.size() == 3);
+  }
+}
+
+TEST_CASE("Ids that can be no item are never added (UR-09)", "[serving][catalogue][UR-09]") {
+  Catalogue strings(ids({"a"}), 100);
+  for (const Id& id : {Id(), Id(""), Id(-1), Id(0), Id(std::int64_t{1} << 31)}) {
+    CHECK(strings.find(id) == kNoHandle);
+    CHECK(strings.find_or_add(id) == kNoHandle);
+  }
+  IdMap numbers(IdKind::int64);
+  numbers.insert(5);
+  Catalogue integers(std::move(numbers), 100);
+  CHECK(integers.find_or_add("5") == kNoHandle);
+  CHECK(integers.find_or_add(5) == 0);
+  const auto last = std::numeric_limits<std::int64_t>::max();
+  CHECK(integers.find_or_add(last) == 1);
+  CHECK(integers.id(1).number() == last);
+}
+
+TEST_CASE("A model in another order is told the handles its rows have", "[serving][catalogue]") {
+  Catalogue catalogue(ids({"a", "b", "c"}), 10);
+  CHECK(catalogue.add_all(ids({"c", "new", "a"})) == std::vector<ItemHandle>{2, 3, 0});
+  CHECK(catalogue.size() == 4);
+}
+
+TEST_CASE("A model that does not fit leaves the catalogue as it was", "[serving][catalogue]") {
+  Catalogue catalogue(ids({"a", "b", "c"}), 4);
+  CHECK(code_of([&] { catalogue.add_all(IdMap(IdKind::int64)); }) == ErrorCode::invalid_argument);
+  CHECK(code_of([&] { catalogue.add_all(ids({"d", "e"})); }) == ErrorCode::limit_exceeded);
+  CHECK(code_of([&] { catalogue.add_in_place(ids({"b"})); }) == ErrorCode::invalid_argument);
+  CHECK(code_of([&] { catalogue.add_in_place(ids({"a", "d"})); }) == ErrorCode::invalid_argument);
+  CHECK(code_of([&] { catalogue.add_in_place(ids({"a", "b", "d"})); }) == ErrorCode::invalid_argument);
+  CHECK(code_of([&] { Catalogue(ids({"a", "b"}), 1); }) == ErrorCode::limit_exceeded);
+  CHECK(catalogue.size() == 3);
+  catalogue.add_in_place(ids({"a", "b", "c", "d"}));
+  CHECK(catalogue.find("d") == 3);
+}
