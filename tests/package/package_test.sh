@@ -55,7 +55,7 @@ case $1 in
     ;;
   find_package) cmake_consumer find_package "-DCMAKE_PREFIX_PATH=$moved" ;;
   pkg_config) pkg_config_consumer pkg_config "$moved" --static ;;
-  build_tree) cmake_consumer build_tree "-Dattune_DIR=$BUILD_DIR" ;;
+  build_tree) cmake_consumer build_tree "-Dattune_DIR=$BUILD_DIR" -DCMAKE_BUILD_TYPE=Debug ;;
   subproject) cmake_consumer subproject "-DATTUNE_SOURCE_DIR=$SOURCE_DIR" ;;
   shared)
     "$CMAKE" -S "$SOURCE_DIR" -B "$WORK/shared" "${settings[@]}" -DBUILD_SHARED_LIBS=ON -DATTUNE_WARNINGS_AS_ERRORS=ON \
