@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Names of event kinds ↔ the small numbers that histories hold. Safe from any number of threads.
+// Names of event kinds <-> the small numbers that histories hold. Safe from any number of threads.
 
 #include <algorithm>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// External ids ↔ dense handles, in order of insertion. Memory does not depend on the magnitude of an id.
+// External ids <-> dense handles, in order of insertion. Memory does not depend on the magnitude of an id.
 // Not synchronised: const members are safe from any number of threads while nobody inserts.
 
 #include <cstddef>

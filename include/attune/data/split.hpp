@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Histories → what is trained on, what chooses the epoch, what is reported. A query is never a copy: it names a prefix
+// Histories -> what is trained on, what chooses the epoch, what is reported. A query is never a copy: it names a prefix
 // of a full history and the events behind it that should be predicted.
 
 #include <cstddef>

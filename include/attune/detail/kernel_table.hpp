@@ -29,15 +29,15 @@ template <class T>
 struct KernelTable {
   const char* level;
 
-  // Matrix products, C [M, N] = A · B, or C += A · B where `accumulate`.
+  // Matrix products, C [M, N] = A * B, or C += A * B where `accumulate`.
   using Matmul = void(T* c, std::size_t ldc, const T* a, std::size_t lda, const T* b, std::size_t ldb, std::size_t m,
                       std::size_t n, std::size_t k, bool accumulate);
   Matmul* matmul_nn;  // A [M, K], B [K, N]
   Matmul* matmul_nt;  // A [M, K], B [N, K]
   Matmul* matmul_tn;  // A [K, M], B [K, N]
 
-  // The score of the library. 16 partial sums (lane l adds elements l, l + 16, …; multiply and add rounded separately),
-  // folded as lanes l + (l + 8), l + (l + 4), l + (l + 2), l + (l + 1). Every level gives the same bits.
+  // The score of the library. 16 partial sums (lane l adds elements l, l + 16, ...; multiply and add rounded
+  // separately), folded as lanes l + (l + 8), l + (l + 4), l + (l + 2), l + (l + 1). Every level gives the same bits.
   // `query` [dim] and each of `count` rows [dim] start `stride` apart; dim is a multiple of 16, padded with zeros.
   void (*dot_rows)(T* scores, const T* query, const T* rows, std::size_t stride, std::size_t dim, std::size_t count);
 

@@ -20,7 +20,7 @@ namespace attune::inline v0_1 {
 
 // Element types that can be loaded. Others of the format are recognised and refused as unsupported.
 enum class DType : std::uint8_t { f32, f16, bf16, i8, u8, i32, i64, u64, u32 };
-ATTUNE_EXPORT std::string_view to_string(DType dtype) noexcept;  // "F32", …
+ATTUNE_EXPORT std::string_view to_string(DType dtype) noexcept;  // "F32", ...
 ATTUNE_EXPORT std::size_t size_of(DType dtype) noexcept;         // bytes
 
 struct TensorInfo {
@@ -50,7 +50,7 @@ class ATTUNE_EXPORT SafetensorsFile {
   // Throws Error(corrupt_file) naming the tensor when it is absent or its shape differs.
   const TensorInfo& require(std::string_view name, std::span<const std::size_t> shape) const;
   // Copies; `tensor` is one of tensors(); the data need not be aligned. floats converts F32, F16 and BF16, integers
-  // converts I8 … U64; other element types and, with `finite`, NaN or infinity throw Error naming the tensor.
+  // converts I8 to U64; other element types and, with `finite`, NaN or infinity throw Error naming the tensor.
   std::vector<float> floats(const TensorInfo& tensor, bool finite = true) const;
   std::vector<std::int64_t> integers(const TensorInfo& tensor) const;
   std::span<const std::byte> bytes(const TensorInfo& tensor) const noexcept;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Item ids ↔ handles for the life of a recommender: a handle keeps its meaning across model versions, and items that no
-// model knows get handles of their own when an event names them. Safe from any number of threads.
+// Item ids <-> handles for the life of a recommender: a handle keeps its meaning across model versions, and items that
+// no model knows get handles of their own when an event names them. Safe from any number of threads.
 
 #include <cstddef>
 #include <mutex>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The request path, once: history → encoder → user vector → scorer → k handles, with the cold start as the side door.
-// A constrained template over the three seams; it knows handles, not ids or users. Immutable; const members are safe
-// from any number of threads, each with its own workspace; nothing is allocated once workspace and answer are warm.
+// The request path, once: history -> encoder -> user vector -> scorer -> k handles, with the cold start as the side
+// door. A constrained template over the three seams; it knows handles, not ids or users. Immutable; const members are
+// safe from any number of threads, each with its own workspace; nothing is allocated once workspace and answer are
+// warm.
 
 #include <cstddef>
 #include <cstdint>
