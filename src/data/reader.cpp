@@ -10,7 +10,7 @@
 
 namespace attune::inline v0_1 {
 
-InteractionLog read_interactions(const std::filesystem::path& file, const ReadOptions& options, LoadReport* report) {
+InteractionLog read_interactions(const std::string& file, const ReadOptions& options, LoadReport* report) {
   const auto start = std::chrono::steady_clock::now();
   LoadReport counts;
   InteractionLog log = detail::InteractionLoader(file, options).load(counts);
@@ -24,7 +24,7 @@ struct DelimitedReader::Impl {
   BadValue bad_value;
 };
 
-DelimitedReader::DelimitedReader(const std::filesystem::path& file, const ReadOptions& options)
+DelimitedReader::DelimitedReader(const std::string& file, const ReadOptions& options)
     : impl_(new Impl{detail::DelimitedFile(file, options), options.bad_value}) {}
 DelimitedReader::~DelimitedReader() = default;
 DelimitedReader::DelimitedReader(DelimitedReader&&) noexcept = default;

@@ -75,10 +75,10 @@ std::size_t size_of(DType dtype) noexcept {
 }
 
 // The header is read and checked before memory is taken for the data.
-SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
+SafetensorsFile SafetensorsFile::open(const std::string& path) {
   platform::RegularFile file(path);
   SafetensorsFile result;
-  result.name_ = path.string();
+  result.name_ = path;
   const auto prefix = file.read(std::min<std::uint64_t>(file.size(), sizeof(std::uint64_t)));
   const std::uint64_t length = detail::header_length(prefix, file.size(), result.name_);
   const std::uint64_t data_size = file.size() - prefix.size() - length;

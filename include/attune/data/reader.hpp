@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -59,13 +58,13 @@ struct LoadReport {
 // under BadValue::error, times in two units, a quote left open), corrupt_file (damaged compression), unsupported (zip,
 // zstd, UTF-16), limit_exceeded (a record of more than 16 MiB, more than 256 kinds of events). The message names file,
 // line, expected and found.
-ATTUNE_EXPORT InteractionLog read_interactions(const std::filesystem::path& file, const ReadOptions& options = {},
+ATTUNE_EXPORT InteractionLog read_interactions(const std::string& file, const ReadOptions& options = {},
                                                LoadReport* report = nullptr);
 
 // One record after another of any delimited file, header handled. Fields are unquoted views, valid until next().
 class ATTUNE_EXPORT DelimitedReader {
  public:
-  explicit DelimitedReader(const std::filesystem::path& file, const ReadOptions& options = {});
+  explicit DelimitedReader(const std::string& file, const ReadOptions& options = {});
   ~DelimitedReader();
   DelimitedReader(DelimitedReader&&) noexcept;
 

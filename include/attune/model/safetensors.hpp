@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <span>
 #include <string>
@@ -40,7 +39,7 @@ class ATTUNE_EXPORT SafetensorsFile {
   // Limits: header 16 MiB, 100,000 tensors, names 1 KiB, rank 8, 1,024 metadata entries of 1 MiB in all.
   // Every tensor lies within the data, none overlaps another, and nothing lies between or behind them.
   // Throws Error: io_error, corrupt_file, unsupported (element type), limit_exceeded; the message names the file.
-  static SafetensorsFile open(const std::filesystem::path& file);
+  static SafetensorsFile open(const std::string& file);
   static SafetensorsFile parse(std::vector<std::byte> bytes, const std::string& name_for_messages);
 
   const std::vector<TensorInfo>& tensors() const noexcept { return tensors_; }  // in file order of their data
