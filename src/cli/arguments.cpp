@@ -11,8 +11,10 @@
 namespace attune::cli {
 namespace {
 
-const CLI::Validator kOnOff = CLI::IsMember({"on", "off"});
-const CLI::Validator kFilterKeep = CLI::IsMember({"filter", "keep"});
+// Validators whose limits are not repeated in the help: the descriptions say them.
+CLI::Validator quietly(CLI::Validator validator) { return validator.description(""); }
+CLI::Validator one_of(std::vector<std::string> words) { return quietly(CLI::IsMember(std::move(words))); }
+CLI::Validator from_one_to(std::size_t most) { return quietly(CLI::Range(std::size_t{1}, most)); }
 
 void add_common(CLI::App& verb, CommonOptions& options) {
   options.threads = std::max(1u, std::thread::hardware_concurrency());
@@ -20,7 +22,7 @@ void add_common(CLI::App& verb, CommonOptions& options) {
   verb.add_flag("--quiet", options.quiet, "No progress on standard error");
   verb.add_option("--threads", options.threads, "Threads to use (default: what the machine has)")
       ->type_name("N")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{1024}));
+      ->check(from_one_to(1024));
   verb.add_option("--seed", options.seed, "Seed of everything random")->type_name("N");
   verb.add_option("--config", options.config, "Training options as a JSON file ('-': standard input)")
       ->type_name("FILE");
@@ -28,13 +30,13 @@ void add_common(CLI::App& verb, CommonOptions& options) {
 
 void add_data(CLI::App& verb, DataOptions& options) {
   verb.add_option("--interactions", options.interactions,
-                  "Events: a delimited file with the columns user, item and, if known, timestamp; plain, .gz or .xz; "
-                  "'-' is standard input")
+                  "Delimited file with the columns user, item and, if known, timestamp;\nplain, .gz or .xz; '-' is "
+                  "standard input")
       ->type_name("FILE")
       ->required();
   verb.add_option_function<std::string>(
           "--columns", [&options](const std::string& text) { options.columns = split_commas(text); },
-          "Names of the columns of a file without a header line, as in user,item,rating,timestamp")
+          "Columns of a file without a header line, as in user,item,,timestamp")
       ->type_name("A,B,...");
   verb.add_option("--separator", options.separator, "What stands between two fields (default: found out)")
       ->type_name("TEXT");
@@ -45,19 +47,20 @@ void add_data(CLI::App& verb, DataOptions& options) {
 }
 
 void add_protocol(CLI::App& verb, ProtocolOptions& options) {
-  verb.add_option("--split", options.split,
-                  "temporal[:F] (F: share of the time before the test part), leave-one-out, none")
+  verb.add_option(
+          "--split", options.split,
+          "temporal:F (test on the events after the time quantile F),\nleave-one-out, or none; default temporal:0.9")
       ->type_name("S");
-  verb.add_flag("--basket", options.baskets, "With a temporal split: a user's events of one time are one query");
+  verb.add_flag("--basket", options.baskets, "A user's events of one time are one query (temporal split)");
   verb.add_option_function<std::string>(
           "--seen", [&options](const std::string& text) { options.exclude_seen = text == "filter"; },
-          "Whether items of the history are filtered from the ranking: filter or keep")
-      ->check(kFilterKeep)
+          "Filter items of the history from the ranking, or keep them")
+      ->check(one_of({"filter", "keep"}))
       ->type_name("filter|keep");
   verb.add_option_function<std::string>(
           "--request-time", [&options](const std::string& text) { options.request_time = text == "on"; },
-          "Whether the model is told when the target happens: on or off")
-      ->check(kOnOff)
+          "Whether the model is told when the target happens (default off)")
+      ->check(one_of({"on", "off"}))
       ->type_name("on|off");
 }
 
@@ -83,10 +86,10 @@ void add_train(CLI::App& verb, TrainOptions& options) {
   verb.add_option("--preset", options.preset, "default or sasrec-small")->type_name("NAME")->capture_default_str();
   verb.add_option("--epochs", options.epochs, "Passes over the data, at most")
       ->type_name("N")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{1000000}));
+      ->check(from_one_to(1000000));
   verb.add_option("--time-budget", options.time_budget, "Train no longer than this")
       ->type_name("SECONDS")
-      ->check(CLI::PositiveNumber);
+      ->check(quietly(CLI::PositiveNumber));
   add_protocol(verb, options.protocol);
   add_common(verb, options.common);
 }
@@ -98,7 +101,7 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
   verb.add_option("--cutoffs", options.cutoffs, "Lengths of the list to measure at")
       ->type_name("K1,K2,...")
       ->delimiter(',')
-      ->check(CLI::Range(std::size_t{1}, std::size_t{1000000}));
+      ->check(from_one_to(1000000));
   verb.add_flag("--baselines", options.baselines, "Measure the model's popularity and transition counts beside it");
   add_common(verb, options.common);
 }
@@ -111,8 +114,8 @@ void add_recommend(CLI::App& verb, RecommendOptions& options) {
   verb.add_option("-k", options.k, "How many items")->type_name("N")->capture_default_str();
   verb.add_option_function<std::string>(
           "--seen", [&options](const std::string& text) { options.exclude_seen = text == "filter"; },
-          "Leave out items of the history, or keep them: filter (default) or keep")
-      ->check(kFilterKeep)
+          "Filter items of the history from the answer (default), or keep them")
+      ->check(one_of({"filter", "keep"}))
       ->type_name("filter|keep");
   verb.add_option("--items", options.items,
                   "Items with titles to show: a delimited file with the columns item and title")
@@ -154,13 +157,12 @@ void add_verb(CLI::App& app, const std::string& name, const std::string& descrip
 }
 
 // One line for the reason, one for where to look.
-int complain(const CLI::App& app, const CLI::Error& error) {
+ParsedArguments complain(const CLI::App& app, std::string reason) {
   std::string verb;
   for (const CLI::App* parsed : app.get_subcommands()) verb = ' ' + parsed->get_name();
-  std::string reason = error.what();
   std::replace(reason.begin(), reason.end(), '\n', ' ');
   std::cerr << "attune: " << reason << "\nSee 'attune" << verb << " --help'.\n";
-  return kWrongUsage;
+  return {std::nullopt, kWrongUsage};
 }
 
 }  // namespace
@@ -178,7 +180,7 @@ std::vector<std::string> split_commas(const std::string& text) {
 ParsedArguments parse_arguments(int argc, const char* const* argv) {
   CLI::App app{"attune: train, measure and ask recommenders that run inside C++ programs", "attune"};
   app.set_version_flag("--version", std::string("attune ") + version());
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
 
   TrainOptions train;
   EvaluateOptions evaluate;
@@ -199,10 +201,11 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Error& error) {
-    if (error.get_exit_code() != 0) return {std::nullopt, complain(app, error)};
+    if (error.get_exit_code() != 0) return complain(app, error.what());
     app.exit(error);  // prints the help or the version that was asked for
     return {};
   }
+  if (!chosen) return complain(app, "expected a verb, found none");
   return {std::move(chosen), kDone};
 }
 

@@ -5,6 +5,8 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -46,6 +48,9 @@ std::vector<Metric> in_order(const std::map<std::string, double>& metrics) {
   });
   return all;
 }
+
+// Shares and ranks with four decimals, counts with one.
+std::string shown(double value) { return fixed(value, std::abs(value) < 100 ? 4 : 1); }
 
 std::string note(const Notes& notes, const std::string& name, const std::string& otherwise) {
   const auto found = notes.find(name);
@@ -153,7 +158,7 @@ void print_comparison(std::ostream& out, const Measurements& measurements, std::
     if (!measurements.model.metrics.contains(metric)) continue;
     std::vector<std::string>& row = rows.emplace_back(std::vector{metric});
     for (const Report* report : {&measurements.model, &*measurements.markov, &*measurements.popularity}) {
-      row.push_back(fixed(report->at(metric), 4));
+      row.push_back(shown(report->at(metric)));
     }
   }
   print_table(out, rows);
@@ -166,7 +171,7 @@ void print_metrics(std::ostream& out, const std::map<std::string, double>& metri
     if (rows.size() == 1 || metric.place != place) rows.push_back({metric.name.substr(0, metric.name.find('@'))});
     if (rows.size() == 2) rows.front().push_back('@' + std::to_string(metric.cutoff));
     place = metric.place;
-    rows.back().push_back(fixed(metric.value, 4));
+    rows.back().push_back(shown(metric.value));
   }
   print_table(out, rows);
 }

@@ -20,7 +20,7 @@ void check_usage_error(const Run& run, const std::string& named) {
 
 TEST_CASE("Wrong usage ends with status 2 and names what is wrong", "[cli][usage]") {
   const Sandbox sandbox;
-  check_usage_error(sandbox.attune(""), "subcommand");
+  check_usage_error(sandbox.attune(""), "verb");
   check_usage_error(sandbox.attune("fly"), "fly");
   check_usage_error(sandbox.attune("doctor --colour"), "--colour");
   check_usage_error(sandbox.attune("train --output model"), "--interactions");
