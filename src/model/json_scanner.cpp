@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/json_scanner.hpp"
 
+#include <algorithm>
 #include <limits>
 
 namespace attune::inline v0_1::detail {
@@ -43,6 +44,8 @@ std::string JsonScanner::string(std::size_t most_bytes) {
   if (position_ == text_.size() || text_[position_] != '"') fail("expected a string, found " + found());
   ++position_;
   std::string out;
+  // Escapes are longer than what they stand for: this is room enough unless a quote is escaped.
+  out.reserve(std::min(most_bytes, std::min(text_.find('"', position_), text_.size()) - position_));
   for (;;) {
     const char c = next();
     if (c == '"') return out;

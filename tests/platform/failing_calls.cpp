@@ -45,6 +45,8 @@ extern "C" {
 
 ssize_t read(int descriptor, void* bytes, size_t count) {
   if (attune_test::interrupted()) return -1;
+  attune_test::Faults* const faults = attune_test::active;
+  if (faults != nullptr && faults->before_read != nullptr) faults->before_read(faults->reads++);
   return ::syscall(SYS_read, descriptor, bytes, attune_test::limited(count));
 }
 

@@ -14,12 +14,14 @@ struct Faults {
   Faults(const Faults&) = delete;
   Faults& operator=(const Faults&) = delete;
 
-  int fail_at = INT_MAX;     // the n-th call that may change the disk (0-based) fails with `error`
-  int error = 0;             // an errno
-  bool no_exchange = false;  // renameat2 answers EINVAL, as on a file system without it
-  bool interrupted = false;  // every second call is interrupted by a signal before it does anything
-  int most_bytes = INT_MAX;  // that one read or write moves
-  int calls = 0;             // that may change the disk, so far
+  int fail_at = INT_MAX;                      // the n-th call that may change the disk (0-based) fails with `error`
+  int error = 0;                              // an errno
+  bool no_exchange = false;                   // renameat2 answers EINVAL, as on a file system without it
+  bool interrupted = false;                   // every second call is interrupted by a signal before it does anything
+  int most_bytes = INT_MAX;                   // that one read or write moves
+  void (*before_read)(int number) = nullptr;  // called with 0, 1, ...
+  int reads = 0;                              // so far
+  int calls = 0;                              // that may change the disk, so far
 };
 
 }  // namespace attune_test
