@@ -39,11 +39,11 @@ struct RecommenderOptions {
   // Behaviour.
   // Where events are kept; null: in memory only. What it holds is replayed when the recommender opens; an event that
   // the model directory has too (same user, item, time and kind) counts once.
-  std::shared_ptr<EventStore> event_store;
+  std::shared_ptr<EventStore> event_store = nullptr;
   std::size_t max_items = 10'000'000;  // events that name more distinct items than this are rejected
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
-  std::shared_ptr<Executor> executor;                     // for recommend_batch; null: the calling thread
+  std::shared_ptr<Executor> executor = nullptr;           // for recommend_batch; null: the calling thread
 };
 
 struct Request {

@@ -25,8 +25,8 @@ struct SmallModel {
   std::string version = "small";
 };
 
-inline std::string item_name(std::size_t i) { return "i" + std::to_string(i); }
-inline std::string user_name(std::size_t u) { return "u" + std::to_string(u); }
+inline std::string item_name(std::size_t i) { return std::string("i").append(std::to_string(i)); }
+inline std::string user_name(std::size_t u) { return std::string("u").append(std::to_string(u)); }
 
 inline TrainedModel make_model(const SmallModel& options = {}) {
   std::mt19937_64 random(options.seed);
