@@ -12,7 +12,6 @@
 // Saving replaces a directory as a whole or not at all; loading checks sizes and checksums before anything is used.
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,9 +41,9 @@ struct TrainedModel {
 
   // Throws Error: io_error (the old directory is intact), invalid_argument (`directory` exists and holds something
   // that is not a model).
-  void save(const std::filesystem::path& directory) const;
+  void save(const std::string& directory) const;
   // Throws Error: io_error, corrupt_file, unsupported_version, unsupported, non_finite, invalid_config.
-  static TrainedModel load(const std::filesystem::path& directory);
+  static TrainedModel load(const std::string& directory);
 };
 
 }  // namespace attune::inline v0_1
