@@ -59,7 +59,7 @@ case $1 in
   subproject) cmake_consumer subproject "-DATTUNE_SOURCE_DIR=$SOURCE_DIR" ;;
   shared)
     "$CMAKE" -S "$SOURCE_DIR" -B "$WORK/shared" "${settings[@]}" -DBUILD_SHARED_LIBS=ON -DATTUNE_WARNINGS_AS_ERRORS=ON \
-      -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_EXAMPLES=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
+      -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
     "$CMAKE" --build "$WORK/shared"
     install_and_move "$WORK/shared" "$WORK/moved/shared-package"
     "$WORK/moved/shared-package/bin/attune" --help > /dev/null

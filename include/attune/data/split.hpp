@@ -26,8 +26,8 @@ struct SplitOptions {
   bool baskets = false;
 
   // "leave-one-out", "temporal", "temporal:0.8", "none". Throws Error(invalid_argument).
-  static SplitOptions parse(std::string_view text);
-  std::string name() const;
+  ATTUNE_EXPORT static SplitOptions parse(std::string_view text);
+  ATTUNE_EXPORT std::string name() const;
 };
 
 struct EvaluationQueries {

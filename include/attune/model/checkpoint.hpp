@@ -26,7 +26,7 @@ namespace attune::inline v0_1 {
 
 inline constexpr int kModelFormatVersion = 1;
 
-struct TrainedModel {
+struct ATTUNE_EXPORT TrainedModel {
   std::string version;  // names the model in answers; derived from its content when saved without one
   std::shared_ptr<const IdMap> item_ids;
   std::shared_ptr<const SasrecEncoder> encoder;  // null: a model that only counts

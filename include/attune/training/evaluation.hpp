@@ -41,7 +41,7 @@ struct Report {
   bool exclude_seen = true, request_time = false;
   double seconds = 0;
 
-  double at(const std::string& name) const;  // Throws Error(invalid_argument) for an unknown name.
+  ATTUNE_EXPORT double at(const std::string& name) const;  // Throws Error(invalid_argument) for an unknown name.
   double hit_rate_at(std::size_t k) const { return at("hr@" + std::to_string(k)); }
   double ndcg_at(std::size_t k) const { return at("ndcg@" + std::to_string(k)); }
   double mrr_at(std::size_t k) const { return at("mrr@" + std::to_string(k)); }
