@@ -3,9 +3,7 @@
 
 namespace attune::inline v0_1 {
 
-std::string to_string(const Id& id) {
-  return id.is_number() ? std::to_string(id.number()) : std::string(id.text());
-}
+std::string to_string(const Id& id) { return id.is_number() ? std::to_string(id.number()) : std::string(id.text()); }
 
 std::string_view to_string(ScoreKind kind) noexcept {
   switch (kind) {
