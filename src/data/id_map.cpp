@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "attune/error.hpp"
+#include "data/short_text.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -24,22 +25,22 @@ constexpr std::uint64_t mix(std::uint64_t x) noexcept {
   return x ^ (x >> 32);
 }
 
-std::uint64_t hash(std::int64_t number, std::uint64_t seed) noexcept {
+inline std::uint64_t hash(std::int64_t number, std::uint64_t seed) noexcept {
   return mix(static_cast<std::uint64_t>(number) ^ seed);
 }
 
-std::uint64_t hash(std::string_view text, std::uint64_t seed) noexcept {
+inline std::uint64_t hash(std::string_view text, std::uint64_t seed) noexcept {
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
   std::uint64_t state = seed + text.size();
-  std::uint64_t word = 0;
-  while (text.size() > sizeof(word)) {
-    std::memcpy(&word, text.data(), sizeof(word));
-    state = mix(state ^ word);
-    text.remove_prefix(sizeof(word));
+  while (text.size() > kWord) {
+    state = mix(state ^ detail::load<std::uint64_t>(text.data()));
+    text.remove_prefix(kWord);
   }
-  word = 0;
-  for (const char c : text) word = (word << 8) | static_cast<unsigned char>(c);
-  return mix(state ^ word);
+  return mix(state ^ detail::word_of(text.data(), text.size()));
 }
+
+bool same(std::int64_t a, std::int64_t b) noexcept { return a == b; }
+bool same(std::string_view a, std::string_view b) noexcept { return detail::same_text(a, b); }
 
 // Text that never moves: chunks are only ever added.
 class TextArena {
@@ -142,7 +143,7 @@ struct IdMap::Impl {
     for (std::size_t i = key_hash & mask;; i = (i + 1) & mask) {
       if (slots[i] == kFreeSlot) return kNoHandle;
       const std::uint32_t handle = handle_of(slots[i]);
-      if (make_slot(key_hash, handle) == slots[i] && keys[handle] == key) return handle;
+      if (make_slot(key_hash, handle) == slots[i] && same(keys[handle], key)) return handle;
     }
   }
 

@@ -9,6 +9,7 @@
 #include "attune/error.hpp"
 #include "data/row_groups.hpp"
 #include "data/separator.hpp"
+#include "data/short_text.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -27,6 +28,13 @@ std::optional<Number> parse_number(std::string_view text) noexcept {
   return number;
 }
 
+// No id if the text is not of that kind.
+Id to_id(std::string_view text, IdKind kind) noexcept {
+  if (kind == IdKind::string) return text;
+  const auto number = parse_number<std::int64_t>(text);
+  return number ? Id(*number) : Id();
+}
+
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kShown = 40;
   std::string shown(text.substr(0, kShown));
@@ -43,8 +51,8 @@ InteractionLoader::InteractionLoader(const std::filesystem::path& path, const Re
     : file_(path, options),
       bad_value_(options.bad_value),
       log_(options.user_ids, options.item_ids),
-      user_{"user", find_column("user"), log_.user_ids(), {}, kNoHandle},
-      item_{"item", find_column("item"), log_.item_ids(), {}, kNoHandle},
+      user_{"user", find_column("user"), log_.user_ids(), true, {}, kNoHandle},
+      item_{"item", find_column("item"), log_.item_ids(), false, {}, kNoHandle},
       value_(find_column("value")),
       event_(find_column("event")),
       event_id_(find_column("event_id")),
@@ -122,45 +130,57 @@ bool InteractionLoader::load_record(const Fields& fields) {
     return refuse(fields.size() < expected ? "too few fields" : "too many fields",
                   "expected " + std::to_string(expected) + " fields, found " + std::to_string(fields.size()));
   }
-  const auto user = find_id(user_, fields);
-  if (!user) return false;
-  const auto item = find_id(item_, fields);
-  if (!item) return false;
+  const std::uint32_t known_user = find(user_, fields);
+  const std::uint32_t known_item = find(item_, fields);
+  if (known_user == kNoHandle && !accepts(user_, fields)) return false;
+  if (known_item == kNoHandle && !accepts(item_, fields)) return false;
   const auto value = parse_value(fields);
   if (!value) return false;
   const auto time = parse_time(fields);
   if (!time) return false;
   const std::uint8_t kind = event_kind(fields);
   if (!take_event_id(fields)) return false;
-  log_.append(insert_id(user_, *user), insert_id(item_, *item), *time, kind, *value);
+  log_.append(known_user != kNoHandle ? known_user : insert(user_, fields),
+              known_item != kNoHandle ? known_item : insert(item_, fields), *time, kind, *value);
   return true;
 }
 
-std::optional<InteractionLoader::FoundId> InteractionLoader::find_id(const IdColumn& column, const Fields& fields) {
+std::uint32_t InteractionLoader::find(IdColumn& column, const Fields& fields) {
   const std::string_view field = fields[column.index];
-  if (column.last_id.is_text() && column.last_id.text() == field) return FoundId{column.last_id, column.last_handle};
-  const bool is_text = column.ids.kind() == IdKind::string;
-  const auto number = is_text ? std::nullopt : parse_number<std::int64_t>(field);
-  const Id id = is_text ? Id(field) : number ? Id(*number) : Id();
-  const std::uint32_t handle = column.ids.find(id);
-  if (handle != kNoHandle || column.ids.accepts(id)) return FoundId{id, handle};
-  if (field.empty()) {
-    refuse(std::string("empty ") + column.name, in_column(column.name) + "expected an id, found nothing");
-  } else {
-    const bool may_show = &column == &item_;
-    refuse(std::string("bad id in ") + column.name,
-           in_column(column.name) + "expected " + (is_text ? "text without NUL" : "a 64-bit integer") + ", found " +
-               (may_show ? in_quotes(field) : std::to_string(field.size()) + " other characters"));
+  if (same_text(column.last_text, field)) return column.last_handle;
+  const std::uint32_t handle = column.ids.find(to_id(field, column.ids.kind()));
+  if (column.often_repeats && handle != kNoHandle) {
+    column.last_handle = handle;
+    column.last_text = column.ids.id(handle).text();
   }
-  return std::nullopt;
+  return handle;
+}
+
+bool InteractionLoader::accepts(const IdColumn& column, const Fields& fields) {
+  const std::string_view field = fields[column.index];
+  const IdKind kind = column.ids.kind();
+  if (column.ids.accepts(to_id(field, kind))) return true;
+  if (field.empty()) {
+    return refuse(std::string("empty ") + column.name, in_column(column.name) + "expected an id, found nothing");
+  }
+  const char* const expected = kind == IdKind::string ? "text without NUL" : "a 64-bit integer";
+  const std::string found = &column == &user_ ? std::to_string(field.size()) + " other characters" : in_quotes(field);
+  return refuse(std::string("bad id in ") + column.name,
+                in_column(column.name) + "expected " + expected + ", found " + found);
+}
+
+std::uint32_t InteractionLoader::insert(IdColumn& column, const Fields& fields) {
+  return column.ids.insert(to_id(fields[column.index], column.ids.kind()));
 }
 
 std::optional<float> InteractionLoader::parse_value(const Fields& fields) {
   if (value_ == kNone) return 1.0f;
-  const auto value = parse_number<float>(fields[value_]);
+  const std::string_view field = fields[value_];
+  if (field.size() == 1 && field[0] >= '0' && field[0] <= '9') return static_cast<float>(field[0] - '0');
+  const auto value = parse_number<float>(field);
   if (value && std::isfinite(*value)) return value;
   const std::string& name = file_.columns()[value_];
-  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + in_quotes(fields[value_]));
+  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + in_quotes(field));
   return std::nullopt;
 }
 
@@ -191,14 +211,6 @@ bool InteractionLoader::take_event_id(const Fields& fields) {
   if (log_.event_ids_.insert(id) == known) return true;
   count_dropped("repeated event_id");
   return false;
-}
-
-std::uint32_t InteractionLoader::insert_id(IdColumn& column, const FoundId& found) {
-  if (found.handle == kNoHandle || found.handle != column.last_handle) {
-    column.last_handle = found.handle == kNoHandle ? column.ids.insert(found.id) : found.handle;
-    column.last_id = column.ids.id(column.last_handle);
-  }
-  return column.last_handle;
 }
 
 bool InteractionLoader::refuse(const std::string& reason, const std::string& expected_and_found) {

@@ -31,12 +31,9 @@ class InteractionLoader {
     const char* name;
     std::size_t index;
     IdMap& ids;
-    Id last_id;  // neighbouring lines often name the same one
+    bool often_repeats;  // from line to line
+    std::string_view last_text;
     std::uint32_t last_handle;
-  };
-  struct FoundId {
-    Id id;
-    std::uint32_t handle;  // kNoHandle: new
   };
 
   std::size_t find_column(std::string_view name) const;
@@ -44,12 +41,14 @@ class InteractionLoader {
   void require_columns() const;
 
   bool load_record(const Fields& fields);
-  std::optional<FoundId> find_id(const IdColumn& column, const Fields& fields);
+  // kNoHandle if the id is new.
+  static std::uint32_t find(IdColumn& column, const Fields& fields);
+  bool accepts(const IdColumn& column, const Fields& fields);
+  static std::uint32_t insert(IdColumn& column, const Fields& fields);
   std::optional<float> parse_value(const Fields& fields);
   std::optional<Timestamp> parse_time(const Fields& fields);
   std::uint8_t event_kind(const Fields& fields);
   bool take_event_id(const Fields& fields);
-  static std::uint32_t insert_id(IdColumn& column, const FoundId& found);
 
   // Under BadValue::error throws, else counts; false.
   bool refuse(const std::string& reason, const std::string& expected_and_found);

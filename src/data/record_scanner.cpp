@@ -13,7 +13,7 @@ namespace attune::inline v0_1::detail {
 
 namespace {
 
-constexpr std::size_t kFirstBufferBytes = std::size_t{1} << 18;
+constexpr std::size_t kFirstBufferBytes = std::size_t{1} << 16;
 
 constexpr bool is_line_end(char c) noexcept { return c == '\n' || c == '\r'; }
 
@@ -38,8 +38,9 @@ void RecordScanner::set_separator(std::string separator) {
   separator_ = std::move(separator);
   quotes_ = separator_ != "::";
   merge_separators_ = separator_ == " ";
-  may_end_field_.fill(false);
-  for (const char c : {'\n', '\r', separator_.front()}) may_end_field_[static_cast<unsigned char>(c)] = true;
+  byte_classes_.fill(ByteClass::plain);
+  class_of('\n') = class_of('\r') = ByteClass::perhaps;
+  class_of(separator_.front()) = separator_.size() == 1 ? ByteClass::separator : ByteClass::perhaps;
 }
 
 RecordScanner::Status RecordScanner::next(std::vector<std::string_view>& fields) {
@@ -58,35 +59,42 @@ RecordScanner::Status RecordScanner::next(std::vector<std::string_view>& fields)
   return Status::end;
 }
 
-// The record at begin_, which moves behind it; nothing but the fields changes if the buffer ends too early.
+// The record at begin_, which moves behind it; nothing but the fields changes if the buffer ends too early. Fields keep
+// their places from record to record, so that the vector grows only once.
 RecordScanner::Scan RecordScanner::scan(std::vector<std::string_view>& fields) {
-  fields.clear();
   escaped_fields_.clear();
   inner_lines_ = 0;
   open_quote_line_ = 0;
+  std::size_t count = 0;
   for (const char* at = begin_;;) {
-    const char* end = nullptr;
-    if (*at == '"' && quotes_) {
-      const char* const behind_quote = scan_quoted(at, fields);
-      if (behind_quote == nullptr) return Scan::needs_more;
-      end = field_end(behind_quote);
-      if (end != nullptr && end != behind_quote) return skip_line(end);
-    } else {
-      end = field_end(at);
-      if (end != nullptr && !(merge_separators_ && end == at)) fields.emplace_back(at, end);
-    }
+    if (count == fields.size()) add_field(fields);
+    const bool quoted = *at == '"' && quotes_;
+    const char* const behind_quote = quoted ? scan_quoted(at, fields, count) : at;
+    if (behind_quote == nullptr) return Scan::needs_more;
+    const char* const end = field_end(behind_quote);
     if (end == nullptr) return Scan::needs_more;
+    if (!quoted) {
+      fields[count] = {at, end};
+    } else if (end != behind_quote) {
+      return skip_line(end);
+    }
+    if (quoted || end != at || !merge_separators_) ++count;
     if (is_line_end(*end)) {
       begin_ = behind_line_end(end);
-      unescape(fields);
+      fields.resize(count);
+      if (!escaped_fields_.empty()) unescape(fields);
       return Scan::record;
-    }
-    if (fields.size() > kMaxFields) {
-      throw Error(ErrorCode::limit_exceeded, file_ + ":" + std::to_string(lines_ + 1) + ": expected at most " +
-                                                 std::to_string(kMaxFields) + " fields, found more");
     }
     at = end + separator_.size();
   }
+}
+
+void RecordScanner::add_field(std::vector<std::string_view>& fields) const {
+  if (fields.size() == kMaxFields) {
+    throw Error(ErrorCode::limit_exceeded, file_ + ":" + std::to_string(lines_ + 1) + ": expected at most " +
+                                               std::to_string(kMaxFields) + " fields, found more");
+  }
+  fields.emplace_back();
 }
 
 RecordScanner::Scan RecordScanner::skip_line(const char* at) noexcept {
@@ -96,19 +104,18 @@ RecordScanner::Scan RecordScanner::skip_line(const char* at) noexcept {
   return Scan::malformed;
 }
 
-const char* RecordScanner::field_end(const char* at) const noexcept {
+const char* RecordScanner::confirm_field_end(const char* at) const noexcept {
   for (;; ++at) {
-    while (!may_end_field_[static_cast<unsigned char>(*at)]) ++at;
+    while (class_of(*at) == ByteClass::plain) ++at;
     if (*at == '\n') return at < end_ || source_ended_ ? at : nullptr;
     if (*at == '\r') return sees_next(at) ? at : nullptr;
     const auto left = static_cast<std::size_t>(end_ - at);
-    if (separator_.size() == 1) return at;
     if (left < separator_.size() && !source_ended_) return nullptr;
     if (std::string_view(at, std::min(left, separator_.size())) == separator_) return at;
   }
 }
 
-const char* RecordScanner::scan_quoted(const char* at, std::vector<std::string_view>& fields) {
+const char* RecordScanner::scan_quoted(const char* at, std::vector<std::string_view>& fields, std::size_t index) {
   open_quote_line_ = lines_ + 1 + inner_lines_;
   const char* const first = ++at;
   bool escaped = false;
@@ -130,8 +137,8 @@ const char* RecordScanner::scan_quoted(const char* at, std::vector<std::string_v
     }
   }
   open_quote_line_ = 0;
-  if (escaped) escaped_fields_.push_back(fields.size());
-  fields.emplace_back(first, at);
+  if (escaped) escaped_fields_.push_back(index);
+  fields[index] = {first, at};
   return at + 1;
 }
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,14 +44,22 @@ class RecordScanner {
 
  private:
   enum class Scan { record, malformed, needs_more };
+  enum class ByteClass : std::uint8_t { plain, separator, perhaps };  // perhaps the end of a field
   Scan scan(std::vector<std::string_view>& fields);
   Scan skip_line(const char* at) noexcept;
   // The separator or line end at or behind `at`; null if the buffer ends before that is known.
-  const char* field_end(const char* at) const noexcept;
+  const char* field_end(const char* at) const noexcept {
+    while (class_of(*at) == ByteClass::plain) ++at;
+    return class_of(*at) == ByteClass::separator ? at : confirm_field_end(at);
+  }
+  const char* confirm_field_end(const char* at) const noexcept;
   // From an opening quote to behind the closing one; null if the buffer ends before that is known.
-  const char* scan_quoted(const char* at, std::vector<std::string_view>& fields);
+  const char* scan_quoted(const char* at, std::vector<std::string_view>& fields, std::size_t index);
+  void add_field(std::vector<std::string_view>& fields) const;
   const char* behind_line_end(const char* at) const noexcept;
   void unescape(std::vector<std::string_view>& fields) noexcept;
+  ByteClass class_of(char c) const noexcept { return byte_classes_[static_cast<unsigned char>(c)]; }
+  ByteClass& class_of(char c) noexcept { return byte_classes_[static_cast<unsigned char>(c)]; }
   // Whether the buffer holds the byte behind `at`, or nothing follows.
   bool sees_next(const char* at) const noexcept { return source_ended_ || at + 1 < end_; }
   void fill();
@@ -59,7 +68,7 @@ class RecordScanner {
   std::unique_ptr<ByteSource> source_;
   std::string file_;
   std::string separator_ = ",";
-  std::array<bool, 256> may_end_field_{};
+  std::array<ByteClass, 256> byte_classes_{};
   bool quotes_ = true, merge_separators_ = false;
 
   std::vector<char> buffer_;

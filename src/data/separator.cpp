@@ -63,12 +63,6 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
-std::string_view without_outer_blanks(std::string_view text) noexcept {
-  while (text.starts_with(' ')) text.remove_prefix(1);
-  while (text.ends_with(' ')) text.remove_suffix(1);
-  return text;
-}
-
 std::string find_separator(std::string_view start, bool whole_file, std::size_t columns) {
   constexpr std::array<std::string_view, 6> kCandidates{"::", "\t", ",", ";", "|", " "};
   const std::vector<std::string_view> records = sample_records(start, whole_file);

@@ -131,16 +131,18 @@ Timestamp TimeColumn::parse(std::string_view text, std::size_t line) noexcept {
 
 // In thousandths of the unit, still unknown: as milliseconds, if it turns out to be seconds.
 Timestamp TimeColumn::parse_number(std::string_view text, std::size_t line) noexcept {
+  constexpr std::size_t kMostDigits = 18;  // that an int64 holds whatever they are
   const bool negative = text.starts_with('-');
+  if (negative) text.remove_prefix(1);
   std::int64_t whole = 0;
-  const char* const end = text.data() + text.size();
-  const char* digit = text.data() + (negative ? 1 : 0);
-  const char* const first_digit = digit;
-  for (; digit != end && is_digit(*digit) && whole < kTooLarge; ++digit) whole = 10 * whole + (*digit - '0');
-  if (digit == first_digit || whole >= kTooLarge) return kNoTime;
+  std::size_t digits = 0;
+  for (const std::size_t most = std::min(text.size(), kMostDigits); digits < most && is_digit(text[digits]); ++digits) {
+    whole = 10 * whole + (text[digits] - '0');
+  }
+  if (digits == 0 || whole >= kTooLarge) return kNoTime;
   std::int64_t fraction = 0;
-  if (digit != end) {
-    Cursor cursor(std::string_view(digit, end));
+  if (digits < text.size()) {
+    Cursor cursor(text.substr(digits));
     cursor.expect(".");
     fraction = cursor.thousandths();
     if (!cursor.ends_well()) return kNoTime;
