@@ -1,1 +1,168 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "attune/model/checkpoint.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <utility>
+
+#include "attune/error.hpp"
+#include "attune/model/safetensors.hpp"
+#include "model/histories_file.hpp"
+#include "model/manifest.hpp"
+#include "model/model_files.hpp"
+#include "platform/files.hpp"
+
+namespace attune::inline v0_1 {
+namespace {
+
+namespace fs = std::filesystem;
+using detail::kCountsFile;
+using detail::kHistoriesFile;
+using detail::kItemIdsFile;
+using detail::kItemsTensor;
+using detail::kManifestFile;
+using detail::kWeightsFile;
+using detail::Manifest;
+using Bytes = std::vector<std::byte>;
+
+void require(bool holds, const char* problem) {
+  if (!holds) throw Error(ErrorCode::invalid_argument, std::string("the model cannot be saved: ") + problem);
+}
+
+void require_finite(std::span<const float> values, const std::string& name) {
+  const auto bad = std::ranges::find_if_not(values, [](float value) { return std::isfinite(value); });
+  if (bad == values.end()) return;
+  throw Error(ErrorCode::non_finite, "the model cannot be saved: element " + std::to_string(bad - values.begin()) +
+                                         " of " + name + " is NaN or infinite");
+}
+
+bool same_ids(const IdMap* a, const IdMap* b) {
+  if (a == b) return true;
+  if (a == nullptr || a->size() != b->size()) return false;
+  for (std::uint32_t handle = 0; handle < a->size(); ++handle) {
+    if (!(a->id(handle) == b->id(handle))) return false;
+  }
+  return true;
+}
+
+void check_histories(const Histories& histories, const IdMap& item_ids) {
+  const std::size_t events = histories.num_events();
+  const auto fits = [&](std::size_t size) { return size == 0 || size == events; };
+  require(same_ids(histories.item_ids.get(), &item_ids), "the histories have other item ids than the model");
+  require(histories.user_ids && histories.user_ids->size() == histories.num_users(),
+          "the histories have not one user id per user");
+  require(histories.offsets.back() == events && fits(histories.times.size()) && fits(histories.kinds.size()) &&
+              fits(histories.values.size()),
+          "the columns of the histories differ in length");
+  require(std::ranges::all_of(histories.items, [&](ItemHandle item) { return item < item_ids.size(); }),
+          "the histories name items that the model has no id for");
+  require(std::ranges::all_of(histories.values, [](float value) { return std::isfinite(value); }),
+          "the value of an event is not finite");
+}
+
+void check_parts(const TrainedModel& model) {
+  require(model.item_ids != nullptr, "it has no item ids");
+  const std::size_t items = model.num_items();
+  require(!model.encoder || model.encoder->items().rows() == items, "the encoder has not one row per item id");
+  require(!model.popularity || model.popularity->num_items() == items, "popularity has not one count per item id");
+  require(!model.markov || model.markov->num_items() == items, "the transition counts have not one row per item id");
+  require(std::isfinite(model.blend_weight) && (model.blend_weight == 0 || (model.markov && model.encoder)),
+          "it has a blend weight, but not both an encoder and transition counts");
+  if (model.histories) check_histories(*model.histories, *model.item_ids);
+}
+
+Bytes weights_bytes(const SasrecEncoder& encoder) {
+  std::vector<float> items;
+  items.reserve(encoder.items().rows() * encoder.dim());
+  for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) {
+    const auto chunk = encoder.items().chunk(c);
+    items.insert(items.end(), chunk.begin(), chunk.end());
+  }
+  require_finite(items, kItemsTensor);
+  SafetensorsWriter writer;
+  writer.add(kItemsTensor, {encoder.items().rows(), encoder.dim()}, std::span<const float>(items));
+  for (const Parameter& parameter : encoder.parameters().list()) {
+    const auto values = encoder.weights().subspan(parameter.offset, parameter.size);
+    require_finite(values, parameter.name);
+    writer.add(parameter.name, parameter.shape, values);
+  }
+  return writer.bytes();
+}
+
+Bytes counts_bytes(const PopularityModel* popularity, const MarkovModel* markov) {
+  SafetensorsWriter writer;
+  if (popularity != nullptr) writer.add("popularity", {popularity->num_items()}, popularity->counts());
+  if (markov != nullptr) {
+    const MarkovModel::Counts& counts = markov->counts();
+    writer.add("markov.offsets", {counts.offsets.size()}, std::span<const std::uint64_t>(counts.offsets));
+    writer.add("markov.columns", {counts.columns.size()}, std::span<const std::uint32_t>(counts.columns));
+    writer.add("markov.counts", {counts.counts.size()}, std::span<const float>(counts.counts));
+    writer.add("markov.popularity", {counts.popularity.size()}, std::span<const std::uint64_t>(counts.popularity));
+  }
+  return writer.bytes();
+}
+
+// Of everything that answers depend on; erasing a user changes no version.
+std::string version_of(const std::map<std::string, Bytes>& files) {
+  std::uint32_t crc32 = 0;
+  for (const auto& [name, bytes] : files) {
+    if (name != kHistoriesFile) crc32 = detail::crc32_of(bytes, crc32);
+  }
+  return detail::hex_of(crc32);
+}
+
+Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Bytes>& files) {
+  Manifest manifest;
+  manifest.version = model.version.empty() ? version_of(files) : model.version;
+  manifest.items = {model.num_items(), model.item_ids->kind()};
+  if (model.histories) manifest.users = Manifest::Ids{model.histories->num_users(), model.histories->user_ids->kind()};
+  if (model.encoder) manifest.encoder = model.encoder->config();
+  manifest.popularity = model.popularity != nullptr;
+  if (model.markov) manifest.markov = model.markov->options();
+  manifest.blend_weight = model.blend_weight;
+  manifest.notes = model.notes;
+  for (const auto& [name, bytes] : files) manifest.files[name] = {bytes.size(), detail::crc32_of(bytes)};
+  return manifest;
+}
+
+}  // namespace
+
+ScoreKind TrainedModel::score_kind() const noexcept {
+  if (!encoder) return ScoreKind::count;
+  return markov && blend_weight != 0 ? ScoreKind::blend : encoder->config().score;
+}
+
+void TrainedModel::save(const std::string& directory) const {
+  check_parts(*this);
+  std::map<std::string, Bytes> files;
+  files[kItemIdsFile] = detail::item_ids_bytes(*item_ids);
+  if (encoder) files[kWeightsFile] = weights_bytes(*encoder);
+  if (popularity || markov) files[kCountsFile] = counts_bytes(popularity.get(), markov.get());
+  if (histories) files[kHistoriesFile] = detail::histories_bytes(*histories);
+  const std::string manifest = detail::manifest_text(manifest_of(*this, files));
+
+  std::vector<platform::NamedBytes> named{{kManifestFile, std::as_bytes(std::span(manifest))}};
+  for (const auto& [name, bytes] : files) named.push_back({name, bytes});
+  check_replaceable(directory);
+  platform::replace_directory(directory, named, kManifestFile);
+}
+
+void TrainedModel::check_replaceable(const std::string& directory) {
+  platform::check_replaceable(directory, kManifestFile);
+  const auto refuse = [&](const std::string& why) {
+    throw Error(ErrorCode::invalid_argument, "\"" + directory + "\" is not replaced: " + why);
+  };
+  std::error_code nothing_there;
+  for (const auto& entry : fs::directory_iterator(directory, nothing_there)) {
+    const std::string name = entry.path().filename().string();
+    if (name == kManifestFile) {
+      const Bytes bytes = platform::read_file(entry.path(), detail::kMaxManifestBytes);
+      if (!detail::is_manifest(detail::text_of(bytes))) refuse("its manifest.json is not that of a model");
+    } else if (std::ranges::find(detail::kModelFiles, name) == detail::kModelFiles.end()) {
+      refuse("it holds " + name + ", which is not part of a model");
+    }
+  }
+}
+
+}  // namespace attune::inline v0_1

@@ -71,17 +71,19 @@ void PopularityModel::score_all(HistoryView, std::span<float> scores) const {
   }
 }
 
+// Comparisons are written so that NaN is refused.
 void MarkovOptions::validate() const {
-  const auto require_range = [](bool fits, const char* field, const char* allowed, double given) {
+  const auto require_range = [](bool fits, const char* field, const char* allowed, const std::string& found) {
     if (fits) return;
     throw Error(ErrorCode::invalid_config,
-                std::string("markov.") + field + " is " + std::to_string(given) + ", allowed: " + allowed);
+                std::string("config: markov.") + field + " must be " + allowed + ", found " + found);
   };
-  require_range(steps >= 1 && steps <= 1000, "steps", "1 to 1000", static_cast<double>(steps));
-  require_range(history >= 1, "history", "1 or more", static_cast<double>(history));
-  require_range(decay > 0 && decay <= 1, "decay", "above 0, at most 1", decay);
-  require_range(popularity_power >= 0 && popularity_power <= 1, "popularity_power", "0 to 1", popularity_power);
-  require_range(smoothing > 0 && smoothing <= 1, "smoothing", "above 0, at most 1", smoothing);
+  require_range(steps >= 1 && steps <= 1000, "steps", "1 to 1000", std::to_string(steps));
+  require_range(history >= 1, "history", "at least 1", std::to_string(history));
+  require_range(decay > 0 && decay <= 1, "decay", "above 0 and at most 1", std::to_string(decay));
+  require_range(popularity_power >= 0 && popularity_power <= 1, "popularity_power", "0 to 1",
+                std::to_string(popularity_power));
+  require_range(smoothing >= 0 && smoothing <= 1, "smoothing", "0 to 1", std::to_string(smoothing));
 }
 
 // Row after row: the followers of every occurrence of x are summed in an array over all items.

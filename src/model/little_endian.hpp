@@ -27,17 +27,16 @@ T load_number(const std::byte* bytes) noexcept {
 }
 
 template <class T>
-void append_number(std::vector<std::byte>& out, T value) {
-  static_assert(std::is_arithmetic_v<T>);
-  out.resize(out.size() + sizeof(T));
-  std::memcpy(out.data() + out.size() - sizeof(T), &value, sizeof(T));
+void append_array(std::vector<std::byte>& out, std::span<const T> values) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  const std::size_t before = out.size();
+  out.resize(before + values.size_bytes());
+  if (!values.empty()) std::memcpy(out.data() + before, values.data(), values.size_bytes());
 }
 
 template <class T>
-void append_array(std::vector<std::byte>& out, std::span<const T> values) {
-  static_assert(std::is_trivially_copyable_v<T>);
-  const auto bytes = std::as_bytes(values);
-  out.insert(out.end(), bytes.begin(), bytes.end());
+void append_number(std::vector<std::byte>& out, T value) {
+  append_array(out, std::span<const T>(&value, 1));
 }
 
 }  // namespace attune::inline v0_1::detail

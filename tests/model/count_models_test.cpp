@@ -183,7 +183,7 @@ TEST_CASE("Options out of range are refused by name", "[model][count_models]") {
       {"markov.decay", {.decay = std::nan("")}},
       {"markov.popularity_power", {.popularity_power = -1}},
       {"markov.popularity_power", {.popularity_power = INFINITY}},
-      {"markov.smoothing", {.smoothing = 0}},
+      {"markov.smoothing", {.smoothing = -0.1}},
   };
   for (const auto& [field, options] : refused) {
     INFO(field);
@@ -192,7 +192,7 @@ TEST_CASE("Options out of range are refused by name", "[model][count_models]") {
       FAIL_CHECK("accepted");
     } catch (const Error& error) {
       CHECK(error.code() == ErrorCode::invalid_config);
-      CHECK(std::string(error.what()).find(field) == 0);
+      CHECK(std::string(error.what()).find("config: " + field + " must be ") == 0);
     }
   }
 }

@@ -40,8 +40,10 @@ struct ATTUNE_EXPORT TrainedModel {
   std::size_t num_items() const noexcept { return item_ids->size(); }
 
   // Throws Error: io_error (the old directory is intact), invalid_argument (`directory` exists and holds something
-  // that is not a model).
+  // that is not a model, or the parts of this one do not fit together), non_finite (a weight, by name).
   void save(const std::string& directory) const;
+  // Throws what save() would because of `directory`: for those who train for long before they save.
+  static void check_replaceable(const std::string& directory);
   // Throws Error: io_error, corrupt_file, unsupported_version, unsupported, non_finite, invalid_config.
   static TrainedModel load(const std::string& directory);
 };

@@ -36,7 +36,7 @@ struct MarkovOptions {
   std::size_t history = 10;  // newest known items of a history that speak
   double decay = 0.65;       // weight of the k-th newest is decay^k
   double popularity_power = 0.3;
-  double smoothing = 1e-3;  // share of popularity added, so that unseen pairs still have an order
+  double smoothing = 1e-3;  // share of popularity added, so that unseen pairs still have an order (0: they have none)
 
   // Throws Error(invalid_config) naming the field, what is allowed and what was given.
   ATTUNE_EXPORT void validate() const;
@@ -63,8 +63,8 @@ class ATTUNE_EXPORT MarkovModel {
   std::size_t num_items() const noexcept { return counts_.popularity.size(); }
   const Counts& counts() const noexcept { return counts_; }
   const MarkovOptions& options() const noexcept { return options_; }
-  // scores [num_items]: shares, positive for every item that was ever seen. Items of the history that were not are
-  // skipped; a history without any known item gives popularity.
+  // scores [num_items]: shares, positive (given smoothing) for every item that was ever seen. Items of the history that
+  // were not are skipped; a history without any known item gives popularity.
   void score_all(HistoryView history, std::span<float> scores) const;
 
  private:

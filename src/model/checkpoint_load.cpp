@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <utility>
+
+#include "attune/error.hpp"
+#include "attune/model/checkpoint.hpp"
+#include "attune/model/safetensors.hpp"
+#include "model/histories_file.hpp"
+#include "model/manifest.hpp"
+#include "model/model_files.hpp"
+#include "platform/files.hpp"
+
+namespace attune::inline v0_1 {
+namespace {
+
+namespace fs = std::filesystem;
+using detail::kCountsFile;
+using detail::kHistoriesFile;
+using detail::kItemIdsFile;
+using detail::kItemsTensor;
+using detail::kManifestFile;
+using detail::kWeightsFile;
+using detail::Manifest;
+using Bytes = std::vector<std::byte>;
+
+class ModelDirectory {
+ public:
+  explicit ModelDirectory(const fs::path& directory)
+      : directory_(directory),
+        text_(platform::read_file(directory / kManifestFile, detail::kMaxManifestBytes)),
+        manifest_(detail::parse_manifest(detail::text_of(text_), name_of(kManifestFile))) {}
+
+  const Manifest& manifest() const noexcept { return manifest_; }
+  // Whether another model has taken the place of this one since.
+  bool replaced() const { return platform::read_file(directory_ / kManifestFile, detail::kMaxManifestBytes) != text_; }
+  std::string name_of(const char* file) const { return (directory_ / file).string(); }
+
+  // The content of a file that has the size and the checksum that the manifest gives.
+  Bytes read(const char* file) const {
+    const auto listed = manifest_.files.find(file);
+    if (listed == manifest_.files.end()) fail(kManifestFile, std::string("files.") + file + " is missing");
+    const auto [size, crc32] = listed->second;
+    platform::RegularFile opened(directory_ / file);
+    if (opened.size() != size) {
+      fail(file, "expected " + std::to_string(size) + " bytes, found " + std::to_string(opened.size()));
+    }
+    Bytes bytes = opened.read(size);
+    const std::uint32_t found = detail::crc32_of(bytes);
+    if (found != crc32) fail(file, "expected checksum " + detail::hex_of(crc32) + ", found " + detail::hex_of(found));
+    return bytes;
+  }
+
+  [[noreturn]] void fail(const char* file, const std::string& problem) const {
+    throw Error(ErrorCode::corrupt_file, name_of(file) + ": " + problem);
+  }
+  void require_count(const char* file, const char* what, std::uint64_t expected, std::uint64_t found) const {
+    if (expected == found) return;
+    fail(file, "expected " + std::to_string(expected) + " " + what + ", found " + std::to_string(found));
+  }
+  void require_ids(const char* file, const Manifest::Ids& expected, const IdMap& found) const {
+    require_count(file, "ids", expected.count, found.size());
+    if (expected.kind != found.kind()) fail(file, "the ids are of another kind than the manifest says");
+  }
+
+ private:
+  fs::path directory_;
+  Bytes text_;  // of the manifest
+  Manifest manifest_;
+};
+
+// Whether a file holds as many numbers as an encoder would allocate, before it does.
+void check_capacity(const ModelDirectory& directory, const SafetensorsFile& file, const EncoderConfig& config) {
+  ParameterList block;
+  SasrecBlock<float>(config, 0, block);
+  const std::size_t needed = config.num_blocks * block.total() + config.max_sequence_length * config.embedding_dim;
+  std::size_t found = 0;
+  for (const TensorInfo& tensor : file.tensors()) found += tensor.name == kItemsTensor ? 0 : tensor.elements();
+  if (found < needed) {
+    directory.fail(kWeightsFile, "the configuration needs at least " + std::to_string(needed) +
+                                     " weights besides the items, found " + std::to_string(found));
+  }
+}
+
+std::shared_ptr<const SasrecEncoder> load_encoder(const ModelDirectory& directory, std::size_t num_items) {
+  const EncoderConfig& config = *directory.manifest().encoder;
+  const auto file = SafetensorsFile::parse(directory.read(kWeightsFile), directory.name_of(kWeightsFile));
+  const TensorInfo& rows = file.require(kItemsTensor, std::array{num_items, config.embedding_dim});
+  check_capacity(directory, file, config);
+
+  auto encoder = std::make_shared<SasrecEncoder>(config, num_items);
+  for (const Parameter& parameter : encoder->parameters().list()) {
+    const std::vector<float> values = file.floats(file.require(parameter.name, parameter.shape));
+    std::ranges::copy(values, encoder->weights().begin() + static_cast<std::ptrdiff_t>(parameter.offset));
+  }
+  const std::vector<float> items = file.floats(rows);
+  for (std::size_t row = 0; row < num_items; ++row) {
+    std::copy_n(items.begin() + static_cast<std::ptrdiff_t>(row * config.embedding_dim), config.embedding_dim,
+                encoder->items().row(row).begin());
+  }
+  directory.require_count(kWeightsFile, "tensors", encoder->parameters().list().size() + 1, file.tensors().size());
+  return encoder;
+}
+
+// A tensor [size] of unsigned integers.
+template <class Number>
+std::vector<Number> unsigned_numbers(const ModelDirectory& directory, const SafetensorsFile& file, const char* name,
+                                     std::size_t size) {
+  const std::vector<std::int64_t> wide = file.integers(file.require(name, std::array{size}));
+  std::vector<Number> numbers(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    if (!std::in_range<Number>(wide[i])) {
+      directory.fail(kCountsFile,
+                     std::string("tensor \"") + name + "\": " + std::to_string(wide[i]) + " is out of range");
+    }
+    numbers[i] = static_cast<Number>(wide[i]);
+  }
+  return numbers;
+}
+
+std::shared_ptr<const MarkovModel> load_markov(const ModelDirectory& directory, const SafetensorsFile& file,
+                                               std::size_t num_items) {
+  const TensorInfo* const columns = file.find("markov.columns");
+  const std::size_t pairs = columns == nullptr ? 0 : columns->elements();
+  MarkovModel::Counts counts;
+  counts.offsets = unsigned_numbers<std::uint64_t>(directory, file, "markov.offsets", num_items + 1);
+  counts.columns = unsigned_numbers<std::uint32_t>(directory, file, "markov.columns", pairs);
+  counts.counts = file.floats(file.require("markov.counts", std::array{pairs}));
+  counts.popularity = unsigned_numbers<std::uint64_t>(directory, file, "markov.popularity", num_items);
+  try {
+    return std::make_shared<const MarkovModel>(std::move(counts), *directory.manifest().markov);
+  } catch (const Error& error) {
+    throw Error(error.code(), directory.name_of(kCountsFile) + ": " + error.what());
+  }
+}
+
+void load_counts(TrainedModel& model, const ModelDirectory& directory) {
+  const Manifest& manifest = directory.manifest();
+  if (!manifest.popularity && !manifest.markov) return;
+  const auto file = SafetensorsFile::parse(directory.read(kCountsFile), directory.name_of(kCountsFile));
+  if (manifest.popularity) {
+    model.popularity = std::make_shared<const PopularityModel>(
+        unsigned_numbers<std::uint64_t>(directory, file, "popularity", model.num_items()));
+  }
+  if (manifest.markov) model.markov = load_markov(directory, file, model.num_items());
+}
+
+TrainedModel load_from(const ModelDirectory& directory) {
+  const Manifest& manifest = directory.manifest();
+  TrainedModel model;
+  model.version = manifest.version;
+  model.notes = manifest.notes;
+  model.item_ids = std::make_shared<const IdMap>(
+      detail::parse_item_ids(directory.read(kItemIdsFile), directory.name_of(kItemIdsFile)));
+  directory.require_ids(kItemIdsFile, manifest.items, *model.item_ids);
+  if (manifest.encoder) model.encoder = load_encoder(directory, model.num_items());
+  load_counts(model, directory);
+  model.blend_weight = manifest.blend_weight;
+  if (model.blend_weight != 0 && !(model.encoder && model.markov)) {
+    directory.fail(kManifestFile, "a blend weight, but not both an encoder and transition counts");
+  }
+  if (manifest.users) {
+    model.histories = std::make_shared<const Histories>(
+        detail::parse_histories(directory.read(kHistoriesFile), model.item_ids, directory.name_of(kHistoriesFile)));
+    directory.require_ids(kHistoriesFile, *manifest.users, *model.histories->user_ids);
+  }
+  return model;
+}
+
+}  // namespace
+
+// A model that is saved over this one in the middle makes the files disagree: then the new one is loaded.
+TrainedModel TrainedModel::load(const std::string& path) {
+  constexpr int kAttempts = 5;
+  for (int attempt = 1;; ++attempt) {
+    const ModelDirectory directory(path);
+    try {
+      return load_from(directory);
+    } catch (const Error&) {
+      if (attempt == kAttempts || !directory.replaced()) throw;
+    }
+  }
+}
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Configurations as JSON objects, in both directions: every field is named once, by a function that visits them.
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "attune/error.hpp"
+#include "attune/model/config.hpp"
+#include "attune/model/count_models.hpp"
+
+namespace attune::inline v0_1::detail {
+
+using Json = nlohmann::ordered_json;
+
+template <class Enum>
+using Names = std::vector<std::pair<std::string_view, Enum>>;
+
+inline const Names<Activation>& names_of(Activation) {
+  static const Names<Activation> names{
+      {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
+  return names;
+}
+inline const Names<NormPlacement>& names_of(NormPlacement) {
+  static const Names<NormPlacement> names{{"pre", NormPlacement::pre}, {"post", NormPlacement::post}};
+  return names;
+}
+inline const Names<AttentionMask>& names_of(AttentionMask) {
+  static const Names<AttentionMask> names{{"causal", AttentionMask::causal},
+                                          {"bidirectional", AttentionMask::bidirectional}};
+  return names;
+}
+inline const Names<ScoreKind>& names_of(ScoreKind) {
+  static const Names<ScoreKind> names{{"cosine", ScoreKind::cosine}, {"dot", ScoreKind::dot}};
+  return names;
+}
+
+// Every field once: visit(name, value) for a number, a flag or a name; visit.group(name, fields) for an object.
+template <class Config, class Visit>
+void visit_encoder(Config& config, Visit&& visit) {
+  visit("embedding_dim", config.embedding_dim);
+  visit("num_blocks", config.num_blocks);
+  visit("num_heads", config.num_heads);
+  visit("inner_dim", config.inner_dim);
+  visit("max_sequence_length", config.max_sequence_length);
+  visit("hop", config.hop);
+  visit("activation", config.activation);
+  visit("norm_placement", config.norm_placement);
+  visit("mask", config.mask);
+  visit("embedding_norm", config.embedding_norm);
+  visit("final_norm", config.final_norm);
+  visit("scale_items", config.scale_items);
+  visit("layer_norm_epsilon", config.layer_norm_epsilon);
+  visit("dropout", config.dropout);
+  visit("attention_dropout", config.attention_dropout);
+  visit("score", config.score);
+  visit("temperature", config.temperature);
+}
+
+template <class Config, class Visit>
+void visit_markov(Config& config, Visit&& visit) {
+  visit("steps", config.steps);
+  visit("history", config.history);
+  visit("decay", config.decay);
+  visit("popularity_power", config.popularity_power);
+  visit("smoothing", config.smoothing);
+}
+
+class ConfigWriter {
+ public:
+  explicit ConfigWriter(Json& object) : object_(object) {}
+  template <class Value>
+  void operator()(const char* name, const Value& value) {
+    if constexpr (std::is_enum_v<Value>) {
+      for (const auto& [text, known] : names_of(value)) {
+        if (known == value) object_[name] = text;
+      }
+    } else {
+      object_[name] = value;
+    }
+  }
+  template <class Fields>
+  void group(const char* name, Fields fields) {
+    ConfigWriter inner(object_[name] = Json::object());
+    fields(inner);
+  }
+
+ private:
+  Json& object_;
+};
+
+// Takes fields out of an object as they are visited: what is left was unknown.
+class ConfigReader {
+ public:
+  ConfigReader(Json& object, std::string path) : object_(object), path_(std::move(path)) {}
+
+  template <class Value>
+  void operator()(const char* name, Value& value) {
+    const auto found = object_.find(name);
+    if (found == object_.end()) return;
+    value = read(name, *found, value);
+    object_.erase(found);
+  }
+  template <class Fields>
+  void group(const char* name, Fields fields) {
+    const auto found = object_.find(name);
+    if (found == object_.end()) return;
+    if (!found->is_object()) refuse(name, "an object", *found);
+    ConfigReader inner(*found, path_ + name + '.');
+    fields(inner);
+    inner.finish();
+    object_.erase(found);
+  }
+  void finish() const {
+    if (!object_.empty()) {
+      throw Error(ErrorCode::invalid_config, path_ + object_.begin().key() + ": no such field");
+    }
+  }
+
+ private:
+  template <class Value>
+  Value read(const char* name, const Json& json, Value current) const {
+    if constexpr (std::is_enum_v<Value>) {
+      std::string allowed;
+      for (const auto& [text, known] : names_of(current)) {
+        if (json.is_string() && json.get_ref<const std::string&>() == text) return known;
+        allowed += (allowed.empty() ? "" : ", ") + std::string(text);
+      }
+      refuse(name, "one of " + allowed, json);
+    } else if constexpr (std::is_same_v<Value, bool>) {
+      if (!json.is_boolean()) refuse(name, "true or false", json);
+      return json.get<bool>();
+    } else if constexpr (std::is_integral_v<Value>) {
+      if (!json.is_number_unsigned()) refuse(name, "an integer of at least 0", json);
+      return json.get<Value>();
+    } else {
+      if (!json.is_number()) refuse(name, "a number", json);
+      return json.get<Value>();
+    }
+  }
+  [[noreturn]] void refuse(const std::string& name, const std::string& expected, const Json& found) const {
+    throw Error(ErrorCode::invalid_config, path_ + name + ": expected " + expected + ", found " + found.dump());
+  }
+
+  Json& object_;
+  std::string path_;
+};
+
+// Parses one object in which no key stands twice; `code` is for what is not one.
+inline Json parse_object(std::string_view text, const std::string& name, ErrorCode code = ErrorCode::invalid_config) {
+  std::vector<std::set<std::string>> keys;
+  const auto refuse_duplicates = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      if (!keys.back().insert(key).second) throw Error(code, name + ": field " + key + " stands there twice");
+    }
+    return true;
+  };
+  try {
+    Json json = Json::parse(text, refuse_duplicates);
+    if (!json.is_object()) throw Error(code, name + ": expected a JSON object");
+    return json;
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(code, name + ": " + error.what());
+  }
+}
+
+}  // namespace attune::inline v0_1::detail

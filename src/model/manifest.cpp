@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/manifest.hpp"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+
+#include "attune/error.hpp"
+#include "attune/model/checkpoint.hpp"
+#include "model/config_json.hpp"
+
+namespace attune::inline v0_1::detail {
+namespace {
+
+constexpr std::string_view kFormat = "attune-model";
+
+// What a reader must know to understand a model. A model lists what it needs; later ones may need more.
+constexpr std::string_view kSasrecEncoder = "encoder.sasrec";
+constexpr std::string_view kMarkovBlend = "blend.markov";
+constexpr std::array kKnownFeatures{kSasrecEncoder, kMarkovBlend};
+
+std::string_view name_of(IdKind kind) { return kind == IdKind::string ? "string" : "int64"; }
+
+Json json_of(const Manifest::Ids& ids) { return {{"count", ids.count}, {"ids", name_of(ids.kind)}}; }
+
+// Over everything but itself, in the order of the file, however it is indented.
+std::string checksum_of(Json json) {
+  json.erase("checksum");
+  const std::string text = json.dump();
+  return hex_of(crc32_of(std::as_bytes(std::span(text))));
+}
+
+// Typed access to the fields of an object of the manifest.
+class Fields {
+ public:
+  Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {
+    if (!object.is_object()) fail("", "an object", object);
+  }
+
+  const Json& any(const char* key) const {
+    const auto found = object_.find(key);
+    if (found == object_.end()) throw Error(ErrorCode::corrupt_file, path_ + key + " is missing");
+    return *found;
+  }
+  std::string text(const char* key) const {
+    if (!any(key).is_string()) fail(key, "text", any(key));
+    return any(key).get<std::string>();
+  }
+  std::uint64_t count(const char* key) const {
+    if (!any(key).is_number_unsigned()) fail(key, "an integer of at least 0", any(key));
+    return any(key).get<std::uint64_t>();
+  }
+  double number(const char* key) const {
+    if (!any(key).is_number()) fail(key, "a number", any(key));
+    return any(key).get<double>();
+  }
+  bool flag(const char* key) const {
+    if (!any(key).is_boolean()) fail(key, "true or false", any(key));
+    return any(key).get<bool>();
+  }
+  Fields object(const char* key) const { return Fields(any(key), path_ + key + '.'); }
+  const Json& json() const noexcept { return object_; }
+  const std::string& path() const noexcept { return path_; }
+
+  [[noreturn]] void fail(const std::string& key, const std::string& expected, const Json& found) const {
+    throw Error(ErrorCode::corrupt_file, path_ + key + ": expected " + expected + ", found " + found.dump());
+  }
+
+ private:
+  const Json& object_;
+  std::string path_;
+};
+
+// Version and features before anything else: what comes behind them may have another meaning.
+void check_readable(const Fields& fields) {
+  if (fields.text("format") != kFormat) fields.fail("format", std::string(kFormat), fields.any("format"));
+  const std::uint64_t version = fields.count("format_version");
+  if (version > kModelFormatVersion) {
+    throw Error(ErrorCode::unsupported_version, fields.path() + "the model has format version " +
+                                                    std::to_string(version) + ", this attune reads up to " +
+                                                    std::to_string(kModelFormatVersion));
+  }
+  if (version == 0) fields.fail("format_version", "at least 1", fields.any("format_version"));
+  const Json& features = fields.any("required_features");
+  if (!features.is_array()) fields.fail("required_features", "a list", features);
+  for (const Json& feature : features) {
+    if (!feature.is_string()) fields.fail("required_features", "texts", features);
+    if (std::ranges::find(kKnownFeatures, feature.get_ref<const std::string&>()) == kKnownFeatures.end()) {
+      throw Error(ErrorCode::unsupported, fields.path() + "the model requires the feature " + feature.dump() +
+                                              ", which this attune does not know");
+    }
+  }
+  const std::string checksum = checksum_of(fields.json());
+  if (fields.text("checksum") != checksum) fields.fail("checksum", checksum, fields.any("checksum"));
+}
+
+Manifest::Ids read_ids(const Fields& fields) {
+  Manifest::Ids ids{fields.count("count")};
+  const std::string kind = fields.text("ids");
+  if (kind == name_of(IdKind::int64)) {
+    ids.kind = IdKind::int64;
+  } else if (kind != name_of(IdKind::string)) {
+    fields.fail("ids", "string or int64", fields.any("ids"));
+  }
+  return ids;
+}
+
+bool is_bare_name(std::string_view name) noexcept {
+  return !name.empty() && name.front() != '.' && name.find_first_of("/\\:") == std::string_view::npos &&
+         name.find('\0') == std::string_view::npos;
+}
+
+std::map<std::string, Manifest::File> read_files(const Fields& fields) {
+  std::map<std::string, Manifest::File> files;
+  for (const auto& [name, entry] : fields.json().items()) {
+    if (!is_bare_name(name)) {
+      throw Error(ErrorCode::corrupt_file, fields.path() + ": expected a bare file name, found " + Json(name).dump());
+    }
+    const Fields file(entry, fields.path() + name + '.');
+    const std::string crc32 = file.text("crc32");
+    if (crc32.size() != 8 || crc32.find_first_not_of("0123456789abcdef") != std::string::npos) {
+      file.fail("crc32", "eight hexadecimal digits", entry["crc32"]);
+    }
+    files[name] = {file.count("size"), static_cast<std::uint32_t>(std::stoul(crc32, nullptr, 16))};
+  }
+  return files;
+}
+
+}  // namespace
+
+std::string manifest_text(const Manifest& manifest) {
+  Json json{{"format", kFormat}, {"format_version", kModelFormatVersion}, {"required_features", Json::array()}};
+  if (manifest.encoder) json["required_features"].push_back(kSasrecEncoder);
+  if (manifest.blend_weight != 0) json["required_features"].push_back(kMarkovBlend);
+  json["written_by"] = std::string("attune ") + attune::version();
+  json["version"] = manifest.version;
+  json["items"] = json_of(manifest.items);
+  json["users"] = manifest.users ? json_of(*manifest.users) : Json();
+  json["encoder"] = Json();
+  if (manifest.encoder) {
+    json["encoder"] = Json::object();
+    visit_encoder(*manifest.encoder, ConfigWriter(json["encoder"]));
+  }
+  json["popularity"] = manifest.popularity;
+  json["markov"] = Json();
+  if (manifest.markov) {
+    json["markov"] = Json::object();
+    visit_markov(*manifest.markov, ConfigWriter(json["markov"]));
+  }
+  json["blend_weight"] = manifest.blend_weight;
+  json["notes"] = manifest.notes;
+  json["files"] = Json::object();
+  for (const auto& [name, file] : manifest.files) {
+    json["files"][name] = {{"size", file.size}, {"crc32", hex_of(file.crc32)}};
+  }
+  try {
+    json["checksum"] = checksum_of(json);
+    const std::string text = json.dump(2) + '\n';
+    if (text.size() > kMaxManifestBytes) throw Error(ErrorCode::limit_exceeded, "the notes of a model: at most 1 MiB");
+    return text;
+  } catch (const Json::exception&) {
+    throw Error(ErrorCode::invalid_argument, "the version or a note of the model is not UTF-8");
+  }
+}
+
+Manifest parse_manifest(std::string_view text, const std::string& name) {
+  Json json = parse_object(text, name, ErrorCode::corrupt_file);
+  const Fields fields(json, name + ": ");
+  check_readable(fields);
+
+  Manifest manifest;
+  manifest.version = fields.text("version");
+  manifest.items = read_ids(fields.object("items"));
+  if (!fields.any("users").is_null()) manifest.users = read_ids(fields.object("users"));
+  manifest.popularity = fields.flag("popularity");
+  manifest.blend_weight = fields.number("blend_weight");
+  for (const auto& [key, note] : fields.object("notes").json().items()) {
+    manifest.notes[key] = fields.object("notes").text(key.c_str());
+  }
+  manifest.files = read_files(fields.object("files"));
+
+  ConfigReader reader(json, name + ": ");
+  if (!fields.any("encoder").is_null()) {
+    manifest.encoder.emplace();
+    reader.group("encoder", [&](auto& inner) { visit_encoder(*manifest.encoder, inner); });
+    manifest.encoder->validate();
+  }
+  if (!fields.any("markov").is_null()) {
+    manifest.markov.emplace();
+    reader.group("markov", [&](auto& inner) { visit_markov(*manifest.markov, inner); });
+    manifest.markov->validate();
+  }
+  return manifest;
+}
+
+bool is_manifest(std::string_view text) noexcept {
+  const Json json = Json::parse(text, nullptr, false);
+  return json.is_object() && json.contains("format") && json["format"] == kFormat;
+}
+
+std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before) noexcept {
+  return static_cast<std::uint32_t>(
+      ::crc32_z(before, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
+}
+
+std::string hex_of(std::uint32_t crc32) {
+  std::string text(8, '0');
+  for (std::size_t i = 0; i < 8; ++i) text[i] = "0123456789abcdef"[crc32 >> (28 - 4 * i) & 0xF];
+  return text;
+}
+
+}  // namespace attune::inline v0_1::detail

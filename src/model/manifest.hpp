@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// manifest.json of a model directory: what the model is and which files, of which size and checksum, belong to it.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "attune/model/config.hpp"
+#include "attune/model/count_models.hpp"
+
+namespace attune::inline v0_1::detail {
+
+inline constexpr const char* kManifestFile = "manifest.json";
+inline constexpr std::uint64_t kMaxManifestBytes = std::uint64_t{1} << 20;
+
+struct Manifest {
+  struct File {
+    std::uint64_t size = 0;
+    std::uint32_t crc32 = 0;
+  };
+  // How many ids of which kind one of the id maps holds.
+  struct Ids {
+    std::uint64_t count = 0;
+    IdKind kind = IdKind::string;
+  };
+
+  std::string version;
+  Ids items;
+  std::optional<Ids> users;              // of the histories
+  std::optional<EncoderConfig> encoder;  // none: a model that only counts
+  bool popularity = false;               // whether counts.safetensors holds it
+  std::optional<MarkovOptions> markov;   // the same
+  double blend_weight = 0;
+  std::map<std::string, std::string> notes;
+  std::map<std::string, File> files;  // all but the manifest itself
+};
+
+// Throws Error(invalid_argument) for text that is not UTF-8, Error(limit_exceeded) beyond kMaxManifestBytes.
+std::string manifest_text(const Manifest& manifest);
+// `name` is for messages. Throws Error: corrupt_file, unsupported_version, unsupported (a required feature that this
+// build does not know), invalid_config.
+Manifest parse_manifest(std::string_view text, const std::string& name);
+// Whether the text is a JSON object that says it is of a model, of whatever version.
+bool is_manifest(std::string_view text) noexcept;
+
+// The CRC-32 of gzip and PNG. `before` continues one.
+std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before = 0) noexcept;
+// Eight hexadecimal digits.
+std::string hex_of(std::uint32_t crc32);
+
+}  // namespace attune::inline v0_1::detail

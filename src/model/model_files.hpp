@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Names that saving and loading a model directory share.
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "model/manifest.hpp"
+
+namespace attune::inline v0_1::detail {
+
+inline constexpr const char* kWeightsFile = "weights.safetensors";
+inline constexpr const char* kCountsFile = "counts.safetensors";
+inline constexpr const char* kItemIdsFile = "items.ids";
+inline constexpr const char* kHistoriesFile = "histories.bin";
+inline constexpr std::array<std::string_view, 5> kModelFiles{kManifestFile, kWeightsFile, kCountsFile, kItemIdsFile,
+                                                             kHistoriesFile};
+
+// The tensor of the items' input rows; all others are named by the encoder's ParameterList.
+inline constexpr const char* kItemsTensor = "items.weight";
+
+inline std::string_view text_of(std::span<const std::byte> bytes) noexcept {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace attune::inline v0_1::detail
