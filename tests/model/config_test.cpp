@@ -95,7 +95,7 @@ TEST_CASE("A refusal says what is allowed and what was found", "[model][config]"
 }
 
 TEST_CASE("The window keeps at most W events, slides by whole hops and never backwards", "[model][config]") {
-  for (const std::size_t window : {1, 7, 20}) {
+  for (const std::size_t window : {1u, 7u, 20u}) {
     for (std::size_t hop = 1; hop <= window; ++hop) {
       for (std::size_t n = 0; n < 5 * window; ++n) {
         const std::size_t start = window_start(n, window, hop);

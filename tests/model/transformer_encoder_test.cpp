@@ -104,7 +104,7 @@ TEST_CASE("A state equals a full encode and the training pass after each of 500 
   }
 }
 
-TEST_CASE("A state that holds other events than a prefix is never read beyond the history", "[model][encoder]") {
+TEST_CASE("A state that is ahead of the history starts anew", "[model][encoder]") {
   const auto encoder = random_encoder<double>(small_config(), kItems);
   const std::vector<ItemHandle> items = random_items(15, kItems, 3);
   auto state = encoder.make_state();
@@ -136,7 +136,7 @@ TEST_CASE("A bidirectional encoder is not cacheable, and serves what it trains",
   auto state = encoder.make_state();
   Workspace workspace;
   std::vector<float> vector(encoder.dim());
-  for (const std::size_t n : {1, 2, 47, 60, 61, 90}) {
+  for (const std::size_t n : {1u, 2u, 47u, 60u, 61u, 90u}) {
     const std::span<const ItemHandle> history = std::span(items).first(n);
     const std::vector<float> trained = trained_last_row(encoder, history);
     CHECK(largest_difference<float>(encoded(encoder, history), trained) <= 1e-5);

@@ -5,6 +5,7 @@
 // position in the sequence) alone, so that the order and the number of threads do not matter and the backward pass
 // draws the same mask again.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -39,14 +40,17 @@ struct Dropout {
   template <class T>
   static void apply(T* x, std::size_t n, double rate, std::uint64_t stream, std::uint64_t sequence,
                     std::uint64_t site) {
-    const auto drop = static_cast<unsigned>(rate * 256.0 + 0.5);
+    const auto drop = static_cast<unsigned char>(rate * 256.0 + 0.5);
     if (drop == 0) return;
     const T keep_scale = static_cast<T>(256.0 / (256.0 - drop));
     const std::uint64_t key = mix(mix(stream, sequence), site);
-    for (std::size_t i = 0; i < n; i += 8) {
-      std::uint64_t bits = mix(key + i);
-      const std::size_t end = n - i < 8 ? n - i : 8;
-      for (std::size_t j = 0; j < end; ++j, bits >>= 8) x[i + j] *= (bits & 255u) < drop ? T(0) : keep_scale;
+    constexpr std::size_t kBytes = 256;  // drawn at a time, one for each element
+    for (std::size_t first = 0; first < n; first += kBytes, x += kBytes) {
+      std::uint64_t words[kBytes / 8];
+      for (std::size_t w = 0; w < kBytes / 8; ++w) words[w] = mix(key + first + 8 * w);
+      const auto* bytes = reinterpret_cast<const unsigned char*>(words);
+      const std::size_t count = std::min(kBytes, n - first);
+      for (std::size_t i = 0; i < count; ++i) x[i] *= bytes[i] < drop ? T(0) : keep_scale;
     }
   }
 

@@ -58,7 +58,7 @@ class SasrecBlock {
 
  private:
   // Rows that extend and remember push through at a time, so that what lies between stays in the nearest caches.
-  static constexpr std::size_t kServingRows = 32;
+  static constexpr std::size_t kServingRows = 120;
 
   // Three rows of width D lie between x and y; what they are depends on where the norms stand.
   template <class P>
