@@ -14,6 +14,7 @@ namespace {
 // Validators whose limits are not repeated in the help: the descriptions say them.
 CLI::Validator quietly(CLI::Validator validator) { return validator.description(""); }
 CLI::Validator one_of(std::vector<std::string> words) { return quietly(CLI::IsMember(std::move(words))); }
+CLI::Validator whole() { return quietly(CLI::NonNegativeNumber); }
 CLI::Validator from_one_to(std::size_t most) { return quietly(CLI::Range(std::size_t{1}, most)); }
 
 void add_common(CLI::App& verb, CommonOptions& options) {
@@ -23,7 +24,7 @@ void add_common(CLI::App& verb, CommonOptions& options) {
   verb.add_option("--threads", options.threads, "Threads to use (default: what the machine has)")
       ->type_name("N")
       ->check(from_one_to(1024));
-  verb.add_option("--seed", options.seed, "Seed of everything random")->type_name("N");
+  verb.add_option("--seed", options.seed, "Seed of everything random")->type_name("N")->check(whole());
   verb.add_option("--config", options.config, "Training options as a JSON file ('-': standard input)")
       ->type_name("FILE");
 }
@@ -43,13 +44,19 @@ void add_data(CLI::App& verb, DataOptions& options) {
   verb.add_flag("--skip-bad-lines", options.skip_bad_lines, "Count lines that cannot be read instead of stopping");
   verb.add_option("--min-rating", options.min_rating, "Drop events with a lower rating")->type_name("R");
   verb.add_option("--k-core", options.k_core, "Drop users and items with fewer events, until none is left")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(whole());
 }
 
-void add_protocol(CLI::App& verb, ProtocolOptions& options) {
-  verb.add_option(
-          "--split", options.split,
-          "temporal:F (test on the events after the time quantile F),\nleave-one-out, or none; default temporal:0.9")
+void add_protocol(CLI::App& verb, ProtocolOptions& options, const std::string& default_split) {
+  verb.add_option("--split", options.split,
+                  "temporal:F (test on the events after the time quantile F),
+                      leave -
+                      one - out,
+                  or none;
+                  default
+                  : " +
+                  default_split)
       ->type_name("S");
   verb.add_flag("--basket", options.baskets, "A user's events of one time are one query (temporal split)");
   verb.add_option_function<std::string>(
@@ -59,7 +66,7 @@ void add_protocol(CLI::App& verb, ProtocolOptions& options) {
       ->type_name("filter|keep");
   verb.add_option_function<std::string>(
           "--request-time", [&options](const std::string& text) { options.request_time = text == "on"; },
-          "Whether the model is told when the target happens (default off)")
+          "Whether the model is told when the target happens")
       ->check(one_of({"on", "off"}))
       ->type_name("on|off");
 }
@@ -90,14 +97,14 @@ void add_train(CLI::App& verb, TrainOptions& options) {
   verb.add_option("--time-budget", options.time_budget, "Train no longer than this")
       ->type_name("SECONDS")
       ->check(quietly(CLI::PositiveNumber));
-  add_protocol(verb, options.protocol);
+  add_protocol(verb, options.protocol, "temporal:0.9");
   add_common(verb, options.common);
 }
 
 void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
   add_model(verb, options.model);
   add_data(verb, options.data);
-  add_protocol(verb, options.protocol);
+  add_protocol(verb, options.protocol, "as the model was trained");
   verb.add_option("--cutoffs", options.cutoffs, "Lengths of the list to measure at")
       ->type_name("K1,K2,...")
       ->delimiter(',')
@@ -111,7 +118,7 @@ void add_recommend(CLI::App& verb, RecommendOptions& options) {
   CLI::Option* user = verb.add_option("--user", options.user, "A user of the model")->type_name("U");
   add_history(verb, options.history);
   user->excludes("--history")->excludes("--timestamps");
-  verb.add_option("-k", options.k, "How many items")->type_name("N")->capture_default_str();
+  verb.add_option("-k", options.k, "How many items")->type_name("N")->check(whole())->capture_default_str();
   verb.add_option_function<std::string>(
           "--seen", [&options](const std::string& text) { options.exclude_seen = text == "filter"; },
           "Filter items of the history from the answer (default), or keep them")
@@ -121,9 +128,6 @@ void add_recommend(CLI::App& verb, RecommendOptions& options) {
                   "Items with titles to show: a delimited file with the columns item and title")
       ->type_name("FILE");
   add_common(verb, options.common);
-  verb.callback([&options] {
-    if (!options.user && !options.history.items) throw CLI::RequiredError("--user or --history");
-  });
 }
 
 void add_score(CLI::App& verb, ScoreOptions& options) {
@@ -181,6 +185,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   CLI::App app{"attune: train, measure and ask recommenders that run inside C++ programs", "attune"};
   app.set_version_flag("--version", std::string("attune ") + version());
   app.require_subcommand(0, 1);
+  app.option_defaults()->take_last();  // an option given twice: the last one counts
 
   TrainOptions train;
   EvaluateOptions evaluate;
