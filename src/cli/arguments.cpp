@@ -50,13 +50,8 @@ void add_data(CLI::App& verb, DataOptions& options) {
 
 void add_protocol(CLI::App& verb, ProtocolOptions& options, const std::string& default_split) {
   verb.add_option("--split", options.split,
-                  "temporal:F (test on the events after the time quantile F),
-                      leave -
-                      one - out,
-                  or none;
-                  default
-                  : " +
-                  default_split)
+                  "temporal:F (test on the events after the time quantile F),\nleave-one-out, or none; default: " +
+                      default_split)
       ->type_name("S");
   verb.add_flag("--basket", options.baskets, "A user's events of one time are one query (temporal split)");
   verb.add_option_function<std::string>(
