@@ -58,7 +58,11 @@ Interactions read_interactions(const DataOptions& options, const CleaningOptions
   if (options.min_rating && !has_column(result.load, "rating") && !has_column(result.load, "value")) {
     throw Error(ErrorCode::invalid_data, options.interactions + ": --min-rating expects a column rating or value");
   }
-  result.log = clean(log, cleaning, &result.cleaning);
+  try {
+    result.log = clean(log, cleaning, &result.cleaning);
+  } catch (const Error& error) {
+    throw Error(error.code(), options.interactions + ": " + error.what());
+  }
   return result;
 }
 

@@ -48,15 +48,15 @@ Run Sandbox::attune(const std::string& arguments, const std::string& input) cons
 }
 
 std::string Sandbox::events() const {
-  std::string text = "user,item,rating,timestamp\n";
+  std::ostringstream text;
+  text << "user,item,rating,timestamp\n";
   for (int user = 0; user < 30; ++user) {
     for (int step = 0; step < 12; ++step) {
-      text += "u" + std::to_string(user) + ",i" + std::to_string((7 * user + step * (1 + user % 3)) % 20) + ',' +
-              std::to_string(1 + (user + step) % 5) + ',' + std::to_string(1700000000 + 3600 * (30 * step + user)) +
-              '\n';
+      const int item = (7 * user + step * (1 + user % 3)) % 20, rating = 1 + (user + step) % 5;
+      text << 'u' << user << ",i" << item << ',' << rating << ',' << 1700000000 + 3600 * (30 * step + user) << '\n';
     }
   }
-  return write("events.csv", text);
+  return write("events.csv", text.str());
 }
 
 Run Sandbox::train(const std::string& more) const {

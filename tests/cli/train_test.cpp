@@ -155,7 +155,7 @@ TEST_CASE("Input that cannot be used ends with status 1 and one line that names 
                 {"rating.csv", "2", "rating", "-"});
   check_failure(sandbox.attune(kTrain + sandbox.write("plain.csv", "user,item\nu1,i1\nu1,i2\n") + " --min-rating 3"),
                 {"plain.csv", "rating"});
-  check_failure(sandbox.attune(kTrain + "events.csv --k-core 1000"), {"k"});
+  check_failure(sandbox.attune(kTrain + "events.csv --k-core 1000"), {"events.csv", "1000-core"});
   check_failure(sandbox.attune("train --quiet --interactions events.csv --output model --config " +
                                sandbox.write("bad.json", R"({"epoch": 3})")),
                 {"bad.json", "epoch"});
