@@ -4,16 +4,22 @@
 //   quickstart DATA_DIRECTORY MODEL_DIRECTORY [EPOCHS]
 // reads the bundled MovieTweetings ratings, trains, measures against the baselines, saves, and serves.
 
+#include <algorithm>
 #include <attune/attune.hpp>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <string>
 #include <thread>
 
 namespace {
+
+constexpr const char* kUser = "8321";
+constexpr const char* kToyStory3 = "435761";
+constexpr const char* kMonstersUniversity = "1453405";
 
 using Titles = std::map<std::string, std::string, std::less<>>;
 
@@ -65,23 +71,34 @@ void measure(const attune::TrainedModel& model, const attune::EvaluationQueries&
   }
 }
 
+std::string title_of(const attune::Id& item, const Titles& titles) {
+  const auto title = titles.find(attune::to_string(item));
+  return title == titles.end() ? attune::to_string(item) : title->second;
+}
+
 void show(const attune::Answer& answer, const Titles& titles) {
   for (const attune::Recommendation& next : answer.items) {
-    const auto title = titles.find(attune::to_string(next.item));
-    std::printf("  %7.4f  %s\n", static_cast<double>(next.score),
-                title == titles.end() ? attune::to_string(next.item).c_str() : title->second.c_str());
+    std::printf("  %7.4f  %s\n", static_cast<double>(next.score), title_of(next.item, titles).c_str());
   }
   std::printf("  (source: %s, score: %s)\n", std::string(attune::to_string(answer.source)).c_str(),
               std::string(attune::to_string(answer.score_kind)).c_str());
 }
 
+void show_newest_events(const attune::Histories& histories, const Titles& titles) {
+  const attune::UserHandle user = histories.user_ids->find(kUser);
+  if (user == attune::kNoHandle) return;
+  const attune::HistoryView history = histories.of(user);
+  std::printf("\nUser %s rated %zu films, last\n", kUser, history.size());
+  const std::size_t shown = std::min<std::size_t>(3, history.size());
+  for (const attune::ItemHandle item : history.items.last(shown)) {
+    std::printf("           %s\n", title_of(histories.item_ids->id(item), titles).c_str());
+  }
+}
+
 void serve(const std::string& model, const Titles& titles, attune::Timestamp now) {
-  constexpr const char* kUser = "8321";
-  constexpr const char* kToyStory3 = "435761";
-  constexpr const char* kMonstersUniversity = "1453405";
   auto recommender = attune::Recommender::open(model);
 
-  std::printf("\nFor user %s\n", kUser);
+  std::printf("Recommended next\n");
   attune::Answer answer = recommender.recommend({.user = kUser, .k = 5, .now = now});
   show(answer, titles);
 
@@ -115,10 +132,10 @@ int main(int argc, char** argv) {
     std::printf("Reading\n");
     const Titles titles = read_titles(items);
     const attune::Split split = attune::split(attune::group_by_user(attune::clean(read(interactions), {})));
-    const attune::Timestamp now = split.all->times.empty() ? attune::kNoTime : split.all->times.back();
+    const attune::Timestamp now = *std::max_element(split.all->times.begin(), split.all->times.end());
 
-    std::printf("\nTraining on the first %.0f %% of the time, %s\n", 100 * split.options.fraction,
-                attune::simd_level());
+    std::printf("\nTraining on the first %.0f %% of the events, %zu threads, instruction set %s\n",
+                100 * split.options.fraction, executor.concurrency(), attune::simd_level());
     attune::TrainedModel model = train(split, argc == 4 ? std::strtoul(argv[3], nullptr, 10) : 0, executor);
     std::printf("\nMeasuring on the rest: %zu events, all %zu items ranked for each\n", split.test.size(),
                 model.num_items());
@@ -126,12 +143,15 @@ int main(int argc, char** argv) {
 
     model.histories = split.all;
     model.save(output);
+    show_newest_events(*split.all, titles);
     serve(output, titles, now);
 
+    const std::string tool = (std::filesystem::path(argv[0]).parent_path() / "attune").string();
     std::printf("\nThe model is in %s. Next:\n", output.c_str());
-    std::printf("  attune recommend --model %s --items %s --user 8321\n", output.c_str(), items.c_str());
-    std::printf("  attune evaluate --model %s --interactions %s --baselines\n", output.c_str(), interactions.c_str());
-    std::printf("  click_stream %s    # type item ids\n", output.c_str());
+    std::printf("  %s recommend --model %s --items %s --user %s\n", tool.c_str(), output.c_str(), items.c_str(), kUser);
+    std::printf("  %s evaluate --model %s --interactions %s --baselines\n", tool.c_str(), output.c_str(),
+                interactions.c_str());
+    std::printf("  %s --help\n", tool.c_str());
   } catch (const attune::Error& error) {
     std::cerr << "quickstart: " << error.what() << '\n';
     return 1;

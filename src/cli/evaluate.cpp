@@ -55,7 +55,7 @@ void run(const EvaluateOptions& options, Console& console) {
 
   const Interactions interactions = read_interactions(options.data, protocol.cleaning, model.item_ids->kind(), console);
   const Split split = attune::split(group_by_user(with_items_of(*model.item_ids, interactions.log)), protocol.split);
-  if (!split.note.empty()) console.line("note: " + split.note);
+  protocol.note = split.note;
   if (split.test.empty()) {
     throw Error(ErrorCode::invalid_data,
                 options.data.interactions + ": expected test events, found none by the split " + protocol.split.name());

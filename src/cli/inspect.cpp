@@ -43,13 +43,19 @@ Json inspect_directory(const std::filesystem::path& directory) {
   return result;
 }
 
+// A value in a row; an object, and text that holds one, in a row per member.
+void add_rows(std::vector<std::vector<std::string>>& rows, const std::string& key, const Json& value) {
+  const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  const Json inner = text.starts_with('{') ? Json::parse(text, nullptr, false) : Json();
+  if (!inner.is_object()) return rows.push_back({key, text});
+  for (const auto& [name, member] : inner.items()) add_rows(rows, key + '.' + name, member);
+}
+
 void print(std::ostream& out, const Json& result) {
   std::vector<std::vector<std::string>> rows;
   for (const char* part : {"model", "notes", "metadata"}) {
     if (!result.contains(part)) continue;
-    for (const auto& [key, value] : result[part].items()) {
-      rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
-    }
+    for (const auto& [key, value] : result[part].items()) add_rows(rows, key, value);
   }
   print_table(out, rows, "l");
   std::size_t elements = 0;

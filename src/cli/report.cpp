@@ -5,7 +5,6 @@
 #include <array>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -49,10 +48,12 @@ std::vector<Metric> in_order(const std::map<std::string, double>& metrics) {
   return all;
 }
 
-// Shares and ranks with four decimals, counts with one.
-std::string shown(double value) { return fixed(value, std::abs(value) < 100 ? 4 : 1); }
+// Shares with four decimals; counts of events with one.
+std::string shown(std::string_view metric, double value) {
+  return fixed(value, metric.starts_with("average_popularity") ? 1 : 4);
+}
 
-std::string note(const Notes& notes, const std::string& name, const std::string& otherwise) {
+std::string value_of(const Notes& notes, const std::string& name, const std::string& otherwise) {
   const auto found = notes.find(name);
   return found == notes.end() ? otherwise : found->second;
 }
@@ -89,11 +90,11 @@ void Protocol::write(Notes& notes) const {
 
 Protocol Protocol::read(const Notes& notes) {
   Protocol protocol;
-  protocol.split = SplitOptions::parse(note(notes, "split", protocol.split.name()));
-  protocol.split.baskets = note(notes, "baskets", "off") == "on";
-  protocol.exclude_seen = note(notes, "seen", "filter") == "filter";
-  protocol.request_time = note(notes, "request_time", "off") == "on";
-  const std::string core = note(notes, "k_core", "0"), rating = note(notes, "min_rating", "-inf");
+  protocol.split = SplitOptions::parse(value_of(notes, "split", protocol.split.name()));
+  protocol.split.baskets = value_of(notes, "baskets", "off") == "on";
+  protocol.exclude_seen = value_of(notes, "seen", "filter") == "filter";
+  protocol.request_time = value_of(notes, "request_time", "off") == "on";
+  const std::string core = value_of(notes, "k_core", "0"), rating = value_of(notes, "min_rating", "-inf");
   std::from_chars(core.data(), core.data() + core.size(), protocol.cleaning.k_core);
   std::from_chars(rating.data(), rating.data() + rating.size(), protocol.cleaning.min_value);
   return protocol;
@@ -126,7 +127,8 @@ Json protocol_json(const Protocol& protocol, const Report& report) {
           {"repeated_targets", report.repeated_targets},
           {"unseen_targets", report.unseen_targets},
           {"min_rating", rating == -std::numeric_limits<float>::infinity() ? Json() : Json(rating)},
-          {"k_core", protocol.cleaning.k_core}};
+          {"k_core", protocol.cleaning.k_core},
+          {"note", protocol.note}};
 }
 
 Json metrics_json(const std::map<std::string, double>& metrics) {
@@ -148,6 +150,7 @@ void print_protocol(std::ostream& out, const Protocol& protocol, const Report& r
       << (protocol.split.baskets ? " by baskets" : "") << "; seen items "
       << (protocol.exclude_seen ? "filtered" : "kept") << "; ties against the target; "
       << fixed(100 * report.repeated_targets, 1) << " % repeated targets\n";
+  if (!protocol.note.empty()) out << "note: " << protocol.note << '\n';
 }
 
 void print_comparison(std::ostream& out, const Measurements& measurements, std::size_t cutoff) {
@@ -158,7 +161,7 @@ void print_comparison(std::ostream& out, const Measurements& measurements, std::
     if (!measurements.model.metrics.contains(metric)) continue;
     std::vector<std::string>& row = rows.emplace_back(std::vector{metric});
     for (const Report* report : {&measurements.model, &*measurements.markov, &*measurements.popularity}) {
-      row.push_back(shown(report->at(metric)));
+      row.push_back(shown(metric, report->at(metric)));
     }
   }
   print_table(out, rows);
@@ -171,7 +174,7 @@ void print_metrics(std::ostream& out, const std::map<std::string, double>& metri
     if (rows.size() == 1 || metric.place != place) rows.push_back({metric.name.substr(0, metric.name.find('@'))});
     if (rows.size() == 2) rows.front().push_back('@' + std::to_string(metric.cutoff));
     place = metric.place;
-    rows.back().push_back(shown(metric.value));
+    rows.back().push_back(shown(metric.name, metric.value));
   }
   print_table(out, rows);
 }

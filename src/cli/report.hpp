@@ -27,6 +27,7 @@ struct Protocol {
   bool exclude_seen = true;
   bool request_time = false;
   CleaningOptions cleaning;
+  std::string note;  // what a reader of the numbers must know, from the split
 
   // Takes over what was given on the command line. Throws UsageError.
   void apply(const ProtocolOptions& options, const DataOptions& data);

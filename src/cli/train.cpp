@@ -79,7 +79,7 @@ void run(const TrainOptions& options, Console& console) {
   if (!options.items.empty()) load["items_file"] = items_json(options.items, interactions.log.item_ids());
   if (!console.json()) print_load(console.text(), interactions);
   const Split split = attune::split(group_by_user(std::move(interactions.log)), protocol.split);
-  if (!split.note.empty()) console.line("note: " + split.note);
+  protocol.note = split.note;
 
   const auto executor = make_executor(options.common);
   Trainer trainer{config, executor.get()};
@@ -114,7 +114,8 @@ void run(const TrainOptions& options, Console& console) {
     print_protocol(out, protocol, measurements.model);
     print_comparison(out, measurements, 10);
   }
-  out << "model written to " << options.output << '\n';
+  out << "model written to " << options.output << "; ask it with\n  attune recommend --model " << options.output
+      << " --user " << to_string(split.all->user_ids->id(0)) << '\n';
 }
 
 }  // namespace attune::cli

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "attune/training/trainer.hpp"
 #include "catch.hpp"
 #include "cli/tool.hpp"
 
@@ -113,4 +114,30 @@ TEST_CASE("Times are seconds, milliseconds or ISO-8601, one for each item", "[cl
   const Run wrong = sandbox.attune(ask + "--now yesterday");
   CHECK(wrong.status == 2);
   CHECK(wrong.err.find("yesterday") != std::string::npos);
+}
+
+TEST_CASE("A model of numeric ids knows them by the digits that are typed", "[cli][recommend]") {
+  const Sandbox sandbox;
+  attune::InteractionLog log{attune::IdKind::int64, attune::IdKind::int64};
+  for (std::int64_t user = 0; user < 20; ++user) {
+    for (std::int64_t step = 0; step < 8; ++step)
+      log.append({.user = user, .item = (user + step) % 15, .timestamp = step});
+  }
+  attune::TrainerConfig config;
+  config.encoder = {.embedding_dim = 8, .num_blocks = 1, .num_heads = 1, .inner_dim = 8, .max_sequence_length = 10};
+  config.epochs = 1;
+  attune::Trainer{config}.fit(attune::group_by_user(std::move(log)), {}).save(sandbox.path("model"));
+
+  const auto user = sandbox.attune("recommend --model model --user 3 --json").json();
+  CHECK(user["source"] == "model");
+  CHECK(user["shortfall"]["seen"] == 8);
+  CHECK(user["items"][0]["item"].is_string());
+  CHECK(sandbox.attune("recommend --model model --history 1,2 --json").json()["source"] == "model");
+  CHECK(sandbox.attune("recommend --model model --history one,two --json").json()["source"] == "popularity");
+  CHECK(sandbox.attune("recommend --model model --user three --json").json()["source"] == "popularity");
+  CHECK(sandbox.attune("score --model model --history 1 --json").json()["scores"].size() == 15);
+  sandbox.write("events.csv", "user,item,timestamp\n1,1,1\n1,2,2\n1,3,3\n2,1,1\n2,2,2\n2,99,3\n");
+  const auto report =
+      sandbox.attune("evaluate --model model --interactions events.csv --split leave-one-out --json").json();
+  CHECK(report["protocol"]["unseen_targets"] == 1);
 }

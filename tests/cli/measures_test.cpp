@@ -63,6 +63,17 @@ TEST_CASE("Items the model does not know are misses as targets and nothing in a 
   CHECK(with["metrics"]["ndcg@10"] == without["metrics"]["ndcg@10"]);
 }
 
+TEST_CASE("Items are matched by their ids, whatever order a file names them in", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const std::string events = sandbox.read("events.csv");
+  const std::size_t header = events.find('\n') + 1, middle = events.find("u15,");
+  sandbox.write("turned.csv",
+                events.substr(0, header) + events.substr(middle) + events.substr(header, middle - header));
+  const std::string ask = "evaluate --model model --json --interactions ";
+  CHECK(sandbox.attune(ask + "turned.csv").json()["metrics"] == sandbox.attune(ask + "events.csv").json()["metrics"]);
+}
+
 TEST_CASE("Numbers of threads do not change the metrics", "[cli][evaluate]") {
   const Sandbox sandbox;
   sandbox.train();
