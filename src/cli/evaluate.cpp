@@ -15,21 +15,6 @@
 namespace attune::cli {
 namespace {
 
-// The same events by the model's item handles. Items the model does not know get handles behind its own: as history
-// they say nothing, as targets they are misses.
-InteractionLog with_items_of(const IdMap& items, const InteractionLog& log) {
-  InteractionLog result(log.user_ids().kind(), items.kind());
-  result.user_ids() = log.user_ids();
-  result.item_ids() = items;
-  for (const std::string& kind : log.event_kinds()) result.event_kind(kind);
-  result.reserve(log.size());
-  for (std::size_t i = 0; i < log.size(); ++i) {
-    const ItemHandle item = result.item_ids().insert(log.item_ids().id(log.items()[i]));
-    result.append(log.users()[i], item, log.times()[i], log.kinds()[i], log.values()[i]);
-  }
-  return result;
-}
-
 void print(std::ostream& out, const Protocol& protocol, const Measurements& measurements,
            const EvaluateOptions& options) {
   const auto& cutoffs = options.cutoffs;
@@ -53,8 +38,8 @@ void run(const EvaluateOptions& options, Console& console) {
   Protocol protocol = Protocol::read(model.notes);
   protocol.apply(options.protocol, options.data);
 
-  const Interactions interactions = read_interactions(options.data, protocol.cleaning, model.item_ids->kind(), console);
-  const Split split = attune::split(group_by_user(with_items_of(*model.item_ids, interactions.log)), protocol.split);
+  Interactions interactions = read_interactions(options.data, protocol.cleaning, model.item_ids->kind(), console);
+  const Split split = attune::split(group_by_user(std::move(interactions.log)), protocol.split);
   protocol.note = split.note;
   if (split.test.empty()) {
     throw Error(ErrorCode::invalid_data,

@@ -107,9 +107,11 @@ Measurements measure(const TrainedModel& model, const EvaluationQueries& queries
   if (baselines) {
     EvaluationOptions plain = options;
     plain.bootstrap = 0;
-    const auto counts = model.popularity->counts();
-    result.popularity = evaluate(ModelUnderTest(*model.popularity), counts, queries, plain);
-    result.markov = evaluate(ModelUnderTest(*model.markov), counts, queries, plain);
+    TrainedModel counts = model;
+    counts.encoder = nullptr;
+    result.markov = evaluate(counts, queries, plain);
+    counts.markov = nullptr;
+    result.popularity = evaluate(counts, queries, plain);
   }
   return result;
 }

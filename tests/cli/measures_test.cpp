@@ -70,13 +70,16 @@ TEST_CASE("Items are matched by their ids, whatever order a file names them in",
   const std::size_t header = events.find('\n') + 1, middle = events.find("u15,");
   sandbox.write("turned.csv",
                 events.substr(0, header) + events.substr(middle) + events.substr(header, middle - header));
-  const std::string ask = "evaluate --model model --json --interactions ";
-  const auto turned = sandbox.attune(ask + "turned.csv").json()["metrics"];
-  const auto straight = sandbox.attune(ask + "events.csv").json()["metrics"];
-  REQUIRE(turned.size() == 55);
-  for (const auto& [metric, value] : straight.items()) {
-    INFO(metric);
-    CHECK(turned[metric].get<double>() == Approx(value.get<double>()));
+  const std::string ask = "evaluate --model model --baselines --json --interactions ";
+  const auto turned = sandbox.attune(ask + "turned.csv").json();
+  const auto straight = sandbox.attune(ask + "events.csv").json();
+  for (const std::string part : {"metrics", "baselines"}) {
+    const auto values = straight[part].flatten();
+    REQUIRE(values.size() == (part == "metrics" ? 55 : 110));
+    for (const auto& [metric, value] : values.items()) {
+      INFO(metric);
+      CHECK(turned[part].flatten()[metric].get<double>() == Approx(value.get<double>()));
+    }
   }
 }
 
