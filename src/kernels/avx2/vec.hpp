@@ -70,7 +70,7 @@ inline constexpr std::size_t kDotRows = 8;
 inline constexpr std::size_t kDotGroup = 4;
 using Folded = __m256;
 inline Folded fold_first(const Vec (&sums)[2]) { return (sums[0] + sums[1]).v; }
-inline void fold_rest(float* scores, const Folded (&rows)[kDotRows], std::size_t count) {
+[[gnu::always_inline]] inline void fold_rest(float* scores, const Folded (&rows)[kDotRows], std::size_t count) {
   const Vec result{fold_eight(rows)};
   if (count == kDotRows) {
     result.store(scores);

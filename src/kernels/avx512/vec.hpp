@@ -67,7 +67,7 @@ inline constexpr std::size_t kDotRows = 8;
 inline constexpr std::size_t kDotGroup = 8;
 using Folded = __m256;
 inline Folded fold_first(const Vec (&sums)[1]) { return _mm256_add_ps(lower(sums[0]), upper(sums[0])); }
-inline void fold_rest(float* scores, const Folded (&rows)[kDotRows], std::size_t count) {
+[[gnu::always_inline]] inline void fold_rest(float* scores, const Folded (&rows)[kDotRows], std::size_t count) {
   const __mmask8 first = static_cast<__mmask8>((1u << count) - 1u);  // count <= 8
   _mm256_mask_storeu_ps(scores, first, fold_eight(rows));
 }

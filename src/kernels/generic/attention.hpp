@@ -26,23 +26,32 @@ inline void key_scores(float* scores, const float* query, const float* keys, std
       [&](auto b) { unroll<kVectors>([&](auto v) { sums[b][v].store(scores + b * kLanes + v * Vec::kWidth); }); });
 }
 
+// Keys and values are walked through once, a part that stays in the first-level cache at a time, for all heads.
 void attend_cached(float* out, const float* query, const float* key_blocks, const float* values, std::size_t count,
                    std::size_t heads, std::size_t head_dim, float scale, float* scores) {
-  const std::size_t dim = heads * head_dim, blocks = (count + kLanes - 1) / kLanes;
-  for (std::size_t h = 0; h < heads; ++h, scores += blocks * kLanes) {
-    const std::size_t first = h * head_dim;
-    std::size_t b = 0;
-    const auto scores_of = [&](auto together) {
-      for (; b + together <= blocks; b += together) {
-        const float* keys = key_blocks + (b * dim + first) * kLanes;
-        key_scores<together>(scores + b * kLanes, query + first, keys, dim, head_dim);
+  const std::size_t dim = heads * head_dim, blocks = (count + kLanes - 1) / kLanes, ld = blocks * kLanes;
+  std::size_t block = 0;
+  const auto scores_of = [&](auto together) {
+    for (; block + together <= blocks; block += together) {
+      for (std::size_t h = 0, d = 0; h < heads; ++h, d += head_dim) {
+        key_scores<together>(scores + h * ld + block * kLanes, query + d, key_blocks + (block * dim + d) * kLanes, dim,
+                             head_dim);
       }
-    };
-    scores_of(Index<4>{});
-    scores_of(Index<1>{});
-    const float total = softmax_weights(scores, count, scale);
-    row_product(out + first, scores, 1, values + first, dim, head_dim, count, false);
-    multiply(out + first, inverse_or_zero(total), head_dim);
+    }
+  };
+  scores_of(Index<4>{});
+  scores_of(Index<1>{});
+  for (std::size_t h = 0; h < heads; ++h) {
+    const float total = softmax_weights(scores + h * ld, count, scale);
+    multiply(scores + h * ld, inverse_or_zero(total), count);
+  }
+  constexpr std::size_t kRowsAtOnce = 64;
+  zero(out, dim);
+  for (std::size_t t = 0; t < count; t += kRowsAtOnce) {
+    const std::size_t rows = count - t < kRowsAtOnce ? count - t : kRowsAtOnce;
+    for (std::size_t h = 0, d = 0; h < heads; ++h, d += head_dim) {
+      row_product(out + d, scores + h * ld + t, 1, values + t * dim + d, dim, head_dim, rows, true);
+    }
   }
 }
 

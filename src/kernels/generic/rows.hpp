@@ -8,28 +8,51 @@
 namespace attune::inline v0_1::detail {
 namespace {
 
+// kRows rows at a time, because each waits for its own mean and then for its variance.
+template <std::size_t kRows>
+inline void normalise(float* y, float* mean, float* rstd, const float* x, const float* gamma, const float* beta,
+                      std::size_t dim, float epsilon) {
+  const float share = 1.0f / static_cast<float>(dim);
+  Vec total[kRows], center[kRows], inverse[kRows];
+  unroll<kRows>([&](auto r) { total[r] = Vec::zero(); });
+  for_each_vector(dim, [&](std::size_t i, auto lanes) {
+    unroll<kRows>([&](auto r) { total[r] = total[r] + lanes.load(x + r * dim + i); });
+  });
+  unroll<kRows>([&](auto r) {
+    mean[r] = sum(total[r]) * share;
+    center[r] = Vec::broadcast(mean[r]);
+    total[r] = Vec::zero();
+  });
+  for_each_vector(dim, [&](std::size_t i, auto lanes) {
+    unroll<kRows>([&](auto r) {
+      const Vec d = lanes.keep(lanes.load(x + r * dim + i) - center[r]);
+      total[r] = fma(d, d, total[r]);
+    });
+  });
+  unroll<kRows>([&](auto r) {
+    rstd[r] = 1.0f / __builtin_sqrtf(sum(total[r]) * share + epsilon);
+    inverse[r] = Vec::broadcast(rstd[r]);
+  });
+  for_each_vector(dim, [&](std::size_t i, auto lanes) {
+    const Vec weight = gamma ? lanes.load(gamma + i) : Vec::broadcast(1.0f);
+    const Vec bias = beta ? lanes.load(beta + i) : Vec::zero();
+    unroll<kRows>([&](auto r) {
+      const Vec normal = (lanes.load(x + r * dim + i) - center[r]) * inverse[r];
+      lanes.store(y + r * dim + i, fma(normal, weight, bias));
+    });
+  });
+}
+
 void layer_norm_forward(float* y, float* mean, float* rstd, const float* x, const float* gamma, const float* beta,
                         std::size_t rows, std::size_t dim, float epsilon) {
-  const float share = 1.0f / static_cast<float>(dim);
-  for (std::size_t r = 0; r < rows; ++r, x += dim, y += dim) {
-    Vec total = Vec::zero();
-    for_each_vector(dim, [&](std::size_t i, auto lanes) { total = total + lanes.load(x + i); });
-    mean[r] = sum(total) * share;
-    const Vec center = Vec::broadcast(mean[r]);
-    Vec squares = Vec::zero();
-    for_each_vector(dim, [&](std::size_t i, auto lanes) {
-      const Vec d = lanes.keep(lanes.load(x + i) - center);
-      squares = fma(d, d, squares);
-    });
-    rstd[r] = 1.0f / __builtin_sqrtf(sum(squares) * share + epsilon);
-    const Vec inverse = Vec::broadcast(rstd[r]);
-    for_each_vector(dim, [&](std::size_t i, auto lanes) {
-      Vec normal = (lanes.load(x + i) - center) * inverse;
-      if (gamma) normal = normal * lanes.load(gamma + i);
-      if (beta) normal = normal + lanes.load(beta + i);
-      lanes.store(y + i, normal);
-    });
-  }
+  std::size_t r = 0;
+  const auto rows_of = [&](auto together) {
+    for (; r + together <= rows; r += together) {
+      normalise<together>(y + r * dim, mean + r, rstd + r, x + r * dim, gamma, beta, dim, epsilon);
+    }
+  };
+  rows_of(Index<4>{});
+  rows_of(Index<1>{});
 }
 
 // With g = d_y * gamma and n = (x - mean) * rstd: d_x = rstd * (g - average(g) - n * average(g * n)).

@@ -8,30 +8,42 @@
 namespace attune::inline v0_1::detail {
 namespace {
 
-// folded[g]: the partial sums of kDotGroup rows, after the folds that stay within a row.
-[[gnu::always_inline]] inline void dot_group(Folded* folded, const float* query, const float* const* rows,
-                                             std::size_t dim) {
+// folded[g]: the partial sums of row(g), after the folds that stay within a row.
+template <class Row>
+[[gnu::always_inline]] inline void dot_group(Folded* folded, const float* query, std::size_t dim, const Row& row) {
   constexpr std::size_t kVectors = kLanes / Vec::kWidth;
   Vec sums[kDotGroup][kVectors];
   unroll<kDotGroup>([&](auto g) { unroll<kVectors>([&](auto v) { sums[g][v] = Vec::zero(); }); });
   for (std::size_t i = 0; i < dim; i += kLanes) {
     unroll<kVectors>([&](auto v) {
-      const Vec q = Vec::load(query + i + v * Vec::kWidth);
-      unroll<kDotGroup>([&](auto g) { sums[g][v] = sums[g][v] + q * Vec::load(rows[g] + i + v * Vec::kWidth); });
+      const std::size_t at = i + v * Vec::kWidth;
+      const Vec q = Vec::load(query + at);
+      unroll<kDotGroup>([&](auto g) { sums[g][v] = sums[g][v] + q * Vec::load(row(g) + at); });
     });
   }
   unroll<kDotGroup>([&](auto g) { folded[g] = fold_first(sums[g]); });
 }
 
+// kDotRows scores, of which `count` are wanted.
+template <class Row>
+[[gnu::always_inline]] inline void dot_rows_together(float* scores, const float* query, std::size_t dim,
+                                                     std::size_t count, const Row& row) {
+  Folded folded[kDotRows];
+  unroll<kDotRows / kDotGroup>([&](auto group) {
+    constexpr std::size_t kFirst = group * kDotGroup;
+    dot_group(folded + kFirst, query, dim, [&](auto g) { return row(kFirst + g); });
+  });
+  fold_rest(scores, folded, count);
+}
+
 void dot_rows(float* scores, const float* query, const float* rows, std::size_t stride, std::size_t dim,
               std::size_t count) {
-  for (std::size_t first = 0; first < count; first += kDotRows) {
-    const std::size_t left = count - first < kDotRows ? count - first : kDotRows;
-    const float* row[kDotRows];  // past the end the last row again
-    unroll<kDotRows>([&](auto r) { row[r] = rows + (first + (r < left ? r : left - 1)) * stride; });
-    Folded folded[kDotRows];
-    unroll<kDotRows / kDotGroup>([&](auto g) { dot_group(folded + g * kDotGroup, query, row + g * kDotGroup, dim); });
-    fold_rest(scores + first, folded, left);
+  for (; count >= kDotRows; count -= kDotRows, scores += kDotRows, rows += kDotRows * stride) {
+    dot_rows_together(scores, query, dim, kDotRows, [&](std::size_t r) { return rows + r * stride; });
+  }
+  if (count > 0) {  // the last row stands in for those past the end
+    dot_rows_together(scores, query, dim, count,
+                      [&](std::size_t r) { return rows + (r < count ? r : count - 1) * stride; });
   }
 }
 

@@ -119,10 +119,11 @@ inline float maximum(const Vec& a) {
 inline constexpr std::size_t kTileRows = 3;
 inline constexpr std::size_t kTileVectors = 1;
 
-// to[j][i] = from[i][j] for a square block of kBlock.
+// to[j * stride + i] = row(i)[j] for i, j < kBlock.
 inline constexpr std::size_t kBlock = 4;
-inline void transpose_block(float* to, std::size_t to_stride, const float* from, std::size_t from_stride) {
-  unroll<kBlock>([&](auto i) { unroll<kBlock>([&](auto j) { to[j * to_stride + i] = from[i * from_stride + j]; }); });
+template <class Row>
+[[gnu::always_inline]] inline void transpose_block(float* to, std::size_t stride, const Row& row) {
+  unroll<kBlock>([&](auto i) { unroll<kBlock>([&](auto j) { to[j * stride + i] = row(i)[j]; }); });
 }
 
 // Dot products are finished kDotRows rows at a time, from groups of kDotGroup whose partial sums fit the registers. The
