@@ -95,12 +95,12 @@ Json load_json(const Interactions& interactions) {
 
 void print_load(std::ostream& out, const Interactions& interactions) {
   const LoadReport& load = interactions.load;
-  out << load.file << ": " << grouped(interactions.cleaning.after) << " interactions of "
+  out << load.file << ": " << plural(interactions.cleaning.after, "interaction", "interactions") << " of "
       << plural(interactions.cleaning.users, "user", "users") << " with "
       << plural(interactions.cleaning.items, "item", "items");
   if (load.first_time != kNoTime) out << ", " << date(load.first_time) << " to " << date(load.last_time);
   const std::string separator = load.separator == "\t" ? "tab" : "'" + load.separator + "'";
-  out << "\n  " << grouped(load.lines) << " lines: " << grouped(load.records) << " records, "
+  out << "\n  " << grouped(load.lines) << " lines: " << plural(load.records, "record", "records") << ", "
       << grouped(load.header_lines) << " header, " << grouped(load.blank_lines) << " blank; separator " << separator
       << "; times: " << load.time_unit << '\n';
   for (const Drop& drop : drops(interactions)) {

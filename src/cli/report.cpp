@@ -102,7 +102,7 @@ Protocol Protocol::read(const Notes& notes) {
 
 Measurements measure(const TrainedModel& model, const EvaluationQueries& queries, const EvaluationOptions& options,
                      bool baselines, Console& console) {
-  console.line("measuring " + plural(queries.size(), "query", "queries"));
+  if (!queries.empty()) console.line("measuring " + plural(queries.size(), "query", "queries"));
   Measurements result{evaluate(model, queries, options), {}, {}};
   if (baselines) {
     EvaluationOptions plain = options;
@@ -147,11 +147,13 @@ Json baselines_json(const Measurements& measurements) {
 }
 
 void print_protocol(std::ostream& out, const Protocol& protocol, const Report& report) {
-  out << plural(report.queries, "query", "queries") << " of " << plural(report.users, "user", "users")
-      << ", ranking all " << grouped(report.items) << " items; split " << protocol.split.name()
-      << (protocol.split.baskets ? " by baskets" : "") << "; seen items "
-      << (protocol.exclude_seen ? "filtered" : "kept") << "; ties against the target; "
-      << fixed(100 * report.repeated_targets, 1) << " % repeated targets\n";
+  if (report.queries != 0) {
+    out << plural(report.queries, "query", "queries") << " of " << plural(report.users, "user", "users")
+        << ", ranking all " << grouped(report.items) << " items; split " << protocol.split.name()
+        << (protocol.split.baskets ? " by baskets" : "") << "; seen items "
+        << (protocol.exclude_seen ? "filtered" : "kept") << "; ties against the target; "
+        << fixed(100 * report.repeated_targets, 1) << " % repeated targets\n";
+  }
   if (!protocol.note.empty()) out << "note: " << protocol.note << '\n';
 }
 

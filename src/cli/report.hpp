@@ -46,7 +46,7 @@ Json protocol_json(const Protocol& protocol, const Report& report);
 // Metrics by name, then by cutoff.
 Json metrics_json(const std::map<std::string, double>& metrics);
 Json baselines_json(const Measurements& measurements);
-// One line that says what the numbers stand for.
+// What the numbers stand for, and why there may be none.
 void print_protocol(std::ostream& out, const Protocol& protocol, const Report& report);
 // The model and its baselines side by side at one cutoff, a row per metric.
 void print_comparison(std::ostream& out, const Measurements& measurements, std::size_t cutoff);

@@ -110,10 +110,8 @@ void run(const TrainOptions& options, Console& console) {
   }
   std::ostream& out = console.text();
   out << "trained in " << fixed(trainer.train_seconds(), 1) << " s, best epoch " << trainer.best_epoch() << "\n";
-  if (!split.test.empty()) {
-    print_protocol(out, protocol, measurements.model);
-    print_comparison(out, measurements, 10);
-  }
+  print_protocol(out, protocol, measurements.model);
+  if (!split.test.empty()) print_comparison(out, measurements, 10);
   out << "model written to " << options.output << "; ask it with\n  attune recommend --model " << options.output
       << " --user " << to_string(split.all->user_ids->id(0)) << '\n';
 }
