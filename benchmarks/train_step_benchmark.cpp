@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   const std::size_t threads = std::max(1u, std::thread::hardware_concurrency());
-  for (const std::size_t users : {std::size_t{32}, std::size_t{6040}}) {
+  for (const std::size_t users : {std::size_t{8}, std::size_t{6040}}) {
     const auto train = std::make_shared<const attune::Histories>(synthetic(users));
     add("users:" + std::to_string(users), train, 1);
     if (threads > 1) add("users:" + std::to_string(users), train, threads);
