@@ -109,9 +109,9 @@ Measurements measure(const TrainedModel& model, const EvaluationQueries& queries
     plain.bootstrap = 0;
     TrainedModel counts = model;
     counts.encoder = nullptr;
-    result.markov = evaluate(counts, queries, plain);
+    if (counts.markov) result.markov = evaluate(counts, queries, plain);
     counts.markov = nullptr;
-    result.popularity = evaluate(counts, queries, plain);
+    if (counts.popularity) result.popularity = evaluate(counts, queries, plain);
   }
   return result;
 }
@@ -158,16 +158,15 @@ void print_protocol(std::ostream& out, const Protocol& protocol, const Report& r
 }
 
 void print_comparison(std::ostream& out, const Measurements& measurements, std::size_t cutoff) {
-  const std::string suffix = '@' + std::to_string(cutoff);
-  std::vector<std::vector<std::string>> rows{{"", "attune", "markov", "popularity"}};
-  for (const std::string_view name : kNames) {
-    const std::string metric = std::string(name) + suffix;
-    if (!measurements.model.metrics.contains(metric)) continue;
-    std::vector<std::string>& row = rows.emplace_back(std::vector{metric});
-    for (const Report* report : {&measurements.model, &*measurements.markov, &*measurements.popularity}) {
-      row.push_back(shown(metric, report->at(metric)));
-    }
-  }
+  std::vector<std::vector<std::string>> rows{{""}};
+  for (const std::string_view name : kNames) rows.push_back({std::string(name) + '@' + std::to_string(cutoff)});
+  const auto add_column = [&rows](const char* title, const Report& report) {
+    rows.front().push_back(title);
+    for (std::size_t i = 1; i < rows.size(); ++i) rows[i].push_back(shown(rows[i][0], report.at(rows[i][0])));
+  };
+  add_column("attune", measurements.model);
+  if (measurements.markov) add_column("markov", *measurements.markov);
+  if (measurements.popularity) add_column("popularity", *measurements.popularity);
   print_table(out, rows);
 }
 

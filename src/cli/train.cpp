@@ -101,6 +101,7 @@ void run(const TrainOptions& options, Console& console) {
                     {"epochs", epochs_json(trainer.epochs())},
                     {"best_epoch", trainer.best_epoch()},
                     {"train_seconds", trainer.train_seconds()},
+                    {"blend_weight", model.blend_weight},
                     {"protocol", protocol_json(protocol, measurements.model)},
                     {"metrics", metrics_json(measurements.model.metrics)},
                     {"baselines", baselines_json(measurements)},
@@ -109,7 +110,9 @@ void run(const TrainOptions& options, Console& console) {
     return;
   }
   std::ostream& out = console.text();
-  out << "trained in " << fixed(trainer.train_seconds(), 1) << " s, best epoch " << trainer.best_epoch() << "\n";
+  out << "trained in " << fixed(trainer.train_seconds(), 1) << " s, best epoch " << trainer.best_epoch();
+  if (model.blend_weight != 0) out << ", blended with the transition counts at weight " << fixed(model.blend_weight, 2);
+  out << '\n';
   print_protocol(out, protocol, measurements.model);
   if (!split.test.empty()) print_comparison(out, measurements, 10);
   out << "model written to " << options.output << "; ask it with\n  attune recommend --model " << options.output

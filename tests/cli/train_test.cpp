@@ -46,6 +46,7 @@ TEST_CASE("train accounts for every line, epoch and metric in one JSON object", 
   CHECK(report["epochs"][1]["epoch"] == 2);
   CHECK(report["best_epoch"].get<int>() >= 1);
   CHECK(report["train_seconds"].is_number());
+  CHECK(report["blend_weight"].is_number());
   CHECK(report["protocol"]["split"] == "temporal:0.9");
   CHECK(report["protocol"]["seen"] == "filter");
   CHECK(report["protocol"]["request_time"] == "off");
