@@ -65,9 +65,9 @@ void measure(const attune::TrainedModel& model, const attune::EvaluationQueries&
   const attune::Report trained = attune::evaluate(model, test, options);
   const attune::Report markov = attune::evaluate(attune::ModelUnderTest(*model.markov), counts, test, options);
   const attune::Report popular = attune::evaluate(attune::ModelUnderTest(*model.popularity), counts, test, options);
-  std::printf("  %-10s %10s %10s %10s\n", "", "attune", "markov", "popularity");
+  std::printf("  %-12s %10s %10s %10s\n", "", "attune", "markov", "popularity");
   for (const char* metric : {"hr@10", "ndcg@10", "mrr@10", "coverage@10"}) {
-    std::printf("  %-12s %8.4f %10.4f %10.4f\n", metric, trained.at(metric), markov.at(metric), popular.at(metric));
+    std::printf("  %-12s %10.4f %10.4f %10.4f\n", metric, trained.at(metric), markov.at(metric), popular.at(metric));
   }
 }
 
@@ -78,7 +78,7 @@ std::string title_of(const attune::Id& item, const Titles& titles) {
 
 void show(const attune::Answer& answer, const Titles& titles) {
   for (const attune::Recommendation& next : answer.items) {
-    std::printf("  %7.4f  %s\n", static_cast<double>(next.score), title_of(next.item, titles).c_str());
+    std::printf("  %9.4f  %s\n", static_cast<double>(next.score), title_of(next.item, titles).c_str());
   }
   std::printf("  (source: %s, score: %s)\n", std::string(attune::to_string(answer.source)).c_str(),
               std::string(attune::to_string(answer.score_kind)).c_str());
