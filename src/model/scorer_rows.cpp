@@ -38,6 +38,7 @@ ScorerRows<float>::ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind
       dim_(items.dim()),
       stride_((items.dim() + detail::kLanes - 1) / detail::kLanes * detail::kLanes),
       kind_(kind),
+      kernels_(&detail::float_kernels()),
       rows_(static_cast<float*>(::operator new (size_* stride_ * sizeof(float), std::align_val_t{64}))),
       scorable_((size_ + 63) / 64, 0) {
   for (std::size_t item = 0; item < size_; ++item) {
@@ -53,7 +54,7 @@ bool ScorerRows<float>::prepare(std::span<const float> user_vector, Buffer<float
 }
 
 void ScorerRows<float>::dot(float* scores, const float* query, std::size_t first, std::size_t count) const noexcept {
-  detail::float_kernels().dot_rows(scores, query, row(first), stride_, stride_, count);
+  kernels_->dot_rows(scores, query, row(first), stride_, stride_, count);
 }
 
 }  // namespace attune::inline v0_1

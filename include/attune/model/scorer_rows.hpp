@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "attune/detail/kernel_table.hpp"
 #include "attune/model/embedding_table.hpp"
 #include "attune/model/workspace.hpp"
 #include "attune/types.hpp"
@@ -51,6 +52,7 @@ class ATTUNE_EXPORT ScorerRows<float> {
   };
   std::size_t size_ = 0, dim_ = 0, stride_ = 0, num_scorable_ = 0;
   ScoreKind kind_ = ScoreKind::cosine;
+  const detail::KernelTable<float>* kernels_;
   std::unique_ptr<float[], AlignedDelete> rows_;
   std::vector<std::uint64_t> scorable_;
 };
