@@ -26,12 +26,11 @@ BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histo
   for (std::size_t s = 0; s < config.gradient_slots; ++s) slots_.emplace_back(encoder);
 }
 
-BatchGradient::Loss BatchGradient::compute(std::span<const TrainingSequence> batch, std::uint64_t stream) {
+BatchGradient::Loss BatchGradient::compute(std::span<TrainingSequence> batch, std::uint64_t stream) {
   outputs_.assign(encoder_.items(), config_.score, config_.temperature);
   deal(hands_, batch);
   const Dropout dropout{.rate = config_.dropout, .attention_rate = config_.attention_dropout, .stream = stream};
-  executor_.run(slots_.size(),
-                [&](std::size_t slot, std::size_t) { run_slot(slots_[slot], hands_[slot], batch, dropout); });
+  executor_.run(slots_.size(), [&](std::size_t slot, std::size_t) { run_slot(slots_[slot], hands_[slot], dropout); });
   reduce();
   Loss loss;
   for (const Slot& slot : slots_) {
@@ -41,13 +40,11 @@ BatchGradient::Loss BatchGradient::compute(std::span<const TrainingSequence> bat
   return loss;
 }
 
-void BatchGradient::run_slot(Slot& slot, std::span<const std::size_t> hand, std::span<const TrainingSequence> batch,
-                             const Dropout& dropout) {
+void BatchGradient::run_slot(Slot& slot, const Hand& hand, const Dropout& dropout) {
   slot.gradient.clear();
   slot.loss = {};
   slot.batch.clear();
-  for (const std::size_t index : hand) {
-    const TrainingSequence& sequence = batch[index];
+  for (const TrainingSequence& sequence : hand.sequences) {
     if (slot.batch.num_tokens() > 0 && slot.batch.num_tokens() + sequence.length - 1 > kPackedTokens) {
       run_packed(slot, dropout);
     }

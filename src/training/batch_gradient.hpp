@@ -26,8 +26,8 @@ class BatchGradient {
     double sum = 0;           // over targets
     std::size_t targets = 0;  // in the batch
   };
-  // Precondition: `batch` is not empty. `stream` keys the dropout of this step.
-  Loss compute(std::span<const TrainingSequence> batch, std::uint64_t stream);
+  // Precondition: `batch`, which it sorts, is not empty. `stream` keys the dropout of this step.
+  Loss compute(std::span<TrainingSequence> batch, std::uint64_t stream);
   // Of the sum of the loss.
   const GradientBuffer& gradient() const noexcept { return slots_.front().gradient; }
 
@@ -41,8 +41,7 @@ class BatchGradient {
     Buffer<float> tape, hidden, d_hidden, d_inputs;
     Loss loss;
   };
-  void run_slot(Slot& slot, std::span<const std::size_t> hand, std::span<const TrainingSequence> batch,
-                const Dropout& dropout);
+  void run_slot(Slot& slot, const Hand& hand, const Dropout& dropout);
   void run_packed(Slot& slot, const Dropout& dropout);
   void reduce();
 
@@ -52,7 +51,7 @@ class BatchGradient {
   Executor& executor_;
   OutputTable<float> outputs_;
   std::vector<Slot> slots_;
-  std::vector<std::vector<std::size_t>> hands_;
+  std::vector<Hand> hands_;
 };
 
 }  // namespace attune::inline v0_1::detail

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "attune/detail/dropout.hpp"
@@ -26,17 +27,19 @@ void shuffle(std::span<std::size_t> order, std::uint64_t seed, std::size_t epoch
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[mix(stream, i) % i]);
 }
 
-void deal(std::span<std::vector<std::size_t>> hands, std::span<const TrainingSequence> batch) {
-  std::vector<std::size_t> order(batch.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return batch[a].length > batch[b].length; });
-  std::vector<std::size_t> events(hands.size(), 0);
-  for (auto& hand : hands) hand.clear();
-  for (const std::size_t sequence : order) {
-    const auto lightest = std::min_element(events.begin(), events.end());
-    *lightest += batch[sequence].length;
-    hands[static_cast<std::size_t>(lightest - events.begin())].push_back(sequence);
+void deal(std::span<Hand> hands, std::span<TrainingSequence> batch) {
+  std::sort(batch.begin(), batch.end(), [](const TrainingSequence& a, const TrainingSequence& b) {
+    return std::tie(b.length, a.user, a.begin) < std::tie(a.length, b.user, b.begin);
+  });
+  for (Hand& hand : hands) {
+    hand.sequences.clear();
+    hand.events = 0;
+  }
+  for (const TrainingSequence& sequence : batch) {
+    const auto lightest =
+        std::min_element(hands.begin(), hands.end(), [](const Hand& a, const Hand& b) { return a.events < b.events; });
+    lightest->sequences.push_back(sequence);
+    lightest->events += sequence.length;
   }
 }
 

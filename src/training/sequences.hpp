@@ -25,8 +25,13 @@ std::vector<TrainingSequence> training_sequences(const Histories& histories, std
 // The order of `order.size()` sequences in an epoch.
 void shuffle(std::span<std::size_t> order, std::uint64_t seed, std::size_t epoch);
 
-// Deals the sequences of a batch into hands of about equal work: the longest first, each to the hand that holds the
-// fewest events. hands[h] lists indices into `batch`.
-void deal(std::span<std::vector<std::size_t>> hands, std::span<const TrainingSequence> batch);
+struct Hand {
+  std::vector<TrainingSequence> sequences;
+  std::size_t events = 0;
+};
+
+// Deals the sequences of a batch, which it sorts, into hands of about equal work: the longest first, each to the hand
+// that holds the fewest events.
+void deal(std::span<Hand> hands, std::span<TrainingSequence> batch);
 
 }  // namespace attune::inline v0_1::detail

@@ -35,6 +35,23 @@ TrainedModel prepare_model(const Histories& train, const EvaluationQueries& vali
   return model;
 }
 
+constexpr double kBlendWeights[] = {0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
+
+// The weight with the best validation NDCG@10, or 0 where none beats the encoder alone.
+double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries, const EvaluationOptions& measuring,
+                           double encoder_ndcg) {
+  double best = 0, best_ndcg = encoder_ndcg;
+  for (const double weight : kBlendWeights) {
+    model.blend_weight = weight;
+    const double ndcg = evaluate(model, queries, measuring).ndcg_at(10);
+    if (ndcg > best_ndcg) {
+      best = weight;
+      best_ndcg = ndcg;
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 Trainer::Trainer(TrainerConfig config, Executor* executor) : config_(std::move(config)), executor_(executor) {
@@ -84,11 +101,15 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     if (epoch - best_epoch_ >= config_.patience) break;
     if (config_.time_budget_seconds > 0) {
       const double left = std::max(0.0, config_.time_budget_seconds - seconds_since(start));
-      planned = std::min(config_.epochs, epoch + static_cast<std::size_t>(left / seconds_since(epoch_start)));
+      const double fitting = std::min(static_cast<double>(config_.epochs), left / seconds_since(epoch_start));
+      planned = std::min(config_.epochs, epoch + static_cast<std::size_t>(fitting));
     }
   }
   if (!best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
   model.encoder = std::move(best);
+  if (config_.blend && !queries.empty()) {
+    model.blend_weight = choose_blend_weight(model, queries, measuring, best_ndcg);
+  }
   model.notes["trainer"] = config_.to_json();
   model.notes["best_epoch"] = std::to_string(best_epoch_);
   return model;

@@ -20,7 +20,7 @@ using detail::visit_encoder;
 using detail::visit_markov;
 
 template <class Config, class Visit>
-void visit_adam(Config &config, Visit &&visit) {
+void visit_adam(Config& config, Visit&& visit) {
   visit("learning_rate", config.learning_rate);
   visit("beta1", config.beta1);
   visit("beta2", config.beta2);
@@ -29,10 +29,9 @@ void visit_adam(Config &config, Visit &&visit) {
 }
 
 template <class Config, class Visit>
-void visit_trainer(Config &config, Visit &&visit) {
-  visit.group("encoder",
-              [&](auto &&inner) { visit_encoder(config.encoder, inner); });
-  visit.group("adam", [&](auto &&inner) { visit_adam(config.adam, inner); });
+void visit_trainer(Config& config, Visit&& visit) {
+  visit.group("encoder", [&](auto&& inner) { visit_encoder(config.encoder, inner); });
+  visit.group("adam", [&](auto&& inner) { visit_adam(config.adam, inner); });
   visit("epochs", config.epochs);
   visit("patience", config.patience);
   visit("batch_sequences", config.batch_sequences);
@@ -43,29 +42,30 @@ void visit_trainer(Config &config, Visit &&visit) {
   visit("gradient_slots", config.gradient_slots);
   visit("seed", config.seed);
   visit("exclude_seen", config.exclude_seen);
-  visit.group("markov",
-              [&](auto &&inner) { visit_markov(config.markov, inner); });
+  visit("blend", config.blend);
+  visit.group("markov", [&](auto&& inner) { visit_markov(config.markov, inner); });
 }
 
-void require(bool holds, const char *field, const char *expected) {
-  if (!holds)
-    throw Error(ErrorCode::invalid_config,
-                std::string("config: ") + field + " must be " + expected);
+void require(bool holds, const char* field, const char* expected) {
+  if (!holds) throw Error(ErrorCode::invalid_config, std::string("config: ") + field + " must be " + expected);
 }
 
-} // namespace
+}  // namespace
 
-TrainerConfig TrainerConfig::preset(const std::string &name) {
+TrainerConfig TrainerConfig::preset(const std::string& name) {
   if (name != "sasrec-small" && name != "default") {
-    throw Error(ErrorCode::invalid_argument,
-                "preset: expected sasrec-small or default, found " + name);
+    throw Error(ErrorCode::invalid_argument, "preset: expected sasrec-small or default, found " + name);
   }
   TrainerConfig config;
+  config.encoder.inner_dim = config.encoder.embedding_dim;
+  config.adam.learning_rate = 3e-3;
+  config.epochs = 40;
+  config.final_learning_rate = 0.02;
+  config.blend = name == "default";
   return config;
 }
 
-void TrainerConfig::apply_json(const std::string &text,
-                               const std::string &name_for_messages) {
+void TrainerConfig::apply_json(const std::string& text, const std::string& name_for_messages) {
   Json json = detail::parse_object(text, name_for_messages);
   TrainerConfig changed = *this;
   ConfigReader reader(json, name_for_messages + ": ");
@@ -84,28 +84,21 @@ std::string TrainerConfig::to_json() const {
 // Comparisons are written so that NaN is refused.
 void TrainerConfig::validate() const {
   encoder.validate();
-  require(encoder.mask == AttentionMask::causal, "encoder.mask",
-          "causal: training predicts every next event");
-  require(adam.learning_rate > 0 && std::isfinite(adam.learning_rate),
-          "adam.learning_rate", "positive and finite");
-  require(adam.beta1 >= 0 && adam.beta1 < 1, "adam.beta1",
-          "at least 0 and below 1");
-  require(adam.beta2 > 0 && adam.beta2 < 1, "adam.beta2",
-          "above 0 and below 1");
-  require(adam.epsilon > 0 && std::isfinite(adam.epsilon), "adam.epsilon",
-          "positive and finite");
-  require(adam.weight_decay >= 0 && adam.weight_decay * adam.learning_rate < 1,
-          "adam.weight_decay", "at least 0, and below 1 / learning_rate");
+  require(encoder.mask == AttentionMask::causal, "encoder.mask", "causal: training predicts every next event");
+  require(adam.learning_rate > 0 && std::isfinite(adam.learning_rate), "adam.learning_rate", "positive and finite");
+  require(adam.beta1 >= 0 && adam.beta1 < 1, "adam.beta1", "at least 0 and below 1");
+  require(adam.beta2 > 0 && adam.beta2 < 1, "adam.beta2", "above 0 and below 1");
+  require(adam.epsilon > 0 && std::isfinite(adam.epsilon), "adam.epsilon", "positive and finite");
+  require(adam.weight_decay >= 0 && adam.weight_decay * adam.learning_rate < 1, "adam.weight_decay",
+          "at least 0, and below 1 / learning_rate");
   require(epochs >= 1, "epochs", "at least 1");
   require(patience >= 1, "patience", "at least 1");
   require(batch_sequences >= 1, "batch_sequences", "at least 1");
-  require(final_learning_rate >= 0 && final_learning_rate <= 1,
-          "final_learning_rate", "0 to 1");
+  require(final_learning_rate >= 0 && final_learning_rate <= 1, "final_learning_rate", "0 to 1");
   require(time_budget_seconds >= 0, "time_budget_seconds", "at least 0");
   require(max_validation_queries >= 1, "max_validation_queries", "at least 1");
-  require(gradient_slots >= 1 && gradient_slots <= 1024, "gradient_slots",
-          "1 to 1024");
+  require(gradient_slots >= 1 && gradient_slots <= 1024, "gradient_slots", "1 to 1024");
   markov.validate();
 }
 
-} // namespace attune::inline v0_1
+}  // namespace attune::inline v0_1

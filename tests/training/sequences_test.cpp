@@ -43,18 +43,22 @@ TEST_CASE("Hands get all sequences and about the same number of events", "[train
     batch.push_back({user, 0, 2 + (user * 37) % 60});
     events += batch.back().length;
   }
-  std::vector<std::vector<std::size_t>> hands(4);
+  std::vector<detail::Hand> hands(4);
   detail::deal(hands, batch);
-  std::vector<std::size_t> dealt;
+  std::vector<UserHandle> dealt;
   for (const auto& hand : hands) {
     std::size_t held = 0;
-    for (const std::size_t index : hand) held += batch[index].length;
+    for (const TrainingSequence& sequence : hand.sequences) {
+      held += sequence.length;
+      dealt.push_back(sequence.user);
+    }
+    CHECK(hand.events == held);
     CHECK(held > events / 4 - 10);
     CHECK(held < events / 4 + 10);
-    dealt.insert(dealt.end(), hand.begin(), hand.end());
   }
   std::sort(dealt.begin(), dealt.end());
-  for (std::size_t i = 0; i < batch.size(); ++i) CHECK(dealt[i] == i);
+  REQUIRE(dealt.size() == batch.size());
+  for (UserHandle user = 0; user < dealt.size(); ++user) CHECK(dealt[user] == user);
 }
 
 }  // namespace attune

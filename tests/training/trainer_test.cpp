@@ -296,6 +296,27 @@ TEST_CASE("A blend adds the weighted logarithm of the transition share to the lo
   }
 }
 
+TEST_CASE("The weight of a blend is the one that validates best", "[training][trainer]") {
+  // Every user walks one cycle in steps that only the transition counts learn in one epoch.
+  const Split parts =
+      leave_one_out(histories_of(60, 12, 40, [](std::size_t u, std::size_t i) { return (u + 7 * i) % 40; }));
+  TrainerConfig config = small_config();
+  config.epochs = 1;
+  config.blend = true;
+  Trainer trainer(config);
+  TrainedModel model = trainer.fit(parts.train, parts.validation);
+  const auto ndcg_at_weight = [&](double weight) {
+    model.blend_weight = weight;
+    return evaluate(model, parts.validation, {.cutoffs = {10}, .bootstrap = 0}).ndcg_at(10);
+  };
+  const double chosen = model.blend_weight;
+  REQUIRE(chosen > 0);
+  CHECK(ndcg_at_weight(chosen) > ndcg_at_weight(0));
+  CHECK(ndcg_at_weight(0) == trainer.epochs().front().ndcg_10);
+
+  CHECK(Trainer(config).fit(parts.train, {}).blend_weight == 0);
+}
+
 TEST_CASE("A history the encoder cannot read is scored by the counts", "[training][trainer]") {
   const Split parts = leave_one_out(scattered(30, 12, 25));
   const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "attune/data/split.hpp"
 #include "attune/executor.hpp"
@@ -30,6 +31,9 @@ struct ATTUNE_EXPORT TrainerConfig {
   std::size_t gradient_slots = 8;              // bounds the useful number of threads
   std::uint64_t seed = 1;
   bool exclude_seen = true;  // in validation
+  // Adds the transition counts to the encoder's scores, at the weight with the best NDCG@10 in validation (0 where none
+  // beats the encoder alone). Costs a few validations at the end.
+  bool blend = false;
   MarkovOptions markov;
 
   // "sasrec-small" or "default". Throws Error(invalid_argument) naming the known ones.
