@@ -67,8 +67,11 @@ done
 # Every public header has a mirror among the tests, or a test named here.
 declare -A tested_elsewhere=(
   [attune.hpp]=tests/package/consumer/use_everything.hpp
-  [concepts.hpp]=tests/compile_fail/CMakeLists.txt
+  [concepts.hpp]=tests/serving/concepts_test.cpp
+  [model/sasrec_block.hpp]=tests/gradient/transformer_encoder_test.cpp
   [recommender.hpp]=tests/serving/recommender_test.cpp
+  [serving/event_store.hpp]=tests/serving/reload_test.cpp
+  [serving/make_recommender.hpp]=tests/serving/shared_encoder_test.cpp
 )
 for header in "${headers[@]}"; do
   name=${header#include/attune/}
