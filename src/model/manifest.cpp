@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <set>
 
@@ -124,7 +125,9 @@ std::map<std::string, Manifest::File> read_files(const Fields& fields) {
     if (crc32.size() != 8 || crc32.find_first_not_of("0123456789abcdef") != std::string::npos) {
       file.fail("crc32", "eight hexadecimal digits", entry["crc32"]);
     }
-    files[name] = {file.count("size"), static_cast<std::uint32_t>(std::stoul(crc32, nullptr, 16))};
+    std::uint32_t checksum = 0;
+    std::from_chars(crc32.data(), crc32.data() + crc32.size(), checksum, 16);
+    files[name] = {file.count("size"), checksum};
   }
   return files;
 }
