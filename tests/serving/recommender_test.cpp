@@ -80,7 +80,7 @@ TEST_CASE("A user nobody knows gets exactly k items from the side door, and the 
   check_answer(answer, model, test::cosines(model, {.items = std::vector<ItemHandle>{1, 2, 3}}), {1, 2, 3}, 10);
 }
 
-TEST_CASE("One event is enough for the model; only unknown items are not", "[serving][recommender]") {
+TEST_CASE("One event is enough for the model, unless its item is unknown", "[serving][recommender]") {
   Recommender recommender = Recommender::open(make_model());
   recommender.observe({.user = "one", .item = "i5"});
   CHECK(recommender.recommend({.user = "one"}).source == Source::model);

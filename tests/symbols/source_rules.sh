@@ -53,6 +53,7 @@ forbid 'the library prints nothing' '^ *# *include <(iostream|cstdio|stdio\.h)>'
 forbid 'only the executor makes threads' 'std::(jthread|thread|async)\b' include src --exclude=executor.cpp --exclude-dir=cli
 forbid 'numbers do not depend on the locale' '\b(stod|stof|stoi|stol|stoll|stoul|stoull|strtod|strtof|strtol|strtoll|atof|atoi|atol|setlocale)\(' \
   include src
+forbid 'CTest would cut the name of the case in two, or Catch2 read it as a pattern' '^TEST_CASE\("[^"]*[];[*][^"]*"' tests
 forbid 'no using-directive in a header' 'using namespace' include
 
 # Includes point one way: types <- data <- model <- {training, serving}.
