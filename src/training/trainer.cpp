@@ -2,6 +2,7 @@
 #include "attune/training/trainer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -35,21 +36,22 @@ TrainedModel prepare_model(const Histories& train, const EvaluationQueries& vali
   return model;
 }
 
-constexpr double kBlendWeights[] = {0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
-
-// The weight with the best validation NDCG@10, or 0 where none beats the encoder alone.
+// The heaviest weight whose validation NDCG@10 comes within one hundredth of the best: counts age more slowly than an
+// encoder, and what is served is newer than what validates. 0 where no weight beats the encoder alone.
 double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries, const EvaluationOptions& measuring,
                            double encoder_ndcg) {
-  double best = 0, best_ndcg = encoder_ndcg;
-  for (const double weight : kBlendWeights) {
-    model.blend_weight = weight;
-    const double ndcg = evaluate(model, queries, measuring).ndcg_at(10);
-    if (ndcg > best_ndcg) {
-      best = weight;
-      best_ndcg = ndcg;
-    }
+  constexpr std::array kWeights{0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
+  std::array<double, kWeights.size()> ndcg;
+  for (std::size_t i = 0; i < kWeights.size(); ++i) {
+    model.blend_weight = kWeights[i];
+    ndcg[i] = evaluate(model, queries, measuring).ndcg_at(10);
   }
-  return best;
+  const double best = *std::max_element(ndcg.begin(), ndcg.end());
+  double weight = 0;
+  for (std::size_t i = 0; i < kWeights.size(); ++i) {
+    if (best > encoder_ndcg && ndcg[i] >= 0.99 * best) weight = kWeights[i];
+  }
+  return weight;
 }
 
 }  // namespace
@@ -64,15 +66,16 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   train_seconds_ = 0;
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
-  detail::Learner learner(config_, train, executor);
-  TrainedModel model = prepare_model(train, validation, config_);
-  const EvaluationQueries queries = sample(validation, config_.max_validation_queries);
+  const TrainerConfig config = config_.adapted_to(train);
+  detail::Learner learner(config, train, executor);
+  TrainedModel model = prepare_model(train, validation, config);
+  const EvaluationQueries queries = sample(validation, config.max_validation_queries);
   const EvaluationOptions measuring{
-      .cutoffs = {10}, .exclude_seen = config_.exclude_seen, .bootstrap = 0, .executor = &executor};
+      .cutoffs = {10}, .exclude_seen = config.exclude_seen, .bootstrap = 0, .executor = &executor};
 
   const auto start = Clock::now();
   std::shared_ptr<SasrecEncoder> candidate, best;
-  std::size_t planned = config_.epochs;
+  std::size_t planned = config.epochs;
   double best_ndcg = 0;
   for (std::size_t epoch = 1; epoch <= planned; ++epoch) {
     const auto epoch_start = Clock::now();
@@ -98,19 +101,19 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     }
     epochs_.push_back(report);
     if (progress.epoch && !progress.epoch(report)) break;
-    if (epoch - best_epoch_ >= config_.patience) break;
-    if (config_.time_budget_seconds > 0) {
-      const double left = std::max(0.0, config_.time_budget_seconds - seconds_since(start));
-      const double fitting = std::min(static_cast<double>(config_.epochs), left / seconds_since(epoch_start));
-      planned = std::min(config_.epochs, epoch + static_cast<std::size_t>(fitting));
+    if (epoch - best_epoch_ >= config.patience) break;
+    if (config.time_budget_seconds > 0) {
+      const double left = std::max(0.0, config.time_budget_seconds - seconds_since(start));
+      const double fitting = std::min(static_cast<double>(config.epochs), left / seconds_since(epoch_start));
+      planned = std::min(config.epochs, epoch + static_cast<std::size_t>(fitting));
     }
   }
   if (!best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
   model.encoder = std::move(best);
-  if (config_.blend && !queries.empty()) {
+  if (config.blend && !queries.empty()) {
     model.blend_weight = choose_blend_weight(model, queries, measuring, best_ndcg);
   }
-  model.notes["trainer"] = config_.to_json();
+  model.notes["trainer"] = config.to_json();
   model.notes["best_epoch"] = std::to_string(best_epoch_);
   return model;
 }

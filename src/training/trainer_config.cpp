@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Presets, limits and the JSON form of TrainerConfig.
 
+#include <algorithm>
 #include <cmath>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "attune/error.hpp"
 #include "attune/training/trainer.hpp"
 #include "model/config_json.hpp"
+#include "training/sequences.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -43,11 +45,18 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit("seed", config.seed);
   visit("exclude_seen", config.exclude_seen);
   visit("blend", config.blend);
+  visit("adapt", config.adapt);
   visit.group("markov", [&](auto&& inner) { visit_markov(config.markov, inner); });
 }
 
 void require(bool holds, const char* field, const char* expected) {
   if (!holds) throw Error(ErrorCode::invalid_config, std::string("config: ") + field + " must be " + expected);
+}
+
+bool names_what_adapts(const Json& json) {
+  const auto encoder = json.find("encoder");
+  return json.contains("batch_sequences") ||
+         (encoder != json.end() && (encoder->contains("dropout") || encoder->contains("attention_dropout")));
 }
 
 }  // namespace
@@ -62,23 +71,47 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
   config.epochs = 40;
   config.final_learning_rate = 0.02;
   config.blend = name == "default";
+  config.adapt = true;
   return config;
 }
 
 void TrainerConfig::apply_json(const std::string& text, const std::string& name_for_messages) {
   Json json = detail::parse_object(text, name_for_messages);
   TrainerConfig changed = *this;
+  if (names_what_adapts(json)) changed.adapt = false;
   ConfigReader reader(json, name_for_messages + ": ");
   visit_trainer(changed, reader);
   reader.finish();
   changed.validate();
-  *this = std::move(changed);
+  *this = changed;
 }
 
 std::string TrainerConfig::to_json() const {
   Json json = Json::object();
   visit_trainer(*this, ConfigWriter(json));
   return json.dump();
+}
+
+TrainerConfig TrainerConfig::adapted_to(const Histories& train) const {
+  constexpr double kPlenty = 150, kScarce = 30, kMostDropout = 0.5;
+  constexpr std::size_t kSteps = 40, kLeastBatch = 16;
+  TrainerConfig adapted = *this;
+  if (!adapt || !train.item_ids) return adapted;
+  const auto sequences = detail::training_sequences(train, encoder.max_sequence_length);
+  std::size_t targets = 0;
+  std::vector<bool> occurs(train.num_items(), false);
+  for (const detail::TrainingSequence& sequence : sequences) {
+    targets += sequence.length - 1;
+    for (const ItemHandle item : train.of(sequence.user).items) occurs[item] = true;
+  }
+  if (targets == 0) return adapted;
+  const auto items = static_cast<double>(std::count(occurs.begin(), occurs.end(), true));
+  const double per_item = static_cast<double>(targets) / items;
+  const double scarcity = std::clamp(std::log(kPlenty / per_item) / std::log(kPlenty / kScarce), 0.0, 1.0);
+  adapted.encoder.dropout = std::max(encoder.dropout, kMostDropout * scarcity);
+  adapted.encoder.attention_dropout = std::max(encoder.attention_dropout, kMostDropout * scarcity);
+  adapted.batch_sequences = std::min(batch_sequences, std::max(kLeastBatch, (sequences.size() + kSteps - 1) / kSteps));
+  return adapted;
 }
 
 // Comparisons are written so that NaN is refused.

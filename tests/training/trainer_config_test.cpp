@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <functional>
+#include <memory>
 #include <string>
 
 #include "attune/error.hpp"
@@ -83,6 +83,46 @@ TEST_CASE("Values out of range are refused by name", "[training][trainer_config]
   CHECK(contains(error_of(R"({"encoder": {"embedding_dim": 0}})"), "embedding_dim"));
   CHECK(contains(error_of(R"({"encoder": {"mask": "bidirectional"}})"), "encoder.mask"));
   CHECK(contains(error_of(R"({"markov": {"decay": 0}})"), "markov.decay"));
+}
+
+TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_config]") {
+  // `users` histories of 5 events over `items` items.
+  const auto histories = [](std::size_t users, std::size_t items) {
+    Histories made;
+    auto ids = std::make_shared<IdMap>(IdKind::int64);
+    for (std::size_t i = 0; i < items; ++i) ids->insert(i);
+    made.item_ids = ids;
+    for (std::size_t u = 0; u < users; ++u) {
+      for (std::size_t i = 0; i < 5; ++i) made.items.push_back(static_cast<ItemHandle>((5 * u + i) % items));
+      made.offsets.push_back(made.items.size());
+    }
+    return made;
+  };
+  const TrainerConfig preset = TrainerConfig::preset("default");
+  REQUIRE(preset.adapt);
+
+  const TrainerConfig large = preset.adapted_to(histories(6000, 100));
+  CHECK(large.encoder.dropout == preset.encoder.dropout);
+  CHECK(large.encoder.attention_dropout == preset.encoder.attention_dropout);
+  CHECK(large.batch_sequences == preset.batch_sequences);
+
+  const TrainerConfig small = preset.adapted_to(histories(1000, 500));  // 8 targets per item
+  CHECK(small.encoder.dropout == 0.5);
+  CHECK(small.encoder.attention_dropout == 0.5);
+  CHECK(small.batch_sequences == 25);
+  CHECK(small.adapted_to(histories(1000, 500)).to_json() == small.to_json());
+  CHECK(preset.adapted_to(histories(10, 20)).batch_sequences == 16);
+
+  const double between = preset.adapted_to(histories(1000, 60)).encoder.dropout;  // 67 per item
+  CHECK(between > preset.encoder.dropout);
+  CHECK(between < 0.5);
+
+  TrainerConfig named = preset;
+  named.apply_json(R"({"encoder": {"dropout": 0.3}})", "train.json");
+  CHECK(named.adapted_to(histories(1000, 500)).encoder.dropout == 0.3);
+  named = preset;
+  named.apply_json(R"({"epochs": 5})", "train.json");
+  CHECK(named.adapted_to(histories(1000, 500)).encoder.dropout == 0.5);
 }
 
 TEST_CASE("Presets are found by name", "[training][trainer_config]") {
