@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace attune_test {
+namespace attune::test {
 
 // An empty directory that is gone at the end of the test.
 class TemporaryDirectory {
@@ -47,4 +47,4 @@ inline std::string read_text(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-}  // namespace attune_test
+}  // namespace attune::test

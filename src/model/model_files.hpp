@@ -19,8 +19,10 @@ inline constexpr const char* kHistoriesFile = "histories.bin";
 inline constexpr std::array<std::string_view, 5> kModelFiles{kManifestFile, kWeightsFile, kCountsFile, kItemIdsFile,
                                                              kHistoriesFile};
 
-// The tensor of the items' input rows; all others are named by the encoder's ParameterList.
+// The tensor of the items' input rows, and the one of the encoder's positions; all others are named by its
+// ParameterList alone.
 inline constexpr const char* kItemsTensor = "items.weight";
+inline constexpr const char* kPositionsTensor = "position_embedding.weight";
 
 inline std::string_view text_of(std::span<const std::byte> bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

@@ -33,13 +33,14 @@ void release(void* memory) noexcept {
 }  // namespace
 
 void* operator new(std::size_t size) { return allocate(size); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
 void* operator new[](std::size_t size) { return allocate(size); }
 void operator delete(void* memory) noexcept { release(memory); }
 void operator delete[](void* memory) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { release(memory); }
 
-namespace attune_test {
+namespace attune::test {
 
 AllocationMeter::AllocationMeter() noexcept {
   allocations = largest_bytes = peak_bytes = 0;
@@ -51,4 +52,4 @@ std::size_t AllocationMeter::count() const noexcept { return allocations; }
 std::size_t AllocationMeter::largest() const noexcept { return largest_bytes; }
 std::size_t AllocationMeter::peak() const noexcept { return peak_bytes; }
 
-}  // namespace attune_test
+}  // namespace attune::test

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace attune_test {
+namespace attune::test {
 
 // Watches operator new (a test program that links allocation_meter.cpp has its own) from construction on. One at a
 // time.
@@ -19,4 +19,4 @@ class AllocationMeter {
   std::size_t peak() const noexcept;     // bytes allocated and not freed at once
 };
 
-}  // namespace attune_test
+}  // namespace attune::test

@@ -5,7 +5,7 @@
 #include <span>
 #include <stdexcept>
 
-namespace attune_test {
+namespace attune::test {
 
 using namespace attune;
 
@@ -81,4 +81,4 @@ void read_everything(const SafetensorsFile& file) {
   promise(checksum < ~0u, "every byte was read");
 }
 
-}  // namespace attune_test
+}  // namespace attune::test

@@ -12,7 +12,7 @@
 
 #include "attune/model/safetensors.hpp"
 
-namespace attune_test {
+namespace attune::test {
 
 using Bytes = std::vector<std::byte>;
 
@@ -33,4 +33,4 @@ Bytes small_file();
 // of the reader is broken.
 void read_everything(const attune::SafetensorsFile& file);
 
-}  // namespace attune_test
+}  // namespace attune::test

@@ -12,7 +12,7 @@
 #include "format/safetensors_bytes.hpp"
 
 using namespace attune;
-using namespace attune_test;
+using namespace attune::test;
 using namespace std::string_literals;
 
 namespace {

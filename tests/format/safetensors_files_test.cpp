@@ -15,7 +15,7 @@
 #include "temporary_directory.hpp"
 
 using namespace attune;
-using namespace attune_test;
+using namespace attune::test;
 
 namespace {
 

@@ -21,7 +21,7 @@ namespace {
 // Whether the bytes load.
 bool accept(std::span<const std::byte> bytes) {
   try {
-    attune_test::read_everything(attune::SafetensorsFile::parse({bytes.begin(), bytes.end()}, "fuzz"));
+    attune::test::read_everything(attune::SafetensorsFile::parse({bytes.begin(), bytes.end()}, "fuzz"));
     return true;
   } catch (const attune::Error&) {
     return false;
@@ -31,7 +31,7 @@ bool accept(std::span<const std::byte> bytes) {
 // The same with the length of the header set right, so that mutants reach what is behind that check.
 bool accept_as_header(std::span<const std::byte> header, std::size_t data) {
   const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
-  return accept(attune_test::to_bytes(attune_test::file_of(text, data)));
+  return accept(attune::test::to_bytes(attune::test::file_of(text, data)));
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace {
 
-using attune_test::Bytes;
+using attune::test::Bytes;
 using Random = std::mt19937_64;
 
 std::size_t below(Random& random, std::size_t bound) { return static_cast<std::size_t>(random() % bound); }
@@ -115,14 +115,14 @@ void mutate(Bytes& bytes, Random& random) {
 }  // namespace
 
 TEST_CASE("Mutants of a safetensors file give an error or a file within bounds", "[format][safetensors]") {
-  const Bytes whole = attune_test::small_file();
+  const Bytes whole = attune::test::small_file();
   const std::string header =
-      attune_test::object({attune_test::entry("a", "F32", "[2,1]", "[0,8]"),
-                           attune_test::entry("b", "U8", "[4]", "[8,12]"), R"("__metadata__":{"k":"v"})"});
+      attune::test::object({attune::test::entry("a", "F32", "[2,1]", "[0,8]"),
+                            attune::test::entry("b", "U8", "[4]", "[8,12]"), R"("__metadata__":{"k":"v"})"});
   Random random(20240501);
   std::size_t loaded = 0;
   for (int round = 0; round < 100'000; ++round) {
-    Bytes file = whole, text = attune_test::to_bytes(header);
+    Bytes file = whole, text = attune::test::to_bytes(header);
     for (std::size_t changes = below(random, 4) + 1; changes > 0; --changes) {
       mutate(file, random);
       mutate(text, random);

@@ -5,7 +5,7 @@
 #include "format/safetensors_bytes.hpp"
 
 using namespace attune;
-using namespace attune_test;
+using namespace attune::test;
 
 namespace {
 

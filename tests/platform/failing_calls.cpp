@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 
-namespace attune_test {
+namespace attune::test {
 namespace {
 
 Faults* active = nullptr;
@@ -39,38 +39,38 @@ size_t limited(size_t count) noexcept {
 Faults::Faults() noexcept { active = this; }
 Faults::~Faults() { active = nullptr; }
 
-}  // namespace attune_test
+}  // namespace attune::test
 
 extern "C" {
 
 ssize_t read(int descriptor, void* bytes, size_t count) {
-  if (attune_test::interrupted()) return -1;
-  attune_test::Faults* const faults = attune_test::active;
+  if (attune::test::interrupted()) return -1;
+  attune::test::Faults* const faults = attune::test::active;
   if (faults != nullptr && faults->before_read != nullptr) faults->before_read(faults->reads++);
-  return ::syscall(SYS_read, descriptor, bytes, attune_test::limited(count));
+  return ::syscall(SYS_read, descriptor, bytes, attune::test::limited(count));
 }
 
 ssize_t write(int descriptor, const void* bytes, size_t count) {
-  if (attune_test::interrupted() || attune_test::fails()) return -1;
-  return ::syscall(SYS_write, descriptor, bytes, attune_test::limited(count));
+  if (attune::test::interrupted() || attune::test::fails()) return -1;
+  return ::syscall(SYS_write, descriptor, bytes, attune::test::limited(count));
 }
 
 int fsync(int descriptor) {
-  if (attune_test::interrupted() || attune_test::fails()) return -1;
+  if (attune::test::interrupted() || attune::test::fails()) return -1;
   return static_cast<int>(::syscall(SYS_fsync, descriptor));
 }
 
 int mkdir(const char* path, mode_t mode) noexcept {
-  if (attune_test::fails()) return -1;
+  if (attune::test::fails()) return -1;
   return static_cast<int>(::syscall(SYS_mkdirat, AT_FDCWD, path, mode));
 }
 
 int renameat2(int from_directory, const char* from, int to_directory, const char* to, unsigned flags) noexcept {
-  if (attune_test::active != nullptr && attune_test::active->no_exchange && flags != 0) {
+  if (attune::test::active != nullptr && attune::test::active->no_exchange && flags != 0) {
     errno = EINVAL;
     return -1;
   }
-  if (attune_test::fails()) return -1;
+  if (attune::test::fails()) return -1;
   return static_cast<int>(::syscall(SYS_renameat2, from_directory, from, to_directory, to, flags));
 }
 

@@ -6,7 +6,7 @@
 
 #include <climits>
 
-namespace attune_test {
+namespace attune::test {
 
 struct Faults {
   Faults() noexcept;
@@ -24,4 +24,4 @@ struct Faults {
   int calls = 0;                              // that may change the disk, so far
 };
 
-}  // namespace attune_test
+}  // namespace attune::test

@@ -16,10 +16,10 @@
 #include "temporary_directory.hpp"
 
 using namespace attune;
-using attune_test::Faults;
-using attune_test::read_text;
-using attune_test::TemporaryDirectory;
-using attune_test::write_text;
+using attune::test::Faults;
+using attune::test::read_text;
+using attune::test::TemporaryDirectory;
+using attune::test::write_text;
 namespace fs = std::filesystem;
 
 namespace {

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// Saving and loading of models that are as they should be, and saving where it must be refused or fails.
+#include "attune/model/checkpoint.hpp"
+
+#include <cerrno>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <optional>
+
+#include "attune/error.hpp"
+#include "catch.hpp"
+#include "model/small_model.hpp"
+#include "platform/failing_calls.hpp"
+#include "temporary_directory.hpp"
+
+using namespace attune;
+using namespace attune::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::optional<Error> error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+void require_error(const std::optional<Error>& error, ErrorCode code, const std::string& part) {
+  REQUIRE(error);
+  INFO(error->what());
+  CHECK(error->code() == code);
+  CHECK(std::string(error->what()).find(part) != std::string::npos);
+}
+
+std::map<std::string, std::string> files_of(const fs::path& directory) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    files[entry.path().filename().string()] = read_text(entry.path());
+  }
+  return files;
+}
+
+std::size_t entries_in(const fs::path& directory) {
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
+}
+
+TrainedModel saved_and_loaded(const TrainedModel& model) {
+  const TemporaryDirectory directory;
+  model.save(directory / "model");
+  return TrainedModel::load(directory / "model");
+}
+
+void check_round_trip(TrainedModel model) {
+  const TrainedModel loaded = saved_and_loaded(model);
+  CHECK_FALSE(loaded.version.empty());
+  CHECK(loaded.score_kind() == model.score_kind());
+  model.version = loaded.version;
+  CHECK(difference(model, loaded) == "");
+}
+
+// What the hook of the last test replaces, and before which read.
+std::string replaced_directory;
+int replaced_at = 0;
+
+}  // namespace
+
+TEST_CASE("A model is the same, bit for bit, after saving and loading", "[model][checkpoint]") {
+  check_round_trip(small_model(6, GENERATE(IdKind::string, IdKind::int64)));
+}
+
+TEST_CASE("Saving what was loaded writes the same bytes", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  small_model().save(directory / "one");
+  TrainedModel::load(directory / "one").save(directory / "other");
+  CHECK(files_of(directory.path() / "one") == files_of(directory.path() / "other"));
+  CHECK(files_of(directory.path() / "one").size() == 5);
+}
+
+TEST_CASE("Every part but the item ids may be missing", "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  const int without = GENERATE(0, 1, 2, 3, 4, 5);
+  model.blend_weight = 0;
+  if (without == 0) model.encoder = nullptr;
+  if (without == 1) model.popularity = nullptr;
+  if (without == 2) model.markov = nullptr;
+  if (without == 3) model.histories = nullptr;
+  if (without == 4) model.popularity = nullptr, model.markov = nullptr;
+  if (without == 5) model.encoder = nullptr, model.markov = nullptr, model.histories = nullptr;
+  check_round_trip(model);
+}
+
+TEST_CASE("One item in all, and none, are catalogues", "[model][checkpoint]") {
+  check_round_trip(small_model(1));
+  TrainedModel empty;
+  empty.item_ids = std::make_shared<const IdMap>();
+  empty.encoder = std::make_shared<const SasrecEncoder>(small_config(), 0);
+  auto histories = std::make_shared<Histories>();
+  histories->item_ids = empty.item_ids;
+  histories->user_ids = std::make_shared<const IdMap>(IdKind::int64);
+  empty.histories = histories;
+  empty.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(*histories));
+  empty.markov = std::make_shared<const MarkovModel>(MarkovModel::fit(*histories));
+  check_round_trip(empty);
+}
+
+TEST_CASE("Events need neither times nor kinds nor values", "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  auto histories = std::make_shared<Histories>(*model.histories);
+  histories->times.clear();
+  if (GENERATE(false, true)) histories->kinds.clear();
+  if (GENERATE(false, true)) histories->values.clear();
+  model.histories = histories;
+  check_round_trip(model);
+}
+
+TEST_CASE("More rows than one chunk of the table come back in order", "[model][checkpoint]") {
+  const std::size_t rows = EmbeddingTable<float>::kChunkRows + 3;
+  TrainedModel model;
+  model.item_ids = ids_of(rows, IdKind::int64, "");
+  model.encoder = std::make_shared<const SasrecEncoder>(random_encoder<float>(small_config(), rows));
+  check_round_trip(model);
+}
+
+TEST_CASE("The version follows from what answers depend on, unless it is given", "[model][checkpoint]") {
+  const TrainedModel model = small_model();
+  const std::string version = saved_and_loaded(model).version;
+  CHECK(version.size() == 8);
+  CHECK(saved_and_loaded(model).version == version);
+
+  TrainedModel other = model;
+  auto histories = std::make_shared<Histories>(*model.histories);
+  histories->times[1] += 1;
+  other.histories = histories;
+  CHECK(saved_and_loaded(other).version == version);
+
+  auto encoder = random_encoder<float>(small_config(), model.num_items());
+  encoder.items().row(3)[4] += 1e-3f;
+  other.encoder = std::make_shared<const SasrecEncoder>(std::move(encoder));
+  CHECK(saved_and_loaded(other).version != version);
+
+  other.version = "spring";
+  CHECK(saved_and_loaded(other).version == "spring");
+}
+
+TEST_CASE("The score kind follows from the parts", "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  CHECK(model.score_kind() == ScoreKind::blend);
+  model.blend_weight = 0;
+  CHECK(model.score_kind() == ScoreKind::cosine);
+  EncoderConfig config = small_config();
+  config.score = ScoreKind::dot;
+  model.encoder = std::make_shared<const SasrecEncoder>(config, 6);
+  CHECK(model.score_kind() == ScoreKind::dot);
+  model.encoder = nullptr;
+  CHECK(model.score_kind() == ScoreKind::count);
+}
+
+TEST_CASE("Parts that do not fit together are not saved", "[model][checkpoint]") {
+  const auto changed_histories = [](TrainedModel& model, const std::function<void(Histories&)>& change) {
+    auto histories = std::make_shared<Histories>(*model.histories);
+    change(*histories);
+    model.histories = histories;
+  };
+  using Change = std::function<void(TrainedModel&)>;
+  const std::vector<std::pair<std::string, Change>> refused{
+      {"it has no item ids", [](TrainedModel& m) { m.item_ids = nullptr; }},
+      {"one row per item id", [](TrainedModel& m) { m.encoder = std::make_shared<SasrecEncoder>(small_config(), 5); }},
+      {"one count per item id", [](TrainedModel& m) { m.popularity = std::make_shared<PopularityModel>(); }},
+      {"one row per item id", [](TrainedModel& m) { m.markov = std::make_shared<MarkovModel>(); }},
+      {"a blend weight", [](TrainedModel& m) { m.blend_weight = std::nan(""); }},
+      {"a blend weight", [](TrainedModel& m) { m.markov = nullptr; }},
+      {"a blend weight", [](TrainedModel& m) { m.encoder = nullptr; }},
+      {"not UTF-8", [](TrainedModel& m) { m.notes["x"] = "\xFF"; }},
+      {"not UTF-8", [](TrainedModel& m) { m.version = "\xFF"; }},
+      {"other item ids", [](TrainedModel& m) { m.histories = small_histories(ids_of(7, IdKind::string, ""), {}); }},
+      {"other item ids", [](TrainedModel& m) { m.histories = small_histories(ids_of(6, IdKind::string, "x"), {}); }},
+      {"one user id per user",
+       [&](TrainedModel& m) { changed_histories(m, [](Histories& h) { h.user_ids = nullptr; }); }},
+      {"one user id per user",
+       [&](TrainedModel& m) { changed_histories(m, [](Histories& h) { h.user_ids = ids_of(2, {}, ""); }); }},
+      {"differ in length", [&](TrainedModel& m) { changed_histories(m, [](Histories& h) { h.items.pop_back(); }); }},
+      {"differ in length", [&](TrainedModel& m) { changed_histories(m, [](Histories& h) { h.times.pop_back(); }); }},
+      {"no id for", [&](TrainedModel& m) { changed_histories(m, [](Histories& h) { h.items[0] = 6; }); }},
+      {"not finite", [&](TrainedModel& m) { changed_histories(m, [](Histories& h) { h.values[0] = INFINITY; }); }},
+  };
+  const TemporaryDirectory directory;
+  for (const auto& [problem, change] : refused) {
+    TrainedModel model = small_model();
+    change(model);
+    require_error(error_of([&] { model.save(directory / "model"); }), ErrorCode::invalid_argument, problem);
+    CHECK(entries_in(directory.path()) == 0);
+  }
+}
+
+TEST_CASE("Weights that are not finite are not saved, and named", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  TrainedModel model = small_model();
+  auto encoder = random_encoder<float>(small_config(), 6);
+  const Parameter& last = encoder.parameters().list().back();
+  const bool in_items = GENERATE(true, false);
+  (in_items ? encoder.items().row(2)[1] : encoder.weights()[last.offset + 1]) = std::nanf("");
+  model.encoder = std::make_shared<const SasrecEncoder>(std::move(encoder));
+  const auto error = error_of([&] { model.save(directory / "model"); });
+  require_error(error, ErrorCode::non_finite, in_items ? "element 17 of items.weight" : "element 1 of " + last.name);
+  CHECK(entries_in(directory.path()) == 0);
+}
+
+TEST_CASE("What is not a model is not replaced by one", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  const TrainedModel model = small_model();
+  const auto refuse = [&](ErrorCode code, const std::string& part) {
+    const auto before = files_of(directory.path() / "place");
+    require_error(error_of([&] { model.save(directory / "place"); }), code, part);
+    require_error(error_of([&] { TrainedModel::check_replaceable(directory / "place"); }), code, part);
+    CHECK(files_of(directory.path() / "place") == before);
+    CHECK(entries_in(directory.path()) == 1);
+  };
+  fs::create_directory(directory / "place");
+  write_text(directory / "place/thesis.txt", "precious");
+  refuse(ErrorCode::invalid_argument, "holds no manifest.json");
+  write_text(directory / "place/manifest.json", R"({"name": "a web page"})");
+  refuse(ErrorCode::invalid_argument, "manifest.json is not that of a model");
+  fs::remove_all(directory / "place");
+  model.save(directory / "place");
+  write_text(directory / "place/thesis.txt", "precious");
+  refuse(ErrorCode::invalid_argument, "thesis.txt, which is not part of a model");
+  fs::remove(directory / "place/thesis.txt");
+  model.save(directory / "place");
+  CHECK(difference(TrainedModel::load(directory / "place"), saved_and_loaded(model)) == "");
+}
+
+TEST_CASE("A file where the directory should be is an error", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  write_text(directory / "file", "text");
+  require_error(error_of([&] { small_model().save(directory / "file"); }), ErrorCode::io_error, "Not a directory");
+  require_error(error_of([&] { small_model().save(directory / "file/model"); }), ErrorCode::io_error,
+                "Not a directory");
+  CHECK(read_text(directory / "file") == "text");
+}
+
+TEST_CASE("A model that is replaced has only its own files", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  TrainedModel model = small_model();
+  model.save(directory / "model");
+  model.histories = nullptr;
+  model.save(directory / "model");
+  CHECK_FALSE(fs::exists(directory / "model/histories.bin"));
+  CHECK_FALSE(TrainedModel::load(directory / "model").histories);
+}
+
+TEST_CASE("A disk that is full leaves the old model, whole", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  const TrainedModel old_model = small_model(3), new_model = small_model(9);
+  old_model.save(directory / "model");
+  const auto before = files_of(directory.path() / "model");
+  int failures = 0;
+  for (;; ++failures) {
+    std::optional<Error> error;
+    {
+      Faults faults;
+      faults.fail_at = failures;
+      faults.error = ENOSPC;
+      error = error_of([&] { new_model.save(directory / "model"); });
+    }
+    if (!error) break;
+    require_error(error, ErrorCode::io_error, "No space left on device");
+    REQUIRE(files_of(directory.path() / "model") == before);
+    REQUIRE(entries_in(directory.path()) == 1);
+  }
+  CHECK(failures > 10);
+  CHECK(TrainedModel::load(directory / "model").num_items() == 9);
+}
+
+TEST_CASE("Loading while another model is saved gives the one or the other, whole", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  small_model(3).save(directory / "model");
+  replaced_directory = directory / "model";
+  replaced_at = GENERATE(0, 1, 2, 3, 4);  // manifest, items.ids, weights, counts, histories
+  std::optional<TrainedModel> loaded;
+  {
+    Faults faults;
+    faults.before_read = [](int number) {
+      if (number == replaced_at) small_model(9).save(replaced_directory);
+    };
+    loaded = TrainedModel::load(replaced_directory);
+  }
+  // The last file is open before it is replaced: by then the old model has been read as a whole.
+  TrainedModel expected = small_model(replaced_at == 4 ? 3 : 9);
+  expected.version = loaded->version;
+  CHECK(difference(*loaded, expected) == "");
+}
