@@ -11,7 +11,6 @@
 #include "cli/input.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
-#include "platform/files.hpp"
 
 namespace attune::cli {
 namespace {
@@ -72,7 +71,7 @@ void run(const TrainOptions& options, Console& console) {
   Protocol protocol;
   protocol.exclude_seen = config.exclude_seen;
   protocol.apply(options.protocol, options.data);
-  platform::check_replaceable(options.output, "manifest.json");
+  TrainedModel::check_replaceable(options.output);
 
   Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
   Json load = load_json(interactions);
