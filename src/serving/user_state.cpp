@@ -165,6 +165,7 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
   make_room(user.weights);
   make_room(user.distinct);
   if (!event_id.empty()) {
+    make_room(user.event_ids);
     const std::uint64_t hash = std::hash<std::string_view>{}(event_id);
     const auto place = std::lower_bound(user.event_ids.begin(), user.event_ids.end(), hash);
     if (place != user.event_ids.end() && *place == hash) return Observed::duplicate;

@@ -62,7 +62,6 @@ HistoryView Engine<E, S, C>::known_events(HistoryView history, Workspace& worksp
   if (std::all_of(history.items.begin(), history.items.end(), known)) return history;
   const auto keep = [&](auto& column, const auto& source) {
     column.clear();
-    column.reserve(source.size());
     for (std::size_t i = 0; i < source.size(); ++i) {
       if (known(history.items[i])) column.push_back(source[i]);
     }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// A program of its own, because it counts every allocation of the process.
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "attune/recommender.hpp"
+#include "catch.hpp"
+#include "serving/answers.hpp"
+#include "serving/small_model.hpp"
+
+namespace {
+
+std::atomic<std::size_t> allocations = 0;
+
+void* allocate(std::size_t size, std::size_t alignment) {
+  ++allocations;
+  void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return allocate(size, alignof(std::max_align_t));
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return allocate(size, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+using namespace attune;
+
+TEST_CASE("The counter counts", "[serving][allocation]") {
+  const std::size_t before = allocations;
+  const auto one = std::make_unique<int>(1);
+  CHECK(allocations == before + 1);
+}
+
+TEST_CASE("A warm recommender allocates nothing to observe and to recommend", "[serving][allocation]") {
+  // Windows slide every five events; a late event starts the cache anew; the filtered history is a copy.
+  const TrainedModel model = test::make_model({.events = 50, .blend_weight = GENERATE(0.0, 0.5)});
+  Recommender recommender = Recommender::open(model);
+  Answer answer;
+  Timestamp time = 1'000'000'000;
+  const auto round = [&](std::size_t i) {
+    const char* const items[] = {"i1", "i2", "i3", "not in the model"};
+    const char* const event_ids[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"};
+    const Timestamp at = i % 6 == 5 ? time - 1500 : time;
+    recommender.observe({.user = "u1", .item = items[i % 4], .timestamp = at, .event_id = event_ids[i % 12]});
+    time += 1000;
+    recommender.recommend({.user = "u1", .k = 20}, answer);
+    recommender.recommend({.user = "u1", .k = 20, .exclude_seen = false}, answer);
+    recommender.recommend({.user = "nobody", .k = 20}, answer);
+  };
+  for (std::size_t i = 0; i < 8; ++i) round(i);
+  const std::size_t before = allocations;
+  for (std::size_t i = 8; i < 28; ++i) round(i);
+  CHECK(allocations - before == 0);
+  CHECK(answer.items.size() == 20);
+}
+
+TEST_CASE("Users who take each other's cache allocate nothing either", "[serving][allocation]") {
+  const TrainedModel model = test::make_model({.events = 25});
+  const std::size_t one = [&] {
+    const Recommender recommender = Recommender::open(model);
+    recommender.recommend({.user = "u0"});
+    return recommender.info().cache_bytes;
+  }();
+  Recommender recommender = Recommender::open(model, {.cache_budget_bytes = 2 * one});
+  std::vector<std::string> users;
+  for (std::size_t u = 0; u < 8; ++u) users.push_back(test::user_name(u));
+  Answer answer;
+  for (const std::string& user : users) recommender.recommend({.user = user}, answer);
+  const std::size_t before = allocations;
+  for (const std::string& user : users) {
+    recommender.observe({.user = user, .item = "i1"});
+    recommender.recommend({.user = user}, answer);
+  }
+  CHECK(allocations - before == 0);
+  CHECK(recommender.info().cache_bytes == 2 * one);
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <numeric>
+#include <random>
+
+#include "attune/recommender.hpp"
+#include "attune/serving/event_store.hpp"
+#include "catch.hpp"
+#include "serving/answers.hpp"
+#include "serving/small_model.hpp"
+
+using namespace attune;
+using test::item_ids;
+using test::make_model;
+using test::same_items;
+
+namespace {
+
+std::vector<ItemHandle> shuffled(std::size_t count) {
+  std::vector<ItemHandle> order(count);
+  std::iota(order.begin(), order.end(), ItemHandle{0});
+  std::shuffle(order.begin(), order.end(), std::mt19937(4));
+  return order;
+}
+
+// Keeps events in memory, as a host might.
+class MemoryStore final : public EventStore {
+ public:
+  struct Event {
+    std::string user, item, kind, event_id;
+    Timestamp timestamp;
+    float value;
+  };
+  void append(std::span<const Interaction> batch, std::function<void(bool)> done) override {
+    ++batches;
+    for (const Interaction& e : batch) {
+      events.push_back({to_string(e.user), to_string(e.item), std::string(e.event), std::string(e.event_id),
+                        e.timestamp, e.value});
+    }
+    if (done) done(true);
+  }
+  void replay(const std::function<void(const Interaction&)>& visit) override {
+    for (const Event& e : events) visit({e.user, e.item, e.timestamp, e.kind, e.value, e.event_id});
+  }
+  void erase(const Id&) override {}
+
+  std::vector<Event> events;
+  int batches = 0;
+};
+
+}  // namespace
+
+TEST_CASE("A reloaded model answers as if it had been opened, whatever the order of its rows", "[serving][reload]") {
+  const TrainedModel model = make_model({.blend_weight = GENERATE(0.0, 0.5)});
+  TrainedModel other = test::reordered(model, shuffled(50));
+  other.version = "other";
+  Recommender recommender = Recommender::open(model);
+  std::vector<Answer> before;
+  for (std::size_t u = 0; u < 8; ++u) before.push_back(recommender.recommend({.user = test::user_name(u), .k = 50}));
+  recommender.reload(other);
+  for (std::size_t u = 0; u < 8; ++u) {
+    const Answer answer = recommender.recommend({.user = test::user_name(u), .k = 50});
+    CHECK(answer.model_version == "other");
+    CHECK(answer.generation == 2);
+    REQUIRE(answer.items.size() == before[u].items.size());
+    for (std::size_t i = 0; i < answer.items.size(); ++i) {
+      CHECK(answer.items[i].item == before[u].items[i].item);
+      CHECK(answer.items[i].score == Approx(before[u].items[i].score).epsilon(1e-5));
+    }
+    CHECK(before[u].model_version == "small");  // answers given earlier stay what they were
+  }
+  const Answer cold = recommender.recommend({.user = "nobody", .k = 50});
+  CHECK(cold.source == Source::popularity);
+  CHECK(cold.items.size() == 50);
+}
+
+TEST_CASE("Items of the old model that the new one lacks are gone, new ones are there", "[serving][reload]") {
+  Recommender recommender = Recommender::open(make_model({.items = 50}));
+  const TrainedModel next = make_model({.seed = 2, .items = 40, .first_item = 30});  // i30 ... i69
+  recommender.reload(next);
+  CHECK(recommender.info().items == 70);
+  for (const Id& user : {Id("u1"), Id("nobody")}) {
+    const Answer answer = recommender.recommend({.user = user, .k = 1000, .exclude_seen = false});
+    CHECK(answer.items.size() == 40);
+    CHECK(answer.shortfall.unavailable == 30);
+    for (const Recommendation& r : answer.items) CHECK(next.item_ids->find(r.item) != kNoHandle);
+  }
+  CHECK(recommender.rank("u1", {"i3", "i40", "i60"}).items.size() == 2);
+  CHECK(recommender.rank("nobody", {"i3", "i40", "i60"}).items.size() == 2);
+  CHECK(recommender.similar_items("i3", 5).items.empty());
+  CHECK(recommender.similar_items("i60", 5).items.size() == 5);
+}
+
+TEST_CASE("Events on items the model does not know stay in the history and count once it does (UR-11)",
+          "[serving][reload][UR-11]") {
+  Recommender recommender = Recommender::open(make_model({.items = 50}));
+  recommender.observe({.user = "x", .item = "i10"});
+  const Answer before = recommender.recommend({.user = "x", .k = 20});
+  CHECK(recommender.observe({.user = "x", .item = "i55"}) == Observed::recorded);
+  recommender.observe({.user = "x", .item = "i56"});
+  CHECK(same_items(recommender.recommend({.user = "x", .k = 20}), before));
+
+  recommender.reload(make_model({.seed = 2, .items = 60}));
+  const Answer after = recommender.recommend({.user = "x", .k = 20});
+  CHECK(same_items(after, recommender.recommend_history({"i10", "i55", "i56"}, {.k = 20})));
+  CHECK_FALSE(same_items(after, recommender.recommend_history({"i10"}, {.k = 20})));
+  for (const std::string& item : item_ids(after)) CHECK((item != "i55" && item != "i56"));
+}
+
+TEST_CASE("Users keep their histories, users of the new directory come with theirs", "[serving][reload]") {
+  const TrainedModel first = make_model({.users = 4});
+  const TrainedModel second = make_model({.seed = 2, .users = 4, .first_user = 2});  // u2 ... u5
+  Recommender recommender = Recommender::open(first);
+  recommender.observe({.user = "u0", .item = "i1", .timestamp = 1'000'000'000});
+  recommender.reload(second);
+  CHECK(recommender.info().users == 6);
+  const auto fresh = [&](HistoryView history, std::vector<Id> more = {}) {
+    std::vector<Id> items;
+    for (const ItemHandle item : history.items) items.push_back(first.item_ids->id(item));
+    items.insert(items.end(), more.begin(), more.end());
+    return recommender.recommend_history(items);
+  };
+  CHECK(same_items(recommender.recommend({.user = "u0"}), fresh(first.histories->of(0), {"i1"})));
+  CHECK(same_items(recommender.recommend({.user = "u1"}), fresh(first.histories->of(1))));
+  CHECK(same_items(recommender.recommend({.user = "u2"}), fresh(first.histories->of(2))));
+  CHECK(same_items(recommender.recommend({.user = "u5"}), fresh(second.histories->of(3))));
+}
+
+TEST_CASE("A model that cannot be served leaves the old one in place (UR-61)", "[serving][reload][UR-61]") {
+  Recommender recommender = Recommender::open(make_model(), {.max_items = 60});
+  const Answer before = recommender.recommend({.user = "u1"});
+  const auto still_served = [&] {
+    CHECK(same_items(recommender.recommend({.user = "u1"}), before));
+    CHECK(recommender.info().generation == 1);
+    CHECK(recommender.info().items == 50);
+  };
+  CHECK_THROWS_AS(recommender.reload("no/such/directory"), Error);
+  still_served();
+  CHECK_THROWS_WITH(recommender.reload(make_model({.item_kind = IdKind::int64})),
+                    Catch::Matchers::Contains("expected strings"));
+  still_served();
+  CHECK_THROWS_WITH(recommender.reload(make_model({.items = 61})), Catch::Matchers::Contains("limit of 60"));
+  still_served();
+}
+
+TEST_CASE("A model directory is opened with its histories", "[serving][reload]") {
+  const auto directory = std::filesystem::temp_directory_path() / ("attune_reload_test_" + std::to_string(getpid()));
+  std::filesystem::remove_all(directory);
+  const TrainedModel model = make_model();
+  model.save(directory.string());
+  Recommender opened = Recommender::open(directory.string());
+  const Recommender in_memory = Recommender::open(model);
+  CHECK(opened.info().users == 8);
+  CHECK(same_items(opened.recommend({.user = "u3"}), in_memory.recommend({.user = "u3"})));
+
+  // Damaged on disk: the open model goes on.
+  std::filesystem::resize_file(directory / "weights.safetensors", 100);
+  CHECK_THROWS_AS(opened.reload(directory.string()), Error);
+  CHECK_THROWS_AS(Recommender::open(directory.string()), Error);
+  CHECK(same_items(opened.recommend({.user = "u3"}), in_memory.recommend({.user = "u3"})));
+  std::filesystem::remove_all(directory);
+}
+
+TEST_CASE("What an event store holds is served again after a restart, and counts once", "[serving][reload]") {
+  const TrainedModel model = make_model();
+  const auto store = std::make_shared<MemoryStore>();
+  Answer before;
+  {
+    Recommender recommender = Recommender::open(model, {.event_store = store});
+    recommender.observe({.user = "u1", .item = "i9", .event = "buy", .event_id = "1"});
+    recommender.observe({.user = "u1", .item = "i9", .event = "buy", .event_id = "1"});
+    recommender.observe({.user = "u1", .item = ""});
+    recommender.observe_batch(std::vector<Interaction>{{.user = "new", .item = "i3", .timestamp = 7, .value = 2},
+                                                       {.user = "new", .item = "i4", .timestamp = 8},
+                                                       {.user = "", .item = "i4"}});
+    before = recommender.recommend({.user = "u1"});
+  }
+  REQUIRE(store->events.size() == 3);
+  CHECK(store->batches == 2);
+  CHECK(store->events[0].timestamp == model.histories->of(1).times.back());  // the time it was given
+  CHECK(store->events[0].kind == "buy");
+
+  Recommender restarted = Recommender::open(model, {.event_store = store});
+  CHECK(store->events.size() == 3);
+  CHECK(same_items(restarted.recommend({.user = "u1"}), before));
+  CHECK(restarted.observe({.user = "u1", .item = "i9", .event_id = "1"}) == Observed::duplicate);
+  CHECK(same_items(restarted.recommend({.user = "new"}), restarted.recommend_history({"i3", "i4"})));
+
+  // A later model directory was trained on the stored events: they do not come twice.
+  const HistoryView history = model.histories->of(1);
+  store->events.push_back({"u1", to_string(model.item_ids->id(history.items[5])), "", "", history.times[5], 1});
+  const Recommender again = Recommender::open(model, {.event_store = store});
+  CHECK(same_items(again.recommend({.user = "u1"}), before));
+}
