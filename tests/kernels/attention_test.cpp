@@ -46,7 +46,7 @@ void check(std::size_t count, std::size_t heads, std::size_t head_dim, float siz
 }  // namespace
 
 TEST_CASE("Attention over a cache is right at every length", "[kernels][attention]") {
-  for (const std::size_t count : {0, 1, 2, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 79, 80, 81, 200, 333}) {
+  for (const std::size_t count : Sizes{0, 1, 2, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 79, 80, 81, 200, 333}) {
     check(count, 1, 64, 1.0f);
     check(count, 2, 32, 1.0f);
     check(count, 2, 25, 1.0f);
@@ -54,7 +54,7 @@ TEST_CASE("Attention over a cache is right at every length", "[kernels][attentio
 }
 
 TEST_CASE("Attention over a cache is right for every width of a head", "[kernels][attention]") {
-  for (const std::size_t head_dim : {1, 3, 8, 16, 17, 48, 100, 128}) {
+  for (const std::size_t head_dim : Sizes{1, 3, 8, 16, 17, 48, 100, 128}) {
     check(37, 1, head_dim, 1.0f);
     check(37, 4, head_dim, 1.0f);
   }
@@ -63,7 +63,7 @@ TEST_CASE("Attention over a cache is right for every width of a head", "[kernels
 TEST_CASE("Attention over a cache survives huge logits", "[kernels][attention]") { check(100, 2, 16, 1e5f); }
 
 TEST_CASE("Attention over a cache shows a NaN that it sees", "[kernels][attention]") {
-  for (const std::size_t position : {0, 16, 20}) {
+  for (const std::size_t position : Sizes{0, 16, 20}) {
     Random random(9);
     Cache cache(21, 32, random, 1.0f);
     cache.key(position, 3, 32) = kNaN;

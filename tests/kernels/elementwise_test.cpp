@@ -41,8 +41,8 @@ TEST_CASE("exp has the right limits and shows NaN", "[kernels][elementwise]") {
   const float values[] = {-kInfinity, -1e30f, -88.0f, 89.0f, 1e30f, kInfinity, kNaN};
   std::copy(std::begin(values), std::end(values), x.data());
   const float sum = active().exp_sum(x.data(), 7, 1.0f, 0.0f);
-  for (const std::size_t i : {0, 1, 2}) CHECK((x[i] == 0.0f && !std::signbit(x[i])));
-  for (const std::size_t i : {3, 4, 5}) CHECK(x[i] == kInfinity);
+  for (const std::size_t i : Sizes{0, 1, 2}) CHECK((x[i] == 0.0f && !std::signbit(x[i])));
+  for (const std::size_t i : Sizes{3, 4, 5}) CHECK(x[i] == kInfinity);
   CHECK(std::isnan(x[6]));
   CHECK(std::isnan(sum));
 }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <vector>
 
@@ -15,6 +16,8 @@ namespace attune::test {
 inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 inline constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
+
+using Sizes = std::initializer_list<std::size_t>;
 
 // Lengths around the widths of the vectors and blocks, and the window of the encoder.
 inline constexpr std::size_t kLengths[] = {0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200, 257};

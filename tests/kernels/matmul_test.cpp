@@ -57,17 +57,17 @@ void check(const Product& product, std::size_t m, std::size_t n, std::size_t k, 
 TEST_CASE("Matrix products are right at every size around the tiles", "[kernels][matmul]") {
   for (const Product& product : products()) {
     for (const bool accumulate : {false, true}) {
-      for (const std::size_t m : {0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 15, 17, 25, 26}) {
+      for (const std::size_t m : Sizes{0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 15, 17, 25, 26}) {
         check(product, m, 19, 21, accumulate, 3);
         check(product, m, 64, 8, accumulate, 0);
       }
       for (const std::size_t n :
-           {0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65, 127, 128, 200, 260}) {
+           Sizes{0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65, 127, 128, 200, 260}) {
         check(product, 1, n, 37, accumulate, 0);
         check(product, 7, n, 33, accumulate, 5);
       }
       for (const std::size_t k :
-           {0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 25, 32, 63, 64, 65, 127, 128, 129, 255, 256, 257, 520}) {
+           Sizes{0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 25, 32, 63, 64, 65, 127, 128, 129, 255, 256, 257, 520}) {
         check(product, 1, 33, k, accumulate, 0);
         check(product, 9, 18, k, accumulate, 1);
         check(product, 13, 70, k, accumulate, 0);
@@ -88,7 +88,7 @@ TEST_CASE("Matrix products are right at the encoder's shapes", "[kernels][matmul
 
 TEST_CASE("A matrix product shows a NaN in the rows and columns it belongs to", "[kernels][matmul]") {
   for (const Product& product : products()) {
-    for (const std::size_t m : {1, 5, 14}) {
+    for (const std::size_t m : Sizes{1, 5, 14}) {
       const std::size_t n = 35, k = 19;
       INFO(product.name << " m " << m);
       Random random(5);

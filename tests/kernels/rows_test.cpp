@@ -20,7 +20,8 @@ struct LayerNorm {
 };
 
 void check_forward(const LayerNorm& shape, float low, float high, bool in_place) {
-  const auto [rows, dim, affine] = shape;
+  const std::size_t rows = shape.rows, dim = shape.dim;
+  const bool affine = shape.affine;
   INFO("rows " << rows << " dim " << dim << " affine " << affine << " from " << low << " in place " << in_place);
   Random random(dim + 7);
   Guarded x(rows, dim, dim, random, low, high), gamma(dim, random), beta(dim, random);
@@ -43,7 +44,8 @@ void check_forward(const LayerNorm& shape, float low, float high, bool in_place)
 }
 
 void check_backward(const LayerNorm& shape, bool in_place) {
-  const auto [rows, dim, affine] = shape;
+  const std::size_t rows = shape.rows, dim = shape.dim;
+  const bool affine = shape.affine;
   INFO("rows " << rows << " dim " << dim << " affine " << affine << " in place " << in_place);
   Random random(dim + 8);
   Guarded x(rows, dim, dim, random), gamma(dim, random), d_y(rows, dim, dim, random);
@@ -103,7 +105,7 @@ TEST_CASE("Layer norm is right at every width", "[kernels][rows]") {
 }
 
 TEST_CASE("Layer norm of a constant row is finite, and a NaN fills its row only", "[kernels][rows]") {
-  for (const std::size_t dim : {1, 25, 64}) {
+  for (const std::size_t dim : Sizes{1, 25, 64}) {
     Guarded x(3, dim, dim), y(3, dim, dim), mean(3), rstd(3);
     for (std::size_t i = 0; i < dim; ++i) x(0, i) = 5.0f;
     x(1, dim / 2) = kNaN;
@@ -128,7 +130,7 @@ TEST_CASE("Softmax and its gradient are right at every width", "[kernels][rows]"
 }
 
 TEST_CASE("A softmax row with nothing visible is zero", "[kernels][rows]") {
-  for (const std::size_t cols : {1, 8, 17}) {
+  for (const std::size_t cols : Sizes{1, 8, 17}) {
     Guarded p(2, cols, cols);
     for (std::size_t j = 0; j < cols; ++j) p(0, j) = -kInfinity;
     active().softmax_forward(p.data(), p.ld(), 2, cols, 1.0f, false);
@@ -138,7 +140,7 @@ TEST_CASE("A softmax row with nothing visible is zero", "[kernels][rows]") {
 }
 
 TEST_CASE("Softmax never reads what causality hides, and shows a NaN that it sees", "[kernels][rows]") {
-  for (const std::size_t cols : {9, 16, 40}) {
+  for (const std::size_t cols : Sizes{9, 16, 40}) {
     Guarded p(cols, cols, cols), d_p(cols, cols, cols);
     for (std::size_t i = 0; i < cols; ++i) {
       for (std::size_t j = i + 1; j < cols; ++j) p(i, j) = d_p(i, j) = kNaN;
@@ -170,7 +172,7 @@ TEST_CASE("A row of NaN and -infinity alone is not taken for an empty one", "[ke
 TEST_CASE("Rows are added to and summed at every width", "[kernels][rows]") {
   Random random(3);
   for (const std::size_t dim : kLengths) {
-    for (const std::size_t rows : {0, 1, 5}) {
+    for (const std::size_t rows : Sizes{0, 1, 5}) {
       INFO("rows " << rows << " dim " << dim);
       Guarded y(rows, dim, dim, random), bias(dim, random), total(dim, random);
       std::vector<double> expected = y.widened(), expected_total = total.widened();

@@ -38,8 +38,8 @@ void spread(Guarded& x, Random& random) {
 TEST_CASE("Every level gives the bits of the reference dot product", "[kernels][scoring]") {
   Random random(1);
   for (const auto* kernels : all_tables()) {
-    for (const std::size_t dim : {0, 16, 32, 48, 64, 80, 128, 256}) {
-      for (const std::size_t count : {0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 64, 65}) {
+    for (const std::size_t dim : Sizes{0, 16, 32, 48, 64, 80, 128, 256}) {
+      for (const std::size_t count : Sizes{0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 64, 65}) {
         INFO(kernels->level << " dim " << dim << " count " << count);
         Guarded query(dim), rows(count, dim, dim + 5), scores(count), expected(count);
         spread(query, random);
@@ -75,7 +75,7 @@ TEST_CASE("The dot product keeps zeros, denormals, infinities and NaN", "[kernel
 TEST_CASE("Every level finishes scores with the bits of the reference", "[kernels][scoring]") {
   Random random(2);
   for (const auto* kernels : all_tables()) {
-    for (const std::size_t count : {0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64}) {
+    for (const std::size_t count : Sizes{0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64}) {
       for (const bool with_additive : {false, true}) {
         INFO(kernels->level << " count " << count << " additive " << with_additive);
         Guarded scores(count, random), additive(count, random);
