@@ -51,7 +51,7 @@ InteractionLoader::InteractionLoader(const std::filesystem::path& path, const Re
     : file_(path, options),
       bad_value_(options.bad_value),
       log_(options.user_ids, options.item_ids),
-      user_{"user", find_column("user"), log_.user_ids(), true, {}, kNoHandle},
+      user_{"user", find_column("user"), log_.user_ids(), options.user_ids == IdKind::string, {}, kNoHandle},
       item_{"item", find_column("item"), log_.item_ids(), false, {}, kNoHandle},
       value_(find_column("value")),
       event_(find_column("event")),
@@ -116,8 +116,9 @@ InteractionLog InteractionLoader::load(LoadReport& report) {
   if (log_.empty()) {
     std::string problem =
         file_.scanner().file() + ": expected interactions, found none in " + std::to_string(records_) + " records";
-    if (!dropped_.empty())
+    if (!dropped_.empty()) {
       problem += "; first dropped in line " + std::to_string(dropped_[0].first_line) + ": " + dropped_[0].reason;
+    }
     throw Error(ErrorCode::invalid_data, problem);
   }
   complete(report);
@@ -147,9 +148,9 @@ bool InteractionLoader::load_record(const Fields& fields) {
 
 std::uint32_t InteractionLoader::find(IdColumn& column, const Fields& fields) {
   const std::string_view field = fields[column.index];
-  if (same_text(column.last_text, field)) return column.last_handle;
+  if (column.remembers_last && same_text(column.last_text, field)) return column.last_handle;
   const std::uint32_t handle = column.ids.find(to_id(field, column.ids.kind()));
-  if (column.often_repeats && handle != kNoHandle) {
+  if (column.remembers_last && handle != kNoHandle) {
     column.last_handle = handle;
     column.last_text = column.ids.id(handle).text();
   }

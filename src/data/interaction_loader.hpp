@@ -31,7 +31,7 @@ class InteractionLoader {
     const char* name;
     std::size_t index;
     IdMap& ids;
-    bool often_repeats;  // from line to line
+    bool remembers_last;  // text that often repeats from line to line
     std::string_view last_text;
     std::uint32_t last_handle;
   };

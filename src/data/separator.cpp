@@ -27,8 +27,9 @@ std::vector<std::string_view> sample_records(std::string_view start, bool whole_
     begin = i + 1;
   }
   const bool sample_is_full = records.size() == kSampleLines;
-  if (begin < start.size() && !sample_is_full && (whole_file || records.empty()))
+  if (begin < start.size() && !sample_is_full && (whole_file || records.empty())) {
     records.push_back(start.substr(begin));
+  }
   return records;
 }
 
@@ -51,9 +52,7 @@ std::vector<std::string_view> divide(std::string_view record, std::string_view s
 bool names_item(const std::vector<std::string_view>& fields) {
   return fields.size() > 1 && std::any_of(fields.begin(), fields.end(), [](std::string_view field) {
            field = without_outer_blanks(field);
-           if (field.starts_with('"') && field.ends_with('"') && field.size() > 1)
-             field = field.substr(1, field.size() - 2);
-           return equals_ignoring_case(field, "item");
+           return equals_ignoring_case(field, "item") || equals_ignoring_case(field, "\"item\"");
          });
 }
 

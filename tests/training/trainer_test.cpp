@@ -116,6 +116,14 @@ TEST_CASE("The same seed gives the same bits for any number of threads", "[train
   CHECK(weights_with(1) != alone);
 }
 
+TEST_CASE("A second fit starts anew", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(20, 9, 15));
+  Trainer trainer(small_config());
+  const auto first = all_weights(trainer.fit(parts.train, parts.validation));
+  CHECK(all_weights(trainer.fit(parts.train, parts.validation)) == first);
+  CHECK(trainer.epochs().size() == 3);
+}
+
 TEST_CASE("The number of slots changes nothing but rounding", "[training][trainer]") {
   const Split parts = leave_one_out(scattered(40, 12, 20));
   TrainerConfig config = small_config();

@@ -21,9 +21,9 @@ enum class BadValue { error, skip };  // a line that cannot be used: stop with f
 struct ReadOptions {
   // Names of the columns when the file has no header line, in order; "" for a column to ignore. Upper and lower case
   // are alike. A first line that repeats them is a header.
-  std::vector<std::string> columns;
-  bool skip_header = false;  // with `columns`: the first record is a header, which they replace
-  std::string separator;     // "" finds it out: comma, tab, semicolon, `::`, `|` or blank
+  std::vector<std::string> columns = {};
+  bool skip_header = false;    // with `columns`: the first record is a header, which they replace
+  std::string separator = {};  // "" finds it out: comma, tab, semicolon, `::`, `|` or blank
   IdKind user_ids = IdKind::string;
   IdKind item_ids = IdKind::string;
   BadValue bad_value = BadValue::error;

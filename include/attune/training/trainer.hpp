@@ -39,7 +39,8 @@ struct ATTUNE_EXPORT TrainerConfig {
   bool adapt = false;
   MarkovOptions markov;
 
-  // "sasrec-small" or "default". Throws Error(invalid_argument) naming the known ones.
+  // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "default": the same, blended with the transition counts.
+  // Throws Error(invalid_argument) naming the known ones.
   static TrainerConfig preset(const std::string& name);
   // Overrides fields from a JSON object ({"encoder": {"embedding_dim": 32}, "epochs": 5}); throws Error(invalid_config)
   // naming an unknown or ill-typed field.
@@ -76,9 +77,11 @@ class ATTUNE_EXPORT Trainer {
  public:
   explicit Trainer(TrainerConfig config, Executor* executor = nullptr);  // null: the calling thread
 
-  // Weights of the best epoch by validation NDCG@10 (of the last one without validation queries). Throws Error:
-  // invalid_data (nothing to learn from: no user with two events), non_finite (names parameter or loss, epoch and
-  // step), cancelled (stopped before the first epoch ended).
+  // Weights of the best epoch by validation NDCG@10 (of the last one without validation queries). Every call starts
+  // anew. An epoch sees the newest max_sequence_length + 1 events of every user; the model's window is no longer than
+  // the longest of these sequences. Items without a training event get zero rows: they are never recommended. Throws
+  // Error: invalid_data (nothing to learn from: no user with two events), non_finite (names parameter or loss, epoch
+  // and step), cancelled (stopped before the first epoch ended).
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
   std::size_t best_epoch() const noexcept { return best_epoch_; }
