@@ -200,7 +200,7 @@ TEST_CASE("ISO-8601 is read with fractions and offsets, and nothing else is", "[
   CHECK(attune::from_seconds_or_milliseconds(100'000'000'000) == 100'000'000'000);
 }
 
-TEST_CASE("events, their ids and their values are kept; an event id counts once", "[data][reader]") {
+TEST_CASE("events, their ids and their values are kept, an event id counts once", "[data][reader]") {
   LoadReport report;
   const InteractionLog log =
       read("user,item,event,event_id,value\nu,i,view,e1,1\nu,i,buy,e2,2\nu,i,view,e1,1\n", {}, &report);
