@@ -5,7 +5,8 @@
 // <cstdint> and the intrinsics, and nothing else: no inline function may be shared with code built at the baseline.
 //
 // All matrices are row-major with a leading dimension (elements from one row to the next). No function allocates or
-// keeps state; buffers need no alignment; outputs may not overlap inputs unless a comment says "in place".
+// keeps state; buffers need no alignment; outputs may not overlap inputs unless a comment says "in place". What is
+// masked has no effect, be it NaN; a NaN that is not masked shows in the output, except in max.
 
 #include <cstddef>
 #include <cstdint>
@@ -49,12 +50,13 @@ struct KernelTable {
   // In place (y == x) is allowed. gamma and beta may be null (1 and 0).
   void (*layer_norm_forward)(T* y, T* mean, T* rstd, const T* x, const T* gamma, const T* beta, std::size_t rows,
                              std::size_t dim, T epsilon);
-  // d_x [R, D] is overwritten (in place with d_y allowed); d_gamma and d_beta [D] are added to.
+  // d_x [R, D] is overwritten (in place with d_y allowed); d_gamma and d_beta [D] are added to, and may be null.
   void (*layer_norm_backward)(T* d_x, T* d_gamma, T* d_beta, const T* d_y, const T* x, const T* mean, const T* rstd,
                               const T* gamma, std::size_t rows, std::size_t dim);
 
   // In place: row i of p [rows, cols] becomes softmax(scale * p[i, 0 .. visible)), zero beyond; visible is
-  // min(cols, i + 1) when `causal`, else cols. Maximum subtracted; a row with nothing visible is all zero.
+  // min(cols, i + 1) when `causal`, else cols. scale > 0. Maximum subtracted; a row with nothing visible, or -infinity
+  // alone, is all zero.
   void (*softmax_forward)(T* p, std::size_t ld, std::size_t rows, std::size_t cols, T scale, bool causal);
   // In place: d_p becomes the gradient of the unscaled logits, scale * p * (d_p - sum_j p_j d_p_j).
   void (*softmax_backward)(T* d_p, std::size_t ldd, const T* p, std::size_t ldp, std::size_t rows, std::size_t cols,
@@ -62,7 +64,7 @@ struct KernelTable {
 
   // In place: x[i] = exp(scale * x[i] - shift); returns the sum. For the fused cross-entropy.
   T (*exp_sum)(T* x, std::size_t n, T scale, T shift);
-  T (*max)(const T* x, std::size_t n);  // -infinity for n = 0
+  T (*max)(const T* x, std::size_t n);  // of what is no NaN; -infinity for n = 0
 
   // gelu is x/2 (1 + erf(x / sqrt 2)), silu is x / (1 + exp(-x)). In place allowed in both.
   void (*activation_forward)(Activation kind, T* y, const T* x, std::size_t n);
