@@ -48,7 +48,7 @@ void attend_cached(float* out, const float* query, const float* key_blocks, cons
   constexpr std::size_t kRowsAtOnce = 64;
   zero(out, dim);
   for (std::size_t t = 0; t < count; t += kRowsAtOnce) {
-    const std::size_t rows = count - t < kRowsAtOnce ? count - t : kRowsAtOnce;
+    const std::size_t rows = smaller(count - t, kRowsAtOnce);
     for (std::size_t h = 0, d = 0; h < heads; ++h, d += head_dim) {
       row_product(out + d, scores + h * ld + t, 1, values + t * dim + d, dim, head_dim, rows, true);
     }

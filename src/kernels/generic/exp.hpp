@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// exp for a vector: relative error below 2e-7 for x in [-87.3, 88.3], 0 below -87.7 (also at -infinity), infinity above
+// exp for a vector: relative error below 1e-7 for x in [-87.3, 88.3], 0 below -87.7 (also at -infinity), infinity above
 // 88.4, NaN for NaN.
 
 #include "kernels/generic/vectors.hpp"

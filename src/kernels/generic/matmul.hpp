@@ -62,7 +62,7 @@ template <std::size_t kRows, Order kOrderA>
 void tiles(float* c, std::size_t ldc, Matrix a, const float* panel, std::size_t depth, std::size_t columns,
            bool accumulate) {
   for (; columns > 0; c += kTileColumns, panel += depth * kTileColumns) {
-    const std::size_t width = columns < kTileColumns ? columns : kTileColumns;
+    const std::size_t width = smaller(columns, kTileColumns);
     if (kTileVectors > 1 && width <= Vec::kWidth) {
       tile<kRows, 1, kOrderA>(c, ldc, a, panel, depth, width, accumulate);
     } else {
@@ -88,32 +88,36 @@ void chunk(float* c, std::size_t ldc, Matrix a, const float* panels, std::size_t
   rows_of(Index<1>{});
 }
 
+// panels: all of b [depth, columns].
+template <Order kOrderB>
+void pack(float* panels, Matrix b, std::size_t depth, std::size_t columns) {
+  for (std::size_t j = 0; j < columns; j += kTileColumns) {
+    const std::size_t width = smaller(columns - j, kTileColumns);
+    if constexpr (kOrderB == Order::as_stored) {
+      pack_panel(panels + j * depth, at<kOrderB>(b, 0, j), b.ld, depth, width);
+    } else {
+      pack_panel_transposed(panels + j * depth, at<kOrderB>(b, 0, j), b.ld, depth, width);
+    }
+  }
+}
+
 template <Order kOrderA, Order kOrderB>
 void product(float* c, std::size_t ldc, Matrix a, Matrix b, std::size_t m, std::size_t n, std::size_t k,
              bool accumulate) {
   if (k == 0 && !accumulate) {
     for (std::size_t i = 0; i < m; ++i) zero(c + i * ldc, n);
   }
+  if (k == 0 || m == 0) return;
   alignas(64) float panels[kPanelFloats];
-  const std::size_t chunks = (k + kMaxDepth - 1) / kMaxDepth;
-  for (std::size_t p = 0; p < k;) {
-    const std::size_t depth = (k + chunks - 1) / chunks < k - p ? (k + chunks - 1) / chunks : k - p;
-    const std::size_t most = kPanelFloats / (depth * kTileColumns) * kTileColumns;
-    for (std::size_t j = 0; j < n;) {
-      const std::size_t columns = most < n - j ? most : n - j;
-      for (std::size_t q = 0; q < columns; q += kTileColumns) {
-        const std::size_t width = columns - q < kTileColumns ? columns - q : kTileColumns;
-        const float* from = at<kOrderB>(b, p, j + q);
-        if constexpr (kOrderB == Order::as_stored) {
-          pack_panel(panels + q * depth, from, b.ld, depth, width);
-        } else {
-          pack_panel_transposed(panels + q * depth, from, b.ld, depth, width);
-        }
-      }
+  const std::size_t chunks = (k + kMaxDepth - 1) / kMaxDepth, most_depth = (k + chunks - 1) / chunks;
+  const std::size_t most_columns = kPanelFloats / (most_depth * kTileColumns) * kTileColumns;
+  for (std::size_t p = 0; p < k; p += most_depth) {
+    const std::size_t depth = smaller(most_depth, k - p);
+    for (std::size_t j = 0; j < n; j += most_columns) {
+      const std::size_t columns = smaller(most_columns, n - j);
+      pack<kOrderB>(panels, {at<kOrderB>(b, p, j), b.ld}, depth, columns);
       chunk<kOrderA>(c + j, ldc, {at<kOrderA>(a, 0, p), a.ld}, panels, m, depth, columns, accumulate || p > 0);
-      j += columns;
     }
-    p += depth;
   }
 }
 

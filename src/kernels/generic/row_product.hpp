@@ -8,27 +8,27 @@
 namespace attune::inline v0_1::detail {
 namespace {
 
-// `Vectors` vectors of c (+)= a [k] * b [k, ...]. With few vectors the sum is split, so that about eight additions are
+// kVectors vectors of c (+)= a [k] * b [k, ...]. With few vectors the sum is split, so that about eight additions are
 // always under way.
-template <std::size_t Vectors, class Lanes>
+template <std::size_t kVectors, class Lanes>
 inline void row_tile(float* c, const float* a, std::size_t a_stride, const float* b, std::size_t ldb, std::size_t k,
                      bool accumulate, Lanes lanes) {
-  constexpr std::size_t kSplits = Vectors >= 8 ? 1 : Vectors == 4 ? 2 : 4;
-  Vec sums[kSplits][Vectors];
-  unroll<kSplits>([&](auto s) { unroll<Vectors>([&](auto v) { sums[s][v] = Vec::zero(); }); });
+  constexpr std::size_t kSplits = kVectors >= 8 ? 1 : kVectors == 4 ? 2 : 4;
+  Vec sums[kSplits][kVectors];
+  unroll<kSplits>([&](auto s) { unroll<kVectors>([&](auto v) { sums[s][v] = Vec::zero(); }); });
   std::size_t p = 0;
   for (; p + kSplits <= k; p += kSplits) {
     unroll<kSplits>([&](auto s) {
       const Vec x = Vec::broadcast(a[(p + s) * a_stride]);
       const float* row = b + (p + s) * ldb;
-      unroll<Vectors>([&](auto v) { sums[s][v] = fma(x, lanes.load(row + v * Vec::kWidth), sums[s][v]); });
+      unroll<kVectors>([&](auto v) { sums[s][v] = fma(x, lanes.load(row + v * Vec::kWidth), sums[s][v]); });
     });
   }
   for (; p < k; ++p) {
     const Vec x = Vec::broadcast(a[p * a_stride]);
-    unroll<Vectors>([&](auto v) { sums[0][v] = fma(x, lanes.load(b + p * ldb + v * Vec::kWidth), sums[0][v]); });
+    unroll<kVectors>([&](auto v) { sums[0][v] = fma(x, lanes.load(b + p * ldb + v * Vec::kWidth), sums[0][v]); });
   }
-  unroll<Vectors>([&](auto v) {
+  unroll<kVectors>([&](auto v) {
     Vec total = sums[0][v];
     unroll<kSplits - 1>([&](auto s) { total = total + sums[s + 1][v]; });
     float* to = c + v * Vec::kWidth;

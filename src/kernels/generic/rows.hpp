@@ -82,7 +82,7 @@ void layer_norm_backward(float* d_x, float* d_gamma, float* d_beta, const float*
 }
 
 inline std::size_t visible_in_row(std::size_t row, std::size_t cols, bool causal) {
-  return causal && row + 1 < cols ? row + 1 : cols;
+  return causal ? smaller(row + 1, cols) : cols;
 }
 
 void softmax_forward(float* p, std::size_t ld, std::size_t rows, std::size_t cols, float scale, bool causal) {

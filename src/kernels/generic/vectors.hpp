@@ -12,6 +12,8 @@
 namespace attune::inline v0_1::detail {
 namespace {
 
+inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
+
 // The two kinds of step in a loop over n elements: a whole vector, and the first `count` lanes of the last one.
 struct Whole {
   static Vec load(const float* p) { return Vec::load(p); }
