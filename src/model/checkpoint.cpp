@@ -103,18 +103,20 @@ Bytes counts_bytes(const PopularityModel* popularity, const MarkovModel* markov)
   return writer.bytes();
 }
 
-// Of everything that answers depend on; erasing a user changes no version.
-std::string version_of(const std::map<std::string, Bytes>& files) {
+// Of everything that answers depend on: adding a note or erasing a user changes no version.
+std::string version_of(Manifest manifest, const std::map<std::string, Bytes>& files) {
+  manifest.notes.clear();
+  manifest.users.reset();
+  manifest.files.erase(kHistoriesFile);
   std::uint32_t crc32 = 0;
-  for (const auto& [name, bytes] : files) {
-    if (name != kHistoriesFile) crc32 = detail::crc32_of(bytes, crc32);
-  }
-  return detail::hex_of(crc32);
+  for (const auto& [name, listed] : manifest.files) crc32 = detail::crc32_of(files.at(name), crc32);
+  const std::string text = detail::manifest_text(manifest);
+  return detail::hex_of(detail::crc32_of(std::as_bytes(std::span(text)), crc32));
 }
 
 Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Bytes>& files) {
   Manifest manifest;
-  manifest.version = model.version.empty() ? version_of(files) : model.version;
+  manifest.version = model.version;
   manifest.items = {model.num_items(), model.item_ids->kind()};
   if (model.histories) manifest.users = Manifest::Ids{model.histories->num_users(), model.histories->user_ids->kind()};
   if (model.encoder) manifest.encoder = model.encoder->config();
@@ -123,6 +125,7 @@ Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Byte
   manifest.blend_weight = model.blend_weight;
   manifest.notes = model.notes;
   for (const auto& [name, bytes] : files) manifest.files[name] = {bytes.size(), detail::crc32_of(bytes)};
+  if (manifest.version.empty()) manifest.version = version_of(manifest, files);
   return manifest;
 }
 

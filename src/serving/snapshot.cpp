@@ -7,35 +7,20 @@
 #include "attune/serving/cold_start.hpp"
 #include "attune/serving/cosine_scorer.hpp"
 #include "attune/serving/engine.hpp"
+#include "attune/serving/shared_encoder.hpp"
 #include "serving/row_order.hpp"
 
 namespace attune::inline v0_1 {
 namespace {
 
 // A model's encoder in catalogue order. Handles between its items may belong to no item of this model.
-class ServedEncoder {
+class ServedEncoder : public SharedEncoder<SasrecEncoder> {
  public:
-  using State = SasrecEncoder::State;
-
   ServedEncoder(std::shared_ptr<const SasrecEncoder> encoder, std::vector<bool> known)
-      : encoder_(std::move(encoder)), known_(std::move(known)) {}
-
-  std::size_t dim() const noexcept { return encoder_->dim(); }
+      : SharedEncoder(std::move(encoder)), known_(std::move(known)) {}
   bool knows(ItemHandle item) const noexcept { return item < known_.size() && known_[item]; }
-  void encode(std::span<float> user_vector, HistoryView history, const Context& context, Workspace& workspace) const {
-    encoder_->encode(user_vector, history, context, workspace);
-  }
-  bool cacheable() const noexcept { return encoder_->cacheable(); }
-  State make_state() const { return encoder_->make_state(); }
-  void advance(State& state, HistoryView history, Workspace& workspace) const {
-    encoder_->advance(state, history, workspace);
-  }
-  void user_vector(std::span<float> user_vector, State& state, const Context& context, Workspace& workspace) const {
-    encoder_->user_vector(user_vector, state, context, workspace);
-  }
 
  private:
-  std::shared_ptr<const SasrecEncoder> encoder_;
   std::vector<bool> known_;
 };
 static_assert(IncrementalEncoder<ServedEncoder>);

@@ -1,158 +1,255 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/data/interaction_log.hpp"
 
-#include <algorithm>
+#include <cmath>
 #include <limits>
-#include <string>
-#include <utility>
-#include <vector>
+#include <map>
+#include <random>
+#include <set>
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "data/reading.hpp"
 
-using attune::clean;
-using attune::CleaningOptions;
-using attune::CleaningReport;
-using attune::Error;
-using attune::ErrorCode;
-using attune::group_by_user;
-using attune::Histories;
-using attune::InteractionLog;
-using attune::kNoTime;
+using namespace attune;
+using attune::test::failure_of;
 
 namespace {
 
-InteractionLog log_of(const std::vector<std::pair<std::string, std::string>>& pairs) {
+InteractionLog log_of(const std::vector<Interaction>& interactions) {
   InteractionLog log;
-  attune::Timestamp time = 1000;
-  for (const auto& [user, item] : pairs) log.append({.user = user, .item = item, .timestamp = time++});
+  for (const Interaction& interaction : interactions) log.append(interaction);
   return log;
 }
 
-std::vector<std::string> items_of(const Histories& histories, const std::string& user) {
+std::vector<std::string> history(const Histories& histories, const char* user) {
   std::vector<std::string> items;
-  for (const auto item : histories.of(histories.user_ids->find(user)).items) {
-    items.push_back(attune::to_string(histories.item_ids->id(item)));
+  for (const ItemHandle item : histories.of(histories.user_ids->find(user)).items) {
+    items.emplace_back(histories.item_ids->id(item).text());
   }
   return items;
 }
 
+using Items = std::vector<std::string>;
+
+void require_accounted(const CleaningReport& report, const InteractionLog& kept) {
+  REQUIRE(report.before - report.after == report.duplicates + report.below_min_value + report.outside_core);
+  REQUIRE(report.after == kept.size());
+  REQUIRE(report.users == kept.user_ids().size());
+  REQUIRE(report.items == kept.item_ids().size());
+  std::set<UserHandle> users(kept.users().begin(), kept.users().end());
+  std::set<ItemHandle> items(kept.items().begin(), kept.items().end());
+  REQUIRE(users.size() == report.users);
+  REQUIRE(items.size() == report.items);
+}
+
 }  // namespace
 
-TEST_CASE("a log keeps its columns in the order of insertion", "[data][interaction_log]") {
-  InteractionLog log;
-  log.append({.user = "u", .item = "i", .timestamp = 5, .event = "view", .value = 0.5f});
-  log.append({.user = "v", .item = "i"});
-  REQUIRE(log.size() == 2);
-  CHECK(log.users()[1] == 1);
-  CHECK(log.items()[1] == 0);
-  CHECK(log.times()[0] == 5);
-  CHECK(log.times()[1] == kNoTime);
-  CHECK(log.event_kinds() == std::vector<std::string>{"", "view"});
-  CHECK(log.kinds()[0] == 1);
-  CHECK(log.values()[0] == 0.5f);
+TEST_CASE("Events become columns in the order of insertion", "[data][interaction_log]") {
+  const InteractionLog log = log_of({{"u", "a", 5, "view", 2.0f}, {"v", "a", 4, "buy", 1.5f}, {"u", "b", 6}});
+  REQUIRE(log.size() == 3);
+  REQUIRE(log.users()[2] == 0);
+  REQUIRE(log.items()[1] == 0);
+  REQUIRE(log.times()[1] == 4);
+  REQUIRE(log.values()[1] == 1.5f);
+  REQUIRE(log.event_kinds() == std::vector<std::string>{"", "view", "buy"});
+  REQUIRE(log.kinds()[0] == 1);
+  REQUIRE(log.kinds()[1] == 2);
+  REQUIRE(log.kinds()[2] == 0);
 }
 
-TEST_CASE("an event without a usable id or value is refused and leaves nothing", "[data][interaction_log]") {
+TEST_CASE("The same event id twice is one event", "[data][interaction_log]") {
   InteractionLog log;
-  CHECK_THROWS_AS(log.append({.user = "", .item = "i"}), Error);
-  CHECK_THROWS_AS(log.append({.user = "u", .item = 7}), Error);
-  CHECK_THROWS_AS(log.append({.user = "u", .item = "i", .value = std::numeric_limits<float>::quiet_NaN()}), Error);
-  CHECK(log.empty());
+  REQUIRE(log.append({"u", "a", 5, "", 1.0f, "e1"}));
+  REQUIRE_FALSE(log.append({"u", "b", 6, "", 1.0f, "e1"}));
+  REQUIRE(log.append({"u", "b", 6, "", 1.0f, "e2"}));
+  REQUIRE(log.append({"u", "c", 7}));
+  REQUIRE(log.append({"u", "d", 8}));
+  REQUIRE(log.size() == 4);
 }
 
-TEST_CASE("at most 256 kinds of events fit", "[data][interaction_log]") {
-  InteractionLog log;
-  for (int i = 1; i < 256; ++i) CHECK(log.event_kind("kind" + std::to_string(i)) == i);
-  try {
-    log.event_kind("one too many");
-    FAIL("accepted");
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::limit_exceeded);
+TEST_CASE("An event that cannot be used leaves no trace", "[data][interaction_log]") {
+  InteractionLog log(IdKind::string, IdKind::int64);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const Interaction& bad :
+       {Interaction{"", 1}, Interaction{"u", ""}, Interaction{"u", "text"}, Interaction{7, 1}, Interaction{"u", Id()},
+        Interaction{"u", 1, 5, "", nan}, Interaction{"u", 1, 5, "", infinity}}) {
+    REQUIRE(failure_of([&] { log.append(bad); }).code == ErrorCode::invalid_data);
   }
+  REQUIRE(log.empty());
+  REQUIRE(log.user_ids().size() == 0);
+  REQUIRE(log.item_ids().size() == 0);
 }
 
-TEST_CASE("histories are ordered by time, equal times by the log (UR-31) (UR-34)", "[data][interaction_log]") {
+TEST_CASE("The 257th kind of event is refused by name", "[data][interaction_log]") {
   InteractionLog log;
-  log.append({.user = "u", .item = "late", .timestamp = 1'700'000'000'200});
-  log.append({.user = "u", .item = "a", .timestamp = 1'700'000'000'100});
-  log.append({.user = "v", .item = "x", .timestamp = 3});
-  log.append({.user = "u", .item = "b", .timestamp = 1'700'000'000'100});
-  log.append({.user = "u", .item = "unknown"});
-  const Histories histories = group_by_user(std::move(log));
-  CHECK(items_of(histories, "u") == std::vector<std::string>{"unknown", "a", "b", "late"});
-  CHECK(items_of(histories, "v") == std::vector<std::string>{"x"});
-  CHECK(histories.num_users() == 2);
-  CHECK(histories.num_events() == 5);
+  for (int i = 1; i < 256; ++i) REQUIRE(log.event_kind("kind" + std::to_string(i)) == i);
+  REQUIRE(log.event_kind("kind255") == 255);
+  const auto failure = failure_of([&] { log.event_kind("kind256"); });
+  REQUIRE(failure.code == ErrorCode::limit_exceeded);
+  REQUIRE(failure.says("'kind256'"));
 }
 
-TEST_CASE("steps of one second and one millisecond keep their order (UR-31)", "[data][interaction_log]") {
-  for (const attune::Timestamp step : {1, 1000}) {
-    InteractionLog log;
-    for (int i = 200; i >= 0; --i) {
-      log.append({.user = "u", .item = std::to_string(i), .timestamp = 1'700'000'000'000 + i * step});
-    }
-    const Histories histories = group_by_user(std::move(log));
-    const std::vector<std::string> items = items_of(histories, "u");
-    for (std::size_t i = 0; i <= 200; ++i) CHECK(items[i] == std::to_string(i));
-    CHECK(histories.times[200] - histories.times[0] == 200 * step);
-  }
-}
-
-TEST_CASE("a log without any time keeps its order and gives histories without times", "[data][interaction_log]") {
-  InteractionLog log;
-  for (const char* item : {"c", "a", "b"}) log.append({.user = "u", .item = item});
-  const Histories histories = group_by_user(std::move(log));
-  CHECK(items_of(histories, "u") == std::vector<std::string>{"c", "a", "b"});
-  CHECK(histories.times.empty());
-}
-
-TEST_CASE("cleaning accounts for every event it drops", "[data][interaction_log]") {
-  InteractionLog log;
-  for (int user = 0; user < 3; ++user) {
-    for (int item = 0; item < 3; ++item) {
-      log.append({.user = std::to_string(user), .item = std::to_string(item), .timestamp = item, .value = 4});
-    }
-  }
-  log.append({.user = "0", .item = "0", .timestamp = 0, .value = 4});                // a duplicate
-  log.append({.user = "0", .item = "0", .timestamp = 0, .event = "b", .value = 4});  // another kind: none
-  log.append({.user = "1", .item = "2", .timestamp = 9, .value = 1});                // below the rating
-  log.append({.user = "lonely", .item = "rare", .timestamp = 1, .value = 5});        // outside the core
+TEST_CASE("Duplicates agree in user, item, time and event, and the first is kept", "[data][interaction_log]") {
+  const InteractionLog log = log_of({{"u", "a", 5, "", 1.0f},
+                                     {"u", "a", 5, "", 2.0f},
+                                     {"u", "a", 5, "buy"},
+                                     {"v", "a", 5},
+                                     {"u", "b", 5},
+                                     {"u", "a", 6},
+                                     {"u", "a", 5, "", 3.0f}});
   CleaningReport report;
-  const InteractionLog left = clean(log, {.min_value = 3, .k_core = 3}, &report);
-  CHECK(report.before == 13);
-  CHECK(report.after == 10);
-  CHECK(report.duplicates == 1);
-  CHECK(report.below_min_value == 1);
-  CHECK(report.outside_core == 1);
-  CHECK(report.users == 3);
-  CHECK(report.items == 3);
-  CHECK(left.size() == 10);
-  CHECK(left.item_ids().find("rare") == attune::kNoHandle);
+  const InteractionLog kept = clean(log, {}, &report);
+  require_accounted(report, kept);
+  REQUIRE(report.duplicates == 2);
+  REQUIRE(kept.values()[0] == 1.0f);
+  REQUIRE(kept.size() == 5);
+
+  CleaningOptions keep_all;
+  keep_all.drop_duplicates = false;
+  REQUIRE(clean(log, keep_all).size() == 7);
 }
 
-TEST_CASE("the core is a fixpoint: what loses its support goes too", "[data][interaction_log]") {
-  // Every chain link has two events only as long as the next one stays.
-  std::vector<std::pair<std::string, std::string>> pairs{{"u0", "i0"}};
-  for (int i = 1; i < 50; ++i) {
-    pairs.emplace_back("u" + std::to_string(i - 1), "i" + std::to_string(i));
-    pairs.emplace_back("u" + std::to_string(i), "i" + std::to_string(i));
-  }
-  for (const char* user : {"a", "b"}) {
-    for (const char* item : {"x", "y"}) pairs.emplace_back(user, item);
-  }
-  const InteractionLog left = clean(log_of(pairs), {.k_core = 2});
-  CHECK(left.size() == 4);
-  CHECK(left.user_ids().size() == 2);
-  CHECK(left.user_ids().find("a") == 0);
+TEST_CASE("Repetitions without a time are no duplicates", "[data][interaction_log]") {
+  REQUIRE(clean(log_of({{"u", "a"}, {"u", "a"}, {"u", "a"}}), {}).size() == 3);
 }
 
-TEST_CASE("cleaning that leaves nothing says what was dropped", "[data][interaction_log]") {
-  try {
-    clean(log_of({{"u", "i"}}), {.k_core = 2});
-    FAIL("accepted");
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::invalid_data);
-    CHECK_THAT(error.what(), Catch::Contains("1"));
+TEST_CASE("Events below the minimum value go, those at it stay", "[data][interaction_log]") {
+  CleaningOptions options;
+  options.min_value = 4;
+  CleaningReport report;
+  const InteractionLog kept =
+      clean(log_of({{"u", "a", 1, "", 3.5f}, {"u", "b", 2, "", 4.0f}, {"v", "a", 3, "", 5.0f}}), options, &report);
+  require_accounted(report, kept);
+  REQUIRE(report.below_min_value == 1);
+  REQUIRE(kept.item_ids().id(0).text() == "b");
+}
+
+TEST_CASE("A core unravels until everybody has enough events", "[data][interaction_log]") {
+  // u3 falls with item c, whose last event goes with u4; u1, u2 and the items a, b remain.
+  const InteractionLog log = log_of(
+      {{"u1", "a", 1}, {"u1", "b", 2}, {"u2", "a", 3}, {"u2", "b", 4}, {"u3", "c", 5}, {"u3", "a", 6}, {"u4", "c", 7}});
+  CleaningOptions options;
+  options.k_core = 2;
+  CleaningReport report;
+  const InteractionLog kept = clean(log, options, &report);
+  require_accounted(report, kept);
+  REQUIRE(report.outside_core == 3);
+  REQUIRE(report.users == 2);
+  REQUIRE(report.items == 2);
+}
+
+TEST_CASE("A core is the same as dropping again and again", "[data][interaction_log]") {
+  std::mt19937 random(3);
+  for (int round = 0; round < 20; ++round) {
+    InteractionLog log;
+    for (int i = 0; i < 400; ++i) {
+      const std::string user = std::to_string(random() % 60), item = std::to_string(random() % 80);
+      log.append({user, item, i});
+    }
+    const std::size_t k = 2 + random() % 5;
+    std::set<std::size_t> rows;
+    for (std::size_t row = 0; row < log.size(); ++row) rows.insert(row);
+    for (std::size_t before = 0; before != rows.size();) {
+      before = rows.size();
+      std::map<UserHandle, std::size_t> users;
+      std::map<ItemHandle, std::size_t> items;
+      for (const std::size_t row : rows) ++users[log.users()[row]], ++items[log.items()[row]];
+      std::erase_if(rows, [&](std::size_t row) { return users[log.users()[row]] < k || items[log.items()[row]] < k; });
+    }
+    CleaningOptions options;
+    options.k_core = k;
+    if (rows.empty()) {
+      REQUIRE(failure_of([&] { clean(log, options); }).code == ErrorCode::invalid_data);
+      continue;
+    }
+    CleaningReport report;
+    const InteractionLog kept = clean(log, options, &report);
+    require_accounted(report, kept);
+    std::vector<Timestamp> expected;
+    for (const std::size_t row : rows) expected.push_back(log.times()[row]);
+    REQUIRE(std::vector<Timestamp>(kept.times().begin(), kept.times().end()) == expected);
   }
+}
+
+TEST_CASE("A long chain of users and items unravels whole", "[data][interaction_log]") {
+  InteractionLog log;
+  for (int i = 0; i < 200'000; ++i) {
+    log.append({"u" + std::to_string(i), "i" + std::to_string(i), 1});
+    log.append({"u" + std::to_string(i), "i" + std::to_string(i + 1), 2});
+  }
+  for (const char* user : {"x", "y"}) {
+    for (const char* item : {"p", "q"}) log.append({user, item, 3});
+  }
+  CleaningOptions options;
+  options.k_core = 2;
+  REQUIRE(clean(log, options).size() == 4);
+}
+
+TEST_CASE("Cleaning that leaves nothing says what went where", "[data][interaction_log]") {
+  CleaningOptions options;
+  options.min_value = 2;
+  options.k_core = 5;
+  const auto failure = failure_of([&] {
+    clean(log_of({{"u", "a", 1}, {"u", "a", 1}, {"u", "b", 2, "", 3.0f}}), options);
+  });
+  REQUIRE(failure.code == ErrorCode::invalid_data);
+  REQUIRE(failure.says("of 3, 1 are duplicates, 1 below the minimum value, 1 outside the 5-core"));
+  REQUIRE(failure_of([] { clean(InteractionLog(), {}); }).code == ErrorCode::invalid_data);
+}
+
+TEST_CASE("Cleaning gives handles anew in order of first appearance", "[data][interaction_log]") {
+  CleaningOptions options;
+  options.min_value = 1;
+  const InteractionLog kept =
+      clean(log_of({{"u", "a", 1, "x", 0.0f}, {"v", "b", 2, "y"}, {"u", "c", 3, "x"}}), options);
+  REQUIRE(kept.user_ids().id(0).text() == "v");
+  REQUIRE(kept.item_ids().find("a") == kNoHandle);
+  REQUIRE(kept.item_ids().find("c") == 1);
+  REQUIRE(kept.event_kinds()[kept.kinds()[1]] == "x");
+}
+
+TEST_CASE("Histories are ordered by time, and equal times keep the order of the log", "[data][interaction_log]") {
+  const Histories histories = group_by_user(log_of({{"u", "c", 30},
+                                                    {"v", "x", 5},
+                                                    {"u", "a", 10},
+                                                    {"u", "b2", 20},
+                                                    {"v", "y", 5},
+                                                    {"u", "b1", 20},
+                                                    {"v", "w", 5},
+                                                    {"u", "b0", 20}}));
+  REQUIRE(history(histories, "u") == Items{"a", "b2", "b1", "b0", "c"});
+  REQUIRE(history(histories, "v") == Items{"x", "y", "w"});
+  REQUIRE(histories.num_users() == 2);
+  REQUIRE(histories.num_events() == 8);
+  REQUIRE(histories.num_items() == 8);
+  REQUIRE(histories.of(0).times[1] == 20);
+}
+
+TEST_CASE("Events without a time come first, and where none has one only the order is left",
+          "[data][interaction_log]") {
+  const Histories mixed = group_by_user(log_of({{"u", "c", 30}, {"u", "a"}, {"u", "b", -5}, {"u", "a2"}}));
+  REQUIRE(history(mixed, "u") == Items{"a", "a2", "b", "c"});
+  REQUIRE(mixed.times.size() == 4);
+  const Histories ordered = group_by_user(log_of({{"u", "c"}, {"v", "x"}, {"u", "a"}}));
+  REQUIRE(history(ordered, "u") == Items{"c", "a"});
+  REQUIRE(ordered.times.empty());
+  REQUIRE(ordered.of(0).times.empty());
+}
+
+TEST_CASE("Kinds and values travel with their events", "[data][interaction_log]") {
+  const Histories histories = group_by_user(log_of({{"u", "b", 2, "buy", 7.0f}, {"u", "a", 1, "view", 3.0f}}));
+  REQUIRE(histories.values == std::vector<float>{3.0f, 7.0f});
+  REQUIRE(histories.event_kinds[histories.kinds[0]] == "view");
+}
+
+TEST_CASE("A user known only by name has an empty history", "[data][interaction_log]") {
+  InteractionLog log;
+  log.user_ids().insert("silent");
+  log.append({"u", "a", 1});
+  const Histories histories = group_by_user(std::move(log));
+  REQUIRE(histories.num_users() == 2);
+  REQUIRE(histories.of(0).empty());
+  REQUIRE(group_by_user(InteractionLog()).num_users() == 0);
 }

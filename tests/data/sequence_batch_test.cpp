@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/data/sequence_batch.hpp"
 
-#include <vector>
-
 #include "catch.hpp"
 
-using attune::HistoryView;
-using attune::kNoHandle;
-using attune::SequenceBatch;
+using namespace attune;
 
 namespace {
 
@@ -16,43 +12,59 @@ std::vector<T> copy(std::span<const T> values) {
   return {values.begin(), values.end()};
 }
 
-const std::vector<attune::ItemHandle> kItems{10, 11, 12};
-const std::vector<attune::Timestamp> kTimes{1, 2, 3};
-const std::vector<float> kWeights{1, 2, 3};
-
 }  // namespace
 
-TEST_CASE("a training sequence predicts each next event", "[data][sequence_batch]") {
+TEST_CASE("Training sequences are shifted by one event", "[data][sequence_batch]") {
+  const std::vector<ItemHandle> items{5, 6, 7}, others{8, 9};
+  const std::vector<Timestamp> times{10, 20, 30}, other_times{40, 50};
+  const std::vector<float> weights{1, 2, 3}, other_weights{4, 5};
   SequenceBatch batch;
-  batch.add_training_sequence({.items = kItems, .times = kTimes, .weights = kWeights}, 7);
-  CHECK(batch.num_sequences() == 1);
-  CHECK(copy(batch.items()) == std::vector<attune::ItemHandle>{10, 11});
-  CHECK(copy(batch.targets()) == std::vector<attune::ItemHandle>{11, 12});
-  CHECK(copy(batch.times()) == std::vector<attune::Timestamp>{1, 2});
-  CHECK(copy(batch.next_times()) == std::vector<attune::Timestamp>{2, 3});
-  CHECK(copy(batch.weights()) == std::vector<float>{2, 3});
-  CHECK(batch.keys()[0] == 7);
+  batch.add_training_sequence({items, times, {}, weights}, 77);
+  batch.add_training_sequence({others, other_times, {}, other_weights}, 78);
+  REQUIRE(batch.num_sequences() == 2);
+  REQUIRE(batch.num_tokens() == 3);
+  REQUIRE(batch.begin(1) == 2);
+  REQUIRE(batch.length(0) == 2);
+  REQUIRE(batch.length(1) == 1);
+  REQUIRE(copy(batch.items()) == std::vector<ItemHandle>{5, 6, 8});
+  REQUIRE(copy(batch.targets()) == std::vector<ItemHandle>{6, 7, 9});
+  REQUIRE(copy(batch.times()) == std::vector<Timestamp>{10, 20, 40});
+  REQUIRE(copy(batch.next_times()) == std::vector<Timestamp>{20, 30, 50});
+  REQUIRE(copy(batch.weights()) == std::vector<float>{2, 3, 5});
+  REQUIRE(copy(batch.keys()) == std::vector<std::uint64_t>{77, 78});
 }
 
-TEST_CASE("sequences are packed back to back without padding", "[data][sequence_batch]") {
+TEST_CASE("Sequences without targets keep all events and know the next times", "[data][sequence_batch]") {
+  const std::vector<ItemHandle> items{5, 6};
+  const std::vector<Timestamp> times{10, 20};
   SequenceBatch batch;
-  batch.add_training_sequence({.items = kItems}, 1);
-  batch.add_sequence({.items = kItems}, 2);
-  CHECK(batch.num_tokens() == 5);
-  CHECK(batch.begin(1) == 2);
-  CHECK(batch.length(0) == 2);
-  CHECK(batch.length(1) == 3);
-  CHECK(copy(batch.targets()) == std::vector<attune::ItemHandle>{11, 12, kNoHandle, kNoHandle, kNoHandle});
-  CHECK(batch.times().empty());
+  batch.add_sequence({items, times}, 3);
+  REQUIRE(copy(batch.items()) == items);
+  REQUIRE(copy(batch.targets()) == std::vector<ItemHandle>{kNoHandle, kNoHandle});
+  REQUIRE(copy(batch.next_times()) == std::vector<Timestamp>{20, kNoTime});
+  REQUIRE(copy(batch.weights()) == std::vector<float>{0, 0});
 }
 
-TEST_CASE("a cleared batch starts anew", "[data][sequence_batch]") {
+TEST_CASE("Without weights each target counts once, without times there are none", "[data][sequence_batch]") {
+  const std::vector<ItemHandle> items{5, 6, 7};
   SequenceBatch batch;
-  batch.add_sequence({.items = kItems, .times = kTimes});
+  batch.add_training_sequence({items}, 1);
+  REQUIRE(copy(batch.weights()) == std::vector<float>{1, 1});
+  REQUIRE(batch.times().empty());
+  REQUIRE(batch.next_times().empty());
+}
+
+TEST_CASE("A cleared batch is like new", "[data][sequence_batch]") {
+  const std::vector<ItemHandle> items{5, 6, 7};
+  const std::vector<Timestamp> times{10, 20, 30};
+  SequenceBatch batch;
+  batch.add_training_sequence({items, times}, 1);
   batch.clear();
-  CHECK(batch.num_sequences() == 0);
-  CHECK(batch.num_tokens() == 0);
-  batch.add_sequence({.items = kItems});
-  CHECK(batch.num_tokens() == 3);
-  CHECK(batch.times().empty());
+  REQUIRE(batch.num_sequences() == 0);
+  REQUIRE(batch.num_tokens() == 0);
+  batch.add_training_sequence({items}, 2);
+  REQUIRE(batch.begin(0) == 0);
+  REQUIRE(batch.length(0) == 2);
+  REQUIRE(batch.times().empty());
+  REQUIRE(copy(batch.keys()) == std::vector<std::uint64_t>{2});
 }

@@ -1,138 +1,225 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/data/split.hpp"
 
-#include <string>
-#include <utility>
-#include <vector>
+#include <map>
+#include <random>
+#include <set>
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "data/reading.hpp"
 
-using attune::Error;
-using attune::ErrorCode;
-using attune::group_by_user;
-using attune::Histories;
-using attune::InteractionLog;
-using attune::Split;
-using attune::split;
-using attune::SplitOptions;
+using namespace attune;
+using attune::test::failure_of;
 
 namespace {
 
-// Users with the given numbers of events; event e of every user happens at time e unless all are equal.
-Histories histories_of(const std::vector<int>& events, bool equal_times = false) {
+using Kind = SplitOptions::Kind;
+
+struct Event {
+  const char* user;
+  const char* item;
+  Timestamp time;
+};
+
+Histories histories_of(const std::vector<Event>& events) {
   InteractionLog log;
-  for (std::size_t user = 0; user < events.size(); ++user) {
-    for (int e = 0; e < events[user]; ++e) {
-      log.append({.user = "u" + std::to_string(user),
-                  .item = "i" + std::to_string(e),
-                  .timestamp = equal_times ? 1000 : 1000 + e});
-    }
-  }
+  for (const Event& event : events) log.append({event.user, event.item, event.time});
   return group_by_user(std::move(log));
 }
 
+std::string items_text(const Histories& histories, std::span<const ItemHandle> items) {
+  std::string text;
+  for (const ItemHandle item : items) text += histories.item_ids->id(item).text();
+  return text;
+}
+
+// "user:history>targets" of each query.
+std::vector<std::string> text_of(const EvaluationQueries& queries) {
+  std::vector<std::string> result;
+  for (const auto& query : queries.queries) {
+    result.push_back(std::string(queries.histories->user_ids->id(query.user).text()) + ":" +
+                     items_text(*queries.histories, queries.history(query).items) + ">" +
+                     items_text(*queries.histories, queries.targets(query)));
+  }
+  return result;
+}
+
+std::string training_of(const Split& split, const char* user) {
+  return items_text(split.train, split.train.of(split.train.user_ids->find(user)).items);
+}
+
+SplitOptions temporal(double fraction, bool baskets = false) { return {Kind::temporal, fraction, baskets}; }
+
+using Texts = std::vector<std::string>;
+
 }  // namespace
 
-TEST_CASE("leave-one-out tests the last event and validates the one before", "[data][split]") {
-  const Split parts = split(histories_of({5, 3}), SplitOptions::parse("leave-one-out"));
-  REQUIRE(parts.test.size() == 2);
-  REQUIRE(parts.validation.size() == 2);
-  CHECK(parts.train.num_events() == 4);
-  CHECK(parts.all->num_events() == 8);
-  const auto& query = parts.test.queries[0];
-  CHECK(parts.test.history(query).size() == 4);  // the validation event included
-  CHECK(parts.test.targets(query).size() == 1);
-  CHECK(parts.test.targets(query)[0] == parts.all->item_ids->find("i4"));
-  CHECK(parts.test.time(query) == 1004);
-  CHECK(parts.validation.history(parts.validation.queries[0]).size() == 3);
-  CHECK_THAT(parts.note, Catch::Contains("leave-one-out"));
+TEST_CASE("Leave-one-out tests the last event, with the validation event in the history", "[data][split]") {
+  const Split parts = split(
+      histories_of(
+          {{"u", "a", 1}, {"u", "b", 2}, {"u", "c", 3}, {"u", "d", 4}, {"v", "a", 9}, {"v", "b", 8}, {"v", "c", 7}}),
+      {Kind::leave_one_out});
+  REQUIRE(training_of(parts, "u") == "ab");
+  REQUIRE(training_of(parts, "v") == "c");
+  REQUIRE(text_of(parts.validation) == Texts{"u:ab>c", "v:c>b"});
+  REQUIRE(text_of(parts.test) == Texts{"u:abc>d", "v:cb>a"});
+  REQUIRE(parts.test.time(parts.test.queries[0]) == 4);
+  REQUIRE(parts.note.find("other users") != std::string::npos);
 }
 
-TEST_CASE("users with one or two events only train", "[data][split]") {
-  const Split parts = split(histories_of({1, 2, 3}), SplitOptions::parse("leave-one-out"));
-  CHECK(parts.test.size() == 1);
-  CHECK(parts.validation.size() == 1);
-  CHECK(parts.train.num_events() == 4);
-  CHECK(parts.train.num_users() == 3);
+TEST_CASE("Users with one or two events only train under leave-one-out", "[data][split]") {
+  const Split parts = split(histories_of({{"u", "a", 1}, {"v", "a", 1}, {"v", "b", 2}}), {Kind::leave_one_out});
+  REQUIRE(training_of(parts, "u") == "a");
+  REQUIRE(training_of(parts, "v") == "ab");
+  REQUIRE(parts.validation.empty());
+  REQUIRE(parts.test.empty());
+  REQUIRE(parts.note.find("the test part is empty: no user has three events") != std::string::npos);
 }
 
-TEST_CASE("equal timestamps keep the order of the file in every split (UR-34)", "[data][split]") {
-  const Split parts = split(histories_of({4}, true), SplitOptions::parse("leave-one-out"));
-  CHECK(parts.test.targets(parts.test.queries[0])[0] == parts.all->item_ids->find("i3"));
-  CHECK(parts.validation.targets(parts.validation.queries[0])[0] == parts.all->item_ids->find("i2"));
-
-  const Split temporal = split(histories_of({4}, true));
-  CHECK(temporal.train.num_events() == 4);
-  CHECK(temporal.test.empty());
-  CHECK_THAT(temporal.note, Catch::Contains("empty"));
+TEST_CASE("Leave-one-out needs no times", "[data][split]") {
+  const Split parts =
+      split(histories_of({{"u", "a", kNoTime}, {"u", "b", kNoTime}, {"u", "c", kNoTime}}), {Kind::leave_one_out});
+  REQUIRE(text_of(parts.test) == Texts{"u:ab>c"});
+  REQUIRE(parts.train.times.empty());
+  REQUIRE(parts.test.time(parts.test.queries[0]) == kNoTime);
 }
 
-TEST_CASE("the temporal split cuts all users at one time, equal times on one side", "[data][split]") {
-  const Split parts = split(histories_of({100, 100}));
-  CHECK(parts.train.num_events() == 162);
-  CHECK(parts.validation.size() == 18);
-  CHECK(parts.test.size() == 20);
-  for (const auto& query : parts.test.queries) {
-    CHECK(query.history_length >= 90);
-    CHECK(query.num_targets == 1);
-    CHECK(parts.test.time(query) >= 1090);
+TEST_CASE("A temporal split cuts all users at the same moments", "[data][split]") {
+  std::vector<Event> events;
+  for (const Timestamp time : {1, 3, 5, 7, 9, 11, 13, 15, 17, 19}) events.push_back({"u", "a", time});
+  for (const Timestamp time : {2, 4, 6, 8, 10, 12, 14, 16, 18, 20}) events.push_back({"v", "b", time});
+  const Split parts = split(histories_of(events), temporal(0.5));
+  // 20 events: the first ten are the part before the test, of which the last one validates.
+  REQUIRE(training_of(parts, "u") == "aaaaa");
+  REQUIRE(training_of(parts, "v") == "bbbb");
+  REQUIRE(text_of(parts.validation) == Texts{"v:bbbb>b"});
+  REQUIRE(parts.test.size() == 10);
+  REQUIRE(parts.test.time(parts.test.queries[0]) == 11);
+  REQUIRE(text_of(parts.test)[9] == "v:bbbbbbbbb>b");
+  REQUIRE(parts.note.empty());
+}
+
+TEST_CASE("The default split is temporal with nine tenths before the test", "[data][split]") {
+  std::vector<Event> events;
+  for (Timestamp time = 0; time < 1000; ++time) events.push_back({time % 3 == 0 ? "u" : "v", "a", time});
+  const Split parts = split(histories_of(events));
+  REQUIRE(parts.test.size() == 100);
+  REQUIRE(parts.validation.size() == 90);
+  REQUIRE(parts.train.num_events() == 810);
+  REQUIRE(parts.options.name() == "temporal:0.9");
+}
+
+TEST_CASE("Equal times stay on one side of a cut", "[data][split]") {
+  std::vector<Event> events;
+  for (int i = 0; i < 8; ++i) events.push_back({"u", "a", i});
+  for (int i = 0; i < 4; ++i) events.push_back({i % 2 ? "u" : "v", "b", 100});
+  for (int i = 0; i < 3; ++i) events.push_back({"u", "c", 200});
+  const Split parts = split(histories_of(events), temporal(0.6));
+  // The sixth tenth of 15 events ends inside those at time 100.
+  std::set<Timestamp> tested;
+  for (const auto& query : parts.test.queries) tested.insert(parts.test.time(query));
+  REQUIRE(tested == std::set<Timestamp>{200});
+}
+
+TEST_CASE("Where all times are equal everything trains and the note says so (UR-34)", "[data][split]") {
+  const Split parts = split(histories_of({{"u", "a", 5}, {"u", "b", 5}, {"v", "c", 5}, {"u", "d", 5}}));
+  REQUIRE(training_of(parts, "u") == "abd");
+  REQUIRE(parts.train.num_events() == 4);
+  REQUIRE(parts.validation.empty());
+  REQUIRE(parts.test.empty());
+  REQUIRE(parts.note.find("the test part is empty: too few events differ in time") != std::string::npos);
+  REQUIRE(parts.note.find("the validation part is empty") != std::string::npos);
+
+  const Split last_one =
+      split(histories_of({{"u", "a", 5}, {"u", "b", 5}, {"u", "c", 5}, {"u", "d", 5}}), {Kind::leave_one_out});
+  REQUIRE(text_of(last_one.test) == Texts{"u:abc>d"});
+}
+
+TEST_CASE("Events of one user at one time are one query if baskets are asked for", "[data][split]") {
+  const std::vector<Event> events{{"u", "a", 1},  {"u", "b", 2},  {"v", "x", 3}, {"u", "c", 10},
+                                  {"u", "d", 10}, {"v", "y", 10}, {"u", "e", 11}};
+  const Split single = split(histories_of(events), temporal(0.45));
+  REQUIRE(text_of(single.test) == Texts{"u:ab>c", "u:abc>d", "u:abcd>e", "v:x>y"});
+  const Split baskets = split(histories_of(events), temporal(0.45, true));
+  REQUIRE(text_of(baskets.test) == Texts{"u:ab>cd", "u:abcd>e", "v:x>y"});
+  REQUIRE(training_of(baskets, "u") == training_of(single, "u"));
+}
+
+TEST_CASE("A user who first appears in the test part has a query without history", "[data][split]") {
+  const Split parts =
+      split(histories_of({{"u", "a", 1}, {"u", "b", 2}, {"u", "c", 3}, {"new", "d", 4}}), temporal(0.75));
+  REQUIRE(text_of(parts.test) == Texts{"new:>d"});
+  REQUIRE(parts.train.num_users() == 2);
+  REQUIRE(parts.train.of(parts.train.user_ids->find("new")).empty());
+  REQUIRE(parts.train.item_ids->find("d") != kNoHandle);
+}
+
+TEST_CASE("Every event is in exactly one part, and queries see only the past (UR-33)", "[data][split]") {
+  std::mt19937 random(5);
+  for (int round = 0; round < 30; ++round) {
+    InteractionLog log;
+    for (int i = 0; i < 300; ++i) {
+      const std::string user = std::to_string(random() % 40), item = std::to_string(random() % 20);
+      log.append({user, item, static_cast<Timestamp>(random() % 50)});
+    }
+    const SplitOptions options =
+        round % 3 == 0 ? SplitOptions{Kind::leave_one_out} : temporal(0.5 + 0.1 * (round % 5), round % 2 == 0);
+    const Split parts = split(group_by_user(std::move(log)), options);
+    std::size_t held_out = 0;
+    for (const EvaluationQueries* queries : {&parts.validation, &parts.test}) {
+      UserHandle last_user = 0;
+      std::uint32_t last_length = 0;
+      for (const auto& query : queries->queries) {
+        held_out += query.num_targets;
+        REQUIRE(query.history_length >= parts.train.of(query.user).size());
+        REQUIRE(query.history_length + query.num_targets <= parts.all->of(query.user).size());
+        REQUIRE((query.user > last_user || last_length == 0 || query.history_length > last_length));
+        last_user = query.user;
+        last_length = query.history_length;
+      }
+    }
+    REQUIRE(parts.train.num_events() + held_out == parts.all->num_events());
+    REQUIRE(parts.train.num_users() == parts.all->num_users());
+    REQUIRE(parts.train.times.size() == parts.train.num_events());
+    REQUIRE(parts.train.kinds.size() == parts.train.num_events());
+    REQUIRE(parts.train.values.size() == parts.train.num_events());
+    if (options.kind != Kind::temporal || parts.test.empty()) continue;
+    Timestamp last_training = kNoTime, first_test = std::numeric_limits<Timestamp>::max();
+    for (const Timestamp time : parts.train.times) last_training = std::max(last_training, time);
+    for (const auto& query : parts.test.queries) first_test = std::min(first_test, parts.test.time(query));
+    for (const auto& query : parts.validation.queries) {
+      REQUIRE(parts.validation.time(query) > last_training);
+      REQUIRE(parts.validation.time(query) < first_test);
+    }
+    REQUIRE(first_test > last_training);
   }
 }
 
-TEST_CASE("nothing a model trains on happens after what it is tested on (UR-33)", "[data][split]") {
-  const Split parts = split(histories_of({30, 7, 90, 55}), SplitOptions::parse("temporal:0.8"));
-  attune::Timestamp last_training = 0;
-  for (const attune::Timestamp time : parts.train.times) last_training = std::max(last_training, time);
-  for (const auto& query : parts.validation.queries) CHECK(parts.validation.time(query) > last_training);
-  for (const auto& query : parts.test.queries) CHECK(parts.test.time(query) > last_training);
-  CHECK(parts.train.num_events() + parts.validation.size() + parts.test.size() == parts.all->num_events());
+TEST_CASE("Without a split everything trains", "[data][split]") {
+  const Split parts = split(histories_of({{"u", "a", 1}, {"u", "b", 2}, {"u", "c", 3}}), {Kind::none});
+  REQUIRE(training_of(parts, "u") == "abc");
+  REQUIRE(parts.validation.empty());
+  REQUIRE(parts.test.empty());
+  REQUIRE_FALSE(parts.note.empty());
 }
 
-TEST_CASE("a basket is one query with all of its items relevant", "[data][split]") {
-  InteractionLog log;
-  for (int e = 0; e < 95; ++e) log.append({.user = "other", .item = "i", .timestamp = e});
-  for (int e = 0; e < 5; ++e) log.append({.user = "u", .item = std::to_string(e), .timestamp = 200});
-  SplitOptions options;
-  options.baskets = true;
-  const Split parts = split(group_by_user(std::move(log)), options);
-  const auto user = parts.all->user_ids->find("u");
-  std::size_t baskets = 0;
-  for (const auto& query : parts.test.queries) {
-    if (query.user != user) continue;
-    ++baskets;
-    CHECK(query.num_targets == 5);
-    CHECK(query.history_length == 0);
+TEST_CASE("A temporal split of events without times is refused", "[data][split]") {
+  const auto failure = failure_of([] { split(histories_of({{"u", "a", kNoTime}, {"u", "b", kNoTime}})); });
+  REQUIRE(failure.code == ErrorCode::invalid_data);
+  REQUIRE(failure.says("only their order"));
+}
+
+TEST_CASE("Names of splits are read and written", "[data][split]") {
+  for (const char* name : {"leave-one-out", "temporal:0.8", "temporal:0.95", "none"}) {
+    REQUIRE(SplitOptions::parse(name).name() == name);
   }
-  CHECK(baskets == 1);
-}
-
-TEST_CASE("the split none trains on everything", "[data][split]") {
-  const Split parts = split(histories_of({3, 4}), SplitOptions::parse("none"));
-  CHECK(parts.train.num_events() == 7);
-  CHECK(parts.validation.empty());
-  CHECK(parts.test.empty());
-}
-
-TEST_CASE("a temporal split of events without times is refused with a way out", "[data][split]") {
-  InteractionLog log;
-  log.append({.user = "u", .item = "i"});
-  try {
-    split(group_by_user(std::move(log)));
-    FAIL("accepted");
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::invalid_data);
-    CHECK_THAT(error.what(), Catch::Contains("leave-one-out"));
+  REQUIRE(SplitOptions::parse("temporal").name() == "temporal:0.9");
+  for (const char* name : {"", "temporal:", "temporal:0", "temporal:1", "temporal:x", "temporal:0.5x", "temporal0.5",
+                           "temporal:nan", "temporal:-0.5", "random", "Leave-One-Out"}) {
+    const auto failure = failure_of([&] { SplitOptions::parse(name); });
+    REQUIRE(failure.code == ErrorCode::invalid_argument);
+    REQUIRE(failure.says("'" + std::string(name) + "'"));
   }
-}
-
-TEST_CASE("names of splits are read and written", "[data][split]") {
-  CHECK(SplitOptions::parse("temporal").fraction == 0.9);
-  CHECK(SplitOptions::parse("temporal:0.75").fraction == 0.75);
-  CHECK(SplitOptions::parse("temporal:0.75").name() == "temporal:0.75");
-  CHECK(SplitOptions::parse("leave-one-out").name() == "leave-one-out");
-  CHECK(SplitOptions::parse("none").name() == "none");
-  for (const char* text : {"", "random", "temporal:", "temporal:0", "temporal:1", "temporal:x", "temporal:nan"}) {
-    CHECK_THROWS_AS(SplitOptions::parse(text), Error);
-  }
+  REQUIRE(failure_of([] { split(histories_of({{"u", "a", 1}}), temporal(1.5)); }).code == ErrorCode::invalid_argument);
 }

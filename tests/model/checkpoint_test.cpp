@@ -135,7 +135,11 @@ TEST_CASE("The version follows from what answers depend on, unless it is given",
   auto histories = std::make_shared<Histories>(*model.histories);
   histories->times[1] += 1;
   other.histories = histories;
+  other.notes["who"] = "somebody else";
   CHECK(saved_and_loaded(other).version == version);
+  other.blend_weight = 0.31;
+  CHECK(saved_and_loaded(other).version != version);
+  other.blend_weight = model.blend_weight;
 
   auto encoder = random_encoder<float>(small_config(), model.num_items());
   encoder.items().row(3)[4] += 1e-3f;

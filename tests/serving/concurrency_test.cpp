@@ -3,6 +3,7 @@
 // Everything at once from eight threads; a build with -fsanitize=thread is what this is for.
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <set>
 #include <thread>
@@ -20,7 +21,9 @@ namespace {
 
 constexpr std::size_t kQuietUsers = 4;                   // u0 ... u3: nobody observes them
 constexpr std::size_t kReloads = 1000, kAnswers = 4000;  // at least
+constexpr std::size_t kReaders = 4, kObservers = 3;
 
+// What the quiet users get from one model.
 struct Expected {
   std::vector<Answer> users;
   Answer cold, history;
@@ -36,79 +39,100 @@ Expected answers_of(const Recommender& recommender) {
   return expected;
 }
 
+// Event i of an observer: seven users, three of them new, and items of which ten are in no model.
+struct Event {
+  Event(std::size_t observer, std::size_t i)
+      : user(test::user_name(kQuietUsers + i % 7)),
+        item(test::item_name(i * 13 % 90)),
+        event_id(std::to_string(observer) + '/' + std::to_string(i)),
+        time(static_cast<Timestamp>(i)) {}
+  Interaction interaction() const { return {.user = user, .item = item, .timestamp = time, .event_id = event_id}; }
+
+  std::string user, item, event_id;
+  Timestamp time;
+};
+
+struct Scene {
+  TrainedModel a = make_model({.items = 50, .version = "A"});
+  TrainedModel b = make_model({.seed = 2, .items = 50, .first_item = 30, .version = "B"});
+  std::size_t budget = 3 * a.encoder->make_state().memory_bytes() + 1000;  // caches give way all the time
+  Recommender recommender = Recommender::open(a, {.cache_budget_bytes = budget});
+  Expected from_a, from_b;
+  std::atomic<bool> stop = false;
+  std::atomic<std::size_t> wrong = 0, answered = 0;
+  std::atomic<std::uint64_t> generation = 2;  // of the last reload that returned
+  std::array<std::size_t, kObservers> observed{};
+
+  void expect(bool right) { wrong += !right; }
+  const Expected& expected(const Answer& answer) const { return answer.model_version == "A" ? from_a : from_b; }
+
+  void read(std::size_t reader) {
+    Answer answer;
+    for (std::size_t i = reader; !stop; ++i) {
+      const std::size_t u = i % kQuietUsers;
+      const std::uint64_t at_least = generation;
+      recommender.recommend({.user = test::user_name(u)}, answer);
+      expect(answer.generation >= at_least);
+      expect(same_items(answer, expected(answer).users[u]));
+      recommender.recommend({.user = "nobody"}, answer);
+      expect(same_items(answer, expected(answer).cold));
+      const Answer history = recommender.recommend_history({"i31", "i32", "i33"});
+      expect(same_items(history, expected(history).history));
+      ++answered;
+    }
+  }
+
+  void observe(std::size_t observer) {
+    for (std::size_t i = 0; !stop; ++i) {
+      const Event event(observer, i);
+      expect(recommender.observe(event.interaction()) == Observed::recorded);
+      ++observed[observer];
+      const Answer answer = recommender.recommend({.user = event.user, .k = 100, .exclude_seen = false});
+      const TrainedModel& model = answer.model_version == "A" ? a : b;
+      std::set<ItemHandle> items;
+      for (const Recommendation& r : answer.items) items.insert(model.item_ids->find(r.item));
+      expect(answer.items.size() == 50 && items.size() == 50 && !items.contains(kNoHandle));
+      recommender.rank(event.user, {"i1", "i40", "i70"});
+      recommender.similar_items("i40", 5);
+      recommender.info();
+    }
+  }
+
+  void reload() {
+    for (std::size_t i = 0; i < kReloads || answered < kAnswers; ++i) {
+      recommender.reload(i % 2 == 0 ? a : b);
+      ++generation;
+    }
+    stop = true;
+  }
+};
+
 }  // namespace
 
 TEST_CASE("Eight threads observe, recommend and reload at once, and no answer mixes two models (UR-43, UR-61)",
           "[serving][concurrency][UR-43][UR-61]") {
-  const TrainedModel a = make_model({.items = 50, .version = "A"});
-  const TrainedModel b = make_model({.seed = 2, .items = 50, .first_item = 30, .version = "B"});
-  const std::size_t budget = 3 * a.encoder->make_state().memory_bytes();  // caches give way all the time
-  Recommender recommender = Recommender::open(a, {.cache_budget_bytes = budget + 1000});
-  const Expected from_a = answers_of(recommender);
-  recommender.reload(b);
-  const Expected from_b = answers_of(recommender);
+  Scene scene;
+  Recommender& recommender = scene.recommender;
+  scene.from_a = answers_of(recommender);
+  recommender.reload(scene.b);
+  scene.from_b = answers_of(recommender);
 
-  std::atomic<bool> stop = false;
-  std::atomic<std::size_t> wrong = 0, answered = 0, recorded = 0;
-  std::atomic<std::uint64_t> newest_generation = 2;
-  const auto expect = [&](bool right) { wrong += !right; };
-
-  const auto reader = [&](std::size_t seed) {
-    Answer answer;
-    std::uint64_t generation = 0;
-    for (std::size_t i = seed; !stop; ++i) {
-      const std::uint64_t at_least = newest_generation;
-      const std::size_t u = i % kQuietUsers;
-      recommender.recommend({.user = test::user_name(u)}, answer);
-      expect(answer.generation >= std::max(at_least, generation));  // a finished reload is obeyed at once
-      generation = answer.generation;
-      const Expected& expected = answer.model_version == "A" ? from_a : from_b;
-      expect(same_items(answer, expected.users[u]));
-      recommender.recommend({.user = "nobody"}, answer);
-      expect(same_items(answer, answer.model_version == "A" ? from_a.cold : from_b.cold));
-      const Answer history = recommender.recommend_history({"i31", "i32", "i33"});
-      expect(same_items(history, history.model_version == "A" ? from_a.history : from_b.history));
-      ++answered;
-    }
-  };
-  const auto observer = [&](std::size_t seed) {
-    for (std::size_t i = seed; !stop; ++i) {
-      const std::string user = test::user_name(kQuietUsers + i % 7);  // three of them new
-      const std::string item = test::item_name(i * 7 % 90);           // ten in no model
-      recorded += recommender.observe({.user = user, .item = item, .timestamp = static_cast<Timestamp>(i)}) ==
-                  Observed::recorded;
-      const Answer answer = recommender.recommend({.user = user, .k = 100, .exclude_seen = false});
-      const TrainedModel& model = answer.model_version == "A" ? a : b;
-      std::set<std::string> once;
-      for (const Recommendation& r : answer.items) {
-        expect(model.item_ids->find(r.item) != kNoHandle);
-        once.insert(to_string(r.item));
-      }
-      expect(once.size() == 50 && answer.items.size() == 50);
-      recommender.rank(user, {"i1", "i40", "i70"});
-      recommender.similar_items("i40", 5);
-      recommender.info();
-    }
-  };
   std::vector<std::thread> threads;
-  for (std::size_t t = 0; t < 4; ++t) threads.emplace_back(reader, t);
-  for (std::size_t t = 0; t < 3; ++t) threads.emplace_back(observer, 1000 * t);
-  threads.emplace_back([&] {
-    for (std::size_t i = 0; i < kReloads || answered < kAnswers; ++i) {
-      recommender.reload(i % 2 == 0 ? a : b);
-      newest_generation = i + 3;
-    }
-    stop = true;
-  });
+  for (std::size_t t = 0; t < kReaders; ++t) threads.emplace_back([&scene, t] { scene.read(t); });
+  for (std::size_t t = 0; t < kObservers; ++t) threads.emplace_back([&scene, t] { scene.observe(t); });
+  threads.emplace_back([&scene] { scene.reload(); });
   for (std::thread& thread : threads) thread.join();
 
-  CHECK(wrong == 0);
-  CHECK(recommender.info().generation == newest_generation);
-  CHECK(recommender.info().cache_bytes <= budget + 1000);
-  CHECK(recorded > 0);
-  for (std::size_t u = 0; u < kQuietUsers + 7; ++u) {
-    const Answer answer = recommender.recommend({.user = test::user_name(u), .k = 1000});
-    const Shortfall& left_out = answer.shortfall;
-    CHECK(answer.items.size() + left_out.seen + left_out.unavailable == recommender.info().items);
+  CHECK(scene.wrong == 0);
+  CHECK(recommender.info().generation == scene.generation);
+  CHECK(recommender.info().cache_bytes <= scene.budget);
+  CHECK(recommender.info().users == 11);
+  std::size_t lost = 0;
+  for (std::size_t t = 0; t < kObservers; ++t) {
+    for (std::size_t i = 0; i < scene.observed[t]; ++i) {
+      lost += recommender.observe(Event(t, i).interaction()) != Observed::duplicate;
+    }
+    CHECK(scene.observed[t] > 0);
   }
+  CHECK(lost == 0);
 }

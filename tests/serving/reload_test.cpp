@@ -38,8 +38,8 @@ class MemoryStore final : public EventStore {
   void append(std::span<const Interaction> batch, std::function<void(bool)> done) override {
     ++batches;
     for (const Interaction& e : batch) {
-      events.push_back({to_string(e.user), to_string(e.item), std::string(e.event), std::string(e.event_id),
-                        e.timestamp, e.value});
+      events.push_back(
+          {to_string(e.user), to_string(e.item), std::string(e.event), std::string(e.event_id), e.timestamp, e.value});
     }
     if (done) done(true);
   }
