@@ -27,7 +27,7 @@ ReadOptions skipping() {
 
 }  // namespace
 
-TEST_CASE("Lines may end in LF, CRLF or CR, and the last one in nothing", "[data][delimited_reader]") {
+TEST_CASE("Lines may end in LF, CRLF or CR, and the last one in nothing", "[data][reader]") {
   const Records expected{{"1", "2"}, {"3", "4"}};
   REQUIRE(parse_records("a,b\n1,2\n3,4\n") == expected);
   REQUIRE(parse_records("a,b\r\n1,2\r\n3,4\r\n") == expected);
@@ -36,24 +36,24 @@ TEST_CASE("Lines may end in LF, CRLF or CR, and the last one in nothing", "[data
   REQUIRE(parse_records("a,b\r\n1,2\n3,4\r") == expected);
 }
 
-TEST_CASE("Fields may be empty, also the last one", "[data][delimited_reader]") {
+TEST_CASE("Fields may be empty, also the last one", "[data][reader]") {
   REQUIRE(parse_records("a,b,c\n,,\n1,,\n,,3\n\"\",\"\",\n") ==
           Records{{"", "", ""}, {"1", "", ""}, {"", "", "3"}, {"", "", ""}});
 }
 
-TEST_CASE("Quoted fields hold separators, quotes and line breaks", "[data][delimited_reader]") {
+TEST_CASE("Quoted fields hold separators, quotes and line breaks", "[data][reader]") {
   REQUIRE(parse_records("a,b\n\"x,y\",\"say \"\"hi\"\"\"\n\"two\nlines\",\"\"\"\"\n\"cr\r\nlf\rcr\",z\n") ==
           Records{{"x,y", "say \"hi\""}, {"two\nlines", "\""}, {"cr\r\nlf\rcr", "z"}});
   REQUIRE(parse_records("a;b\n\"1;2\";3\n") == Records{{"1;2", "3"}});
   REQUIRE(parse_records("a\tb\n\"1\t2\"\t3\n") == Records{{"1\t2", "3"}});
 }
 
-TEST_CASE("A quote inside a plain field is just a quote", "[data][delimited_reader]") {
+TEST_CASE("A quote inside a plain field is just a quote", "[data][reader]") {
   REQUIRE(parse_records("a,b\n5\" pipe,x\"\"y\n") == Records{{"5\" pipe", "x\"\"y"}});
   REQUIRE(parse_records("a::b\n\"Great\" Cats::\"\n") == Records{{"\"Great\" Cats", "\""}});
 }
 
-TEST_CASE("A byte order mark is no part of the first name", "[data][delimited_reader]") {
+TEST_CASE("A byte order mark is no part of the first name", "[data][reader]") {
   const TemporaryDirectory directory;
   write_text(directory / "file", "\xEF\xBB\xBFuser,item\n1,2\n");
   DelimitedReader reader(directory / "file");
@@ -62,27 +62,27 @@ TEST_CASE("A byte order mark is no part of the first name", "[data][delimited_re
   REQUIRE(reader.column("rating") == DelimitedReader::npos);
 }
 
-TEST_CASE("Column names lose the blanks around them and the quotes", "[data][delimited_reader]") {
+TEST_CASE("Column names lose the blanks around them and the quotes", "[data][reader]") {
   const TemporaryDirectory directory;
   write_text(directory / "file", "user, item ,\"rating\"\n1,2,3\n");
   REQUIRE(DelimitedReader(directory / "file").columns() == std::vector<std::string>{"user", "item", "rating"});
 }
 
-TEST_CASE("Separators of two characters need both", "[data][delimited_reader]") {
+TEST_CASE("Separators of two characters need both", "[data][reader]") {
   REQUIRE(parse_records("a::b\n1:2::3\n:::4\n::\n", separated_by("::")) == Records{{"1:2", "3"}, {"", ":4"}, {"", ""}});
 }
 
-TEST_CASE("Several blanks separate like one, also around the line", "[data][delimited_reader]") {
+TEST_CASE("Several blanks separate like one, also around the line", "[data][reader]") {
   REQUIRE(parse_records("a b\n1  2\n 3 4 \n   5     6\n\"7 8\" 9\n", separated_by(" ")) ==
           Records{{"1", "2"}, {"3", "4"}, {"5", "6"}, {"7 8", "9"}});
 }
 
-TEST_CASE("Blank lines are passed, lines of separators are records", "[data][delimited_reader]") {
+TEST_CASE("Blank lines are passed, lines of separators are records", "[data][reader]") {
   REQUIRE(parse_records("\n\na,b\n\n1,2\n   \n\r\n,\n\n") == Records{{"1", "2"}, {"", ""}});
   REQUIRE(parse_records("a\n\"\"\nx\n") == Records{{""}, {"x"}});
 }
 
-TEST_CASE("Names given in place of a header make the first line a record", "[data][delimited_reader]") {
+TEST_CASE("Names given in place of a header make the first line a record", "[data][reader]") {
   REQUIRE(parse_records("1,2\n3,4\n", separated_by("", {"user", "item"})) == Records{{"1", "2"}, {"3", "4"}});
   REQUIRE(parse_records("\nUser,Item\n3,4\n", separated_by("", {"user", "item"})) == Records{{"3", "4"}});
   ReadOptions renamed = separated_by("", {"user", "item"});
@@ -90,7 +90,7 @@ TEST_CASE("Names given in place of a header make the first line a record", "[dat
   REQUIRE(parse_records("userId,movieId\n3,4\n", renamed) == Records{{"3", "4"}});
 }
 
-TEST_CASE("Lines are counted as an editor does", "[data][delimited_reader]") {
+TEST_CASE("Lines are counted as an editor does", "[data][reader]") {
   const TemporaryDirectory directory;
   write_text(directory / "file", "a,b\n\n1,2\n\"x\ny\r\nz\",3\r\n4,5\r6,7");
   DelimitedReader reader(directory / "file");
@@ -100,7 +100,7 @@ TEST_CASE("Lines are counted as an editor does", "[data][delimited_reader]") {
   REQUIRE(lines == std::vector<std::size_t>{3, 4, 7, 8});
 }
 
-TEST_CASE("A quote that is never closed is found by the line where it opens", "[data][delimited_reader]") {
+TEST_CASE("A quote that is never closed is found by the line where it opens", "[data][reader]") {
   const auto failure = failure_of([] { parse_records("a,b\n1,2\n\"x\ny\",\"z\n5,6\n"); });
   REQUIRE(failure.code == ErrorCode::invalid_data);
   REQUIRE(failure.says("file.csv:4: expected a closing quote"));
@@ -108,7 +108,7 @@ TEST_CASE("A quote that is never closed is found by the line where it opens", "[
   REQUIRE(failure_of([] { parse_records("\"a,b\n"); }).says("file.csv:1: "));
 }
 
-TEST_CASE("Text behind a closing quote is an error, or its line is skipped", "[data][delimited_reader]") {
+TEST_CASE("Text behind a closing quote is an error, or its line is skipped", "[data][reader]") {
   const std::string text = "a,b\n1,2\n\"The \"best\" film\",5\n3,4\n";
   const auto failure = failure_of([&] { parse_records(text); });
   REQUIRE(failure.code == ErrorCode::invalid_data);
@@ -117,7 +117,7 @@ TEST_CASE("Text behind a closing quote is an error, or its line is skipped", "[d
   REQUIRE(failure_of([] { parse_records("\"a\"x,b\n1,2\n"); }).says("file.csv:1: "));
 }
 
-TEST_CASE("Records lie across every boundary of the buffer", "[data][delimited_reader]") {
+TEST_CASE("Records lie across every boundary of the buffer", "[data][reader]") {
   for (std::size_t shift = 0; shift < 40; ++shift) {
     std::string text = "a,b\n" + std::string(65'500 + shift, 'x') + ",\"q\"\"\r\n,\"\r\n";
     text += "1,2\r\n3,\"4\"\n";
@@ -134,7 +134,7 @@ TEST_CASE("Records lie across every boundary of the buffer", "[data][delimited_r
   }
 }
 
-TEST_CASE("A record of some megabytes is read, one above the limit is refused", "[data][delimited_reader]") {
+TEST_CASE("A record of some megabytes is read, one above the limit is refused", "[data][reader]") {
   REQUIRE(parse_records("a,b\n1," + std::string(5'000'000, 'x'))[0][1].size() == 5'000'000);
   const auto failure = failure_of([] { parse_records("a,b\n\n1," + std::string(17 << 20, 'x')); });
   REQUIRE(failure.code == ErrorCode::limit_exceeded);
@@ -146,7 +146,7 @@ TEST_CASE("A record of some megabytes is read, one above the limit is refused", 
   REQUIRE(wide.says("65536 fields"));
 }
 
-TEST_CASE("An empty file is said to be empty", "[data][delimited_reader]") {
+TEST_CASE("An empty file is said to be empty", "[data][reader]") {
   for (const std::string text : {"", "\xEF\xBB\xBF"}) {
     const auto failure = failure_of([&] { parse_records(text); });
     REQUIRE(failure.code == ErrorCode::invalid_data);
@@ -156,14 +156,14 @@ TEST_CASE("An empty file is said to be empty", "[data][delimited_reader]") {
   REQUIRE(failure_of([] { parse_records("\n \n"); }).says("only blank lines"));
 }
 
-TEST_CASE("A separator with a quote or a line break in it is refused", "[data][delimited_reader]") {
+TEST_CASE("A separator with a quote or a line break in it is refused", "[data][reader]") {
   for (const char* separator : {"\"", "\n", "a\r"}) {
     const auto failure = failure_of([&] { parse_records("a,b\n", separated_by(separator)); });
     REQUIRE(failure.code == ErrorCode::invalid_argument);
   }
 }
 
-TEST_CASE("A reader can be moved", "[data][delimited_reader]") {
+TEST_CASE("A reader can be moved", "[data][reader]") {
   const TemporaryDirectory directory;
   write_text(directory / "file", "a,b\n1,2\n3,4\n");
   DelimitedReader first(directory / "file");
