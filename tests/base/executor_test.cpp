@@ -9,7 +9,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
-#include <filesystem>
 #include <iterator>
 #include <memory>
 #include <mutex>
@@ -20,23 +19,10 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "threads.hpp"
 
 namespace attune {
 namespace {
-
-std::size_t threads_of_this_process() {
-  const std::filesystem::directory_iterator tasks("/proc/self/task");
-  return static_cast<std::size_t>(std::distance(begin(tasks), end(tasks)));
-}
-
-// A joined thread may still be listed for a moment.
-bool number_of_threads_becomes(std::size_t expected) {
-  for (int attempt = 0; attempt < 100000; ++attempt) {
-    if (threads_of_this_process() == expected) return true;
-    std::this_thread::yield();
-  }
-  return false;
-}
 
 // How often each task of [0, tasks) ran.
 std::vector<int> run_and_count(Executor& executor, std::size_t tasks) {
@@ -74,15 +60,15 @@ TEST_CASE("every task runs exactly once, whatever the number of threads", "[base
 }
 
 TEST_CASE("the pool creates exactly the threads it was asked for and takes them away again", "[base][executor]") {
-  const std::size_t before = threads_of_this_process();
+  const std::size_t before = test::num_threads_at_rest();
   for (const std::size_t threads : {0, 1, 2, 5}) {
     ThreadPool pool(threads);
     CAPTURE(threads);
     run_and_count(pool, 100);
-    CHECK(number_of_threads_becomes(before + std::max<std::size_t>(threads, 1) - 1));
+    CHECK(test::num_threads_becomes(before + std::max<std::size_t>(threads, 1) - 1));
     CHECK(pool.concurrency() == std::max<std::size_t>(threads, 1));
   }
-  CHECK(number_of_threads_becomes(before));
+  CHECK(test::num_threads_becomes(before));
 }
 
 TEST_CASE("all threads of the pool work at once, each under its own worker number", "[base][executor]") {
@@ -134,7 +120,7 @@ TEST_CASE("a forked child works in its own thread and can destroy the pool", "[b
     alarm(60);
     const bool all_ran = run_and_count(*pool, 10) == std::vector<int>(10, 1);
     pool.reset();
-    _exit(all_ran && threads_of_this_process() == 1 ? 0 : 1);
+    _exit(all_ran && test::num_threads() == 1 ? 0 : 1);
   }
   int status = -1;
   REQUIRE(waitpid(child, &status, 0) == child);
@@ -146,7 +132,7 @@ TEST_CASE("a forked child works in its own thread and can destroy the pool", "[b
 // Sanitizers need more address space than a limit that threads can run into.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_CASE("a pool beyond what the system allows is a clear error and leaves no thread behind", "[base][executor]") {
-  const std::size_t before = threads_of_this_process();
+  const std::size_t before = test::num_threads();
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
@@ -156,14 +142,14 @@ TEST_CASE("a pool beyond what the system allows is a clear error and leaves no t
     try {
       const ThreadPool pool(100000);
     } catch (const Error& error) {
-      _exit(error.code() == ErrorCode::limit_exceeded && number_of_threads_becomes(1) ? 0 : 3);
+      _exit(error.code() == ErrorCode::limit_exceeded && test::num_threads_becomes(1) ? 0 : 3);
     }
     _exit(4);
   }
   int status = -1;
   REQUIRE(waitpid(child, &status, 0) == child);
   CHECK(WEXITSTATUS(status) == 0);
-  CHECK(number_of_threads_becomes(before));
+  CHECK(test::num_threads_becomes(before));
 }
 #endif
 

@@ -7,23 +7,17 @@
 
 #include <cfenv>
 #include <clocale>
-#include <filesystem>
-#include <iterator>
 
 #include "attune/executor.hpp"
 #include "attune/recommender.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
+#include "threads.hpp"
 
 using namespace attune;
 
 namespace {
-
-std::size_t num_threads() {
-  return static_cast<std::size_t>(
-      std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator()));
-}
 
 #if defined(__x86_64__)
 // All of it: rounding, masked exceptions, flush-to-zero; but not the sticky flags of exceptions that happened.
@@ -45,19 +39,19 @@ void use_everything(Recommender& recommender) {
 }  // namespace
 
 TEST_CASE("The library makes no thread unless asked (UR-47)", "[serving][process][UR-47]") {
-  const std::size_t before = num_threads();
+  const std::size_t before = test::num_threads_at_rest();
   Recommender recommender = Recommender::open(test::make_model());
   use_everything(recommender);
   recommender.reload(test::make_model());
-  CHECK(num_threads() == before);
+  CHECK(test::num_threads() == before);
   for (const std::size_t threads : {0u, 1u, 3u}) {
     auto pool = std::make_shared<ThreadPool>(threads);
-    CHECK(num_threads() == before + (threads > 1 ? threads - 1 : 0));
+    CHECK(test::num_threads_becomes(before + (threads > 1 ? threads - 1 : 0)));
     Recommender with_pool = Recommender::open(test::make_model(), {.executor = std::move(pool)});
     use_everything(with_pool);
-    CHECK(num_threads() == before + (threads > 1 ? threads - 1 : 0));
+    CHECK(test::num_threads_becomes(before + (threads > 1 ? threads - 1 : 0)));
   }
-  CHECK(num_threads() == before);
+  CHECK(test::num_threads_becomes(before));
 }
 
 TEST_CASE("A child process goes on where its parent was (UR-47)", "[serving][process][UR-47]") {
