@@ -94,7 +94,7 @@ TEST_CASE("The gradient of the whole encoder matches finite differences for ever
   CHECK(encoder_error<SasrecBlock>(config, {.rate = 0.25, .attention_rate = 0.25, .stream = 6}) <= 1e-6);
 }
 
-TEST_CASE("Gradients stay finite for single events and for rows without variance", "[gradient][encoder]") {
+TEST_CASE("Gradients stay finite for single events and for rows without variance (UR-26)", "[gradient][encoder]") {
   EncoderConfig config = small_config();
   config.norm_placement = GENERATE(NormPlacement::pre, NormPlacement::post);
   config.embedding_norm = true;

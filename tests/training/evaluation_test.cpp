@@ -162,7 +162,7 @@ TEST_CASE("All distinct items of the history are filtered, but never the target"
   CHECK(report.repeated_targets == Approx(0.5));
 }
 
-TEST_CASE("A constant scorer gets no more than chance", "[training][evaluation]") {
+TEST_CASE("A constant scorer gets no more than chance (UR-30)", "[training][evaluation]") {
   const std::size_t items = 200;
   std::vector<Case> cases;
   for (std::uint64_t user = 0; user < 500; ++user) {

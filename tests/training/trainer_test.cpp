@@ -224,7 +224,7 @@ TEST_CASE("A callback can stop training", "[training][trainer]") {
   }
 }
 
-TEST_CASE("Training that leaves the finite numbers names parameter, epoch and step", "[training][trainer]") {
+TEST_CASE("Training that leaves the finite numbers names parameter, epoch and step (UR-25)", "[training][trainer]") {
   const Split parts = leave_one_out(scattered(40, 10, 20));
   TrainerConfig config = small_config();
   config.adam.learning_rate = 1e30;
@@ -234,7 +234,7 @@ TEST_CASE("Training that leaves the finite numbers names parameter, epoch and st
   CHECK((message.find("weight") != std::string::npos || message.find("bias") != std::string::npos));
 }
 
-TEST_CASE("Degenerate data trains to finite weights or a clear error", "[training][trainer]") {
+TEST_CASE("Degenerate data trains to finite weights or a clear error (UR-25)", "[training][trainer]") {
   const TrainerConfig config = small_config();
   const auto fit = [&](const Histories& histories) { return Trainer(config).fit(histories, {}); };
   SECTION("one user") { CHECK(all_finite(fit(cycle(1, 5, 3)))); }
