@@ -17,7 +17,7 @@ struct Level {
   const char* name;
   const char* needs;  // of the CPU and the operating system
   bool (*runs_on)(const CpuFeatures& features);
-  std::array<Fill*, 5> families;  // null: not compiled for this platform
+  std::array<Fill*, 6> families;  // null: not compiled for this platform
 };
 
 // Slowest first.
@@ -25,16 +25,19 @@ constexpr Level kLevels[] = {
     {"scalar",
      "nothing",
      [](const CpuFeatures&) { return true; },
-     {scalar::fill_matmul, scalar::fill_attention, scalar::fill_rows, scalar::fill_elementwise, scalar::fill_scoring}},
+     {scalar::fill_matmul, scalar::fill_attention, scalar::fill_rows, scalar::fill_elementwise, scalar::fill_scoring,
+      scalar::fill_softmax_table}},
 #if ATTUNE_X86_KERNELS
     {"avx2",
      "AVX2, FMA and F16C",
      [](const CpuFeatures& features) { return features.has_avx2(); },
-     {avx2::fill_matmul, avx2::fill_attention, avx2::fill_rows, avx2::fill_elementwise, avx2::fill_scoring}},
+     {avx2::fill_matmul, avx2::fill_attention, avx2::fill_rows, avx2::fill_elementwise, avx2::fill_scoring,
+      avx2::fill_softmax_table}},
     {"avx512",
      "AVX-512 F, BW, DQ and VL",
      [](const CpuFeatures& features) { return features.has_avx512(); },
-     {avx512::fill_matmul, avx512::fill_attention, avx512::fill_rows, avx512::fill_elementwise, avx512::fill_scoring}},
+     {avx512::fill_matmul, avx512::fill_attention, avx512::fill_rows, avx512::fill_elementwise, avx512::fill_scoring,
+      avx512::fill_softmax_table}},
 #else
     {"avx2", "x86-64", nullptr, {}},
     {"avx512", "x86-64", nullptr, {}},

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "attune/detail/kernels.hpp"
+#include "attune/detail/layers.hpp"
 
 // P positions of a block, D width, V rows of the table.
 
@@ -36,94 +37,108 @@ void normalize_backward(T* d_x, const T* d_y, const T* y, T inverse, std::size_t
   for (std::size_t i = 0; i < dim; ++i) d_x[i] += (d_y[i] - y[i] * along) * inverse;
 }
 
-// The logits of a block stay within a few megabytes, whatever the size of the catalogue.
-std::size_t block_positions(std::size_t rows) {
-  constexpr std::size_t kElements = std::size_t{1} << 19;
-  return std::clamp<std::size_t>(kElements / std::max<std::size_t>(rows, 1), 16, 128);
-}
-
-// Positions that have a target, gathered from anywhere in the batch.
+// P positions that have a target, gathered from anywhere in the batch.
 template <class T>
 struct Block {
-  Block(ObjectiveScratch<T>& scratch, const OutputTable<T>& table, std::size_t positions) {
-    const std::size_t vectors = positions * table.dim();
-    hidden = scratch.block.take(2 * vectors + positions * (table.rows() + 3)).data();
-    d_hidden = hidden + vectors;
-    inverse_norms = d_hidden + vectors;
-    factors = inverse_norms + positions;
-    target_factors = factors + positions;
-    logits = target_factors + positions;
+  Block(ObjectiveScratch<T>& scratch, const OutputTable<T>& table) {
+    detail::Carver<T> sizes(nullptr);
+    carve(sizes, table);
+    detail::Carver<T> carver(scratch.block.take(sizes.used()).data());
+    carve(carver, table);
   }
-  T *hidden, *d_hidden;         // [P, D], as the logits see them
-  T* inverse_norms;             // [P]
-  T *factors, *target_factors;  // [P]
-  T* logits;                    // [P, V]
+  T *hidden, *d_hidden;  // [P, D], as the logits see them
+  T* inverse_norms;      // [P]
+  T *shifts, *sums;      // [P]
+  T* weights;            // of the softmax, in the form of its kernels
+  T* logits;             // [V]
+
+ private:
+  void carve(detail::Carver<T>& carver, const OutputTable<T>& table) {
+    constexpr std::size_t kPositions = detail::kMaxPositions;
+    hidden = carver.take(kPositions * table.dim());
+    d_hidden = carver.take(kPositions * table.dim());
+    inverse_norms = carver.take(kPositions);
+    shifts = carver.take(kPositions);
+    sums = carver.take(kPositions);
+    weights = carver.take(table.kernels().weights_size(kPositions, table.rows()));
+    logits = carver.take(table.rows());
+  }
 };
 
-// In place: logits [V] of one position become exp(scale * logit - shift), which sum to `sum`. Returns
-// -log softmax(scale * logits)[target].
 template <class T>
-double exponentiate(T* logits, ItemHandle target, const OutputTable<T>& table, T& sum) {
-  const auto& kernels = detail::kernels<T>();
+T dot(const T* x, const T* y, std::size_t n) {
+  T sum = 0;
+  for (std::size_t i = 0; i < n; ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+// Softmax of the block, relative to each position's target: no sum is below one. Where other logits are so far above
+// the target's that their exponentials overflow, the largest logit takes its place.
+template <class T>
+void softmax_relative_to_target(Block<T>& block, std::span<const ItemHandle> targets, const OutputTable<T>& table,
+                                std::span<const std::size_t> tokens) {
+  const std::size_t dim = table.dim(), rows = table.rows(), positions = tokens.size();
   const T scale = table.logit_scale();
-  const T target_logit = scale * logits[target];
-  // Cosines lie in [-1, 1]: where exp(-2 scale) is far from underflow, the bound serves as well as the maximum.
-  const bool bounded = table.kind() == ScoreKind::cosine && scale <= T(40);
-  const T shift = scale * (bounded ? T(1) : kernels.max(logits, table.rows()));
-  sum = kernels.exp_sum(logits, table.rows(), scale, shift);
-  return std::log(static_cast<double>(sum)) + static_cast<double>(shift) - static_cast<double>(target_logit);
-}
-
-// Loss of the block's positions; block.logits become exp(logit - shift), block.factors what multiplies them in the
-// gradients of the logits.
-template <class T>
-double block_forward(Block<T>& block, std::span<const ItemHandle> targets, std::span<const T> weights,
-                     const OutputTable<T>& table, std::span<const std::size_t> tokens) {
-  const std::size_t dim = table.dim(), rows = table.rows();
-  detail::kernels<T>().matmul_nt(block.logits, rows, block.hidden, dim, table.data().data(), dim, tokens.size(), rows,
-                                 dim, false);
-  double loss = 0;
-  for (std::size_t p = 0; p < tokens.size(); ++p) {
-    const T weight = weights.empty() ? T(1) : weights[tokens[p]];
-    T sum = 0;
-    loss += static_cast<double>(weight) * exponentiate(block.logits + p * rows, targets[tokens[p]], table, sum);
-    block.target_factors[p] = table.logit_scale() * weight;
-    block.factors[p] = block.target_factors[p] / sum;
-  }
-  return loss;
-}
-
-// The gradient of the logits is factor * exp(logit - shift), less target_factor at the target.
-template <class T>
-void block_backward(std::span<T> d_hidden, Block<T>& block, std::span<const ItemHandle> targets,
-                    const OutputTable<T>& table, ObjectiveScratch<T>& scratch) {
-  const auto& kernels = detail::kernels<T>();
-  const std::size_t dim = table.dim(), rows = table.rows(), positions = scratch.tokens.size();
-  const T* const outputs = table.data().data();
-  T* const d_outputs = scratch.d_outputs.data();
-  kernels.matmul_nn(block.d_hidden, dim, block.logits, rows, outputs, dim, positions, dim, rows, false);
+  const auto forward = [&] {
+    table.kernels().forward(block.d_hidden, block.sums, block.weights, block.hidden, table.packed(), scale,
+                            block.shifts, positions, rows, dim);
+  };
   for (std::size_t p = 0; p < positions; ++p) {
-    const std::size_t token = scratch.tokens[p];
-    const std::size_t target = targets[token];
+    block.shifts[p] = scale * dot(block.hidden + p * dim, table.data().data() + targets[tokens[p]] * dim, dim);
+  }
+  forward();
+  constexpr T kLargestSum = T(1e30);
+  bool overflowed = false;
+  for (std::size_t p = 0; p < positions; ++p) {
+    if (block.sums[p] <= kLargestSum || !std::isfinite(block.shifts[p])) continue;
+    overflowed = true;
+    const auto& kernels = detail::kernels<T>();
+    kernels.matmul_nt(block.logits, rows, block.hidden + p * dim, dim, table.data().data(), dim, 1, rows, dim, false);
+    block.shifts[p] = scale * kernels.max(block.logits, rows);
+  }
+  if (overflowed) forward();
+}
+
+// Loss and gradients of the block's positions. The gradient of a logit is weight * scale * (share of the softmax, less
+// 1 at the target).
+template <class T>
+double finish_block(std::span<T> d_hidden, Block<T>& block, std::span<const ItemHandle> targets,
+                    std::span<const T> weights, const OutputTable<T>& table, ObjectiveScratch<T>& scratch) {
+  softmax_relative_to_target(block, targets, table, scratch.tokens);
+  const auto& kernels = detail::kernels<T>();
+  const std::size_t dim = table.dim();
+  T* const d_outputs = scratch.d_outputs.data();
+  double loss = 0;
+  for (std::size_t p = 0; p < scratch.tokens.size(); ++p) {
+    const std::size_t token = scratch.tokens[p], target = targets[token];
     T* const hidden = block.hidden + p * dim;
     T* const d_row = block.d_hidden + p * dim;
-    kernels.scale(d_row, block.factors[p], dim);
-    kernels.scaled_add(d_row, -block.target_factors[p], outputs + target * dim, dim);
+    const T* const output = table.data().data() + target * dim;
+    const T weight = weights.empty() ? T(1) : weights[token], factor = table.logit_scale() * weight;
+    const T target_logit = table.logit_scale() * dot(hidden, output, dim);
+    loss += static_cast<double>(weight) *
+            (std::log(static_cast<double>(block.sums[p])) + static_cast<double>(block.shifts[p] - target_logit));
+    kernels.scale(d_row, factor / block.sums[p], dim);
+    kernels.scaled_add(d_row, -factor, output, dim);
     if (table.kind() == ScoreKind::cosine) {
       normalize_backward(d_hidden.data() + token * dim, d_row, hidden, block.inverse_norms[p], dim);
     } else {
       std::copy_n(d_row, dim, d_hidden.data() + token * dim);
     }
-    kernels.scaled_add(d_outputs + target * dim, -block.target_factors[p], hidden, dim);
-    kernels.scale(hidden, block.factors[p], dim);
+    kernels.scaled_add(d_outputs + target * dim, -factor, hidden, dim);
+    kernels.scale(hidden, factor / block.sums[p], dim);
   }
-  kernels.matmul_tn(d_outputs, dim, block.logits, rows, block.hidden, dim, rows, dim, positions, true);
+  table.kernels().backward(d_outputs, block.weights, block.hidden, scratch.tokens.size(), table.rows(), dim);
+  scratch.tokens.clear();
+  return loss;
 }
 
 }  // namespace
 
 template <class T>
-void OutputTable<T>::assign(const EmbeddingTable<T>& items, ScoreKind kind, double temperature) {
+void OutputTable<T>::assign(const EmbeddingTable<T>& items, ScoreKind kind, double temperature, bool rounded) {
+  const auto& kernels = detail::kernels<T>();
+  kernels_ = rounded ? &kernels.rounded_softmax_table : &kernels.softmax_table;
   rows_ = items.rows();
   dim_ = items.dim();
   kind_ = kind;
@@ -135,23 +150,17 @@ void OutputTable<T>::assign(const EmbeddingTable<T>& items, ScoreKind kind, doub
     std::copy_n(items.row(r).data(), dim_, out);
     if (kind == ScoreKind::cosine) inverse_norms_[r] = normalize_forward(out, dim_);
   }
+  kernels_->pack(packed_.take(kernels_->packed_size(rows_, dim_)).data(), data_.data(), rows_, dim_);
 }
 
 template <class T>
 double softmax_cross_entropy(std::span<T> d_hidden, std::span<const T> hidden, std::span<const ItemHandle> targets,
                              std::span<const T> weights, const OutputTable<T>& table, ObjectiveScratch<T>& scratch) {
   const std::size_t dim = table.dim();
-  const std::size_t positions = block_positions(table.rows());
   if (scratch.d_outputs.size() != table.data().size()) scratch.d_outputs.assign(table.data().size(), T(0));
   std::fill(d_hidden.begin(), d_hidden.end(), T(0));
-  Block<T> block(scratch, table, positions);
+  Block<T> block(scratch, table);
   double loss = 0;
-  const auto finish_block = [&] {
-    loss += block_forward(block, targets, weights, table, scratch.tokens);
-    block_backward(d_hidden, block, targets, table, scratch);
-    scratch.tokens.clear();
-  };
-
   scratch.tokens.clear();
   for (std::size_t token = 0; token < targets.size(); ++token) {
     if (targets[token] == kNoHandle) continue;
@@ -160,9 +169,11 @@ double softmax_cross_entropy(std::span<T> d_hidden, std::span<const T> hidden, s
     std::copy_n(hidden.data() + token * dim, dim, row);
     if (table.kind() == ScoreKind::cosine) block.inverse_norms[p] = normalize_forward(row, dim);
     scratch.tokens.push_back(token);
-    if (scratch.tokens.size() == positions) finish_block();
+    if (scratch.tokens.size() == detail::kMaxPositions) {
+      loss += finish_block(d_hidden, block, targets, weights, table, scratch);
+    }
   }
-  if (!scratch.tokens.empty()) finish_block();
+  if (!scratch.tokens.empty()) loss += finish_block(d_hidden, block, targets, weights, table, scratch);
   return loss;
 }
 

@@ -26,6 +26,25 @@ struct AdamStep {
   T gradient_scale;
 };
 
+// Softmax over the V rows of a table for P positions, D wide, fused: the logits exist only as `weights`, in a form of
+// the level's own, which forward leaves for backward. P <= kMaxPositions.
+template <class T>
+struct SoftmaxTable {
+  // Elements of T that a packed table and the weights of P positions take.
+  std::size_t (*packed_size)(std::size_t rows, std::size_t dim);
+  std::size_t (*weights_size)(std::size_t positions, std::size_t rows);
+  // packed from table [V, D]: once per step, for all threads.
+  void (*pack)(T* packed, const T* table, std::size_t rows, std::size_t dim);
+  // weights[p, v] = exp(scale * <hidden[p], table[v]> - shifts[p]); sums[p] = sum over v of weights[p, v];
+  // d_hidden[p] = sum over v of weights[p, v] * table[v]. hidden and d_hidden [P, D].
+  void (*forward)(T* d_hidden, T* sums, T* weights, const T* hidden, const T* packed, T scale, const T* shifts,
+                  std::size_t positions, std::size_t rows, std::size_t dim);
+  // d_table[v] += sum over p of weights[p, v] * scaled_hidden[p]; scaled_hidden [P, D] carries what weights lack.
+  void (*backward)(T* d_table, const T* weights, const T* scaled_hidden, std::size_t positions, std::size_t rows,
+                   std::size_t dim);
+};
+inline constexpr std::size_t kMaxPositions = 128;
+
 template <class T>
 struct KernelTable {
   const char* level;
@@ -36,6 +55,12 @@ struct KernelTable {
   Matmul* matmul_nn;  // A [M, K], B [K, N]
   Matmul* matmul_nt;  // A [M, K], B [N, K]
   Matmul* matmul_tn;  // A [K, M], B [K, N]
+
+  // The same where inputs may be rounded to bfloat16, sums not: for training alone.
+  Matmul* rounded_nn;
+  Matmul* rounded_nt;
+  Matmul* rounded_tn;
+  SoftmaxTable<T> softmax_table, rounded_softmax_table;
 
   // The score of the library. 16 partial sums (lane l adds elements l, l + 16, ...; multiply and add rounded
   // separately), folded as lanes l + (l + 8), l + (l + 4), l + (l + 2), l + (l + 1). Every level gives the same bits.

@@ -250,6 +250,27 @@ void attend_cached(T* out, const T* query, const T* key_blocks, const T* values,
   }
 }
 
+// Packed is the table as it is, weights are [P, V].
+template <class T>
+struct SoftmaxRows {
+  static std::size_t packed_size(std::size_t rows, std::size_t dim) { return rows * dim; }
+  static std::size_t weights_size(std::size_t positions, std::size_t rows) { return positions * rows; }
+  static void pack(T* packed, const T* table, std::size_t rows, std::size_t dim) {
+    std::copy(table, table + rows * dim, packed);
+  }
+  static void forward(T* d_hidden, T* sums, T* weights, const T* hidden, const T* packed, T scale, const T* shifts,
+                      std::size_t positions, std::size_t rows, std::size_t dim) {
+    matmul_nt(weights, rows, hidden, dim, packed, dim, positions, rows, dim, false);
+    for (std::size_t p = 0; p < positions; ++p) sums[p] = exp_sum(weights + p * rows, rows, scale, shifts[p]);
+    matmul_nn(d_hidden, dim, weights, rows, packed, dim, positions, dim, rows, false);
+  }
+  static void backward(T* d_table, const T* weights, const T* scaled_hidden, std::size_t positions, std::size_t rows,
+                       std::size_t dim) {
+    matmul_tn(d_table, dim, weights, rows, scaled_hidden, dim, rows, dim, positions, true);
+  }
+  static constexpr SoftmaxTable<T> kTable{packed_size, weights_size, pack, forward, backward};
+};
+
 template <class T>
 void adam(T* w, T* m, T* v, const T* g, std::size_t n, const AdamStep<T>& step) {
   for (std::size_t i = 0; i < n; ++i) {
@@ -272,6 +293,11 @@ constexpr KernelTable<T> reference_kernels() {
       .matmul_nn = reference::matmul_nn<T>,
       .matmul_nt = reference::matmul_nt<T>,
       .matmul_tn = reference::matmul_tn<T>,
+      .rounded_nn = reference::matmul_nn<T>,
+      .rounded_nt = reference::matmul_nt<T>,
+      .rounded_tn = reference::matmul_tn<T>,
+      .softmax_table = reference::SoftmaxRows<T>::kTable,
+      .rounded_softmax_table = reference::SoftmaxRows<T>::kTable,
       .dot_rows = reference::dot_rows<T>,
       .finish_scores = reference::finish_scores<T>,
       .layer_norm_forward = reference::layer_norm_forward<T>,

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include "attune/detail/kernel_table.hpp"
 #include "attune/model/embedding_table.hpp"
 #include "attune/model/workspace.hpp"
 #include "attune/training/optimizer.hpp"
@@ -20,8 +21,9 @@ namespace attune::inline v0_1 {
 template <class T>
 class ATTUNE_EXPORT OutputTable {
  public:
-  // Rows are copied. A zero row has logit 0 under cosine and passes no gradient.
-  void assign(const EmbeddingTable<T>& items, ScoreKind kind, double temperature);
+  // Rows are copied. A zero row has logit 0 under cosine and passes no gradient. `rounded`: products may round their
+  // inputs to bfloat16, where this CPU has instructions for it.
+  void assign(const EmbeddingTable<T>& items, ScoreKind kind, double temperature, bool rounded = false);
 
   std::size_t rows() const noexcept { return rows_; }
   std::size_t dim() const noexcept { return dim_; }
@@ -29,12 +31,16 @@ class ATTUNE_EXPORT OutputTable {
   T logit_scale() const noexcept { return logit_scale_; }                       // 1 / temperature for cosine, 1 for dot
   std::span<const T> data() const noexcept { return data_; }                    // [rows, D]
   std::span<const T> inverse_norms() const noexcept { return inverse_norms_; }  // [rows], empty for dot
+  const detail::SoftmaxTable<T>& kernels() const noexcept { return *kernels_; }
+  const T* packed() const noexcept { return packed_.data(); }  // data() in the form of the kernels
 
  private:
   std::size_t rows_ = 0, dim_ = 0;
   ScoreKind kind_ = ScoreKind::cosine;
   T logit_scale_ = 1;
   std::vector<T> data_, inverse_norms_;
+  const detail::SoftmaxTable<T>* kernels_ = nullptr;
+  Buffer<T> packed_;
 };
 
 // Memory of one thread, reused from call to call.
