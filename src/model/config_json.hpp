@@ -27,6 +27,10 @@ inline const Names<Activation>& names_of(Activation) {
       {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
   return names;
 }
+inline const Names<BlockKind>& names_of(BlockKind) {
+  static const Names<BlockKind> names{{"sasrec", BlockKind::sasrec}, {"hstu", BlockKind::hstu}};
+  return names;
+}
 inline const Names<NormPlacement>& names_of(NormPlacement) {
   static const Names<NormPlacement> names{{"pre", NormPlacement::pre}, {"post", NormPlacement::post}};
   return names;
@@ -44,15 +48,24 @@ inline const Names<ScoreKind>& names_of(ScoreKind) {
 // Every field once: visit(name, value) for a number, a flag or a name; visit.group(name, fields) for an object.
 template <class Config, class Visit>
 void visit_encoder(Config& config, Visit&& visit) {
+  visit("block", config.block);
   visit("embedding_dim", config.embedding_dim);
   visit("num_blocks", config.num_blocks);
   visit("num_heads", config.num_heads);
   visit("inner_dim", config.inner_dim);
   visit("max_sequence_length", config.max_sequence_length);
   visit("hop", config.hop);
+  visit("mask", config.mask);
+  visit("mask_token", config.mask_token);
+  visit("absolute_positions", config.absolute_positions);
   visit("activation", config.activation);
   visit("norm_placement", config.norm_placement);
-  visit("mask", config.mask);
+  visit("relative_positions", config.relative_positions);
+  visit("bias_per_head", config.bias_per_head);
+  visit("time_buckets", config.time_buckets);
+  visit("request_time", config.request_time);
+  visit("attention_divisor", config.attention_divisor);
+  visit("learned_norms", config.learned_norms);
   visit("embedding_norm", config.embedding_norm);
   visit("final_norm", config.final_norm);
   visit("scale_items", config.scale_items);

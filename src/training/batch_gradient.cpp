@@ -15,8 +15,8 @@ constexpr std::size_t kPackedTokens = 256;
 
 }  // namespace
 
-BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histories, const SasrecEncoder& encoder,
-                             Executor& executor)
+BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histories,
+                             const SequenceEncoder<float>& encoder, Executor& executor)
     : config_(encoder.config()),
       histories_(histories),
       encoder_(encoder),

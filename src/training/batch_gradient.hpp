@@ -19,7 +19,7 @@ namespace attune::inline v0_1::detail {
 
 class BatchGradient {
  public:
-  BatchGradient(const TrainerConfig& config, const Histories& histories, const SasrecEncoder& encoder,
+  BatchGradient(const TrainerConfig& config, const Histories& histories, const SequenceEncoder<float>& encoder,
                 Executor& executor);
 
   struct Loss {
@@ -33,7 +33,7 @@ class BatchGradient {
 
  private:
   struct Slot {
-    explicit Slot(const SasrecEncoder& encoder)
+    explicit Slot(const SequenceEncoder<float>& encoder)
         : gradient(encoder.parameters().total(), encoder.items().rows(), encoder.dim()) {}
     GradientBuffer gradient;
     ObjectiveScratch<float> objective;
@@ -47,7 +47,7 @@ class BatchGradient {
 
   const EncoderConfig& config_;
   const Histories& histories_;
-  const SasrecEncoder& encoder_;
+  const SequenceEncoder<float>& encoder_;
   Executor& executor_;
   OutputTable<float> outputs_;
   std::vector<Slot> slots_;

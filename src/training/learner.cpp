@@ -43,7 +43,7 @@ std::string first_not_finite(const ParameterList& parameters, std::span<const fl
 
 std::string row_name(std::size_t item) { return "items.weight row " + std::to_string(item); }
 
-std::string first_not_finite(const SasrecEncoder& encoder) {
+std::string first_not_finite(const SequenceEncoder<float>& encoder) {
   for (std::size_t item = 0; item < encoder.items().rows(); ++item) {
     const auto row = encoder.items().row(item);
     if (std::any_of(row.begin(), row.end(), not_finite)) return row_name(item);
@@ -69,11 +69,11 @@ std::string first_not_finite(const ParameterList& parameters, const GradientBuff
 Learner::Learner(const TrainerConfig& config, const Histories& train, Executor& executor)
     : config_(config),
       sequences_(require_sequences(train, config.encoder.max_sequence_length)),
-      encoder_(within(config.encoder, sequences_), train.num_items()),
-      adam_(encoder_, config.adam),
-      batch_gradient_(config, train, encoder_, executor),
+      encoder_(make_encoder(within(config.encoder, sequences_), train.num_items())),
+      adam_(*encoder_, config.adam),
+      batch_gradient_(config, train, *encoder_, executor),
       order_(sequences_.size()) {
-  encoder_.initialize(config.seed);
+  encoder_->initialize(config.seed);
 }
 
 // Linear warm-up, then half a cosine down to the share that is left at the end.
@@ -99,7 +99,7 @@ std::optional<double> Learner::train_epoch(std::size_t epoch, std::size_t planne
     const auto loss = batch_gradient_.compute(batch_, mix(config_.seed, adam_.steps()));
     const double mean = loss.sum / static_cast<double>(loss.targets);
     check_gradient(mean, epoch, step + 1);
-    adam_.step(encoder_.weights(), encoder_.items(), batch_gradient_.gradient(),
+    adam_.step(encoder_->weights(), encoder_->items(), batch_gradient_.gradient(),
                1.0 / static_cast<double>(loss.targets), learning_rate_scale(adam_.steps(), planned * steps));
     loss_sum += loss.sum;
     targets += loss.targets;
@@ -113,20 +113,20 @@ void Learner::check_gradient(double loss, std::size_t epoch, std::size_t step) c
   const GradientBuffer& gradient = batch_gradient_.gradient();
   if (std::isfinite(loss) && std::isfinite(gradient.squared_norm())) return;
   check_weights(epoch, step);
-  const std::string parameter = first_not_finite(encoder_.parameters(), gradient);
+  const std::string parameter = first_not_finite(encoder_->parameters(), gradient);
   fail(parameter.empty() ? "the loss" : "the gradient of " + parameter, epoch, step);
 }
 
 void Learner::check_weights(std::size_t epoch, std::size_t step) const {
-  const std::string parameter = first_not_finite(encoder_);
+  const std::string parameter = first_not_finite(*encoder_);
   if (!parameter.empty()) fail(parameter, epoch, step);
 }
 
-void Learner::copy_weights(SasrecEncoder& encoder, std::span<const std::uint64_t> training_counts) {
-  adam_.settle_all(encoder_.items());
-  std::copy(encoder_.weights().begin(), encoder_.weights().end(), encoder.weights().begin());
+void Learner::copy_weights(SequenceEncoder<float>& encoder, std::span<const std::uint64_t> training_counts) {
+  adam_.settle_all(encoder_->items());
+  std::copy(encoder_->weights().begin(), encoder_->weights().end(), encoder.weights().begin());
   for (std::size_t item = 0; item < encoder.items().rows(); ++item) {
-    const auto from = encoder_.items().row(item);
+    const auto from = encoder_->items().row(item);
     const auto to = encoder.items().row(item);
     if (training_counts[item] > 0) {
       std::copy(from.begin(), from.end(), to.begin());

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -27,10 +28,10 @@ class Learner {
   std::optional<double> train_epoch(std::size_t epoch, std::size_t planned,
                                     const std::function<bool(const StepReport&)>& progress);
 
-  const EncoderConfig& encoder_config() const noexcept { return encoder_.config(); }
+  const EncoderConfig& encoder_config() const noexcept { return encoder_->config(); }
   // `encoder` has this configuration and as many items. Items without a training event get zero rows: a model knows
   // nothing about them.
-  void copy_weights(SasrecEncoder& encoder, std::span<const std::uint64_t> training_counts);
+  void copy_weights(SequenceEncoder<float>& encoder, std::span<const std::uint64_t> training_counts);
 
  private:
   double learning_rate_scale(std::size_t step, std::size_t steps) const;
@@ -40,7 +41,7 @@ class Learner {
 
   const TrainerConfig& config_;
   const std::vector<TrainingSequence> sequences_;
-  SasrecEncoder encoder_;
+  std::unique_ptr<SequenceEncoder<float>> encoder_;
   Adam adam_;
   BatchGradient batch_gradient_;
   std::vector<std::size_t> order_;

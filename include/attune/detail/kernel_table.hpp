@@ -45,6 +45,15 @@ struct SoftmaxTable {
 };
 inline constexpr std::size_t kMaxPositions = 128;
 
+// Bias of a row of attention, added to its scores: position[j] + time[gaps[j]]. Either part may be missing (null
+// position, null gaps).
+template <class T>
+struct AttentionBias {
+  const T* position;
+  const T* time;
+  const std::uint8_t* gaps;
+};
+
 template <class T>
 struct KernelTable {
   const char* level;
@@ -106,6 +115,19 @@ struct KernelTable {
   // `scores` is scratch for heads * (count rounded up to 16) elements.
   void (*attend_cached)(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count,
                         std::size_t heads, std::size_t head_dim, T scale, T* scores);
+
+  // Pointwise attention (HSTU, Zhai et al. 2024). In place: s [n] becomes scale * silu(s + bias).
+  void (*silu_attention_forward)(T* s, const AttentionBias<T>& bias, T scale, std::size_t n);
+  // From the scores s [n] and d [n], the gradient of what forward makes of them: s becomes that, d the gradient of the
+  // scores, which is that of the bias as well.
+  void (*silu_attention_backward)(T* d, T* s, const AttentionBias<T>& bias, T scale, std::size_t n);
+  // sums[gaps[j]] += d[j].
+  void (*scatter_add)(T* sums, const T* d, const std::uint8_t* gaps, std::size_t n);
+  // One row of it against a cache, as attend_cached; bias.position of head h lies h * position_stride further.
+  void (*silu_attend_cached)(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count,
+                             std::size_t heads, std::size_t head_dim, const AttentionBias<T>& bias,
+                             std::size_t position_stride, T scale, T* scores);
+  void (*multiply)(T* y, const T* a, const T* b, std::size_t n);  // y = a * b, element by element
 
   // w, m, v are updated in place from the gradient g, all [n].
   void (*adam)(T* w, T* m, T* v, const T* g, std::size_t n, const AdamStep<T>& step);

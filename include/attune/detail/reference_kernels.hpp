@@ -232,22 +232,74 @@ void sum_rows(T* sum, const T* x, std::size_t rows, std::size_t dim) {
   for (std::size_t r = 0; r < rows; ++r) add(sum, x + r * dim, dim);
 }
 
+// scores[t] = <query, key t> over the columns [first, first + head_dim).
+template <class T>
+void cached_scores(T* scores, const T* query, const T* key_blocks, std::size_t count, std::size_t dim,
+                   std::size_t first, std::size_t head_dim) {
+  for (std::size_t t = 0; t < count; ++t) {
+    const T* key = key_blocks + (t / kLanes) * dim * kLanes + t % kLanes;  // element d is key[d * kLanes]
+    scores[t] = 0;
+    for (std::size_t d = first; d < first + head_dim; ++d) scores[t] += query[d] * key[d * kLanes];
+  }
+}
+
 template <class T>
 void attend_cached(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count, std::size_t heads,
                    std::size_t head_dim, T scale, T* scores) {
   const std::size_t dim = heads * head_dim;
   std::fill(out, out + dim, T(0));
   for (std::size_t first = 0; first < dim; first += head_dim) {
-    for (std::size_t t = 0; t < count; ++t) {
-      const T* key = key_blocks + (t / kLanes) * dim * kLanes + t % kLanes;  // element d is key[d * kLanes]
-      scores[t] = 0;
-      for (std::size_t d = first; d < first + head_dim; ++d) scores[t] += query[d] * key[d * kLanes];
-    }
+    cached_scores(scores, query, key_blocks, count, dim, first, head_dim);
     softmax_row(scores, count, scale);
-    for (std::size_t t = 0; t < count; ++t) {
-      scaled_add(out + first, scores[t], values + t * dim + first, head_dim);
-    }
+    for (std::size_t t = 0; t < count; ++t) scaled_add(out + first, scores[t], values + t * dim + first, head_dim);
   }
+}
+
+template <class T>
+T biased(T score, const AttentionBias<T>& bias, std::size_t j) {
+  return score + (bias.position ? bias.position[j] : T(0)) + (bias.gaps ? bias.time[bias.gaps[j]] : T(0));
+}
+
+template <class T>
+void silu_attention_forward(T* s, const AttentionBias<T>& bias, T scale, std::size_t n) {
+  for (std::size_t j = 0; j < n; ++j) {
+    const T x = biased(s[j], bias, j);
+    s[j] = scale * x / (T(1) + std::exp(-x));
+  }
+}
+
+template <class T>
+void silu_attention_backward(T* d, T* s, const AttentionBias<T>& bias, T scale, std::size_t n) {
+  for (std::size_t j = 0; j < n; ++j) {
+    const T x = biased(s[j], bias, j), sigmoid = T(1) / (T(1) + std::exp(-x));
+    s[j] = scale * x * sigmoid;
+    d[j] *= scale * sigmoid * (T(1) + x * (T(1) - sigmoid));
+  }
+}
+
+template <class T>
+void scatter_add(T* sums, const T* d, const std::uint8_t* gaps, std::size_t n) {
+  for (std::size_t j = 0; j < n; ++j) sums[gaps[j]] += d[j];
+}
+
+template <class T>
+void silu_attend_cached(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count,
+                        std::size_t heads, std::size_t head_dim, const AttentionBias<T>& bias,
+                        std::size_t position_stride, T scale, T* scores) {
+  const std::size_t dim = heads * head_dim;
+  std::fill(out, out + dim, T(0));
+  AttentionBias<T> of_head = bias;
+  for (std::size_t first = 0; first < dim; first += head_dim) {
+    cached_scores(scores, query, key_blocks, count, dim, first, head_dim);
+    silu_attention_forward(scores, of_head, scale, count);
+    for (std::size_t t = 0; t < count; ++t) scaled_add(out + first, scores[t], values + t * dim + first, head_dim);
+    if (bias.position) of_head.position += position_stride;
+  }
+}
+
+template <class T>
+void multiply(T* y, const T* a, const T* b, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) y[i] = a[i] * b[i];
 }
 
 // Packed is the table as it is, weights are [P, V].
@@ -314,6 +366,11 @@ constexpr KernelTable<T> reference_kernels() {
       .add_rows = reference::add_rows<T>,
       .sum_rows = reference::sum_rows<T>,
       .attend_cached = reference::attend_cached<T>,
+      .silu_attention_forward = reference::silu_attention_forward<T>,
+      .silu_attention_backward = reference::silu_attention_backward<T>,
+      .scatter_add = reference::scatter_add<T>,
+      .silu_attend_cached = reference::silu_attend_cached<T>,
+      .multiply = reference::multiply<T>,
       .adam = reference::adam<T>,
   };
 }
