@@ -3,6 +3,7 @@
 
 // Configurations as JSON objects, in both directions: every field is named once, by a function that visits them.
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -146,6 +147,14 @@ class ConfigReader {
         allowed += (allowed.empty() ? "" : ", ") + std::string(text);
       }
       refuse(name, "one of " + allowed, json);
+    } else if constexpr (std::is_same_v<Value, std::map<std::string, double>>) {
+      if (!json.is_object()) refuse(name, "an object of numbers", json);
+      Value numbers;
+      for (const auto& [key, number] : json.items()) {
+        if (!number.is_number()) refuse(name + std::string(".") + key, "a number", number);
+        numbers[key] = number.template get<double>();
+      }
+      return numbers;
     } else if constexpr (std::is_same_v<Value, bool>) {
       if (!json.is_boolean()) refuse(name, "true or false", json);
       return json.get<bool>();

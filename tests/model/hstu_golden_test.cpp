@@ -197,11 +197,13 @@ TEST_CASE("Loss and all gradients equal those of Meta's HSTU", "[model][golden]"
   Buffer<float> tape;
   OutputTable<float> table;
   ObjectiveScratch<float> scratch;
+  OutputGradient<float> outputs;
   GradientBuffer gradient(encoder.weights().size(), encoder.items().rows(), dim);
   table.assign(encoder.items(), ScoreKind::cosine, 0.05);
   encoder.forward(hidden, tape, batch);
-  const double loss = softmax_cross_entropy<float>(d_hidden, hidden, batch.targets(), weights, table, scratch);
-  softmax_cross_entropy_fold(gradient, table, scratch);
+  const double loss =
+      softmax_cross_entropy<float>(d_hidden, outputs, gradient, hidden, batch.targets(), weights, table, 0.0, scratch);
+  softmax_cross_entropy_fold(gradient, table, outputs);
   encoder.backward(gradient.dense(), d_inputs, d_hidden, tape, batch);
   for (std::size_t i = 0; i < tokens; ++i) {
     for (std::size_t d = 0; d < dim; ++d) gradient.row(batch.items()[i])[d] += d_inputs[i * dim + d];
