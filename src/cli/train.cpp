@@ -20,6 +20,12 @@ TrainerConfig configuration(const TrainOptions& options) {
   config.epochs = options.epochs.value_or(config.epochs);
   config.time_budget_seconds = options.time_budget.value_or(config.time_budget_seconds);
   config.exclude_seen = options.protocol.exclude_seen.value_or(config.exclude_seen);
+  // An encoder that can read the time of the request learns to.
+  if (options.protocol.request_time.value_or(false) && config.encoder.block == BlockKind::hstu) {
+    constexpr std::size_t kTimeBuckets = 128;
+    if (config.encoder.time_buckets == 0) config.encoder.time_buckets = kTimeBuckets;
+    config.encoder.request_time = true;
+  }
   return config;
 }
 

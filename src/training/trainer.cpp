@@ -70,8 +70,11 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   detail::Learner learner(config, train, executor);
   TrainedModel model = prepare_model(train, validation, config);
   const EvaluationQueries queries = sample(validation, config.max_validation_queries);
-  const EvaluationOptions measuring{
-      .cutoffs = {10}, .exclude_seen = config.exclude_seen, .bootstrap = 0, .executor = &executor};
+  const EvaluationOptions measuring{.cutoffs = {10},
+                                    .exclude_seen = config.exclude_seen,
+                                    .request_time = config.encoder.request_time,
+                                    .bootstrap = 0,
+                                    .executor = &executor};
 
   const auto start = Clock::now();
   std::shared_ptr<SequenceEncoder<float>> candidate, best;

@@ -218,49 +218,6 @@ TEST_CASE("Attention dropout draws every row of every head anew", "[model][encod
   }
 }
 
-TEST_CASE("Initialisation gives the same bits for the same seed, others for another", "[model][encoder]") {
-  SasrecEncoder first(small_config(), kItems), second(small_config(), kItems), other(small_config(), kItems);
-  first.initialize(7);
-  second.initialize(7);
-  other.initialize(8);
-  CHECK(std::ranges::equal(first.weights(), second.weights()));
-  CHECK(std::ranges::equal(first.items().chunk(0), second.items().chunk(0)));
-  CHECK_FALSE(std::ranges::equal(first.weights(), other.weights()));
-  CHECK_FALSE(std::ranges::equal(first.items().chunk(0), other.items().chunk(0)));
-}
-
-TEST_CASE("Initialisation draws matrices and rows from the cut normal, sets norms to one and biases to zero",
-          "[model][encoder]") {
-  EncoderConfig config;
-  config.embedding_norm = true;
-  SasrecEncoder encoder(config, 2000);
-  std::ranges::fill(encoder.weights(), 5.0f);
-  encoder.initialize(1);
-  const auto check_cut_normal = [](std::span<const float> values) {
-    double sum = 0.0, squares = 0.0;
-    for (const float value : values) {
-      REQUIRE(std::abs(value) <= 0.04f);
-      sum += static_cast<double>(value);
-      squares += static_cast<double>(value) * static_cast<double>(value);
-    }
-    const double n = static_cast<double>(values.size());
-    CHECK(std::abs(sum / n) <= 0.001);
-    CHECK(std::sqrt(squares / n) == Approx(0.02 * 0.8796).epsilon(0.03));  // deviation of the normal cut at two
-  };
-  for (const Parameter& parameter : encoder.parameters().list()) {
-    const std::span<const float> values = encoder.weights().subspan(parameter.offset, parameter.size);
-    const bool matrix = parameter.shape.size() == 2;
-    CHECK(parameter.decay == matrix);
-    if (matrix) {
-      check_cut_normal(values);
-    } else {
-      const bool norm_scale = parameter.name.ends_with("norm.weight");
-      CHECK(std::ranges::all_of(values, [&](float value) { return value == (norm_scale ? 1.0f : 0.0f); }));
-    }
-  }
-  check_cut_normal(encoder.items().chunk(0));
-}
-
 TEST_CASE("Parameters are named after the part of the model they belong to", "[model][encoder]") {
   EncoderConfig config = small_config();
   config.num_blocks = 1;

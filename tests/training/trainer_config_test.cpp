@@ -50,6 +50,10 @@ TEST_CASE("What a configuration says comes back from its own text", "[training][
   config.adam.weight_decay = 0.125;
   config.seed = 18446744073709551615u;
   config.exclude_seen = false;
+  config.event_weights = {{"view", 0.25}, {"", 2.0}};
+  config.objective.loss = LossKind::gbce;
+  config.windows = Windows::all;
+  config.schedule = Schedule::linear;
   TrainerConfig copy;
   copy.apply_json(config.to_json(), "copy");
   CHECK(copy.to_json() == config.to_json());
@@ -83,6 +87,17 @@ TEST_CASE("Values out of range are refused by name", "[training][trainer_config]
   CHECK(contains(error_of(R"({"encoder": {"embedding_dim": 0}})"), "embedding_dim"));
   CHECK(contains(error_of(R"({"encoder": {"mask": "bidirectional"}})"), "encoder.mask"));
   CHECK(contains(error_of(R"({"markov": {"decay": 0}})"), "markov.decay"));
+  CHECK(contains(error_of(R"({"average": 1})"), "average"));
+  CHECK(contains(error_of(R"({"overlap": 200})"), "overlap"));
+  CHECK(contains(error_of(R"({"mask_probability": 0})"), "mask_probability"));
+  CHECK(contains(error_of(R"({"event_weights": {"view": -1}})"), "event_weights"));
+  CHECK(contains(error_of(R"({"event_weights": {"view": "1"}})"), "event_weights.view: expected a number"));
+  CHECK(contains(error_of(R"({"objective": {"negatives": 0}})"), "objective.negatives"));
+  CHECK(contains(error_of(R"({"encoder": {"time_buckets": 5}})"), "time_buckets must be 0 unless block is hstu"));
+  CHECK(
+      contains(error_of(R"({"encoder": {"block": "hstu", "mask": "bidirectional"}})"), "mask must be causal for hstu"));
+  CHECK(contains(error_of(R"({"encoder": {"block": "hstu", "request_time": true}})"), "request_time"));
+  CHECK(contains(error_of(R"({"encoder": {"mask_token": true}})"), "mask_token"));
 }
 
 TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_config]") {
@@ -126,14 +141,22 @@ TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_c
 }
 
 TEST_CASE("Presets are found by name", "[training][trainer_config]") {
-  for (const char* name : {"sasrec-small", "default"}) {
+  for (const char* name : {"sasrec-small", "default", "hstu-small", "hstu-large", "bert4rec"}) {
     const TrainerConfig config = TrainerConfig::preset(name);
     CHECK_NOTHROW(config.validate());
-    CHECK(config.encoder.embedding_dim == 64);
-    CHECK(config.encoder.num_blocks == 2);
     CHECK(config.encoder.max_sequence_length == 200);
+    TrainerConfig copy;
+    copy.apply_json(config.to_json(), "copy");
+    CHECK(copy.to_json() == config.to_json());
   }
-  CHECK_THROWS_AS(TrainerConfig::preset("sasrec-smal"), Error);
+  const EncoderConfig sasrec = TrainerConfig::preset("sasrec-small").encoder;
+  CHECK((sasrec.block == BlockKind::sasrec && sasrec.embedding_dim == 64 && sasrec.num_blocks == 2));
+  const EncoderConfig small = TrainerConfig::preset("hstu-small").encoder;
+  CHECK((small.block == BlockKind::hstu && small.embedding_dim == 50 && small.num_blocks == 2));
+  const EncoderConfig large = TrainerConfig::preset("hstu-large").encoder;
+  CHECK((large.block == BlockKind::hstu && large.embedding_dim >= 50 && large.num_blocks == 8 && large.num_heads == 2));
+  CHECK(TrainerConfig::preset("bert4rec").encoder.mask == AttentionMask::bidirectional);
+  CHECK_THROWS_WITH(TrainerConfig::preset("sasrec-smal"), Catch::Contains("hstu-large"));
 }
 
 }  // namespace attune
