@@ -29,7 +29,7 @@ constexpr std::size_t kUsers = 2000;
 attune::TrainedModel make_model(std::size_t num_items) {
   attune::EncoderConfig config;
   config.inner_dim = config.embedding_dim;
-  auto encoder = std::make_shared<attune::SasrecEncoder>(config, num_items);
+  auto encoder = std::shared_ptr<attune::SequenceEncoder<float>>(attune::make_encoder(config, num_items));
   encoder->initialize(1);
   auto items = std::make_shared<attune::IdMap>(attune::IdKind::int64);
   for (std::size_t i = 0; i < num_items; ++i) items->insert(i);

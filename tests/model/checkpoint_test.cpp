@@ -72,6 +72,29 @@ TEST_CASE("A model is the same, bit for bit, after saving and loading", "[model]
   check_round_trip(small_model(6, GENERATE(IdKind::string, IdKind::int64)));
 }
 
+TEST_CASE("Every kind of encoder comes back as it was saved", "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  EncoderConfig config = small_config();
+  SECTION("hstu") { config.block = BlockKind::hstu; }
+  SECTION("hstu with times") {
+    config.block = BlockKind::hstu;
+    config.time_buckets = 12;
+    config.request_time = true;
+    config.learned_norms = true;
+    config.bias_per_head = false;
+    config.attention_divisor = 7;
+    config.absolute_positions = false;
+  }
+  SECTION("a mask token") {
+    config.mask = AttentionMask::bidirectional;
+    config.mask_token = true;
+  }
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, 6);
+  encoder->initialize(3);
+  model.encoder = encoder;
+  check_round_trip(model);
+}
+
 TEST_CASE("Saving what was loaded writes the same bytes", "[model][checkpoint]") {
   const TemporaryDirectory directory;
   small_model().save(directory / "one");

@@ -20,7 +20,7 @@ bool same_ids(const IdMap& a, const IdMap& b) {
   return x == y;
 }
 
-std::string encoder_difference(const SasrecEncoder& a, const SasrecEncoder& b) {
+std::string encoder_difference(const SequenceEncoder<float>& a, const SequenceEncoder<float>& b) {
   const EncoderConfig &x = a.config(), &y = b.config();
   const auto fields = [](const EncoderConfig& c) {
     return std::tuple(c.embedding_dim, c.num_blocks, c.num_heads, c.inner_dim, c.max_sequence_length, c.hop,

@@ -125,6 +125,39 @@ TEST_CASE("What is served equals a full encode after every event, slides of the 
   }
 }
 
+TEST_CASE("An encoder that reads times is served for the time of each request, late events included",
+          "[serving][recommender]") {
+  const TrainedModel model = make_model({.window = 20, .hop = 5, .timed = true});
+  Recommender recommender = Recommender::open(model);
+  std::mt19937 random(13);
+  std::vector<std::pair<Timestamp, ItemHandle>> events;
+  for (int step = 0; step < 300; ++step) {
+    const auto item = static_cast<ItemHandle>(random() % 50);
+    const Timestamp time =
+        60'000 * (step + 1) - (random() % 20 == 0 ? 50'000 * static_cast<Timestamp>(random() % 50) : 0);
+    recommender.observe({.user = "walker", .item = model.item_ids->id(item), .timestamp = time});
+    events.emplace_back(time, item);
+    std::ranges::stable_sort(events, {}, &std::pair<Timestamp, ItemHandle>::first);
+    if (random() % 4 == 0) continue;
+    std::vector<ItemHandle> items;
+    std::vector<Timestamp> times;
+    for (const auto& [at, handle] : events) {
+      items.push_back(handle);
+      times.push_back(at);
+    }
+    for (const Timestamp now : {times.back() + 1000, times.back() + 400'000'000, kNoTime}) {
+      const Answer answer = recommender.recommend({.user = "walker", .k = 10, .now = now, .exclude_seen = false});
+      check_answer(answer, model, test::cosines(model, {.items = items, .times = times}, {.now = now}), {}, 10);
+      const Answer bare =
+          recommender.recommend_history(ids_of(model, items), {.k = 10, .now = now, .exclude_seen = false}, times);
+      REQUIRE(test::item_ids(bare).front() == test::item_ids(answer).front());
+    }
+  }
+  const Answer soon = recommender.recommend({.user = "u1", .k = 10, .now = 13'000'000});
+  const Answer late = recommender.recommend({.user = "u1", .k = 10, .now = 900'000'000'000});
+  CHECK_FALSE(same_items(soon, late));
+}
+
 TEST_CASE("Every id in every answer was handed in (UR-07)", "[serving][recommender][UR-07]") {
   const TrainedModel model = make_model();
   Recommender recommender = Recommender::open(model);
@@ -245,7 +278,7 @@ TEST_CASE("The seen filter works from the stored user alone and can be switched 
 
 TEST_CASE("Items and shortfall add up to the catalogue", "[serving][recommender]") {
   const TrainedModel model = make_model();
-  auto encoder = std::make_shared<SasrecEncoder>(model.encoder->config(), 50);
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(model.encoder->config(), 50);
   encoder->initialize(1);
   std::ranges::fill(encoder->items().row(7), 0.0f);
   std::ranges::fill(encoder->items().row(8), 1e-42f);
@@ -267,7 +300,7 @@ TEST_CASE("Items and shortfall add up to the catalogue", "[serving][recommender]
 TEST_CASE("An item with a zero or denormal vector is never recommended by the model, but by the side door (UR-27)",
           "[serving][recommender][UR-27]") {
   TrainedModel model = make_model();
-  auto encoder = std::make_shared<SasrecEncoder>(model.encoder->config(), 50);
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(model.encoder->config(), 50);
   encoder->initialize(1);
   std::ranges::fill(encoder->items().row(7), 0.0f);
   std::ranges::fill(encoder->items().row(8), 1e-42f);

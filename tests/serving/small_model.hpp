@@ -21,6 +21,7 @@ struct SmallModel {
   ScoreKind score = ScoreKind::cosine;
   double blend_weight = 0;
   bool encoder = true;
+  bool timed = false;  // HSTU that reads times, that of the request among them
   IdKind item_kind = IdKind::string;
   std::string version = "small";
 };
@@ -60,8 +61,19 @@ inline TrainedModel make_model(const SmallModel& options = {}) {
     config.max_sequence_length = options.window;
     config.hop = options.hop;
     config.score = options.score;
-    auto encoder = std::make_shared<SasrecEncoder>(config, options.items);
+    if (options.timed) {
+      config.block = BlockKind::hstu;
+      config.time_buckets = 64;
+      config.request_time = true;
+    }
+    const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, options.items);
     encoder->initialize(options.seed);
+    if (options.timed) {  // gaps that matter
+      for (const Parameter& part : encoder->parameters().list()) {
+        if (!part.name.ends_with("bias")) continue;
+        for (std::size_t i = 0; i < part.size; ++i) encoder->weights()[part.offset + i] *= 50.0f;
+      }
+    }
     model.encoder = encoder;
   }
   model.popularity = std::make_shared<PopularityModel>(PopularityModel::fit(*histories));
@@ -75,7 +87,7 @@ inline TrainedModel make_model(const SmallModel& options = {}) {
 inline TrainedModel reordered(const TrainedModel& model, const std::vector<ItemHandle>& order) {
   TrainedModel result = model;
   auto items = std::make_shared<IdMap>(model.item_ids->kind());
-  auto encoder = std::make_shared<SasrecEncoder>(model.encoder->config(), order.size());
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(model.encoder->config(), order.size());
   std::copy(model.encoder->weights().begin(), model.encoder->weights().end(), encoder->weights().begin());
   std::vector<ItemHandle> place(order.size());
   for (ItemHandle i = 0; i < order.size(); ++i) {
