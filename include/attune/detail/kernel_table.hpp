@@ -26,6 +26,27 @@ struct AdamStep {
   T gradient_scale;
 };
 
+// Softmax cross-entropy over a table of V rows, fused: logits [P, V] of P positions exist only as weights in a form of
+// the level's own. P <= kMaxPositions.
+inline constexpr std::size_t kMaxPositions = 128;
+
+template <class T>
+struct SoftmaxTable {
+  // Elements that a packed table and the weights of P positions take.
+  std::size_t (*packed_size)(std::size_t rows, std::size_t dim);
+  std::size_t (*weights_size)(std::size_t positions, std::size_t rows);
+  // packed from table [V, D]. Once per step, for all threads.
+  void (*pack)(T* packed, const T* table, std::size_t rows, std::size_t dim);
+  // weights[p, v] = exp(scale * <hidden[p], table[v]> - shifts[p]), sums[p] = their sum over v, d_hidden[p] [D] = sum
+  // over v of weights[p, v] * table[v] (both unnormalised). hidden, d_hidden [P, D].
+  void (*forward)(T* d_hidden, T* sums, T* weights, const T* hidden, const T* packed, T scale, const T* shifts,
+                  std::size_t positions, std::size_t rows, std::size_t dim);
+  // d_table [V, D] += sum over p of weights[p, v] * scaled_hidden[p]. The factor (1 / sums, loss weights) is in
+  // scaled_hidden [P, D], not in the weights.
+  void (*backward)(T* d_table, const T* weights, const T* scaled_hidden, std::size_t positions, std::size_t rows,
+                   std::size_t dim);
+};
+
 template <class T>
 struct KernelTable {
   const char* level;
@@ -36,6 +57,12 @@ struct KernelTable {
   Matmul* matmul_nn;  // A [M, K], B [K, N]
   Matmul* matmul_nt;  // A [M, K], B [N, K]
   Matmul* matmul_tn;  // A [K, M], B [K, N]
+  // The products above where inputs may be rounded to bfloat16 and sums stay in float: for training only.
+  Matmul* rounded_nn;
+  Matmul* rounded_nt;
+  Matmul* rounded_tn;
+  // The softmax over the rows of a table, in full precision and where inputs may be rounded (for training only).
+  SoftmaxTable<T> softmax_table, rounded_softmax_table;
 
   // The score of the library. 16 partial sums (lane l adds elements l, l + 16, ...; multiply and add rounded
   // separately), folded as lanes l + (l + 8), l + (l + 4), l + (l + 2), l + (l + 1). Every level gives the same bits.

@@ -52,6 +52,45 @@ void matmul_tn(T* c, std::size_t ldc, const T* a, std::size_t lda, const T* b, s
   matmul<T>(c, ldc, {a, 1, lda}, {b, ldb, 1}, m, n, k, accumulate);
 }
 
+// The table itself is its packed form, and weights are [P, V].
+template <class T>
+std::size_t softmax_table_size(std::size_t rows, std::size_t columns) {
+  return rows * columns;
+}
+
+template <class T>
+void softmax_table_pack(T* packed, const T* table, std::size_t rows, std::size_t dim) {
+  std::copy(table, table + rows * dim, packed);
+}
+
+template <class T>
+void softmax_table_forward(T* d_hidden, T* sums, T* weights, const T* hidden, const T* packed, T scale, const T* shifts,
+                           std::size_t positions, std::size_t rows, std::size_t dim) {
+  matmul_nt(weights, rows, hidden, dim, packed, dim, positions, rows, dim, false);
+  for (std::size_t p = 0; p < positions; ++p) {
+    sums[p] = 0;
+    for (std::size_t v = 0; v < rows; ++v) {
+      sums[p] += weights[p * rows + v] = std::exp(scale * weights[p * rows + v] - shifts[p]);
+    }
+  }
+  matmul_nn(d_hidden, dim, weights, rows, packed, dim, positions, dim, rows, false);
+}
+
+template <class T>
+void softmax_table_backward(T* d_table, const T* weights, const T* scaled_hidden, std::size_t positions,
+                            std::size_t rows, std::size_t dim) {
+  matmul_tn(d_table, dim, weights, rows, scaled_hidden, dim, rows, dim, positions, true);
+}
+
+template <class T>
+constexpr SoftmaxTable<T> softmax_table() {
+  return {.packed_size = softmax_table_size<T>,
+          .weights_size = softmax_table_size<T>,
+          .pack = softmax_table_pack<T>,
+          .forward = softmax_table_forward<T>,
+          .backward = softmax_table_backward<T>};
+}
+
 template <class T>
 T dot(const T* x, const T* y, std::size_t dim) {
   T lanes[kLanes] = {};
@@ -272,6 +311,11 @@ constexpr KernelTable<T> reference_kernels() {
       .matmul_nn = reference::matmul_nn<T>,
       .matmul_nt = reference::matmul_nt<T>,
       .matmul_tn = reference::matmul_tn<T>,
+      .rounded_nn = reference::matmul_nn<T>,
+      .rounded_nt = reference::matmul_nt<T>,
+      .rounded_tn = reference::matmul_tn<T>,
+      .softmax_table = reference::softmax_table<T>(),
+      .rounded_softmax_table = reference::softmax_table<T>(),
       .dot_rows = reference::dot_rows<T>,
       .finish_scores = reference::finish_scores<T>,
       .layer_norm_forward = reference::layer_norm_forward<T>,

@@ -142,10 +142,10 @@ void matmul_tn(float* c, std::size_t ldc, const float* a, std::size_t lda, const
   for (std::size_t i = 0; i < m; ++i) row_product(c + i * ldc, a + i, lda, b, ldb, n, k, accumulate);
 }
 
-void set_matmul(KernelTable<float>& table) {
-  table.matmul_nn = matmul_nn;
-  table.matmul_nt = matmul_nt;
-  table.matmul_tn = matmul_tn;
+inline void set_matmul(KernelTable<float>& table) {
+  table.matmul_nn = table.rounded_nn = matmul_nn;
+  table.matmul_nt = table.rounded_nt = matmul_nt;
+  table.matmul_tn = table.rounded_tn = matmul_tn;
 }
 
 }  // namespace
