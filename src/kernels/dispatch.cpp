@@ -41,7 +41,7 @@ constexpr Level kLevels[] = {
     {"avx512vnni",
      "AVX-512 VNNI and BF16",
      [](const CpuFeatures& features) { return features.has_avx512vnni(); },
-     {avx512vnni::fill_matmul}},
+     {avx512vnni::fill_matmul, avx512vnni::fill_softmax_table}},
     {"amx",
      "AMX-TILE, AMX-BF16 and AMX-INT8 with the kernel's permission, or AVX-512 VNNI and BF16",
      [](const CpuFeatures& features) { return features.has_amx(); },

@@ -21,7 +21,7 @@ Fill fill_matmul, fill_attention, fill_rows, fill_elementwise, fill_scoring, fil
 }
 // These inherit what they do not replace.
 namespace avx512vnni {
-Fill fill_matmul;
+Fill fill_matmul, fill_softmax_table;
 }
 namespace amx {
 Fill fill_matmul, fill_softmax_table;

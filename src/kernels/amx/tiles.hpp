@@ -72,22 +72,21 @@ template <std::size_t kTile>
   if constexpr (kTile == 3) _tile_dpbf16ps(3, 5, 7);
 }
 
-// A row or a column of tiles in memory: where its first tile is, and how far from there its second one.
-struct Operand {
-  const Bfloat16* tiles;
-  std::size_t second;
-};
-
-// C tiles [kRows, kColumns] += left * right, over `steps` tiles that follow each other.
+// C tiles [kRows, kColumns] += left * right.
 template <std::size_t kRows, std::size_t kColumns>
 [[gnu::always_inline]] inline void multiply_tiles(Operand left, Operand right, std::size_t steps) {
   constexpr std::size_t kLine = kTileDepth * sizeof(Bfloat16);
-  for (std::size_t s = 0; s < steps; ++s, left.tiles += kTileSize, right.tiles += kTileSize) {
-    unroll<kColumns>([&](auto c) { tile_load<6 + c>(right.tiles + c * right.second, kLine); });
-    unroll<kRows>([&](auto r) {
-      tile_load<4 + r>(left.tiles + r * left.second, kLine);
-      unroll<kColumns>([&](auto c) { tile_multiply<2 * r + c>(); });
-    });
+  for (std::size_t s = 0; s < steps; ++s) {
+    tile_load<6>(right.first, kLine);
+    if constexpr (kColumns == 2) tile_load<7>(right.second, kLine);
+    tile_load<4>(left.first, kLine);
+    unroll<kColumns>([&](auto c) { tile_multiply<c>(); });
+    if constexpr (kRows == 2) {
+      tile_load<5>(left.second, kLine);
+      unroll<kColumns>([&](auto c) { tile_multiply<2 + c>(); });
+    }
+    left = {left.first + kTileSize, left.second + kTileSize};
+    right = {right.first + kTileSize, right.second + kTileSize};
   }
 }
 

@@ -1,24 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Products of tiles with C in memory, as avx512vnni/rounded_matmul.hpp wants them.
+// Products of bfloat16 tiles in tile registers, for the bodies in kernels/avx512vnni.
 
 #include "kernels/amx/tiles.hpp"
 
 namespace attune::inline v0_1::detail {
 namespace {
 
-struct TileUnit {
+struct TileProducts {
   using Use = TileUse;
 
-  static void multiply(float* c, std::size_t ldc, const Bfloat16* left, const Bfloat16* right, std::size_t steps,
-                       std::size_t rows, std::size_t columns, bool accumulate) {
+  static void multiply(float* c, std::size_t ldc, Operand left, Operand right, std::size_t steps, std::size_t rows,
+                       std::size_t columns, bool accumulate) {
     const Output to{c, ldc, rows, columns, accumulate};
-    const Operand a{left, steps * kTileSize}, b{right, steps * kTileSize};
     if (rows > kTileSide) {
-      return columns > kTileSide ? tiles<2, 2>(to, a, b, steps) : tiles<2, 1>(to, a, b, steps);
+      return columns > kTileSide ? tiles<2, 2>(to, left, right, steps) : tiles<2, 1>(to, left, right, steps);
     }
-    return columns > kTileSide ? tiles<1, 2>(to, a, b, steps) : tiles<1, 1>(to, a, b, steps);
+    return columns > kTileSide ? tiles<1, 2>(to, left, right, steps) : tiles<1, 1>(to, left, right, steps);
+  }
+
+  // The products of a block stay in registers until its end.
+  static void begin_block(const float* start, Operand left, Operand right, std::size_t steps) {
+    tile_load<0>(start, 0);
+    tile_load<1>(start + kTileSide, 0);
+    tile_load<2>(start, 0);
+    tile_load<3>(start + kTileSide, 0);
+    multiply_tiles<2, 2>(left, right, steps);
+  }
+  static void end_block(float* c, const float*, Operand, Operand, std::size_t) {
+    constexpr std::size_t kStride = kBlockSide * sizeof(float);
+    tile_store<0>(c, kStride);
+    tile_store<1>(c + kTileSide, kStride);
+    tile_store<2>(c + kTileSide * kBlockSide, kStride);
+    tile_store<3>(c + kTileSide * kBlockSide + kTileSide, kStride);
   }
 
  private:
@@ -57,7 +72,7 @@ struct TileUnit {
     });
   }
 
-  // The tile reaches beyond C.
+  // A tile that reaches beyond C.
   template <std::size_t kTile>
   static void store_part(const Output& to, std::size_t r, std::size_t t) {
     alignas(64) float all[kTileSide * kTileSide];

@@ -20,7 +20,14 @@ namespace {
 inline constexpr std::size_t kTileSide = 16;   // lines, and pairs in a line
 inline constexpr std::size_t kTileDepth = 32;  // numbers in a line
 inline constexpr std::size_t kTileSize = kTileSide * kTileDepth;
-using Bfloat16 = std::uint16_t;  // its bits
+inline constexpr std::size_t kBlockSide = 2 * kTileSide;  // products are made 2 x 2 tiles at a time
+using Bfloat16 = std::uint16_t;                           // its bits
+
+// Two lines of tiles: where the first of each begins. The tiles of a line follow each other.
+struct Operand {
+  const Bfloat16* first;
+  const Bfloat16* second;
+};
 
 inline std::size_t fewer(std::size_t a, std::size_t b) { return a < b ? a : b; }
 inline std::size_t pieces(std::size_t n, std::size_t size) { return (n + size - 1) / size; }

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Matrix products of inputs rounded to bfloat16. A chunk of B is packed once, A two tiles high at a time; `Unit` is
-// what multiplies tiles:
-//   Unit::Use                  lives while tiles are multiplied
-//   Unit::multiply(...)        c [rows, columns] (+)= left * right for up to two tiles of rows and of columns. Tile s
-//   of
-//                              `steps` lies s tiles into an operand; its second tile of rows or columns follows `steps`
-//                              tiles later.
+// Matrix products of inputs rounded to bfloat16. A chunk of B is packed once, A two tiles high at a time. `Unit` is
+// what multiplies them:
+//   Unit::Use             lives while tiles are multiplied
+//   Unit::multiply(...)   c [rows, columns] (+)= left * right over `steps` tiles, rows and columns <= kBlockSide
 
 #include "attune/detail/kernel_table.hpp"
 #include "kernels/avx512vnni/bfloat16.hpp"
@@ -15,7 +12,6 @@
 namespace attune::inline v0_1::detail {
 namespace {
 
-inline constexpr std::size_t kBlockSide = 2 * kTileSide;
 inline constexpr std::size_t kMaxSteps = 8;     // of kTileDepth: 256 numbers are summed before C is written
 inline constexpr std::size_t kRightTiles = 64;  // 64 KiB
 
@@ -48,6 +44,10 @@ struct RoundedProduct {
   }
 
  private:
+  static Operand lines(const Bfloat16* tiles, std::size_t t, std::size_t steps) {
+    return {tiles + t * steps * kTileSize, tiles + (t + 1) * steps * kTileSize};
+  }
+
   static void zero(float* c, std::size_t ldc, std::size_t m, std::size_t n) {
     for (std::size_t i = 0; i < m; ++i) __builtin_memset(c + i * ldc, 0, n * sizeof(float));
   }
@@ -80,7 +80,7 @@ struct RoundedProduct {
         }
       }
       for (std::size_t j = 0; j < columns; j += kBlockSide) {
-        Unit::multiply(c + i * ldc + j, ldc, left, right + j / kTileSide * steps * kTileSize, steps, rows,
+        Unit::multiply(c + i * ldc + j, ldc, lines(left, 0, steps), lines(right, j / kTileSide, steps), steps, rows,
                        fewer(kBlockSide, columns - j), accumulate);
       }
     }
