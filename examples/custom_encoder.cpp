@@ -11,7 +11,7 @@
 
 class DecayedMeanEncoder {
  public:
-  DecayedMeanEncoder(std::shared_ptr<const attune::SasrecEncoder> vectors, float decay)
+  DecayedMeanEncoder(std::shared_ptr<const attune::SequenceEncoder<float>> vectors, float decay)
       : vectors_(std::move(vectors)), decay_(decay) {}
 
   std::size_t dim() const noexcept { return vectors_->dim(); }
@@ -28,7 +28,7 @@ class DecayedMeanEncoder {
   }
 
  private:
-  std::shared_ptr<const attune::SasrecEncoder> vectors_;
+  std::shared_ptr<const attune::SequenceEncoder<float>> vectors_;
   float decay_;
 };
 static_assert(attune::Encoder<DecayedMeanEncoder>);

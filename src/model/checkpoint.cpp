@@ -72,7 +72,7 @@ void check_parts(const TrainedModel& model) {
   if (model.histories) check_histories(*model.histories, *model.item_ids);
 }
 
-Bytes weights_bytes(const SasrecEncoder& encoder) {
+Bytes weights_bytes(const SequenceEncoder<float>& encoder) {
   std::vector<float> items;
   items.reserve(encoder.items().rows() * encoder.dim());
   for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) {

@@ -7,6 +7,7 @@
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/safetensors.hpp"
+#include "attune/model/transformer_encoder.hpp"
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
 #include "model/model_files.hpp"
@@ -73,21 +74,27 @@ class ModelDirectory {
 
 // The tensors that make an encoder large are there, before one is made: a configuration alone takes no memory.
 void check_tensors(const SafetensorsFile& file, const EncoderConfig& config) {
-  file.require(kPositionsTensor, std::array{config.max_sequence_length, config.embedding_dim});
+  if (config.absolute_positions) {
+    file.require(kPositionsTensor, std::array{config.max_sequence_length, config.embedding_dim});
+  }
   for (std::size_t index = 0; index < config.num_blocks; ++index) {
     ParameterList block;
-    SasrecBlock<float>(config, index, block);
+    if (config.block == BlockKind::hstu) {
+      HstuBlock<float>(config, index, block);
+    } else {
+      SasrecBlock<float>(config, index, block);
+    }
     for (const Parameter& parameter : block.list()) file.require(parameter.name, parameter.shape);
   }
 }
 
-std::shared_ptr<const SasrecEncoder> load_encoder(const ModelDirectory& directory, std::size_t num_items) {
+std::shared_ptr<const SequenceEncoder<float>> load_encoder(const ModelDirectory& directory, std::size_t num_items) {
   const EncoderConfig& config = *directory.manifest().encoder;
   const auto file = SafetensorsFile::parse(directory.read(kWeightsFile), directory.name_of(kWeightsFile));
   const TensorInfo& rows = file.require(kItemsTensor, std::array{num_items, config.embedding_dim});
   check_tensors(file, config);
 
-  auto encoder = std::make_shared<SasrecEncoder>(config, num_items);
+  std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, num_items);
   for (const Parameter& parameter : encoder->parameters().list()) {
     const std::vector<float> values = file.floats(file.require(parameter.name, parameter.shape));
     std::ranges::copy(values, encoder->weights().begin() + static_cast<std::ptrdiff_t>(parameter.offset));

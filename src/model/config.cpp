@@ -43,6 +43,12 @@ void EncoderConfig::validate() const {
   if (hop > max_sequence_length) {
     refuse("hop", "0 to max_sequence_length (" + std::to_string(max_sequence_length) + ")", hop);
   }
+  if (mask_token && max_sequence_length < 2) refuse("max_sequence_length", "at least 2 with mask_token", 1);
+  if (mask_token && mask == AttentionMask::causal) refuse("mask_token", "false under a causal mask", "true");
+  if (block == BlockKind::hstu && mask != AttentionMask::causal) refuse("mask", "causal for hstu", "bidirectional");
+  if (time_buckets > 255) refuse("time_buckets", "0 to 255", time_buckets);
+  if (time_buckets > 0 && block != BlockKind::hstu) refuse("time_buckets", "0 unless block is hstu", time_buckets);
+  if (request_time && time_buckets == 0) refuse("request_time", "false without time_buckets", "true");
   check_range("layer_norm_epsilon", layer_norm_epsilon, 1e-30, 1.0, "1e-30 to 1");
   check_range("dropout", dropout, 0.0, 0.95, "0 to 0.95");
   check_range("attention_dropout", attention_dropout, 0.0, 0.95, "0 to 0.95");

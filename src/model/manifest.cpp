@@ -20,8 +20,10 @@ constexpr std::string_view kFormat = "attune-model";
 
 // What a reader must know to understand a model. A model lists what it needs; later ones may need more.
 constexpr std::string_view kSasrecEncoder = "encoder.sasrec";
+constexpr std::string_view kHstuEncoder = "encoder.hstu";
+constexpr std::string_view kMaskToken = "encoder.mask_token";
 constexpr std::string_view kMarkovBlend = "blend.markov";
-constexpr std::array kKnownFeatures{kSasrecEncoder, kMarkovBlend};
+constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder, kMaskToken, kMarkovBlend};
 
 std::string_view name_of(IdKind kind) { return kind == IdKind::string ? "string" : "int64"; }
 
@@ -136,7 +138,11 @@ std::map<std::string, Manifest::File> read_files(const Fields& fields) {
 
 std::string manifest_text(const Manifest& manifest) {
   Json json{{"format", kFormat}, {"format_version", kModelFormatVersion}, {"required_features", Json::array()}};
-  if (manifest.encoder) json["required_features"].push_back(kSasrecEncoder);
+  if (manifest.encoder) {
+    const bool hstu = manifest.encoder->block == BlockKind::hstu;
+    json["required_features"].push_back(hstu ? kHstuEncoder : kSasrecEncoder);
+    if (manifest.encoder->mask_token) json["required_features"].push_back(kMaskToken);
+  }
   if (manifest.blend_weight != 0) json["required_features"].push_back(kMarkovBlend);
   json["written_by"] = std::string("attune ") + attune::version();
   json["version"] = manifest.version;

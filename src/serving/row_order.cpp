@@ -15,9 +15,10 @@ RowOrder::RowOrder(std::span<const ItemHandle> handles) : handles_(handles) {
   }
 }
 
-std::shared_ptr<const SasrecEncoder> RowOrder::apply(std::shared_ptr<const SasrecEncoder> encoder) const {
+std::shared_ptr<const SequenceEncoder<float>> RowOrder::apply(
+    std::shared_ptr<const SequenceEncoder<float>> encoder) const {
   if (identity_) return encoder;
-  auto ordered = std::make_shared<SasrecEncoder>(encoder->config(), size());
+  const std::shared_ptr<SequenceEncoder<float>> ordered = make_encoder(encoder->config(), size());
   std::ranges::copy(encoder->weights(), ordered->weights().begin());
   for (ItemHandle row = 0; row < handles_.size(); ++row) {
     std::ranges::copy(encoder->items().row(row), ordered->items().row(handles_[row]).begin());

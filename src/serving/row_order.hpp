@@ -24,7 +24,7 @@ class RowOrder {
   bool identity() const noexcept { return identity_; }
 
   // The model itself where its order is the catalogue's already.
-  std::shared_ptr<const SasrecEncoder> apply(std::shared_ptr<const SasrecEncoder> encoder) const;
+  std::shared_ptr<const SequenceEncoder<float>> apply(std::shared_ptr<const SequenceEncoder<float>> encoder) const;
   std::shared_ptr<const PopularityModel> apply(std::shared_ptr<const PopularityModel> popularity) const;
   std::shared_ptr<const MarkovModel> apply(std::shared_ptr<const MarkovModel> markov) const;
 

@@ -14,9 +14,9 @@ namespace attune::inline v0_1 {
 namespace {
 
 // A model's encoder in catalogue order. Handles between its items may belong to no item of this model.
-class ServedEncoder : public SharedEncoder<SasrecEncoder> {
+class ServedEncoder : public SharedEncoder<SequenceEncoder<float>> {
  public:
-  ServedEncoder(std::shared_ptr<const SasrecEncoder> encoder, std::vector<bool> known)
+  ServedEncoder(std::shared_ptr<const SequenceEncoder<float>> encoder, std::vector<bool> known)
       : SharedEncoder(std::move(encoder)), known_(std::move(known)) {}
   bool knows(ItemHandle item) const noexcept { return item < known_.size() && known_[item]; }
 

@@ -91,7 +91,7 @@ class EncoderSession {
 
   const TrainedModel& model_;
   std::shared_ptr<const ScorerRows<float>> rows_;
-  SasrecEncoder::State state_;
+  SequenceEncoder<float>::State state_;
   const ItemHandle* address_ = nullptr;  // of the history that the state holds
   std::vector<ItemHandle> encoded_;      // its events
   Workspace workspace_;

@@ -74,7 +74,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
       .cutoffs = {10}, .exclude_seen = config.exclude_seen, .bootstrap = 0, .executor = &executor};
 
   const auto start = Clock::now();
-  std::shared_ptr<SasrecEncoder> candidate, best;
+  std::shared_ptr<SequenceEncoder<float>> candidate, best;
   std::size_t planned = config.epochs;
   double best_ndcg = 0;
   for (std::size_t epoch = 1; epoch <= planned; ++epoch) {
@@ -84,7 +84,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     EpochReport report{.epoch = epoch, .epochs = planned, .seconds = seconds_since(epoch_start), .loss = *loss};
     train_seconds_ += report.seconds;
 
-    if (!candidate) candidate = std::make_shared<SasrecEncoder>(learner.encoder_config(), train.num_items());
+    if (!candidate) candidate = make_encoder(learner.encoder_config(), train.num_items());
     learner.copy_weights(*candidate, model.popularity->counts());
     model.encoder = candidate;
     if (!queries.empty()) {

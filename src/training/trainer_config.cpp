@@ -13,6 +13,25 @@
 
 namespace attune::inline v0_1 {
 
+// Found by the type of their argument, so they stand beside it.
+
+static const detail::Names<LossKind>& names_of(LossKind) {
+  static const detail::Names<LossKind> names{{"softmax", LossKind::softmax},
+                                             {"sampled_softmax", LossKind::sampled_softmax},
+                                             {"bce", LossKind::bce},
+                                             {"gbce", LossKind::gbce}};
+  return names;
+}
+static const detail::Names<Schedule>& names_of(Schedule) {
+  static const detail::Names<Schedule> names{
+      {"constant", Schedule::constant}, {"linear", Schedule::linear}, {"cosine", Schedule::cosine}};
+  return names;
+}
+static const detail::Names<Windows>& names_of(Windows) {
+  static const detail::Names<Windows> names{{"newest", Windows::newest}, {"all", Windows::all}};
+  return names;
+}
+
 namespace {
 
 using detail::ConfigReader;
@@ -31,14 +50,34 @@ void visit_adam(Config& config, Visit&& visit) {
 }
 
 template <class Config, class Visit>
+void visit_objective(Config& config, Visit&& visit) {
+  visit("loss", config.loss);
+  visit("label_smoothing", config.label_smoothing);
+  visit("negatives", config.negatives);
+  visit("shared_negatives", config.shared_negatives);
+  visit("sampling_power", config.sampling_power);
+  visit("log_q", config.log_q);
+  visit("calibration", config.calibration);
+}
+
+template <class Config, class Visit>
 void visit_trainer(Config& config, Visit&& visit) {
   visit.group("encoder", [&](auto&& inner) { visit_encoder(config.encoder, inner); });
+  visit.group("objective", [&](auto&& inner) { visit_objective(config.objective, inner); });
   visit.group("adam", [&](auto&& inner) { visit_adam(config.adam, inner); });
   visit("epochs", config.epochs);
   visit("patience", config.patience);
   visit("batch_sequences", config.batch_sequences);
   visit("warmup_steps", config.warmup_steps);
+  visit("schedule", config.schedule);
   visit("final_learning_rate", config.final_learning_rate);
+  visit("average", config.average);
+  visit("windows", config.windows);
+  visit("overlap", config.overlap);
+  visit("mask_probability", config.mask_probability);
+  visit("event_weights", config.event_weights);
+  visit("value_weights", config.value_weights);
+  visit("mixed_precision", config.mixed_precision);
   visit("time_budget_seconds", config.time_budget_seconds);
   visit("max_validation_queries", config.max_validation_queries);
   visit("gradient_slots", config.gradient_slots);
@@ -62,9 +101,6 @@ bool names_what_adapts(const Json& json) {
 }  // namespace
 
 TrainerConfig TrainerConfig::preset(const std::string& name) {
-  if (name != "sasrec-small" && name != "default") {
-    throw Error(ErrorCode::invalid_argument, "preset: expected sasrec-small or default, found " + name);
-  }
   TrainerConfig config;
   config.encoder.inner_dim = config.encoder.embedding_dim;
   config.adam.learning_rate = 3e-3;
@@ -72,6 +108,26 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
   config.final_learning_rate = 0.02;
   config.blend = name == "default";
   config.adapt = true;
+  if (name == "sasrec-small" || name == "default") return config;
+  if (name == "bert4rec") {
+    config.encoder.mask = AttentionMask::bidirectional;
+    config.encoder.mask_token = true;
+    return config;
+  }
+  if (name != "hstu-small" && name != "hstu-large") {
+    throw Error(ErrorCode::invalid_argument,
+                "preset: expected sasrec-small, hstu-small, hstu-large, bert4rec or default, found " + name);
+  }
+  const bool large = name == "hstu-large";
+  config.encoder.block = BlockKind::hstu;
+  config.encoder.embedding_dim = large ? 64 : 50;
+  config.encoder.num_blocks = large ? 8 : 2;
+  config.encoder.absolute_positions = false;
+  config.encoder.final_norm = false;
+  config.encoder.scale_items = true;
+  config.encoder.layer_norm_epsilon = 1e-6;
+  config.windows = Windows::all;
+  config.average = 0.995;
   return config;
 }
 
@@ -117,7 +173,10 @@ TrainerConfig TrainerConfig::adapted_to(const Histories& train) const {
 // Comparisons are written so that NaN is refused.
 void TrainerConfig::validate() const {
   encoder.validate();
-  require(encoder.mask == AttentionMask::causal, "encoder.mask", "causal: training predicts every next event");
+  require(encoder.mask == AttentionMask::causal || encoder.mask_token, "encoder.mask",
+          "causal, or have encoder.mask_token: training predicts every next event, or those that are hidden");
+  require(encoder.block != BlockKind::custom, "encoder.block", "sasrec or hstu");
+  objective.validate();
   require(adam.learning_rate > 0 && std::isfinite(adam.learning_rate), "adam.learning_rate", "positive and finite");
   require(adam.beta1 >= 0 && adam.beta1 < 1, "adam.beta1", "at least 0 and below 1");
   require(adam.beta2 > 0 && adam.beta2 < 1, "adam.beta2", "above 0 and below 1");
@@ -128,6 +187,12 @@ void TrainerConfig::validate() const {
   require(patience >= 1, "patience", "at least 1");
   require(batch_sequences >= 1, "batch_sequences", "at least 1");
   require(final_learning_rate >= 0 && final_learning_rate <= 1, "final_learning_rate", "0 to 1");
+  require(average >= 0 && average < 1, "average", "0 or more and below 1");
+  require(overlap < encoder.max_sequence_length, "overlap", "below encoder.max_sequence_length");
+  require(mask_probability > 0 && mask_probability < 1, "mask_probability", "above 0 and below 1");
+  for (const auto& [kind, weight] : event_weights) {
+    require(weight >= 0 && std::isfinite(weight), "event_weights", "at least 0 and finite");
+  }
   require(time_budget_seconds >= 0, "time_budget_seconds", "at least 0");
   require(max_validation_queries >= 1, "max_validation_queries", "at least 1");
   require(gradient_slots >= 1 && gradient_slots <= 1024, "gradient_slots", "1 to 1024");

@@ -209,8 +209,8 @@ TEST_CASE("Attention dropout draws every row of every head anew", "[model][encod
   SequenceBatch batch;
   batch.add_sequence({items}, 3);
   std::vector<double> x(400), y(400), tape(attention.tape_size(batch)), scratch(attention.scratch_size(batch));
-  attention.forward(y.data(), tape.data(), x.data(), batch, parameters.data(), {.attention_rate = 0.5, .stream = 1},
-                    scratch.data());
+  const TrainingMode mode(detail::Dropout{.attention_rate = 0.5, .stream = 1});
+  attention.forward(y.data(), tape.data(), x.data(), {batch, mode, parameters.data()}, scratch.data());
   for (const std::size_t apart : {1u, 2u, 32u, 48u, 64u, 96u}) {
     std::size_t equal = 0;
     for (std::size_t i = 0; i + apart < y.size(); ++i) equal += y[i] == y[i + apart];

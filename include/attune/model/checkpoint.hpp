@@ -20,7 +20,7 @@
 
 #include "attune/data/interaction_log.hpp"
 #include "attune/model/count_models.hpp"
-#include "attune/model/transformer_encoder.hpp"
+#include "attune/model/sequence_encoder.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -29,7 +29,7 @@ inline constexpr int kModelFormatVersion = 1;
 struct ATTUNE_EXPORT TrainedModel {
   std::string version;  // names the model in answers; derived from its content when saved without one
   std::shared_ptr<const IdMap> item_ids;
-  std::shared_ptr<const SasrecEncoder> encoder;  // null: a model that only counts
+  std::shared_ptr<const SequenceEncoder<float>> encoder;  // null: a model that only counts
   std::shared_ptr<const PopularityModel> popularity;
   std::shared_ptr<const MarkovModel> markov;
   double blend_weight = 0;  // of log(Markov share) added to the encoder's score; 0: the encoder alone

@@ -14,8 +14,9 @@
 
 namespace attune::inline v0_1 {
 
-// How a parameter starts, and whether weight decay may touch it (matrices only).
-enum class Initial { zero, one, normal };
+// How a parameter starts. normal: deviation 0.02, cut at two deviations; xavier: uniform within sqrt(6 / (in + out)) of
+// an [in, out] matrix (Glorot & Bengio 2010).
+enum class Initial { zero, one, normal, xavier };
 
 struct Parameter {
   std::string name;                // "blocks.0.attention.qkv.weight"
@@ -23,7 +24,7 @@ struct Parameter {
   std::size_t offset = 0;          // of its first element in the dense array
   std::size_t size = 0;
   Initial initial = Initial::zero;
-  bool decay = false;
+  bool decay = false;  // whether weight decay may touch it
 };
 
 class ParameterList {

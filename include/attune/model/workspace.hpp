@@ -55,6 +55,8 @@ class Buffer {
 template <class T>
 struct BasicWorkspace {
   Buffer<T> encoder;              // activations of a full or one-row forward pass
+  Buffer<std::uint8_t> gaps;      // buckets of the gaps in time between its rows and keys
+  Buffer<ItemHandle> sequence;    // the encoded suffix with a hidden item behind it
   Buffer<T> scores;               // of the whole catalogue, or of a group in the scan
   Buffer<T> query;                // the normalised, padded query
   Buffer<T> user_vector;          // [dim]

@@ -33,7 +33,7 @@ inline float softmax_weights(float* p, std::size_t n, float scale) {
   return exp_sum(p, n, scale, most == -kInfinity ? 0.0f : most);
 }
 
-inline void multiply(float* y, float a, std::size_t n) {
+inline void scale_by(float* y, float a, std::size_t n) {
   const Vec factor = Vec::broadcast(a);
   for_each_vector(n, [&](std::size_t i, auto lanes) { lanes.store(y + i, factor * lanes.load(y + i)); });
 }

@@ -172,6 +172,26 @@ ATTUNE_EMULATED __m512i permutexvar_epi16(__m512i indices, __m512i x) {
   return as<__m512i>(y);
 }
 
+ATTUNE_EMULATED __m512i cvtepu8_epi32(__m128i bytes) {
+  struct Bytes16 {
+    std::uint8_t value[16];
+  };
+  Words16 y;
+  for (int i = 0; i < 16; ++i) y[i] = as<Bytes16>(bytes).value[i];
+  return as<__m512i>(y);
+}
+template <int kScale>
+ATTUNE_EMULATED __m512 i32gather_ps(__m512i indices, const void* from) {
+  Floats16 y;
+  for (int i = 0; i < 16; ++i) {
+    float value;
+    const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(as<Words16>(indices)[i]) * kScale;
+    __builtin_memcpy(&value, static_cast<const unsigned char*>(from) + offset, sizeof(value));
+    y[i] = value;
+  }
+  return as<__m512>(y);
+}
+
 #undef ATTUNE_EMULATED
 
 // In tiles.cpp. They throw where the hardware would fault.
@@ -266,6 +286,11 @@ void multiply_bf16(int sums, int left, int right);
 #define _mm512_unpackhi_epi64(a, b) ATTUNE_INTEGERS_BY_HALVES(unpackhi_epi64, a, b)
 #define _mm512_shuffle_i32x4(a, b, control) attune::emulated::shuffle_i32x4<control>(a, b)
 #define _mm512_permutexvar_epi16(indices, x) attune::emulated::permutexvar_epi16(indices, x)
+
+#undef _mm512_cvtepu8_epi32
+#undef _mm512_i32gather_ps
+#define _mm512_cvtepu8_epi32(bytes) attune::emulated::cvtepu8_epi32(bytes)
+#define _mm512_i32gather_ps(indices, from, scale) attune::emulated::i32gather_ps<scale>(indices, from)
 
 #undef _mm512_cvtne2ps_pbh
 #undef _mm512_dpbf16_ps
