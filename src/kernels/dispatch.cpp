@@ -17,10 +17,10 @@ struct Level {
   const char* name;
   const char* needs;  // of the CPU and the operating system
   bool (*runs_on)(const CpuFeatures& features);
-  std::array<Fill*, 6> families;  // null: not compiled for this platform
+  std::array<Fill*, 6> families;  // what it replaces of the level before it; none where not compiled for this platform
 };
 
-// Slowest first.
+// Slowest first. Each of a platform's levels asks for all that those before it do.
 constexpr Level kLevels[] = {
     {"scalar",
      "nothing",
@@ -38,9 +38,19 @@ constexpr Level kLevels[] = {
      [](const CpuFeatures& features) { return features.has_avx512(); },
      {avx512::fill_matmul, avx512::fill_attention, avx512::fill_rows, avx512::fill_elementwise, avx512::fill_scoring,
       avx512::fill_softmax_table}},
+    {"avx512vnni",
+     "AVX-512 VNNI and BF16",
+     [](const CpuFeatures& features) { return features.has_avx512vnni(); },
+     {avx512vnni::fill_matmul, avx512vnni::fill_softmax_table}},
+    {"amx",
+     "AMX-TILE, AMX-BF16 and AMX-INT8 with the kernel's permission, or AVX-512 VNNI and BF16",
+     [](const CpuFeatures& features) { return features.has_amx(); },
+     {amx::fill_matmul, amx::fill_softmax_table}},
 #else
     {"avx2", "x86-64", nullptr, {}},
     {"avx512", "x86-64", nullptr, {}},
+    {"avx512vnni", "x86-64", nullptr, {}},
+    {"amx", "x86-64", nullptr, {}},
 #endif
 };
 constexpr std::size_t kNumLevels = std::size(kLevels);
@@ -52,10 +62,14 @@ bool supported(const Level& level) { return compiled(level) && level.runs_on(cpu
 const std::array<KernelTable<float>, kNumLevels>& tables() {
   static const auto all = [] {
     std::array<KernelTable<float>, kNumLevels> made{};
+    KernelTable<float> table{};
     for (std::size_t i = 0; i < kNumLevels; ++i) {
-      made[i].level = kLevels[i].name;
       if (!supported(kLevels[i])) continue;
-      for (Fill* fill : kLevels[i].families) fill(made[i]);
+      table.level = kLevels[i].name;
+      for (Fill* fill : kLevels[i].families) {
+        if (fill) fill(table);
+      }
+      made[i] = table;
     }
     return made;
   }();

@@ -19,5 +19,12 @@ Fill fill_matmul, fill_attention, fill_rows, fill_elementwise, fill_scoring, fil
 namespace avx512 {
 Fill fill_matmul, fill_attention, fill_rows, fill_elementwise, fill_scoring, fill_softmax_table;
 }
+// These inherit what they do not replace.
+namespace avx512vnni {
+Fill fill_matmul, fill_softmax_table;
+}
+namespace amx {
+Fill fill_matmul, fill_softmax_table;
+}
 
 }  // namespace attune::inline v0_1::detail
