@@ -20,11 +20,13 @@ struct Level {
   std::array<Fill*, 5> families;  // null: not compiled for this platform
 };
 
-// Slowest first.
+constexpr bool on_every_cpu(const CpuFeatures&) { return true; }
+
+// Slowest first. What needs another platform is known by name alone.
 constexpr Level kLevels[] = {
     {"scalar",
      "nothing",
-     [](const CpuFeatures&) { return true; },
+     on_every_cpu,
      {scalar::fill_matmul, scalar::fill_attention, scalar::fill_rows, scalar::fill_elementwise, scalar::fill_scoring}},
 #if ATTUNE_X86_KERNELS
     {"avx2",
@@ -38,6 +40,14 @@ constexpr Level kLevels[] = {
 #else
     {"avx2", "x86-64", nullptr, {}},
     {"avx512", "x86-64", nullptr, {}},
+#endif
+#if ATTUNE_NEON_KERNELS
+    {"neon",
+     "nothing",
+     on_every_cpu,
+     {neon::fill_matmul, neon::fill_attention, neon::fill_rows, neon::fill_elementwise, neon::fill_scoring}},
+#else
+    {"neon", "aarch64", nullptr, {}},
 #endif
 };
 constexpr std::size_t kNumLevels = std::size(kLevels);

@@ -19,5 +19,8 @@ Fill fill_matmul, fill_attention, fill_rows, fill_elementwise, fill_scoring;
 namespace avx512 {
 Fill fill_matmul, fill_attention, fill_rows, fill_elementwise, fill_scoring;
 }
+namespace neon {
+Fill fill_matmul, fill_attention, fill_rows, fill_elementwise, fill_scoring;
+}
 
 }  // namespace attune::inline v0_1::detail

@@ -13,7 +13,7 @@ TEST_CASE("The level that ATTUNE_SIMD forces is the active one", "[base][simd_le
   if (forced && *forced) {
     CHECK(level == forced);
   } else {
-    CHECK((level == "scalar" || level == "avx2" || level == "avx512"));
+    CHECK((level == "scalar" || level == "avx2" || level == "avx512" || level == "neon"));
   }
   CHECK(simd_level() == level);
 }

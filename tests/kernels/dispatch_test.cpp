@@ -42,14 +42,14 @@ TEST_CASE("A name that is no level is refused with those that are", "[kernels][d
       FAIL("accepted '" << name << "'");
     } catch (const Error& error) {
       CHECK(error.code() == ErrorCode::invalid_argument);
-      CHECK_THAT(error.what(), Contains("expected one of scalar, avx2, avx512"));
+      CHECK_THAT(error.what(), Contains("expected one of scalar, avx2, avx512, neon"));
     }
   }
 }
 
 TEST_CASE("A level that is not supported is refused with what is missing", "[kernels][dispatch]") {
   const auto supported = detail::supported_levels();
-  for (const char* name : {"avx2", "avx512"}) {
+  for (const char* name : {"avx2", "avx512", "neon"}) {
     if (std::count(supported.begin(), supported.end(), name) == 1) continue;
     try {
       detail::kernels_of_level(name);
