@@ -1,7 +1,7 @@
 # How every target of the project is compiled, and the two helpers that make targets from one line.
 
 # The instruction-set levels that PER_LEVEL tests are repeated at.
-set(attune_simd_levels scalar avx2 avx512 avx512vnni amx)
+set(attune_simd_levels scalar avx2 avx512 avx512vnni amx neon)
 
 # Warnings, sanitizers and the rules that keep results the same on every machine.
 function(attune_compile_options target)
@@ -45,7 +45,7 @@ function(attune_test name)
   foreach(part IN LISTS arg_PARTS)
     target_link_libraries(${name} PRIVATE attune_${part})
   endforeach()
-  target_link_libraries(${name} PRIVATE Catch2::Catch2WithMain Threads::Threads ZLIB::ZLIB LibLZMA::LibLZMA nlohmann_json::nlohmann_json)
+  target_link_libraries(${name} PRIVATE attune_test_main Threads::Threads ZLIB::ZLIB LibLZMA::LibLZMA nlohmann_json::nlohmann_json)
   if(NOT arg_LEVELS)
     catch_discover_tests(${name} TEST_PREFIX "${name}: " DISCOVERY_MODE PRE_TEST)
   endif()

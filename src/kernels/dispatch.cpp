@@ -20,11 +20,14 @@ struct Level {
   std::array<Fill*, 6> families;  // what it replaces of the level before it; none where not compiled for this platform
 };
 
-// Slowest first. Each of a platform's levels asks for all that those before it do.
+constexpr bool on_every_cpu(const CpuFeatures&) { return true; }
+
+// Slowest first. Each of a platform's levels asks for all that those before it do; what needs another platform is known
+// by name alone.
 constexpr Level kLevels[] = {
     {"scalar",
      "nothing",
-     [](const CpuFeatures&) { return true; },
+     on_every_cpu,
      {scalar::fill_matmul, scalar::fill_attention, scalar::fill_rows, scalar::fill_elementwise, scalar::fill_scoring,
       scalar::fill_softmax_table}},
 #if ATTUNE_X86_KERNELS
@@ -51,6 +54,15 @@ constexpr Level kLevels[] = {
     {"avx512", "x86-64", nullptr, {}},
     {"avx512vnni", "x86-64", nullptr, {}},
     {"amx", "x86-64", nullptr, {}},
+#endif
+#if ATTUNE_NEON_KERNELS
+    {"neon",
+     "nothing",
+     on_every_cpu,
+     {neon::fill_matmul, neon::fill_attention, neon::fill_rows, neon::fill_elementwise, neon::fill_scoring,
+      neon::fill_softmax_table}},
+#else
+    {"neon", "aarch64", nullptr, {}},
 #endif
 };
 constexpr std::size_t kNumLevels = std::size(kLevels);

@@ -26,5 +26,8 @@ Fill fill_matmul, fill_softmax_table;
 namespace amx {
 Fill fill_matmul, fill_softmax_table;
 }
+namespace neon {
+Fill fill_matmul, fill_attention, fill_rows, fill_elementwise, fill_scoring, fill_softmax_table;
+}
 
 }  // namespace attune::inline v0_1::detail

@@ -14,7 +14,7 @@ TEST_CASE("The level that ATTUNE_SIMD forces is the active one", "[base][simd_le
   if (forced && *forced) {
     CHECK(level == forced);
   } else {
-    const std::set<std::string> known{"scalar", "avx2", "avx512", "avx512vnni", "amx"};
+    const std::set<std::string> known{"scalar", "avx2", "avx512", "avx512vnni", "amx", "neon"};
     CHECK(known.count(level) == 1);
   }
   CHECK(simd_level() == level);

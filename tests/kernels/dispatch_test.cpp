@@ -46,14 +46,14 @@ TEST_CASE("A name that is no level is refused with those that are", "[kernels][d
       FAIL("accepted '" << name << "'");
     } catch (const Error& error) {
       CHECK(error.code() == ErrorCode::invalid_argument);
-      CHECK_THAT(error.what(), Contains("expected one of scalar, avx2, avx512, avx512vnni, amx"));
+      CHECK_THAT(error.what(), Contains("expected one of scalar, avx2, avx512, avx512vnni, amx, neon"));
     }
   }
 }
 
 TEST_CASE("A level that is not supported is refused with what is missing", "[kernels][dispatch]") {
   const auto supported = detail::supported_levels();
-  for (const char* name : {"avx2", "avx512", "avx512vnni", "amx"}) {
+  for (const char* name : {"avx2", "avx512", "avx512vnni", "amx", "neon"}) {
     if (std::count(supported.begin(), supported.end(), name) == 1) continue;
     try {
       detail::kernels_of_level(name);
