@@ -29,6 +29,8 @@ constexpr std::uint64_t dropout_site(std::size_t block, std::size_t part, std::s
 }
 
 struct Dropout {
+  static constexpr double kLeastRate = 1.0 / 512;  // rates are rounded to 1/256: a smaller one would drop nothing
+
   double rate = 0.0;            // of activations
   double attention_rate = 0.0;  // of attention weights
   std::uint64_t stream = 0;     // mix(seed, step)
