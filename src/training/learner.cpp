@@ -29,7 +29,7 @@ EncoderConfig within(EncoderConfig config, std::span<const TrainingSequence> seq
   std::size_t longest = 0;
   for (const TrainingSequence& sequence : sequences) longest = std::max(longest, sequence.length - 1);
   config.max_sequence_length = std::min(config.max_sequence_length, longest);
-  config.hop = std::min(config.hop, config.max_sequence_length);
+  config.hop = std::min(config.effective_hop(), config.max_sequence_length);
   return config;
 }
 

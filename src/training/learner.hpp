@@ -19,7 +19,8 @@ namespace attune::inline v0_1::detail {
 class Learner {
  public:
   // Throws Error(invalid_data) when there is nothing to learn from. The window shrinks to the longest sequence there
-  // is: no later history may reach a position that was never trained.
+  // is: no later history may reach a position that was never trained. The hop is settled, so that a model carries its
+  // own.
   Learner(const TrainerConfig& config, const Histories& train, Executor& executor);
 
   // Epoch `epoch` (from 1) of `planned`, on which the learning rate depends. Returns the mean loss over targets, or

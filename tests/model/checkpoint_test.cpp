@@ -131,6 +131,11 @@ TEST_CASE("Directories of earlier versions mean what they meant", "[model][check
   small_model().save(directory / "model");
   const std::string path = directory / "model/manifest.json";
   auto manifest = detail::parse_manifest(read_text(path), path);
+  SECTION("a hop of 0 is a quarter of the window") {
+    manifest.encoder->hop = 0;
+    write_text(path, detail::manifest_text(manifest));
+    CHECK(TrainedModel::load(directory / "model").encoder->config().effective_hop() == 2);
+  }
   SECTION("a dropout that dropped nothing is none") {
     manifest.encoder->dropout = 0.0019;
     manifest.encoder->attention_dropout = 1e-9;

@@ -273,6 +273,18 @@ TEST_CASE("The window shrinks to the longest sequence there is to learn from", "
   CHECK(model.encoder->config().max_sequence_length == 6);
 }
 
+TEST_CASE("A trained model carries its hop", "[training][trainer]") {
+  TrainerConfig config = small_config();
+  config.epochs = 1;
+  const auto hop_for = [&](std::size_t hop) {
+    config.encoder.hop = hop;
+    return Trainer(config).fit(cycle(5, 13, 4), {}).encoder->config().hop;  // a window of 12
+  };
+  CHECK(hop_for(0) == 3);
+  CHECK(hop_for(5) == 5);
+  CHECK(hop_for(20) == 12);
+}
+
 TEST_CASE("Scores do not depend on how a history is reached", "[training][trainer]") {
   const Split parts = leave_one_out(scattered(30, 40, 25));
   const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
