@@ -69,6 +69,7 @@ std::string first_not_finite(const ParameterList& parameters, const GradientBuff
 Learner::Learner(const TrainerConfig& config, const Histories& train, Executor& executor)
     : config_(config),
       sequences_(require_sequences(train, config.encoder.max_sequence_length)),
+      trained_(trained_items(sequences_, train)),
       encoder_(within(config.encoder, sequences_), train.num_items()),
       adam_(encoder_, config.adam),
       batch_gradient_(config, train, encoder_, executor),
@@ -122,13 +123,13 @@ void Learner::check_weights(std::size_t epoch, std::size_t step) const {
   if (!parameter.empty()) fail(parameter, epoch, step);
 }
 
-void Learner::copy_weights(SasrecEncoder& encoder, std::span<const std::uint64_t> training_counts) {
+void Learner::copy_weights(SasrecEncoder& encoder) {
   adam_.settle_all(encoder_.items());
   std::copy(encoder_.weights().begin(), encoder_.weights().end(), encoder.weights().begin());
   for (std::size_t item = 0; item < encoder.items().rows(); ++item) {
     const auto from = encoder_.items().row(item);
     const auto to = encoder.items().row(item);
-    if (training_counts[item] > 0) {
+    if (trained_[item]) {
       std::copy(from.begin(), from.end(), to.begin());
     } else {
       std::fill(to.begin(), to.end(), 0.0f);

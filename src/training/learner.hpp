@@ -29,9 +29,9 @@ class Learner {
                                     const std::function<bool(const StepReport&)>& progress);
 
   const EncoderConfig& encoder_config() const noexcept { return encoder_.config(); }
-  // `encoder` has this configuration and as many items. Items without a training event get zero rows: a model knows
+  // `encoder` has this configuration and as many items. Items that no sequence holds get zero rows: the model knows
   // nothing about them.
-  void copy_weights(SasrecEncoder& encoder, std::span<const std::uint64_t> training_counts);
+  void copy_weights(SasrecEncoder& encoder);
 
  private:
   double learning_rate_scale(std::size_t step, std::size_t steps) const;
@@ -41,6 +41,7 @@ class Learner {
 
   const TrainerConfig& config_;
   const std::vector<TrainingSequence> sequences_;
+  const std::vector<bool> trained_;  // [items]
   SasrecEncoder encoder_;
   Adam adam_;
   BatchGradient batch_gradient_;

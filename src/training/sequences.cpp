@@ -21,6 +21,15 @@ std::vector<TrainingSequence> training_sequences(const Histories& histories, std
   return sequences;
 }
 
+std::vector<bool> trained_items(std::span<const TrainingSequence> sequences, const Histories& histories) {
+  std::vector<bool> trained(histories.num_items(), false);
+  for (const TrainingSequence& sequence : sequences) {
+    const HistoryView events = histories.of(sequence.user).subview(sequence.begin, sequence.length);
+    for (const ItemHandle item : events.items) trained[item] = true;
+  }
+  return trained;
+}
+
 void shuffle(std::span<std::size_t> order, std::uint64_t seed, std::size_t epoch) {
   std::iota(order.begin(), order.end(), std::size_t{0});
   const std::uint64_t stream = mix(seed, epoch);

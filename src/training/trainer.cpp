@@ -85,7 +85,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     train_seconds_ += report.seconds;
 
     if (!candidate) candidate = std::make_shared<SasrecEncoder>(learner.encoder_config(), train.num_items());
-    learner.copy_weights(*candidate, model.popularity->counts());
+    learner.copy_weights(*candidate);
     model.encoder = candidate;
     if (!queries.empty()) {
       const Report measured = evaluate(model, queries, measuring);

@@ -100,13 +100,10 @@ TrainerConfig TrainerConfig::adapted_to(const Histories& train) const {
   if (!adapt || !train.item_ids) return adapted;
   const auto sequences = detail::training_sequences(train, encoder.max_sequence_length);
   std::size_t targets = 0;
-  std::vector<bool> occurs(train.num_items(), false);
-  for (const detail::TrainingSequence& sequence : sequences) {
-    targets += sequence.length - 1;
-    for (const ItemHandle item : train.of(sequence.user).items) occurs[item] = true;
-  }
+  for (const detail::TrainingSequence& sequence : sequences) targets += sequence.length - 1;
   if (targets == 0) return adapted;
-  const auto items = static_cast<double>(std::count(occurs.begin(), occurs.end(), true));
+  const auto trained = detail::trained_items(sequences, train);
+  const auto items = static_cast<double>(std::count(trained.begin(), trained.end(), true));
   const double per_item = static_cast<double>(targets) / items;
   const double scarcity = std::clamp(std::log(kPlenty / per_item) / std::log(kPlenty / kScarce), 0.0, 1.0);
   double raised = kMostDropout * scarcity;

@@ -78,10 +78,11 @@ class ATTUNE_EXPORT Trainer {
   explicit Trainer(TrainerConfig config, Executor* executor = nullptr);  // null: the calling thread
 
   // Weights of the best epoch by validation NDCG@10 (of the last one without validation queries). Every call starts
-  // anew. An epoch sees the newest max_sequence_length + 1 events of every user; the model's window is no longer than
-  // the longest of these sequences. Items without a training event get zero rows: they are never recommended. Throws
-  // Error: invalid_data (nothing to learn from: no user with two events), non_finite (names parameter or loss, epoch
-  // and step), cancelled (stopped before the first epoch ended).
+  // anew. An epoch sees the newest max_sequence_length + 1 events of every user with at least two; the model's window
+  // is no longer than the longest of these sequences. Items that none of them holds were never trained, whether they
+  // have older events or not: they get zero rows, and the encoder never recommends them. Throws Error: invalid_data
+  // (nothing to learn from: no user with two events), non_finite (names parameter or loss, epoch and step), cancelled
+  // (stopped before the first epoch ended).
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
   std::size_t best_epoch() const noexcept { return best_epoch_; }
