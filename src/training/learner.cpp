@@ -97,7 +97,7 @@ std::optional<double> Learner::train_epoch(std::size_t epoch, std::size_t planne
     batch_.clear();
     for (std::size_t i = begin; i < end; ++i) batch_.push_back(sequences_[order_[i]]);
 
-    const auto loss = batch_gradient_.compute(batch_, mix(config_.seed, adam_.steps()));
+    const auto loss = batch_gradient_.compute(batch_, stream_of(config_.seed, Purpose::dropout, adam_.steps()));
     const double mean = loss.sum / static_cast<double>(loss.targets);
     check_gradient(mean, epoch, step + 1);
     adam_.step(encoder_.weights(), encoder_.items(), batch_gradient_.gradient(),

@@ -32,7 +32,7 @@ std::vector<bool> trained_items(std::span<const TrainingSequence> sequences, con
 
 void shuffle(std::span<std::size_t> order, std::uint64_t seed, std::size_t epoch) {
   std::iota(order.begin(), order.end(), std::size_t{0});
-  const std::uint64_t stream = mix(seed, epoch);
+  const std::uint64_t stream = stream_of(seed, Purpose::shuffle, epoch);
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[mix(stream, i) % i]);
 }
 

@@ -51,8 +51,9 @@ TransformerEncoder<T, Block>::TransformerEncoder(const EncoderConfig& config, st
 
 template <class T, template <class> class Block>
 void TransformerEncoder<T, Block>::initialize(std::uint64_t seed) {
-  const auto draw = [&](std::uint64_t stream, std::size_t element) {
-    return static_cast<T>(0.02 * detail::truncated_normal(detail::mix(detail::mix(seed, stream), element)));
+  const auto draw = [&](std::uint64_t parameter, std::size_t element) {
+    const std::uint64_t stream = detail::stream_of(seed, detail::Purpose::initial_values, parameter);
+    return static_cast<T>(0.02 * detail::truncated_normal(detail::mix(stream, element)));
   };
   const std::span<const Parameter> list = parameters_.list();
   for (std::size_t p = 0; p < list.size(); ++p) {
