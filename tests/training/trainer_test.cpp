@@ -315,6 +315,34 @@ TEST_CASE("Scores do not depend on how a history is reached", "[training][traine
   }
 }
 
+TEST_CASE("Scores do not depend on which users a session has met", "[training][trainer]") {
+  // All histories begin with the same events.
+  const Split parts = leave_one_out(histories_of(
+      12, 40, 25, [](std::size_t u, std::size_t i) { return detail::mix(i < 2 + 3 * u ? 0 : u, i) % 25; }));
+  const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
+  const ModelUnderTest under_test(model);
+  const auto session = under_test.session();
+  std::vector<float> shared(25), fresh(25);
+  std::size_t different = 0;
+  for (const std::size_t length : {3u, 9u, 15u, 30u}) {
+    for (std::size_t user = 0; user < 12; ++user) {
+      const HistoryView history = parts.all->of(user).first(length + user % 3);
+      session(history, {}, shared);
+      under_test.session()(history, {}, fresh);
+      different += shared != fresh;
+    }
+  }
+  CHECK(different == 0);
+
+  // Another history in the same memory.
+  std::vector<ItemHandle> memory(parts.all->of(3).items.begin(), parts.all->of(3).items.end());
+  session({memory}, {}, shared);
+  std::reverse(memory.begin(), memory.end());
+  session({memory}, {}, shared);
+  under_test.session()({memory}, {}, fresh);
+  CHECK(shared == fresh);
+}
+
 TEST_CASE("A blend adds the weighted logarithm of the transition share to the logit", "[training][trainer]") {
   const Split parts = leave_one_out(scattered(30, 12, 25));
   TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
@@ -377,6 +405,18 @@ TEST_CASE("Queries with other handles are translated by id", "[training][trainer
   queries.histories = reversed;
   const EvaluationOptions options{.bootstrap = 0};
   CHECK(evaluate(model, queries, options).metrics == evaluate(model, parts.test, options).metrics);
+}
+
+TEST_CASE("Queries without item ids are refused", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(30, 12, 25));
+  const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
+  EvaluationQueries queries = parts.test;
+  auto nameless = std::make_shared<Histories>(*queries.histories);
+  nameless->item_ids = nullptr;
+  queries.histories = nameless;
+  std::string message;
+  CHECK(code_of([&] { evaluate(model, queries); }, &message) == ErrorCode::invalid_argument);
+  CHECK(message == "queries: expected histories with item ids, found none");
 }
 
 }  // namespace attune
