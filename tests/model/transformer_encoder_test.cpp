@@ -7,15 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "attune/concepts.hpp"
 #include "attune/error.hpp"
 #include "catch.hpp"
 #include "random_encoder.hpp"
 
 using namespace attune;
 using namespace attune::test;
-
-static_assert(IncrementalEncoder<SasrecEncoder>);
 
 namespace {
 

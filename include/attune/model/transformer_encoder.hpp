@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "attune/concepts.hpp"
 #include "attune/data/sequence_batch.hpp"
 #include "attune/detail/dropout.hpp"
 #include "attune/detail/layers.hpp"
@@ -116,4 +117,5 @@ namespace attune::inline v0_1 {
 extern template class ATTUNE_EXPORT SasrecBlock<float>;
 extern template class ATTUNE_EXPORT TransformerEncoder<float, SasrecBlock>;
 using SasrecEncoder = TransformerEncoder<float, SasrecBlock>;
+static_assert(IncrementalEncoder<SasrecEncoder>);
 }  // namespace attune::inline v0_1
