@@ -58,6 +58,18 @@ TrainerConfig small_config() {
 
 Split leave_one_out(Histories histories) { return split(std::move(histories), SplitOptions::parse("leave-one-out")); }
 
+// Every user walks one cycle in steps that only the transition counts learn in one epoch.
+Split learned_by_counts() {
+  return leave_one_out(histories_of(60, 12, 40, [](std::size_t u, std::size_t i) { return (u + 7 * i) % 40; }));
+}
+
+TrainerConfig blending_config() {
+  TrainerConfig config = small_config();
+  config.epochs = 1;
+  config.blend = true;
+  return config;
+}
+
 std::vector<float> all_weights(const TrainedModel& model) {
   std::vector<float> all(model.encoder->weights().begin(), model.encoder->weights().end());
   for (std::size_t r = 0; r < model.encoder->items().rows(); ++r) {
@@ -360,14 +372,11 @@ TEST_CASE("A blend adds the weighted logarithm of the transition share to the lo
 }
 
 TEST_CASE("The weight of a blend is chosen on validation", "[training][trainer]") {
-  // Every user walks one cycle in steps that only the transition counts learn in one epoch.
-  const Split parts =
-      leave_one_out(histories_of(60, 12, 40, [](std::size_t u, std::size_t i) { return (u + 7 * i) % 40; }));
-  TrainerConfig config = small_config();
-  config.epochs = 1;
-  config.blend = true;
-  Trainer trainer(config);
-  TrainedModel model = trainer.fit(parts.train, parts.validation);
+  const Split parts = learned_by_counts();
+  Trainer trainer(blending_config());
+  std::vector<BlendReport> tried;
+  const auto note = [&](const BlendReport& report) { return tried.push_back(report), true; };
+  TrainedModel model = trainer.fit(parts.train, parts.validation, {.blend = note});
   const auto ndcg_at_weight = [&](double weight) {
     model.blend_weight = weight;
     return evaluate(model, parts.validation, {.cutoffs = {10}, .bootstrap = 0}).ndcg_at(10);
@@ -380,8 +389,39 @@ TEST_CASE("The weight of a blend is chosen on validation", "[training][trainer]"
     if (other > chosen) CHECK(ndcg_at_weight(other) < ndcg_at_weight(chosen));
   }
   CHECK(ndcg_at_weight(0) == trainer.epochs().front().ndcg_10);
+  REQUIRE(tried.size() == 7);
+  for (const BlendReport& report : tried) CHECK(report.ndcg_10 == ndcg_at_weight(report.weight));
 
-  CHECK(Trainer(config).fit(parts.train, {}).blend_weight == 0);
+  CHECK(Trainer(blending_config()).fit(parts.train, {}).blend_weight == 0);
+}
+
+TEST_CASE("A blend is weighed only while there is time and nobody says stop", "[training][trainer]") {
+  const Split parts = learned_by_counts();
+  TrainerConfig config = blending_config();
+  std::size_t tried = 0, allowed = 100;
+  Progress progress{.blend = [&](const BlendReport&) { return ++tried < allowed; }};
+  const auto weight = [&] { return Trainer(config).fit(parts.train, parts.validation, progress).blend_weight; };
+  SECTION("the best weight so far is the result") {
+    allowed = 2;
+    CHECK(weight() == 0.5);
+    CHECK(tried == 2);
+  }
+  SECTION("training that was stopped tries no weight") {
+    progress.epoch = [](const EpochReport&) { return false; };
+    CHECK(weight() == 0);
+    CHECK(tried == 0);
+  }
+  SECTION("nor does training that was stopped within an epoch") {
+    config.epochs = 2;
+    progress.step = [](const StepReport& report) { return report.epoch < 2; };
+    CHECK(weight() == 0);
+    CHECK(tried == 0);
+  }
+  SECTION("no weight is tried without time") {
+    config.time_budget_seconds = 1e-9;
+    CHECK(weight() == 0);
+    CHECK(tried == 0);
+  }
 }
 
 TEST_CASE("A history the encoder cannot read is scored by the counts", "[training][trainer]") {

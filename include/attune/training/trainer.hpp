@@ -26,13 +26,15 @@ struct ATTUNE_EXPORT TrainerConfig {
   std::size_t batch_sequences = 128;
   std::size_t warmup_steps = 100;    // the learning rate grows linearly over these
   double final_learning_rate = 1.0;  // share of the learning rate left at the last epoch (cosine decay); 1: constant
-  double time_budget_seconds = 0;  // 0: none. Checked after each epoch: training ends where the next one would not fit
+  // 0: none. Checked after each epoch: training ends where the next one, or the choice of a blend behind it, would not
+  // fit.
+  double time_budget_seconds = 0;
   std::size_t max_validation_queries = 20000;  // a fixed sample beyond that
   std::size_t gradient_slots = 8;              // bounds the useful number of threads
   std::uint64_t seed = 1;
   bool exclude_seen = true;  // in validation
   // Adds the transition counts to the encoder's scores: at the heaviest weight that comes within 1 % of the best
-  // NDCG@10 in validation, 0 where none beats the encoder alone. Costs a few validations at the end.
+  // NDCG@10 in validation, 0 where none beats the encoder alone. Costs seven validations at the end.
   bool blend = false;
   // Lets fit() raise dropout and lower batch_sequences for small data, see adapted_to(). A configuration file that
   // names one of them turns this off.
@@ -67,10 +69,18 @@ struct StepReport {
   double loss = 0;
 };
 
-// Both may be empty. Returning false stops training: the best epoch so far is the result.
+// The validation of the best epoch with the counts blended in.
+struct BlendReport {
+  double weight = 0;
+  double ndcg_10 = 0;
+};
+
+// Each may be empty. Returning false stops training: the best epoch so far is the result, at the best weight so far,
+// which is 0 where the epochs themselves were stopped.
 struct Progress {
   std::function<bool(const EpochReport&)> epoch = {};
   std::function<bool(const StepReport&)> step = {};
+  std::function<bool(const BlendReport&)> blend = {};
 };
 
 class ATTUNE_EXPORT Trainer {
