@@ -9,6 +9,7 @@
 #include <cmath>
 #include <set>
 
+#include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "model/config_json.hpp"
@@ -195,6 +196,10 @@ Manifest parse_manifest(std::string_view text, const std::string& name) {
   if (!fields.any("encoder").is_null()) {
     manifest.encoder.emplace();
     reader.group("encoder", [&](auto& inner) { visit_encoder(*manifest.encoder, inner); });
+    // Earlier versions let through what drops nothing.
+    for (double* const rate : {&manifest.encoder->dropout, &manifest.encoder->attention_dropout}) {
+      if (*rate > 0.0 && *rate < Dropout::kLeastRate) *rate = 0.0;
+    }
     manifest.encoder->validate();
   }
   if (!fields.any("markov").is_null()) {

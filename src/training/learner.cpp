@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <string>
 
@@ -14,13 +15,12 @@ namespace attune::inline v0_1::detail {
 
 namespace {
 
-// Names what a random number of an epoch is for.
-constexpr std::uint64_t kCutWindows = 0x77696e646f77;
+constexpr std::size_t kWholeHistory = std::numeric_limits<std::size_t>::max() - 1;
 
 std::vector<TrainingSequence> sequences_of(const TrainerConfig& config, const Histories& train, std::size_t window,
                                            std::size_t epoch) {
   if (config.windows == Windows::newest) return training_sequences(train, window);
-  return training_windows(train, window, std::min(config.overlap, window - 1), mix(config.seed, kCutWindows), epoch);
+  return training_windows(train, window, std::min(config.overlap, window - 1), config.seed, epoch);
 }
 
 // Masked training has no event that is a target alone.
@@ -50,7 +50,7 @@ EncoderConfig within(EncoderConfig config, const Histories& train) {
   std::size_t longest = 0;
   for (std::size_t user = 0; user < train.num_users(); ++user) longest = std::max(longest, train.of(user).size());
   config.max_sequence_length = std::min(config.max_sequence_length, config.mask_token ? longest : longest - 1);
-  config.hop = std::min(config.hop, config.max_sequence_length);
+  config.hop = std::min(config.effective_hop(), config.max_sequence_length);
   return config;
 }
 
@@ -91,6 +91,8 @@ Learner::Learner(const TrainerConfig& config, const Histories& train, Executor& 
     : config_(config),
       histories_(train),
       sequences_(require_sequences(config, train)),
+      trained_(trained_items(config.windows == Windows::newest ? sequences_ : training_sequences(train, kWholeHistory),
+                             train)),
       encoder_(make_encoder(within(config.encoder, train), train.num_items())),
       adam_(*encoder_, config.adam),
       batch_gradient_(config, train, *encoder_, executor) {
@@ -145,7 +147,7 @@ std::optional<double> Learner::train_epoch(std::size_t epoch, std::size_t planne
     for (std::size_t i = begin; i < end; ++i) batch_.push_back(sequences_[order_[i]]);
 
     if (!batch_gradient_.touches_all_items()) adam_.settle_all(encoder_->items());
-    const auto loss = batch_gradient_.compute(batch_, mix(config_.seed, adam_.steps()));
+    const auto loss = batch_gradient_.compute(batch_, stream_of(config_.seed, Purpose::dropout, adam_.steps()));
     if (loss.targets == 0) continue;
     const double mean = loss.sum / loss.targets;
     check_gradient(mean, epoch, step + 1);
@@ -176,7 +178,7 @@ void Learner::check_weights(std::size_t epoch, std::size_t step) const {
   if (!parameter.empty()) fail(parameter, epoch, step);
 }
 
-void Learner::copy_weights(SequenceEncoder<float>& encoder, std::span<const std::uint64_t> training_counts) {
+void Learner::copy_weights(SequenceEncoder<float>& encoder) {
   adam_.settle_all(encoder_->items());
   const bool averaged = config_.average != 0;
   std::ranges::copy(averaged ? std::span<const float>(average_) : encoder_->weights(), encoder.weights().begin());
@@ -184,7 +186,7 @@ void Learner::copy_weights(SequenceEncoder<float>& encoder, std::span<const std:
   for (std::size_t item = 0; item < encoder.items().rows(); ++item) {
     const auto from = rows.row(item);
     const auto to = encoder.items().row(item);
-    if (training_counts[item] > 0) {
+    if (trained_[item]) {
       std::copy(from.begin(), from.end(), to.begin());
     } else {
       std::fill(to.begin(), to.end(), 0.0f);

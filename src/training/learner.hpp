@@ -20,7 +20,8 @@ namespace attune::inline v0_1::detail {
 class Learner {
  public:
   // Throws Error(invalid_data) when there is nothing to learn from, or no times for an encoder that reads them. The
-  // window shrinks to the longest sequence there is: no later history may reach a position that was never trained.
+  // window shrinks to the longest sequence there is: no later history may reach a position that was never trained. The
+  // hop is settled, so that a model carries its own.
   Learner(const TrainerConfig& config, const Histories& train, Executor& executor);
 
   // Epoch `epoch` (from 1) of `planned`, on which the learning rate depends. Returns the mean loss over targets, or
@@ -30,9 +31,8 @@ class Learner {
 
   const EncoderConfig& encoder_config() const noexcept { return encoder_->config(); }
   // The averaged weights where the configuration asks for an average. `encoder` has this configuration and as many
-  // items. Items without a training event get zero rows: a model knows
-  // nothing about them.
-  void copy_weights(SequenceEncoder<float>& encoder, std::span<const std::uint64_t> training_counts);
+  // items. Items that no sequence holds get zero rows: the model knows nothing about them.
+  void copy_weights(SequenceEncoder<float>& encoder);
 
  private:
   double learning_rate_scale(std::size_t step, std::size_t steps) const;
@@ -44,6 +44,7 @@ class Learner {
   const TrainerConfig& config_;
   const Histories& histories_;
   std::vector<TrainingSequence> sequences_;
+  const std::vector<bool> trained_;  // [items]
   std::unique_ptr<SequenceEncoder<float>> encoder_;
   Adam adam_;
   BatchGradient batch_gradient_;

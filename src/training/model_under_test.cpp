@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attune/detail/kernels.hpp"
+#include "attune/error.hpp"
 #include "attune/model/scorer_rows.hpp"
 #include "attune/training/trainer.hpp"
 
@@ -153,6 +154,9 @@ Report evaluate(const TrainedModel& model, const EvaluationQueries& queries, con
     std::copy_n(own.begin(), std::min(own.size(), counts.size()), counts.begin());
   }
   const bool same_handles = !queries.histories || queries.histories->item_ids == model.item_ids;
+  if (!same_handles && !queries.histories->item_ids) {
+    throw Error(ErrorCode::invalid_argument, "queries: expected histories with item ids, found none");
+  }
   return evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, *model.item_ids), options);
 }
 

@@ -27,6 +27,9 @@ std::vector<TrainingSequence> training_sequences(const Histories& histories, std
 std::vector<TrainingSequence> training_windows(const Histories& histories, std::size_t window, std::size_t overlap,
                                                std::uint64_t seed, std::size_t epoch);
 
+// Whether item h is in any of the sequences, [num_items].
+std::vector<bool> trained_items(std::span<const TrainingSequence> sequences, const Histories& histories);
+
 // The order of `order.size()` sequences in an epoch.
 void shuffle(std::span<std::size_t> order, std::uint64_t seed, std::size_t epoch);
 

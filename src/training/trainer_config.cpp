@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
 #include "attune/training/trainer.hpp"
 #include "model/config_json.hpp"
@@ -155,17 +156,16 @@ TrainerConfig TrainerConfig::adapted_to(const Histories& train) const {
   if (!adapt || !train.item_ids) return adapted;
   const auto sequences = detail::training_sequences(train, encoder.max_sequence_length);
   std::size_t targets = 0;
-  std::vector<bool> occurs(train.num_items(), false);
-  for (const detail::TrainingSequence& sequence : sequences) {
-    targets += sequence.length - 1;
-    for (const ItemHandle item : train.of(sequence.user).items) occurs[item] = true;
-  }
+  for (const detail::TrainingSequence& sequence : sequences) targets += sequence.length - 1;
   if (targets == 0) return adapted;
-  const auto items = static_cast<double>(std::count(occurs.begin(), occurs.end(), true));
+  const auto trained = detail::trained_items(sequences, train);
+  const auto items = static_cast<double>(std::count(trained.begin(), trained.end(), true));
   const double per_item = static_cast<double>(targets) / items;
   const double scarcity = std::clamp(std::log(kPlenty / per_item) / std::log(kPlenty / kScarce), 0.0, 1.0);
-  adapted.encoder.dropout = std::max(encoder.dropout, kMostDropout * scarcity);
-  adapted.encoder.attention_dropout = std::max(encoder.attention_dropout, kMostDropout * scarcity);
+  double raised = kMostDropout * scarcity;
+  if (raised < detail::Dropout::kLeastRate) raised = 0.0;
+  adapted.encoder.dropout = std::max(encoder.dropout, raised);
+  adapted.encoder.attention_dropout = std::max(encoder.attention_dropout, raised);
   adapted.batch_sequences = std::min(batch_sequences, std::max(kLeastBatch, (sequences.size() + kSteps - 1) / kSteps));
   return adapted;
 }

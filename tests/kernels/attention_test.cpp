@@ -157,6 +157,15 @@ TEST_CASE("Attention over a cache is right for every width of a head", "[kernels
 
 TEST_CASE("Attention over a cache survives huge logits", "[kernels][attention]") { check(100, 2, 16, 1e5f); }
 
+TEST_CASE("Attention over a cache is all on the largest of huge logits", "[kernels][attention]") {
+  Guarded keys(detail::kLanes), scores(detail::kLanes);
+  keys[1] = 1.2345e10f;
+  const float query[] = {1.0f}, values[] = {2.0f, 3.0f};
+  float out[1];
+  detail::kernels<float>().attend_cached(out, query, keys.data(), values, 2, 1, 1, 0.3f, scores.data());
+  CHECK(out[0] == 3.0f);
+}
+
 TEST_CASE("Attention over a cache shows a NaN that it sees", "[kernels][attention]") {
   for (const std::size_t position : Sizes{0, 16, 20}) {
     Random random(9);

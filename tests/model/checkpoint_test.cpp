@@ -10,6 +10,7 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "model/manifest.hpp"
 #include "model/small_model.hpp"
 #include "platform/failing_calls.hpp"
 #include "temporary_directory.hpp"
@@ -146,6 +147,26 @@ TEST_CASE("More rows than one chunk of the table come back in order", "[model][c
   model.item_ids = ids_of(rows, IdKind::int64, "");
   model.encoder = std::make_shared<const SasrecEncoder>(random_encoder<float>(small_config(), rows));
   check_round_trip(model);
+}
+
+TEST_CASE("Directories of earlier versions mean what they meant", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  small_model().save(directory / "model");
+  const std::string path = directory / "model/manifest.json";
+  auto manifest = detail::parse_manifest(read_text(path), path);
+  SECTION("a hop of 0 is a quarter of the window") {
+    manifest.encoder->hop = 0;
+    write_text(path, detail::manifest_text(manifest));
+    CHECK(TrainedModel::load(directory / "model").encoder->config().effective_hop() == 2);
+  }
+  SECTION("a dropout that dropped nothing is none") {
+    manifest.encoder->dropout = 0.0019;
+    manifest.encoder->attention_dropout = 1e-9;
+    write_text(path, detail::manifest_text(manifest));
+    const TrainedModel loaded = TrainedModel::load(directory / "model");
+    CHECK(loaded.encoder->config().dropout == 0.0);
+    CHECK(loaded.encoder->config().attention_dropout == 0.0);
+  }
 }
 
 TEST_CASE("The version follows from what answers depend on, unless it is given", "[model][checkpoint]") {

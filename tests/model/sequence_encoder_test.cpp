@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <vector>
 
 #include "attune/error.hpp"
@@ -83,6 +84,24 @@ TEST_CASE("Initialisation gives the same bits for the same seed, others for anot
   CHECK(std::ranges::equal(first.items().chunk(0), second.items().chunk(0)));
   CHECK_FALSE(std::ranges::equal(first.weights(), other.weights()));
   CHECK_FALSE(std::ranges::equal(first.items().chunk(0), other.items().chunk(0)));
+}
+
+TEST_CASE("What is drawn for one purpose says nothing about another", "[model][sequence_encoder]") {
+  using detail::Purpose;
+  std::set<std::uint64_t> streams;
+  for (std::uint64_t n = 0; n < 100; ++n) {
+    for (const Purpose purpose : {Purpose::initial_values, Purpose::shuffle, Purpose::dropout, Purpose::bootstrap}) {
+      CHECK(streams.insert(detail::stream_of(7, purpose, n)).second);
+    }
+  }
+  SasrecEncoder encoder(small_config(), kItems);
+  encoder.initialize(7);
+  const auto initial = [](std::uint64_t parameter) {
+    return static_cast<float>(
+        0.02 * detail::truncated_normal(detail::mix(detail::stream_of(7, Purpose::initial_values, parameter), 0)));
+  };
+  CHECK(encoder.weights()[0] == initial(0));
+  CHECK(encoder.items().row(0)[0] == initial(detail::kItemStream));
 }
 
 TEST_CASE("Initialisation draws matrices and rows from the cut normal, sets norms to one and biases to zero",

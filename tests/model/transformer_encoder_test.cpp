@@ -3,18 +3,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "attune/concepts.hpp"
 #include "attune/error.hpp"
 #include "catch.hpp"
 #include "random_encoder.hpp"
 
 using namespace attune;
 using namespace attune::test;
-
-static_assert(IncrementalEncoder<SasrecEncoder>);
 
 namespace {
 

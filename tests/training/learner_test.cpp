@@ -1,223 +1,149 @@
 // SPDX-License-Identifier: Apache-2.0
+// How weights move from step to step, told by what a trainer reports and by how far its weights came.
 #include "training/learner.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <memory>
-#include <string>
 #include <vector>
 
-#include "attune/error.hpp"
-#include "attune/model/transformer_encoder.hpp"
+#include "attune/training/trainer.hpp"
 #include "catch.hpp"
+#include "training/small_training.hpp"
 
 namespace attune {
+
+using namespace test;
+
 namespace {
 
-// Event i of user u is item (u + step * i) mod items, a minute after the one before.
-Histories cycles(std::size_t users, std::size_t length, std::size_t items, std::size_t step = 1) {
-  Histories histories;
-  auto ids = std::make_shared<IdMap>(IdKind::int64);
-  for (std::size_t i = 0; i < items; ++i) ids->insert(i);
-  histories.item_ids = ids;
-  for (std::size_t u = 0; u < users; ++u) {
-    for (std::size_t i = 0; i < length; ++i) {
-      histories.items.push_back(static_cast<ItemHandle>((u + step * i) % items));
-      histories.times.push_back(static_cast<Timestamp>(60'000 * (i + u)));
-    }
-    histories.offsets.push_back(histories.items.size());
-  }
-  histories.kinds.assign(histories.items.size(), 0);
-  histories.values.assign(histories.items.size(), 1.0f);
-  return histories;
-}
+// A learning rate that moves no weight: losses then depend on batch and dropout alone.
+constexpr double kStandStill = 1e-30;
 
-TrainerConfig small_config() {
-  TrainerConfig config;
-  config.encoder.embedding_dim = 16;
-  config.encoder.num_blocks = 1;
-  config.encoder.inner_dim = 32;
-  config.encoder.max_sequence_length = 12;
-  config.encoder.dropout = 0.1;
-  config.adam.learning_rate = 0.01;
-  config.batch_sequences = 16;
-  config.warmup_steps = 5;
-  config.epochs = 30;
-  config.exclude_seen = false;  // in a cycle the next item has been seen before
+TrainerConfig standing_still() {
+  TrainerConfig config = small_config();
+  config.adam.learning_rate = kStandStill;
+  config.encoder.dropout = 0.0;
+  config.batch_sequences = 1000;
   return config;
 }
 
-// Ways of training that must learn a cycle.
-struct Way {
-  const char* name;
-  std::function<void(TrainerConfig&)> change;
-};
-const std::vector<Way>& ways() {
-  static const std::vector<Way> all{
-      {"hstu", [](TrainerConfig& c) { c.encoder.block = BlockKind::hstu; }},
-      {"hstu with times",
-       [](TrainerConfig& c) {
-         c.encoder.block = BlockKind::hstu;
-         c.encoder.time_buckets = 64;
-         c.encoder.request_time = true;
-       }},
-      {"masked",
-       [](TrainerConfig& c) {
-         c.encoder.mask = AttentionMask::bidirectional;
-         c.encoder.mask_token = true;
-         c.epochs = 150;
-       }},
-      {"shared negatives",
-       [](TrainerConfig& c) {
-         c.objective = {.loss = LossKind::sampled_softmax, .negatives = 6, .shared_negatives = true};
-       }},
-      {"shared negatives by popularity",
-       [](TrainerConfig& c) {
-         c.objective = {.loss = LossKind::sampled_softmax,
-                        .negatives = 6,
-                        .shared_negatives = true,
-                        .sampling_power = 0.5,
-                        .log_q = true};
-       }},
-      {"negatives per position",
-       [](TrainerConfig& c) { c.objective = {.loss = LossKind::sampled_softmax, .negatives = 6}; }},
-      {"bce", [](TrainerConfig& c) { c.objective = {.loss = LossKind::bce, .negatives = 4}; }},
-      {"gbce", [](TrainerConfig& c) { c.objective = {.loss = LossKind::gbce, .negatives = 4}; }},
-      {"smoothing", [](TrainerConfig& c) { c.objective.label_smoothing = 0.1; }},
-      {"windows and average",
-       [](TrainerConfig& c) {
-         c.windows = Windows::all;
-         c.overlap = 3;
-         c.average = 0.9;
-         c.schedule = Schedule::linear;
-         c.final_learning_rate = 0.1;
-       }},
-  };
+// The loss of every step.
+std::vector<double> losses(const TrainerConfig& config, const Histories& train) {
+  std::vector<double> all;
+  Trainer(config).fit(train, {}, {.step = [&](const StepReport& report) { return all.push_back(report.loss), true; }});
   return all;
 }
 
-std::vector<float> all_weights(const SequenceEncoder<float>& encoder) {
-  std::vector<float> all(encoder.weights().begin(), encoder.weights().end());
-  for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) {
-    const auto chunk = encoder.items().chunk(c);
-    all.insert(all.end(), chunk.begin(), chunk.end());
-  }
-  return all;
+bool all_different(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return std::adjacent_find(values.begin(), values.end(), [](double a, double b) { return b - a < 1e-6; }) ==
+         values.end();
 }
 
-std::string refusal(const TrainerConfig& config, const Histories& train) {
-  try {
-    Trainer(config).fit(train, {});
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::invalid_data);
-    return error.what();
+// How far the farthest weight of `steps` steps came, in units of the learning rate. With gradients that hardly change
+// Adam moves it by the learning rate of each step.
+double distance_of(TrainerConfig config, const Histories& train, std::size_t steps) {
+  config.adam.learning_rate = 1e-5;
+  config.epochs = steps;
+  const TrainedModel model = Trainer(config).fit(train, {});
+  SasrecEncoder initial(model.encoder->config(), train.num_items());
+  initial.initialize(config.seed);
+  double farthest = 0;
+  for (std::size_t item = 0; item < train.num_items(); ++item) {
+    for (std::size_t d = 0; d < initial.dim(); ++d) {
+      const double moved = static_cast<double>(model.encoder->items().row(item)[d] - initial.items().row(item)[d]);
+      farthest = std::max(farthest, std::abs(moved));
+    }
   }
-  return {};
+  return farthest / config.adam.learning_rate;
 }
 
 }  // namespace
 
-TEST_CASE("Every way of training learns what always comes next", "[training][learner]") {
-  const Split parts = split(cycles(40, 30, 12), SplitOptions::parse("leave-one-out"));
-  for (const Way& way : ways()) {
-    INFO(way.name);
-    TrainerConfig config = small_config();
-    way.change(config);
-    const TrainedModel model = Trainer(config).fit(parts.train, {});
-    const Report report = evaluate(model, parts.test, {.cutoffs = {1}, .exclude_seen = false, .bootstrap = 0});
-    CHECK(report.hit_rate_at(1) > 0.95);
-  }
-}
+TEST_CASE("Each step of training draws its own dropout", "[training][learner]") {
+  const Histories train = scattered(20, 12, 15);
+  TrainerConfig config = standing_still();
+  config.epochs = 4;
+  const double plain = losses(config, train).front();
+  CHECK(losses(config, train) == std::vector<double>(4, plain));
 
-TEST_CASE("Every way of training gives the same bits for any number of threads", "[training][learner]") {
-  const Histories histories = cycles(50, 30, 17, 5);
-  for (const Way& way : ways()) {
-    INFO(way.name);
-    TrainerConfig config = small_config();
-    way.change(config);
-    config.epochs = 2;
-    const auto alone = all_weights(*Trainer(config).fit(histories, {}).encoder);
-    ThreadPool pool(4);
-    CHECK(all_weights(*Trainer(config, &pool).fit(histories, {}).encoder) == alone);
-  }
-}
-
-TEST_CASE("The average starts as the weights and follows them at its rate", "[training][learner]") {
-  const Histories histories = cycles(40, 12, 12);
+  SECTION("of activations") { config.encoder.dropout = 0.5; }
+  SECTION("of attention weights") { config.encoder.attention_dropout = 0.5; }
+  std::vector<double> dropped = losses(config, train);
+  // The stream of a step is fixed by seed and step.
+  SasrecEncoder encoder(config.encoder, train.num_items());
+  encoder.initialize(config.seed);
   InlineExecutor executor;
-  TrainerConfig plain = small_config(), averaged = small_config(), eager = small_config();
-  averaged.average = 0.5;
-  eager.average = 1e-12;
-  const std::vector<std::uint64_t> counts(12, 1);
-  const auto after_each_step = [&](const TrainerConfig& config) {
-    std::vector<std::vector<float>> weights;
-    detail::Learner learner(config, histories, executor);
-    const auto encoder = make_encoder(learner.encoder_config(), 12);
-    learner.train_epoch(1, 1, [&](const StepReport&) {
-      learner.copy_weights(*encoder, counts);
-      weights.push_back(all_weights(*encoder));
-      return true;
-    });
-    return weights;
+  detail::BatchGradient batch_gradient(config, train, encoder, executor);
+  auto batch = detail::training_sequences(train, config.encoder.max_sequence_length);
+  for (std::size_t step = 0; step < 4; ++step) {
+    const auto loss = batch_gradient.compute(batch, detail::stream_of(config.seed, detail::Purpose::dropout, step));
+    CHECK(dropped[step] == Approx(loss.sum / static_cast<double>(loss.targets)).epsilon(1e-6));
+  }
+  dropped.push_back(plain);
+  CHECK(all_different(dropped));
+}
+
+TEST_CASE("Each epoch of training takes the sequences in an order of its own", "[training][learner]") {
+  const Histories train = scattered(12, 9, 15);
+  TrainerConfig config = standing_still();
+  config.batch_sequences = 1;
+  config.epochs = 2;
+  const std::vector<double> all = losses(config, train);
+  REQUIRE(all.size() == 24);
+  std::vector<double> first(all.begin(), all.begin() + 12), second(all.begin() + 12, all.end());
+  CHECK(first != second);
+  std::sort(first.begin(), first.end());
+  std::sort(second.begin(), second.end());
+  CHECK(all_different(first));
+  CHECK(first == second);
+}
+
+TEST_CASE("The learning rate warms up linearly", "[training][learner]") {
+  const Histories train = scattered(20, 12, 15);
+  TrainerConfig config = standing_still();
+  config.warmup_steps = 4;
+  CHECK(distance_of(config, train, 1) == Approx(0.25).epsilon(0.01));
+  CHECK(distance_of(config, train, 2) == Approx(0.25 + 0.5).epsilon(0.01));
+  CHECK(distance_of(config, train, 6) == Approx(0.25 + 0.5 + 0.75 + 3 * 1.0).epsilon(0.01));
+  config.warmup_steps = 0;
+  CHECK(distance_of(config, train, 6) == Approx(6.0).epsilon(0.01));
+}
+
+TEST_CASE("The learning rate falls along half a cosine to the share that is left", "[training][learner]") {
+  const Histories train = scattered(20, 12, 15);
+  TrainerConfig config = standing_still();
+  config.warmup_steps = 0;
+  config.final_learning_rate = 0.0;
+  const double half = std::sqrt(0.5);  // cos(pi / 4)
+  const double to_zero = 0.5 * ((1 + 1) + (1 + half) + (1 + 0) + (1 - half));
+  CHECK(distance_of(config, train, 4) == Approx(to_zero).epsilon(0.01));
+  config.final_learning_rate = 0.2;
+  CHECK(distance_of(config, train, 4) == Approx(0.2 * 4 + 0.8 * to_zero).epsilon(0.01));
+}
+
+TEST_CASE("Training that leaves the finite numbers names parameter, epoch and step (UR-25)", "[training][learner]") {
+  // Every sequence begins with item 0.
+  const Histories train =
+      histories_of(40, 10, 20, [](std::size_t u, std::size_t i) { return i == 0 ? 0 : detail::mix(u, i) % 20; });
+  TrainerConfig config = small_config();
+  std::string message;
+  const auto error = [&](double learning_rate) {
+    config.adam.learning_rate = learning_rate;
+    CHECK(code_of([&] { Trainer(config).fit(train, {}); }, &message) == ErrorCode::non_finite);
+    return message;
   };
-  const auto raw = after_each_step(plain), average = after_each_step(averaged);
-  CHECK(after_each_step(eager) == raw);
-  REQUIRE(raw.size() == 3);
-  for (std::size_t step = 1; step < raw.size(); ++step) {
-    const double decay = std::min(0.5, (2.0 + static_cast<double>(step)) / (11.0 + static_cast<double>(step)));
-    for (std::size_t i = 0; i < raw[step].size(); ++i) {
-      const double expected =
-          decay * static_cast<double>(average[step - 1][i]) + (1 - decay) * static_cast<double>(raw[step][i]);
-      REQUIRE(static_cast<double>(average[step][i]) == Approx(expected).margin(1e-7));
-    }
+  const std::string advice = "; a lower learning rate may help";
+  SECTION("a weight, at the step that would use it") {
+    CHECK(error(1e39) == "training: items.weight row 0 is not finite at epoch 1, step 2" + advice);
   }
-}
-
-TEST_CASE("Targets count by the weight of their event kind and by their value", "[training][learner]") {
-  Histories histories = cycles(2, 5, 7);
-  histories.event_kinds = {"", "view", "purchase"};
-  histories.kinds = {0, 1, 2, 1, 2, 0, 2, 2, 1, 0};
-  histories.values = {1, 2, 3, 4, 5, 6, 7, 8, -9, 10};
-  TrainerConfig config = small_config();
-  config.event_weights = {{"view", 0.5}, {"purchase", 2.0}, {"unheard of", 100.0}};
-  config.value_weights = GENERATE(false, true);
-  InlineExecutor executor;
-  const auto encoder = make_encoder(config.encoder, 7);
-  encoder->initialize(1);
-  detail::BatchGradient gradient(config, histories, *encoder, executor);
-  auto batch = detail::training_sequences(histories, 12);
-  const auto loss = gradient.compute(batch, 1);
-  // Every event but the first of a user is a target; a negative value counts as none.
-  const double by_kind = (0.5 + 2 + 0.5 + 2) + (2 + 2 + 0.5 + 1);
-  const double by_value = (0.5 * 2 + 2 * 3 + 0.5 * 4 + 2 * 5) + (2 * 7 + 2 * 8 + 0 + 10);
-  CHECK(loss.targets == Approx(config.value_weights ? by_value : by_kind));
-}
-
-TEST_CASE("Training that cannot learn says why", "[training][learner]") {
-  Histories histories = cycles(5, 6, 7);
-  TrainerConfig config = small_config();
-  config.event_weights = {{"", 0.0}};
-  CHECK_THAT(refusal(config, histories), Catch::Contains("every target has weight 0"));
-  config = small_config();
-  config.encoder.block = BlockKind::hstu;
-  config.encoder.time_buckets = 64;
-  CHECK(refusal(config, histories).empty());
-  histories.times.clear();
-  CHECK_THAT(refusal(config, histories), Catch::Contains("expected times, as the encoder reads them"));
-}
-
-TEST_CASE("One item or one user is enough for every way of training", "[training][learner]") {
-  for (const Way& way : ways()) {
-    INFO(way.name);
-    TrainerConfig config = small_config();
-    way.change(config);
-    config.epochs = 2;
-    for (const Histories& histories : {cycles(1, 8, 5), cycles(6, 9, 1), cycles(1, 2, 1)}) {
-      const TrainedModel model = Trainer(config).fit(histories, {});
-      const auto weights = all_weights(*model.encoder);
-      CHECK(std::all_of(weights.begin(), weights.end(), [](float x) { return std::isfinite(x); }));
-    }
+  SECTION("a gradient, at its step") {
+    CHECK(error(1e30) == "training: the gradient of items.weight row 0 is not finite at epoch 1, step 2" + advice);
+  }
+  SECTION("a weight that the last step of an epoch leaves") {
+    config.batch_sequences = 100;
+    config.epochs = 1;
+    CHECK(error(1e39) == "training: items.weight row 0 is not finite at epoch 1, step 1" + advice);
   }
 }
 

@@ -2,8 +2,11 @@
 #include "training/sequences.hpp"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 #include <vector>
 
+#include "attune/detail/dropout.hpp"
 #include "catch.hpp"
 
 namespace attune {
@@ -64,6 +67,15 @@ TEST_CASE("An epoch visits every sequence once, in an order of its own", "[train
   CHECK(!std::is_sorted(first.begin(), first.end()));
   std::sort(first.begin(), first.end());
   for (std::size_t i = 0; i < 50; ++i) CHECK(first[i] == i);
+}
+
+TEST_CASE("The order of an epoch is drawn from a stream of its own", "[training][sequences]") {
+  std::vector<std::size_t> order(50), expected(50);
+  detail::shuffle(order, 7, 3);
+  std::iota(expected.begin(), expected.end(), std::size_t{0});
+  const std::uint64_t stream = detail::stream_of(7, detail::Purpose::shuffle, 3);
+  for (std::size_t i = 50; i > 1; --i) std::swap(expected[i - 1], expected[detail::mix(stream, i) % i]);
+  CHECK(order == expected);
 }
 
 TEST_CASE("Hands get all sequences and about the same number of events", "[training][sequences]") {

@@ -132,6 +132,11 @@ TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_c
   CHECK(between > preset.encoder.dropout);
   CHECK(between < 0.5);
 
+  // 149.96 per item: what would be raised is less than a rate can be.
+  const TrainerConfig barely = preset.adapted_to(histories(3749, 100));
+  CHECK(barely.encoder.attention_dropout == 0.0);
+  CHECK_NOTHROW(barely.validate());
+
   TrainerConfig named = preset;
   named.apply_json(R"({"encoder": {"dropout": 0.3}})", "train.json");
   CHECK(named.adapted_to(histories(1000, 500)).encoder.dropout == 0.3);

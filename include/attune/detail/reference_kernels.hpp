@@ -124,10 +124,10 @@ T softmax_shift(T maximum) {
 template <class T>
 void softmax_row(T* p, std::size_t n, T scale) {
   T maximum = -std::numeric_limits<T>::infinity();
-  for (std::size_t j = 0; j < n; ++j) maximum = std::max(maximum, scale * p[j]);
+  for (std::size_t j = 0; j < n; ++j) maximum = std::max(maximum, p[j]);
   const T shift = softmax_shift(maximum);
   T sum = 0;
-  for (std::size_t j = 0; j < n; ++j) sum += p[j] = std::exp(scale * p[j] - shift);
+  for (std::size_t j = 0; j < n; ++j) sum += p[j] = std::exp(scale * (p[j] - shift));
   for (std::size_t j = 0; j < n; ++j) p[j] = sum == T(0) ? T(0) : p[j] / sum;
 }
 

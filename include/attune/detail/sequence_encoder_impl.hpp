@@ -57,10 +57,11 @@ void SequenceEncoder<T>::initialize(std::uint64_t seed) {
   for (std::size_t p = 0; p < list.size(); ++p) {
     T* const values = weights().data() + list[p].offset;
     for (std::size_t i = 0; i < list[p].size; ++i) {
-      values[i] = static_cast<T>(detail::initial_value(list[p], detail::mix(seed, p), i));
+      values[i] = static_cast<T>(
+          detail::initial_value(list[p], detail::stream_of(seed, detail::Purpose::initial_values, p), i));
     }
   }
-  const std::uint64_t stream = detail::mix(seed, detail::kItemStream);
+  const std::uint64_t stream = detail::stream_of(seed, detail::Purpose::initial_values, detail::kItemStream);
   for (std::size_t r = 0; r < items_.rows(); ++r) {
     for (std::size_t d = 0; d < dim(); ++d) {
       items_.row(r)[d] = static_cast<T>(0.02 * detail::truncated_normal(detail::mix(stream, r * dim() + d)));

@@ -4,6 +4,7 @@
 // The dense weights of a model as one array with named, shaped parts. Layers register what they need while they are
 // built; files, optimisers, gradients and tests then see the same list.
 
+#include <cassert>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -40,8 +41,9 @@ class ParameterList {
   }
   std::span<const Parameter> list() const noexcept { return list_; }
   std::size_t total() const noexcept { return total_; }
-  // The part that holds element `index` of the dense array: for messages.
+  // The part that holds element `index` of the dense array: for messages. Precondition: index < total().
   const Parameter& owner(std::size_t index) const noexcept {
+    assert(index < total_);
     std::size_t i = 0;
     while (index >= list_[i].offset + list_[i].size) ++i;
     return list_[i];

@@ -45,13 +45,15 @@ struct ATTUNE_EXPORT TrainerConfig {
   // Matrix products of training round their inputs to bfloat16 where the CPU has instructions for that. Weights, sums
   // and what is served stay in float.
   bool mixed_precision = true;
-  double time_budget_seconds = 0;  // 0: none. Checked after each epoch: training ends where the next one would not fit
+  // 0: none. Checked after each epoch: training ends where the next one, or the choice of a blend behind it, would not
+  // fit.
+  double time_budget_seconds = 0;
   std::size_t max_validation_queries = 20000;  // a fixed sample beyond that
   std::size_t gradient_slots = 8;              // bounds the useful number of threads
   std::uint64_t seed = 1;
   bool exclude_seen = true;  // in validation
   // Adds the transition counts to the encoder's scores: at the heaviest weight that comes within 1 % of the best
-  // NDCG@10 in validation, 0 where none beats the encoder alone. Costs a few validations at the end.
+  // NDCG@10 in validation, 0 where none beats the encoder alone. Costs seven validations at the end.
   bool blend = false;
   // Lets fit() raise dropout and lower batch_sequences for small data, see adapted_to(). A configuration file that
   // names one of them turns this off.
@@ -88,10 +90,18 @@ struct StepReport {
   double loss = 0;
 };
 
-// Both may be empty. Returning false stops training: the best epoch so far is the result.
+// The validation of the best epoch with the counts blended in.
+struct BlendReport {
+  double weight = 0;
+  double ndcg_10 = 0;
+};
+
+// Each may be empty. Returning false stops training: the best epoch so far is the result, at the best weight so far,
+// which is 0 where the epochs themselves were stopped.
 struct Progress {
   std::function<bool(const EpochReport&)> epoch = {};
   std::function<bool(const StepReport&)> step = {};
+  std::function<bool(const BlendReport&)> blend = {};
 };
 
 class ATTUNE_EXPORT Trainer {
@@ -99,10 +109,11 @@ class ATTUNE_EXPORT Trainer {
   explicit Trainer(TrainerConfig config, Executor* executor = nullptr);  // null: the calling thread
 
   // Weights of the best epoch by validation NDCG@10 (of the last one without validation queries). Every call starts
-  // anew. The model's window is no longer than the longest sequence an epoch sees. Items without a training event get
-  // zero rows: they are never recommended. Throws Error: invalid_data (nothing to learn from: no user with two events;
-  // no times, and the encoder reads them), non_finite (names parameter or loss, epoch and step), cancelled (stopped
-  // before the first epoch ended).
+  // anew. The model's window is no longer than the longest sequence an epoch sees. Items that none of the sequences
+  // holds were never trained, whether they have older events or not: they get zero rows, and the encoder never
+  // recommends them. Throws Error: invalid_data (nothing to learn from: no user with two events; no times, and the
+  // encoder reads them), non_finite (names parameter or loss, epoch and step), cancelled (stopped before the first
+  // epoch ended).
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
   std::size_t best_epoch() const noexcept { return best_epoch_; }
