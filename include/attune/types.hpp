@@ -127,7 +127,7 @@ ATTUNE_EXPORT std::string_view to_string(ScoreKind kind) noexcept;
 enum class Observed : std::uint8_t {
   recorded,
   duplicate,  // an event id that this user's history already holds
-  rejected,   // empty or wrong-kind id, a value that is not finite, or a limit reached
+  rejected,   // an id that IdMap does not accept, a value that is not finite, or a limit reached
 };
 
 // Which part of the system an answer comes from.

@@ -10,10 +10,6 @@ namespace {
 
 std::string name(IdKind kind) { return kind == IdKind::string ? "strings" : "int64 numbers"; }
 
-bool fits(const Id& id, IdKind kind) noexcept {
-  return !id.empty() && (kind == IdKind::string ? id.is_text() : id.is_number());
-}
-
 }  // namespace
 
 Catalogue::Catalogue(IdMap items, std::size_t limit) : items_(std::move(items)), limit_(limit) {
@@ -28,8 +24,10 @@ ItemHandle Catalogue::find(const Id& id) const noexcept {
   return items_.find(id);
 }
 
+bool Catalogue::accepts(const Id& id) const noexcept { return items_.accepts(id); }
+
 ItemHandle Catalogue::find_or_add(const Id& id) {
-  if (!fits(id, kind())) return kNoHandle;
+  if (!accepts(id)) return kNoHandle;
   if (const ItemHandle handle = find(id); handle != kNoHandle) return handle;
   const std::unique_lock lock(mutex_);
   if (items_.size() >= limit_) return items_.find(id);

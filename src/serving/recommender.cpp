@@ -21,7 +21,9 @@ std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
 // Events.
 
 Observed Recommender::Impl::record(Interaction& event) {
-  if (!std::isfinite(event.value) || !users.accepts(event.user)) return Observed::rejected;
+  if (!std::isfinite(event.value) || !users.accepts(event.user) || !catalogue->accepts(event.item)) {
+    return Observed::rejected;
+  }
   const auto kind = kinds.find_or_add(event.event);
   const ItemHandle item = kind ? catalogue->find_or_add(event.item) : kNoHandle;
   if (item == kNoHandle) return Observed::rejected;
@@ -42,11 +44,20 @@ std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> in
   std::vector<Observed> observed;
   std::vector<Interaction> recorded;
   observed.reserve(interactions.size());
-  for (Interaction event : interactions) {
-    observed.push_back(impl_->record(event));
-    if (observed.back() == Observed::recorded && impl_->options.event_store) recorded.push_back(event);
+  recorded.reserve(interactions.size());
+  const auto store = [&] {
+    if (!recorded.empty() && impl_->options.event_store) impl_->options.event_store->append(recorded, {});
+  };
+  try {
+    for (Interaction event : interactions) {
+      observed.push_back(impl_->record(event));
+      if (observed.back() == Observed::recorded) recorded.push_back(event);
+    }
+  } catch (...) {
+    store();  // what memory holds by now
+    throw;
   }
-  if (!recorded.empty()) impl_->options.event_store->append(recorded, {});
+  store();
   return observed;
 }
 

@@ -149,9 +149,7 @@ std::shared_ptr<const Histories> UserStates::histories() const {
   return impl_->base;
 }
 
-bool UserStates::accepts(const Id& user) const noexcept {
-  return !user.empty() && user.is_text() == (impl_->kind == IdKind::string);
-}
+bool UserStates::accepts(const Id& user) const noexcept { return impl_->shards[0]->ids.accepts(user); }
 
 std::shared_ptr<UserRecord> UserStates::find(const Id& user) const { return impl_->find(user, false); }
 

@@ -44,7 +44,9 @@ TEST_CASE("Items that no model knows get handles behind the others", "[serving][
 
 TEST_CASE("Ids that can be no item are never added (UR-09)", "[serving][catalogue][UR-09]") {
   Catalogue strings(ids({"a"}), 100);
-  for (const Id& id : {Id(), Id(""), Id(-1), Id(0), Id(std::int64_t{1} << 31)}) {
+  const std::string with_nul("a\0b", 3);
+  for (const Id& id : {Id(), Id(""), Id(with_nul), Id(-1), Id(0), Id(std::int64_t{1} << 31)}) {
+    CHECK_FALSE(strings.accepts(id));
     CHECK(strings.find(id) == kNoHandle);
     CHECK(strings.find_or_add(id) == kNoHandle);
   }

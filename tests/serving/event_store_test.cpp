@@ -72,3 +72,17 @@ TEST_CASE("What an event store holds is served again after a restart, and counts
   const Recommender again = Recommender::open(model, {.event_store = store});
   CHECK(same_items(again.recommend({.user = "u1"}), before));
 }
+
+TEST_CASE("Every good event of a batch is kept and stored, whatever stands between them",
+          "[serving][event_store][UR-09]") {
+  const auto store = std::make_shared<MemoryStore>();
+  Recommender recommender = Recommender::open(make_model(), {.event_store = store});
+  const std::string with_nul("u\0", 2);
+  const auto observed = recommender.observe_batch(std::vector<Interaction>{{.user = "new", .item = "i3"},
+                                                                           {.user = with_nul, .item = "i4"},
+                                                                           {.user = "new", .item = with_nul},
+                                                                           {.user = "new", .item = "i5"}});
+  CHECK(observed == std::vector{Observed::recorded, Observed::rejected, Observed::rejected, Observed::recorded});
+  CHECK(store->events.size() == 2);
+  CHECK(same_items(recommender.recommend({.user = "new"}), recommender.recommend_history({"i3", "i5"})));
+}

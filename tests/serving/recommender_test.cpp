@@ -32,8 +32,10 @@ std::vector<Id> ids_of(const TrainedModel& model, std::span<const ItemHandle> it
 }
 
 // Ids that no string model knows, for users and items.
+const std::string kWithNul("i1\0", 3);
 const std::vector<Id> kOddIds{Id(),
                               Id(""),
+                              Id(kWithNul),
                               Id("no such id"),
                               Id(-1),
                               Id(0),

@@ -21,7 +21,9 @@ class ATTUNE_EXPORT Catalogue {
   Catalogue(IdMap items, std::size_t limit);
 
   ItemHandle find(const Id& id) const noexcept;
-  // kNoHandle for an id of the wrong kind, an empty id, or a new one beyond the limit.
+  // What IdMap::accepts says: false for an id that no item can have.
+  bool accepts(const Id& id) const noexcept;
+  // kNoHandle for an id that is not accepted, or a new one beyond the limit.
   ItemHandle find_or_add(const Id& id);
   // Text stays valid as long as the catalogue lives.
   Id id(ItemHandle handle) const noexcept;

@@ -52,7 +52,7 @@ class ATTUNE_EXPORT UserStates {
   // All that add_histories brought; null where it was never called.
   std::shared_ptr<const Histories> histories() const;
 
-  // Not for an empty id or one of the wrong kind.
+  // What IdMap::accepts says: false for an id that no user can have.
   bool accepts(const Id& user) const noexcept;
   // Null for a user nobody knows.
   std::shared_ptr<UserRecord> find(const Id& user) const;
