@@ -55,7 +55,8 @@ bool holds(const Histories& histories, const Interaction& event, ItemHandle item
   const auto [begin, end] = std::equal_range(history.times.begin(), history.times.end(), event.timestamp);
   for (auto at = begin; at != end; ++at) {
     const auto i = static_cast<std::size_t>(at - history.times.begin());
-    if (history.items[i] == item && history.kinds[i] == kind) return true;
+    const std::uint8_t held = history.kinds.empty() ? std::uint8_t{0} : history.kinds[i];
+    if (history.items[i] == item && held == kind) return true;
   }
   return false;
 }

@@ -86,3 +86,20 @@ TEST_CASE("Every good event of a batch is kept and stored, whatever stands betwe
   CHECK(store->events.size() == 2);
   CHECK(same_items(recommender.recommend({.user = "new"}), recommender.recommend_history({"i3", "i5"})));
 }
+
+TEST_CASE("Histories without kinds hold plain events, and those count once", "[serving][event_store]") {
+  TrainedModel model = make_model();
+  auto histories = std::make_shared<Histories>(*model.histories);
+  histories->kinds = std::vector<std::uint8_t>();
+  histories->values = std::vector<float>();
+  model.histories = histories;
+  const HistoryView history = histories->of(1);
+  const auto store = std::make_shared<MemoryStore>();
+  store->events.push_back({"u1", to_string(model.item_ids->id(history.items[5])), "", "", history.times[5], 1});
+  store->events.push_back({"u1", to_string(model.item_ids->id(history.items[5])), "buy", "", history.times[5], 1});
+  const Recommender recommender = Recommender::open(model, {.event_store = store});
+  std::vector<Id> items;
+  for (const ItemHandle item : history.items) items.push_back(model.item_ids->id(item));
+  items.insert(items.begin() + 5, items[5]);  // the purchase, not the plain event
+  CHECK(same_items(recommender.recommend({.user = "u1"}), recommender.recommend_history(items)));
+}
