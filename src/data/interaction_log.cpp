@@ -132,12 +132,19 @@ bool InteractionLog::append(const Interaction& interaction) {
                                              ", found an id that is empty, of the other kind or with NUL in it");
   }
   const std::uint8_t kind = event_kind(interaction.event);
-  if (!interaction.event_id.empty()) {
-    const std::size_t known = event_ids_.size();
-    if (event_ids_.insert(interaction.event_id) < known) return false;
-  }
-  append(user_ids_.insert(interaction.user), item_ids_.insert(interaction.item), interaction.timestamp, kind,
-         interaction.value);
+  const bool named = !interaction.event_id.empty();
+  const std::uint32_t event = named ? event_ids_.insert(interaction.event_id) : kNoHandle;
+  const UserHandle user = user_ids_.insert(interaction.user);
+  if (named && !claim_event_id(event, user)) return false;
+  append(user, item_ids_.insert(interaction.item), interaction.timestamp, kind, interaction.value);
+  return true;
+}
+
+bool InteractionLog::claim_event_id(std::uint32_t event, UserHandle user) {
+  if (event >= event_users_.size()) event_users_.resize(event + std::size_t{1}, kNoHandle);
+  if (event_users_[event] == user) return false;
+  if (event_users_[event] != kNoHandle) return further_event_users_.emplace(event, user).second;
+  event_users_[event] = user;
   return true;
 }
 

@@ -95,7 +95,12 @@ void Recommender::Impl::replay() {
   const std::shared_ptr<const Histories> known = users.histories();
   options.event_store->replay([&](const Interaction& stored) {
     const auto kind = kinds.find_or_add(stored.event);
-    if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) return;
+    if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) {
+      const std::shared_ptr<UserRecord> user = users.find(stored.user);
+      const std::lock_guard lock(user->mutex);
+      UserStates::remember_event(*user, stored.event_id);  // the store may be given the event once more
+      return;
+    }
     Interaction event = stored;
     record(event);
   });

@@ -58,14 +58,17 @@ TEST_CASE("Events become columns in the order of insertion", "[data][interaction
   REQUIRE(log.kinds()[2] == 0);
 }
 
-TEST_CASE("The same event id twice is one event", "[data][interaction_log]") {
+TEST_CASE("The same event id of a user twice is one event", "[data][interaction_log]") {
   InteractionLog log;
   REQUIRE(log.append({"u", "a", 5, "", 1.0f, "e1"}));
+  REQUIRE_FALSE(log.append({"u", "b", 6, "", 1.0f, "e1"}));
+  REQUIRE(log.append({"v", "b", 6, "", 1.0f, "e1"}));
+  REQUIRE_FALSE(log.append({"v", "b", 6, "", 1.0f, "e1"}));
   REQUIRE_FALSE(log.append({"u", "b", 6, "", 1.0f, "e1"}));
   REQUIRE(log.append({"u", "b", 6, "", 1.0f, "e2"}));
   REQUIRE(log.append({"u", "c", 7}));
   REQUIRE(log.append({"u", "d", 8}));
-  REQUIRE(log.size() == 4);
+  REQUIRE(log.size() == 5);
 }
 
 TEST_CASE("An event that cannot be used leaves no trace", "[data][interaction_log]") {

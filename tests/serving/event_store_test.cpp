@@ -68,8 +68,12 @@ TEST_CASE("What an event store holds is served again after a restart, and counts
 
   // A later model directory was trained on the stored events: they do not come twice.
   const HistoryView history = model.histories->of(1);
-  store->events.push_back({"u1", to_string(model.item_ids->id(history.items[5])), "", "", history.times[5], 1});
-  const Recommender again = Recommender::open(model, {.event_store = store});
+  const std::string item = to_string(model.item_ids->id(history.items[5]));
+  store->events.push_back({"u1", item, "", "trained on", history.times[5], 1});
+  Recommender again = Recommender::open(model, {.event_store = store});
+  CHECK(same_items(again.recommend({.user = "u1"}), before));
+  CHECK(again.observe({.user = "u1", .item = item, .timestamp = history.times[5], .event_id = "trained on"}) ==
+        Observed::duplicate);
   CHECK(same_items(again.recommend({.user = "u1"}), before));
 }
 

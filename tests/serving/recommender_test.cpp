@@ -295,6 +295,7 @@ TEST_CASE("Late and repeated events are recorded as the contract says", "[servin
   CHECK(observe("i3", 300, "b") == Observed::recorded);
   recommender.recommend({.user = "x"});
   CHECK(observe("i3", 300, "b") == Observed::duplicate);
+  CHECK(recommender.observe({.user = "y", .item = "i3", .event_id = "b"}) == Observed::recorded);
   CHECK(observe("i2", 200) == Observed::recorded);
   CHECK(observe("i4", kNoTime) == Observed::recorded);
   CHECK(same_items(recommender.recommend({.user = "x"}), recommender.recommend_history({"i1", "i2", "i3", "i4"})));

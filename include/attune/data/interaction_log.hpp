@@ -8,9 +8,11 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "attune/data/id_map.hpp"
@@ -26,8 +28,8 @@ class ATTUNE_EXPORT InteractionLog {
  public:
   explicit InteractionLog(IdKind users = IdKind::string, IdKind items = IdKind::string);
 
-  // False, and nothing appended, for an event id that came before. Throws Error(invalid_data) for an id that its map
-  // does not accept and for a value that is not finite.
+  // False, and nothing appended, for an event id of this user that came before. Throws Error(invalid_data) for an id
+  // that its map does not accept and for a value that is not finite.
   bool append(const Interaction& interaction);
   // Preconditions: handles of user_ids() and item_ids(), a number that event_kind() gave, a finite value.
   void append(UserHandle user, ItemHandle item, Timestamp timestamp, std::uint8_t kind, float value);
@@ -52,9 +54,17 @@ class ATTUNE_EXPORT InteractionLog {
 
  private:
   friend class detail::InteractionLoader;
+  // Whether this number of event_ids_ is new to the user; from now on it is not.
+  bool claim_event_id(std::uint32_t event, UserHandle user);
+
   IdMap user_ids_;
   IdMap item_ids_;
+
+  // Event ids, the first user of each, and (event, user) of those who used one that was another's before.
   IdMap event_ids_;
+  std::vector<UserHandle> event_users_;
+  std::set<std::pair<std::uint32_t, UserHandle>> further_event_users_;
+
   std::vector<std::string> event_kinds_{""};
   std::vector<UserHandle> users_;
   std::vector<ItemHandle> items_;

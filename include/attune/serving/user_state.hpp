@@ -63,6 +63,8 @@ class ATTUNE_EXPORT UserStates {
   // belongs and the cache starts anew).
   static Observed record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float weight,
                          std::string_view event_id);
+  // With the record locked: false for an event id that the user has already; remembers it otherwise. "" is never one.
+  static bool remember_event(UserRecord& user, std::string_view event_id);
 
   // With the record locked: a cache of this generation, reused, or made by `engine` while others give way. Null where
   // the engine has none, the budget is smaller than one, or the user has one of a later generation.
