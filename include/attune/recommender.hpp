@@ -2,10 +2,10 @@
 #pragma once
 
 // The facade: open a trained model, tell it what happens, ask what to show. Every member may be called from any number
-// of threads at once. After warm-up, observe() and recommend(request, answer) allocate nothing for a user whose cache
-// is resident. Errors are thrown while opening and reloading; serving has a defined answer for everything, and throws
-// only what an exhausted memory or the host's own event store throws. A child process may go on with a recommender
-// after fork(), unless a call was running then.
+// of threads at once. After warm-up, recommend(request, answer) and observe() without an event store allocate nothing
+// for a user whose cache is resident. Errors are thrown while opening and reloading; serving has a defined answer for
+// everything, and throws only what an exhausted memory throws. A child process may go on with a recommender after
+// fork(), unless a call was running then.
 
 #include <cstddef>
 #include <cstdint>
@@ -84,6 +84,7 @@ struct RecommenderInfo {
   ScoreKind score_kind = ScoreKind::cosine;
   std::uint64_t generation = 0;
   std::size_t items = 0, users = 0, cache_bytes = 0;
+  std::size_t unstored_events = 0;  // served, but the event store failed to keep them
   IdKind item_ids = IdKind::string, user_ids = IdKind::string;
 };
 
@@ -97,7 +98,8 @@ class ATTUNE_EXPORT Recommender {
   Recommender& operator=(Recommender&&) noexcept;
   ~Recommender();
 
-  // Records an event; the next answer reflects it. Users and items need not be known.
+  // Records an event; the next answer reflects it, also where the event store fails (RecommenderInfo says how often).
+  // Users and items need not be known.
   Observed observe(const Interaction& interaction);
   // One answer per event, in order.
   std::vector<Observed> observe_batch(std::span<const Interaction> interactions);

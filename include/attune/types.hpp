@@ -70,7 +70,8 @@ class Id {
 ATTUNE_EXPORT std::string to_string(const Id& id);
 
 // One event. `event` names its kind ("view", "purchase", ...; "" is the plain one). `event_id` makes delivery
-// idempotent: the same event id of a user twice is one event. Without a timestamp the event happens at the user's last event.
+// idempotent: the same event id of a user twice is one event. Without a timestamp the event happens at the user's last
+// event.
 struct Interaction {
   Id user;
   Id item;

@@ -33,10 +33,22 @@ Observed Recommender::Impl::record(Interaction& event) {
   return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
 }
 
+void Recommender::Impl::store(std::span<const Interaction> recorded) noexcept {
+  if (recorded.empty() || !options.event_store) return;
+  try {
+    const auto done = [unstored = unstored_events, count = recorded.size()](bool stored) {
+      if (!stored) *unstored += count;
+    };
+    options.event_store->append(recorded, done);
+  } catch (...) {
+    *unstored_events += recorded.size();
+  }
+}
+
 Observed Recommender::observe(const Interaction& interaction) {
   Interaction event = interaction;
   const Observed observed = impl_->record(event);
-  if (observed == Observed::recorded && impl_->options.event_store) impl_->options.event_store->append({&event, 1}, {});
+  if (observed == Observed::recorded) impl_->store({&event, 1});
   return observed;
 }
 
@@ -45,19 +57,16 @@ std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> in
   std::vector<Interaction> recorded;
   observed.reserve(interactions.size());
   recorded.reserve(interactions.size());
-  const auto store = [&] {
-    if (!recorded.empty() && impl_->options.event_store) impl_->options.event_store->append(recorded, {});
-  };
   try {
     for (Interaction event : interactions) {
       observed.push_back(impl_->record(event));
       if (observed.back() == Observed::recorded) recorded.push_back(event);
     }
   } catch (...) {
-    store();  // what memory holds by now
+    impl_->store(recorded);  // what memory holds by now
     throw;
   }
-  store();
+  impl_->store(recorded);
   return observed;
 }
 
@@ -196,6 +205,7 @@ RecommenderInfo Recommender::info() const {
           .items = impl_->catalogue->size(),
           .users = impl_->users.num_users(),
           .cache_bytes = impl_->users.cache_bytes(),
+          .unstored_events = *impl_->unstored_events,
           .item_ids = impl_->catalogue->kind(),
           .user_ids = impl_->users.accepts(Id(0)) ? IdKind::int64 : IdKind::string};
 }

@@ -2,6 +2,9 @@
 #include "attune/serving/event_store.hpp"
 
 #include <functional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "attune/recommender.hpp"
 #include "catch.hpp"
@@ -106,4 +109,53 @@ TEST_CASE("Histories without kinds hold plain events, and those count once", "[s
   for (const ItemHandle item : history.items) items.push_back(model.item_ids->id(item));
   items.insert(items.begin() + 5, items[5]);  // the purchase, not the plain event
   CHECK(same_items(recommender.recommend({.user = "u1"}), recommender.recommend_history(items)));
+}
+
+namespace {
+
+// Keeps nothing: throws, or says so, at once or when it is told to.
+class FailingStore final : public EventStore {
+ public:
+  enum class How { by_exception, at_once, later };
+  explicit FailingStore(How how) : how_(how) {}
+  void append(std::span<const Interaction>, std::function<void(bool)> done) override {
+    if (how_ == How::by_exception) throw std::runtime_error("the disk is full");
+    if (how_ == How::at_once) return done(false);
+    open_.push_back(std::move(done));
+  }
+  void replay(const std::function<void(const Interaction&)>&) override {}
+  void erase(const Id&) override {}
+  void give_up() {
+    for (const auto& done : open_) done(false);
+    open_.clear();
+  }
+
+ private:
+  How how_;
+  std::vector<std::function<void(bool)>> open_;
+};
+
+}  // namespace
+
+TEST_CASE("Events that a store does not keep are served and counted", "[serving][event_store]") {
+  const auto how = GENERATE(FailingStore::How::by_exception, FailingStore::How::at_once, FailingStore::How::later);
+  const auto store = std::make_shared<FailingStore>(how);
+  {
+    Recommender recommender = Recommender::open(make_model(), {.event_store = store});
+    CHECK(recommender.observe({.user = "x", .item = "i1"}) == Observed::recorded);
+    CHECK(recommender.observe_batch(std::vector<Interaction>{
+              {.user = "x", .item = "i2"}, {.user = "x", .item = ""}, {.user = "x", .item = "i3"}}) ==
+          std::vector{Observed::recorded, Observed::rejected, Observed::recorded});
+    CHECK(same_items(recommender.recommend({.user = "x"}), recommender.recommend_history({"i1", "i2", "i3"})));
+    store->give_up();
+    CHECK(recommender.info().unstored_events == 3);
+    recommender.observe({.user = "x", .item = "i4"});
+  }
+  store->give_up();  // nobody listens any more
+}
+
+TEST_CASE("Events that a store keeps are not counted as lost", "[serving][event_store]") {
+  Recommender recommender = Recommender::open(make_model(), {.event_store = std::make_shared<MemoryStore>()});
+  recommender.observe({.user = "x", .item = "i1"});
+  CHECK(recommender.info().unstored_events == 0);
 }

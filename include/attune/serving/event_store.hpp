@@ -15,7 +15,8 @@ class ATTUNE_EXPORT EventStore {
  public:
   virtual ~EventStore() = default;
   // Takes the batch; `done(true)` is called once it is as durable as the store promises, `done(false)` when it never
-  // will be. May be called from another thread; may be empty.
+  // will be, from any thread, now or later, also when nobody uses the store any more. Throwing instead says the same as
+  // done(false).
   virtual void append(std::span<const Interaction> events, std::function<void(bool)> done) = 0;
   // Every acknowledged event, in the order of append. Called once, before serving.
   virtual void replay(const std::function<void(const Interaction&)>& visit) = 0;
