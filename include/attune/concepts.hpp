@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// THE SEAMS. What the library asks of a part before it lets it in; each asks only for what is called. Every seam has a
-// default: SasrecEncoder, CosineScorer<float>, CountsColdStart, NullEventStore, ThreadPool. Spans at the seams: no
-// library's matrix type is part of a contract. All const members must be safe from any number of threads.
+// THE SEAMS. What the library asks of a part before it lets it in; each asks only for what is called. The defaults are
+// SasrecEncoder, CosineScorer<float>, CountsColdStart, ThreadPool, and no event store (serving/event_store.hpp). Spans
+// at the seams: no library's matrix type is part of a contract. All const members must be safe from any number of
+// threads.
 
 #include <concepts>
 #include <cstddef>

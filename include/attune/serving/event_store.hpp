@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Where feedback is made durable: the seam, and the default that keeps nothing. Implementations must be safe from any
-// number of threads.
+// Where feedback is made durable: the seam. By default there is none, and events live in memory. Implementations must
+// be safe from any number of threads.
 
 #include <functional>
 #include <span>
@@ -22,13 +22,6 @@ class ATTUNE_EXPORT EventStore {
   virtual void replay(const std::function<void(const Interaction&)>& visit) = 0;
   // Forgets a user. Returns when no byte of his events is left in the store.
   virtual void erase(const Id& user) = 0;
-};
-
-class ATTUNE_EXPORT NullEventStore final : public EventStore {
- public:
-  void append(std::span<const Interaction> events, std::function<void(bool)> done) override;
-  void replay(const std::function<void(const Interaction&)>& visit) override;
-  void erase(const Id& user) override;
 };
 
 }  // namespace attune::inline v0_1
