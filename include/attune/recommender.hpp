@@ -120,7 +120,8 @@ class ATTUNE_EXPORT Recommender {
   Answer rank(const Id& user, std::initializer_list<Id> candidates, Timestamp now = kNoTime) const {
     return rank(user, std::span<const Id>(candidates.begin(), candidates.size()), now);
   }
-  // Nearest other items by the model's vectors; empty for an item without one.
+  // Nearest other items by the model's vectors alone: cosine, or dot product where the model was trained with it, also
+  // in a blend. Empty for an item without one; the shortfall is of the other items.
   Answer similar_items(const Id& item, std::size_t k) const;
 
   // Swaps the model while requests run: those in flight finish on the old one. Users keep the histories they have;

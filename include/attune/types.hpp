@@ -124,6 +124,12 @@ constexpr bool ranks_before(const ScoredHandle& a, const ScoredHandle& b) noexce
 enum class ScoreKind : std::uint8_t { cosine, dot, blend, count };
 ATTUNE_EXPORT std::string_view to_string(ScoreKind kind) noexcept;
 
+// What is near an item, best first.
+struct Neighbours {
+  std::span<const ScoredHandle> items;
+  ScoreKind kind = ScoreKind::cosine;  // of their scores
+};
+
 // What became of an event.
 enum class Observed : std::uint8_t {
   recorded,

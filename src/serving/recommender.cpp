@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "attune/detail/top_k.hpp"
@@ -186,14 +187,17 @@ Answer Recommender::similar_items(const Id& id, std::size_t k) const {
   const ScratchPool::Lease scratch = impl_->pool.take();
   const ItemHandle item = impl_->catalogue->find(id);
   const Exclusion exclusion(*scratch, *now, {&item, 1});
-  std::span<const ScoredHandle> nearest;
+  std::optional<Neighbours> nearest;
   if (now->lists(item)) {
     k = std::min(k, now->engine->size());
     nearest = now->engine->similar(item, exclusion.eligible(), k, scratch->workspace);
   }
+  const std::size_t others = impl_->catalogue->size() - (item == kNoHandle ? 0 : 1);
+  const std::size_t returnable = nearest ? exclusion.returnable(Source::model) : 0;
   Answer answer;
-  Impl::fill(answer, std::move(now), nearest, Source::model);
-  answer.shortfall.unavailable = impl_->catalogue->size() - exclusion.returnable(Source::model);
+  Impl::fill(answer, std::move(now), nearest ? nearest->items : std::span<const ScoredHandle>{}, Source::model);
+  if (nearest) answer.score_kind = nearest->kind;
+  answer.shortfall.unavailable = others - returnable;
   return answer;
 }
 

@@ -333,11 +333,12 @@ TEST_CASE("rank orders the host's own candidates, each once", "[serving][recomme
   CHECK(recommender.rank("u5", {}).items.empty());
 }
 
-TEST_CASE("similar_items ranks the others by the cosine of their vectors", "[serving][recommender]") {
-  const TrainedModel model = make_model();
+TEST_CASE("similar_items ranks the others by the cosine of their vectors, also in a blend", "[serving][recommender]") {
+  const TrainedModel model = make_model({.blend_weight = GENERATE(0.0, 0.7)});
   const Recommender recommender = Recommender::open(model);
   const Answer answer = recommender.similar_items("i7", 5);
   REQUIRE(answer.items.size() == 5);
+  CHECK(answer.score_kind == ScoreKind::cosine);
   const auto row = [&](const Id& id) { return model.encoder->items().row(model.item_ids->find(id)); };
   const auto cosine = [](auto x, auto y) {
     const auto dot = [](auto a, auto b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); };
@@ -348,6 +349,27 @@ TEST_CASE("similar_items ranks the others by the cosine of their vectors", "[ser
     CHECK(r.score == Approx(cosine(row("i7"), row(r.item))).margin(1e-5));
   }
   CHECK(recommender.similar_items("i7", 1000).items.size() == 49);
+}
+
+TEST_CASE("Neighbours and their shortfall add up to the other items", "[serving][recommender]") {
+  TrainedModel model = make_model({.score = ScoreKind::dot});
+  auto encoder = std::make_shared<SasrecEncoder>(model.encoder->config(), 50);
+  encoder->initialize(1);
+  std::ranges::fill(encoder->items().row(8), 0.0f);
+  model.encoder = encoder;
+  Recommender recommender = Recommender::open(model);
+  recommender.observe({.user = "x", .item = "new"});
+  const auto check = [](const Answer& answer, std::size_t items, std::size_t others) {
+    CHECK(answer.items.size() == items);
+    CHECK(answer.shortfall.unavailable == others - items);
+  };
+  const Answer known = recommender.similar_items("i7", 1000);
+  check(known, 48, 50);
+  CHECK(known.score_kind == ScoreKind::dot);
+  check(recommender.similar_items("i8", 1000), 0, 50);
+  check(recommender.similar_items("new", 1000), 0, 50);
+  check(recommender.similar_items("never heard of", 1000), 0, 51);
+  check(Recommender::open(make_model({.encoder = false})).similar_items("i7", 1000), 0, 49);
 }
 
 TEST_CASE("A batch gives the answers of single requests, in the calling thread or on an executor",
