@@ -115,7 +115,7 @@ class ATTUNE_EXPORT Recommender {
   }
   std::vector<Answer> recommend_batch(std::span<const Request> requests) const;
 
-  // The host's own candidates, scored and ordered. Each known candidate once; what cannot be scored is left out.
+  // The host's own candidates, scored and ordered, each once; what cannot be scored is left out and counted.
   Answer rank(const Id& user, std::span<const Id> candidates, Timestamp now = kNoTime) const;
   Answer rank(const Id& user, std::initializer_list<Id> candidates, Timestamp now = kNoTime) const {
     return rank(user, std::span<const Id>(candidates.begin(), candidates.size()), now);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "attune/detail/top_k.hpp"
@@ -13,6 +14,15 @@
 #include "serving/recommender_impl.hpp"
 
 namespace attune::inline v0_1 {
+namespace {
+
+std::size_t num_distinct(std::vector<Id> ids) {
+  const auto key = [](const Id& id) { return std::tuple(id.is_text(), id.is_number(), id.number(), id.text()); };
+  std::ranges::sort(ids, {}, key);
+  return static_cast<std::size_t>(std::unique(ids.begin(), ids.end()) - ids.begin());
+}
+
+}  // namespace
 
 std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
   const std::lock_guard lock(snapshot_mutex);
@@ -155,8 +165,10 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
   const ScratchPool::Lease scratch = impl_->pool.take();
   std::vector<ItemHandle>& handles = scratch->handles;
   handles.clear();
+  std::vector<Id> unknown;
   for (const Id& id : candidates) {
-    if (const ItemHandle item = impl_->catalogue->find(id); item != kNoHandle) handles.push_back(item);
+    const ItemHandle item = impl_->catalogue->find(id);
+    item == kNoHandle ? unknown.push_back(id) : handles.push_back(item);
   }
   std::ranges::sort(handles);
   handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
@@ -176,9 +188,9 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     if (now->lists(handles[i])) best.push({handles[i], scratch->scores[i]});
   }
   Answer answer;
-  const std::size_t known = handles.size();
+  const std::size_t wanted = handles.size() + num_distinct(std::move(unknown));
   Impl::fill(answer, std::move(now), best.finish(), source);
-  answer.shortfall.unavailable = known - answer.items.size();
+  answer.shortfall.unavailable = wanted - answer.items.size();
   return answer;
 }
 

@@ -333,6 +333,18 @@ TEST_CASE("rank orders the host's own candidates, each once", "[serving][recomme
   CHECK(recommender.rank("u5", {}).items.empty());
 }
 
+TEST_CASE("Candidates that rank leaves out are counted, each once", "[serving][recommender]") {
+  Recommender recommender = Recommender::open(make_model());
+  recommender.observe({.user = "x", .item = "new"});
+  const auto unavailable = [&](const std::vector<Id>& candidates) {
+    return recommender.rank("u5", candidates).shortfall.unavailable;
+  };
+  CHECK(unavailable({"i9", "i8", "i9"}) == 0);
+  CHECK(unavailable({"i9", "new", "new"}) == 1);
+  CHECK(unavailable({"unknown", "i9", "unheard of", "unknown", Id(7), Id(), Id(0), Id(), Id(7), Id(-7), ""}) == 7);
+  CHECK(unavailable({"unknown"}) == 1);
+}
+
 TEST_CASE("similar_items ranks the others by the cosine of their vectors, also in a blend", "[serving][recommender]") {
   const TrainedModel model = make_model({.blend_weight = GENERATE(0.0, 0.7)});
   const Recommender recommender = Recommender::open(model);
