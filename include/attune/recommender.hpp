@@ -40,7 +40,9 @@ struct RecommenderOptions {
   // Where events are kept; null: in memory only. What it holds is replayed when the recommender opens; an event that
   // the model directory has too (same user, item, time and kind) counts once.
   std::shared_ptr<EventStore> event_store = nullptr;
-  std::size_t max_items = 10'000'000;  // events that name more distinct items than this are rejected
+  // Most items of all models served, and again most that only events name: events that name more are rejected, and
+  // take no room from a model.
+  std::size_t max_items = 10'000'000;
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
   std::shared_ptr<Executor> executor = nullptr;           // for recommend_batch; null: the calling thread

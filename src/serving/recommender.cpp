@@ -35,7 +35,7 @@ Observed Recommender::Impl::record(Interaction& event) {
   if (!std::isfinite(event.value) || !users.accepts(event.user) || !catalogue->accepts(event.item)) {
     return Observed::rejected;
   }
-  const auto kind = kinds.find_or_add(event.event);
+  const auto kind = kinds.of_event(event.event);
   const ItemHandle item = kind ? catalogue->find_or_add(event.item) : kNoHandle;
   if (item == kNoHandle) return Observed::rejected;
   const std::shared_ptr<UserRecord> user = users.find_or_add(event.user);

@@ -23,7 +23,7 @@ std::shared_ptr<const Histories> translate(std::shared_ptr<const Histories> hist
                                            std::span<const ItemHandle> handles, EventKinds& kinds) {
   std::vector<std::uint8_t> kind_of;
   for (const std::string& name : histories->event_kinds) {
-    const auto kind = kinds.find_or_add(name);
+    const auto kind = kinds.of_model(name);
     if (!kind) throw Error(ErrorCode::limit_exceeded, "more than 256 kinds of events in all models served so far");
     kind_of.push_back(*kind);
   }
@@ -94,7 +94,7 @@ void Recommender::Impl::replay() {
   if (!options.event_store) return;
   const std::shared_ptr<const Histories> known = users.histories();
   options.event_store->replay([&](const Interaction& stored) {
-    const auto kind = kinds.find_or_add(stored.event);
+    const auto kind = kinds.of_event(stored.event);
     if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) {
       const std::shared_ptr<UserRecord> user = users.find(stored.user);
       const std::lock_guard lock(user->mutex);

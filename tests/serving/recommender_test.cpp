@@ -302,16 +302,18 @@ TEST_CASE("Late and repeated events are recorded as the contract says", "[servin
 }
 
 TEST_CASE("What cannot be recorded is rejected and leaves no trace", "[serving][recommender]") {
-  Recommender recommender = Recommender::open(make_model(), {.max_items = 51});
+  Recommender recommender = Recommender::open(make_model({.items = 3}), {.max_items = 3});
   const float infinity = std::numeric_limits<float>::infinity();
   CHECK(recommender.observe({.user = "x", .item = "i1", .value = infinity}) == Observed::rejected);
   CHECK(recommender.observe({.user = "x", .item = "i1", .value = std::nanf("")}) == Observed::rejected);
   CHECK(recommender.info().users == 8);
-  CHECK(recommender.observe({.user = "x", .item = "n1"}) == Observed::recorded);
-  CHECK(recommender.observe({.user = "x", .item = "n2"}) == Observed::rejected);
-  CHECK(recommender.info().items == 51);
+  for (const char* item : {"n1", "n2", "n3"}) {
+    CHECK(recommender.observe({.user = "x", .item = item}) == Observed::recorded);
+  }
+  CHECK(recommender.observe({.user = "x", .item = "n4"}) == Observed::rejected);
+  CHECK(recommender.info().items == 6);
   std::string kind = "k";
-  for (int i = 0; i < 255; ++i) recommender.observe({.user = "x", .item = "i1", .event = kind += 'k'});
+  for (int i = 0; i < 128; ++i) recommender.observe({.user = "x", .item = "i1", .event = kind += 'k'});
   CHECK(recommender.observe({.user = "x", .item = "i1", .event = "k"}) == Observed::rejected);
   CHECK(recommender.observe_batch(std::vector<Interaction>{{.user = "x", .item = "i1"},
                                                            {.user = "x", .item = ""},

@@ -120,6 +120,22 @@ TEST_CASE("A model that cannot be served leaves the old one in place (UR-61)", "
   still_served();
 }
 
+TEST_CASE("Junk that events bring never keeps a model from being served", "[serving][reload]") {
+  Recommender recommender = Recommender::open(make_model({.items = 20}), {.max_items = 30});
+  for (int i = 0; i < 300; ++i) {
+    const std::string junk = "junk " + std::to_string(i);
+    recommender.observe({.user = "x", .item = junk});
+    recommender.observe({.user = "x", .item = "i1", .event = junk});
+  }
+  TrainedModel next = make_model({.items = 30, .version = "next"});
+  auto histories = std::make_shared<Histories>(*next.histories);
+  histories->event_kinds.push_back("a kind of the model");
+  next.histories = histories;
+  recommender.reload(next);
+  CHECK(recommender.recommend({.user = "u1"}).model_version == "next");
+  CHECK(recommender.recommend({.user = "x", .k = 100}).items.size() == 29);
+}
+
 TEST_CASE("A model directory is opened with its histories", "[serving][reload]") {
   const auto directory = std::filesystem::temp_directory_path() / ("attune_reload_test_" + std::to_string(getpid()));
   std::filesystem::remove_all(directory);
