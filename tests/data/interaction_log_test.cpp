@@ -118,6 +118,20 @@ TEST_CASE("Repetitions without a time are no duplicates", "[data][interaction_lo
   REQUIRE(clean(log_of({{"u", "a"}, {"u", "a"}, {"u", "a"}}), {}).size() == 3);
 }
 
+TEST_CASE("An event below the minimum value makes no duplicate of a better one", "[data][interaction_log]") {
+  CleaningOptions options;
+  options.min_value = 3;
+  CleaningReport report;
+  const InteractionLog kept = clean(
+      log_of({{"u", "a", 1, "", 1.0f}, {"u", "a", 1, "", 5.0f}, {"u", "a", 1, "", 2.0f}, {"u", "a", 1, "", 4.0f}}),
+      options, &report);
+  require_accounted(report, kept);
+  REQUIRE(kept.size() == 1);
+  REQUIRE(kept.values()[0] == 5.0f);
+  REQUIRE(report.below_min_value == 2);
+  REQUIRE(report.duplicates == 1);
+}
+
 TEST_CASE("Events below the minimum value go, those at it stay", "[data][interaction_log]") {
   CleaningOptions options;
   options.min_value = 4;
@@ -195,10 +209,10 @@ TEST_CASE("Cleaning that leaves nothing says what went where", "[data][interacti
   options.min_value = 2;
   options.k_core = 5;
   const auto failure = failure_of([&] {
-    clean(log_of({{"u", "a", 1}, {"u", "a", 1}, {"u", "b", 2, "", 3.0f}}), options);
+    clean(log_of({{"u", "a", 1}, {"u", "b", 2, "", 3.0f}, {"u", "b", 2, "", 3.0f}, {"u", "c", 3, "", 3.0f}}), options);
   });
   REQUIRE(failure.code == ErrorCode::invalid_data);
-  REQUIRE(failure.says("of 3, 1 are duplicates, 1 below the minimum value, 1 outside the 5-core"));
+  REQUIRE(failure.says("of 4, 1 are below the minimum value, 1 duplicates, 2 outside the 5-core"));
   REQUIRE(failure_of([] { clean(InteractionLog(), {}); }).code == ErrorCode::invalid_data);
 }
 

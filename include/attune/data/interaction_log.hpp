@@ -73,17 +73,18 @@ class ATTUNE_EXPORT InteractionLog {
   std::vector<float> values_;
 };
 
+// Applied in this order.
 struct CleaningOptions {
+  float min_value = -std::numeric_limits<float>::infinity();  // events below it (ratings) are dropped
   // Same user, item, timestamp and event: the first is kept. Events without a time are never duplicates: where only
   // the order is known, a repetition is a fact.
   bool drop_duplicates = true;
-  float min_value = -std::numeric_limits<float>::infinity();  // events below it (ratings) are dropped
   std::size_t k_core = 0;  // users and items with fewer events are dropped until none is left; 0 and 1 drop nobody
 };
 
 struct CleaningReport {
   std::size_t before = 0, after = 0;
-  std::size_t duplicates = 0, below_min_value = 0, outside_core = 0;  // before - after is their sum
+  std::size_t below_min_value = 0, duplicates = 0, outside_core = 0;  // before - after is their sum
   std::size_t users = 0, items = 0;                                   // that are left
 };
 
