@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// THE SEAMS. What the library asks of a part before it lets it in; each asks only for what is called. Every seam has a
-// default: SasrecEncoder, CosineScorer<float>, CountsColdStart, NullEventStore, ThreadPool. Spans at the seams: no
-// library's matrix type is part of a contract. All const members must be safe from any number of threads.
+// THE SEAMS. What the library asks of a part before it lets it in; each asks only for what is called. The defaults are
+// SasrecEncoder, CosineScorer<float>, CountsColdStart, ThreadPool, and no event store (serving/event_store.hpp). Spans
+// at the seams: no library's matrix type is part of a contract. All const members must be safe from any number of
+// threads.
 
 #include <concepts>
 #include <cstddef>
@@ -41,7 +42,8 @@ concept IncrementalEncoder = Encoder<E> &&
 // Ranks item handles [0, size()). `eligible` is a bitmap (bit h of word h / 64) applied in the scan; `additive` is
 // empty or one term per handle added to the score. top_k returns min(k, eligible and scorable) items in the order of
 // ranks_before, in memory of the workspace. score gives the same numbers for chosen handles; what it cannot score is
-// -infinity. scorable(item) is false for rows it never returns (zero, non-finite).
+// -infinity. scorable(item) is false for rows it never returns (zero, non-finite). One that compares items too has
+// similar(item, eligible, k, workspace), which gives Neighbours and is called for scorable items.
 template <class S>
 concept Scorer = requires(const S& scorer, const Query& query, std::span<const std::uint64_t> eligible,
                           std::span<const float> additive, std::size_t k, Workspace& workspace,

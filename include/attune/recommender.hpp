@@ -2,10 +2,10 @@
 #pragma once
 
 // The facade: open a trained model, tell it what happens, ask what to show. Every member may be called from any number
-// of threads at once. After warm-up, observe() and recommend(request, answer) allocate nothing for a user whose cache
-// is resident. Errors are thrown while opening and reloading; serving has a defined answer for everything, and throws
-// only what an exhausted memory or the host's own event store throws. A child process may go on with a recommender
-// after fork(), unless a call was running then.
+// of threads at once. After warm-up, recommend(request, answer) and observe() without an event store allocate nothing
+// for a user whose cache is resident. Errors are thrown while opening and reloading; serving has a defined answer for
+// everything, and throws only what an exhausted memory throws. A child process may go on with a recommender after
+// fork(), unless a call was running then.
 
 #include <cstddef>
 #include <cstdint>
@@ -40,7 +40,9 @@ struct RecommenderOptions {
   // Where events are kept; null: in memory only. What it holds is replayed when the recommender opens; an event that
   // the model directory has too (same user, item, time and kind) counts once.
   std::shared_ptr<EventStore> event_store = nullptr;
-  std::size_t max_items = 10'000'000;  // events that name more distinct items than this are rejected
+  // Most items of all models served, and again most that only events name: events that name more are rejected, and
+  // take no room from a model.
+  std::size_t max_items = 10'000'000;
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
   std::shared_ptr<Executor> executor = nullptr;           // for recommend_batch; null: the calling thread
@@ -84,6 +86,7 @@ struct RecommenderInfo {
   ScoreKind score_kind = ScoreKind::cosine;
   std::uint64_t generation = 0;
   std::size_t items = 0, users = 0, cache_bytes = 0;
+  std::size_t unstored_events = 0;  // served, but the event store failed to keep them
   IdKind item_ids = IdKind::string, user_ids = IdKind::string;
 };
 
@@ -97,7 +100,8 @@ class ATTUNE_EXPORT Recommender {
   Recommender& operator=(Recommender&&) noexcept;
   ~Recommender();
 
-  // Records an event; the next answer reflects it. Users and items need not be known.
+  // Records an event; the next answer reflects it, also where the event store fails (RecommenderInfo says how often).
+  // Users and items need not be known.
   Observed observe(const Interaction& interaction);
   // One answer per event, in order.
   std::vector<Observed> observe_batch(std::span<const Interaction> interactions);
@@ -113,12 +117,13 @@ class ATTUNE_EXPORT Recommender {
   }
   std::vector<Answer> recommend_batch(std::span<const Request> requests) const;
 
-  // The host's own candidates, scored and ordered. Each known candidate once; what cannot be scored is left out.
+  // The host's own candidates, scored and ordered, each once; what cannot be scored is left out and counted.
   Answer rank(const Id& user, std::span<const Id> candidates, Timestamp now = kNoTime) const;
   Answer rank(const Id& user, std::initializer_list<Id> candidates, Timestamp now = kNoTime) const {
     return rank(user, std::span<const Id>(candidates.begin(), candidates.size()), now);
   }
-  // Nearest other items by the model's vectors; empty for an item without one.
+  // Nearest other items by the model's vectors alone: cosine, or dot product where the model was trained with it, also
+  // in a blend. Empty for an item without one; the shortfall is of the other items.
   Answer similar_items(const Id& item, std::size_t k) const;
 
   // Swaps the model while requests run: those in flight finish on the old one. Users keep the histories they have;

@@ -70,7 +70,8 @@ class Id {
 ATTUNE_EXPORT std::string to_string(const Id& id);
 
 // One event. `event` names its kind ("view", "purchase", ...; "" is the plain one). `event_id` makes delivery
-// idempotent: the same event id twice is one event. Without a timestamp the event happens at the user's last event.
+// idempotent: the same event id of a user twice is one event. Without a timestamp the event happens at the user's last
+// event.
 struct Interaction {
   Id user;
   Id item;
@@ -123,11 +124,17 @@ constexpr bool ranks_before(const ScoredHandle& a, const ScoredHandle& b) noexce
 enum class ScoreKind : std::uint8_t { cosine, dot, blend, count };
 ATTUNE_EXPORT std::string_view to_string(ScoreKind kind) noexcept;
 
+// What is near an item, best first.
+struct Neighbours {
+  std::span<const ScoredHandle> items;
+  ScoreKind kind = ScoreKind::cosine;  // of their scores
+};
+
 // What became of an event.
 enum class Observed : std::uint8_t {
   recorded,
   duplicate,  // an event id that this user's history already holds
-  rejected,   // empty or wrong-kind id, a value that is not finite, or a limit reached
+  rejected,   // an id that IdMap does not accept, a value that is not finite, or a limit reached
 };
 
 // Which part of the system an answer comes from.

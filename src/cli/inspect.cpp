@@ -6,9 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/safetensors.hpp"
 #include "cli/verbs.hpp"
+#include "model/json_object.hpp"
 
 namespace attune::cli {
 namespace {
@@ -44,10 +46,20 @@ Json inspect_directory(const std::filesystem::path& directory) {
   return result;
 }
 
+// The object that a text holds; null for any other text.
+Json object_in(const std::string& text) {
+  if (!text.starts_with('{')) return {};
+  try {
+    return detail::parse_object<Json>(text, "note");
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 // A value in a row; an object, and text that holds one, in a row per member.
 void add_rows(std::vector<std::vector<std::string>>& rows, const std::string& key, const Json& value) {
   const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-  const Json inner = text.starts_with('{') ? Json::parse(text, nullptr, false) : Json();
+  const Json inner = object_in(text);
   if (!inner.is_object()) return rows.push_back({key, text});
   for (const auto& [name, member] : inner.items()) add_rows(rows, key + '.' + name, member);
 }

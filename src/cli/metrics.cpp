@@ -12,6 +12,7 @@
 #include "cli/input.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
+#include "model/json_object.hpp"
 
 namespace attune::cli {
 namespace {
@@ -19,10 +20,8 @@ namespace {
 // Checks what it reads and names the place in the file.
 class Lists {
  public:
-  explicit Lists(const std::string& file) : file_(file) {
-    document_ = nlohmann::json::parse(read_text(file), nullptr, false);
-    if (document_.is_discarded() || !document_.is_object()) fail("a JSON object", "something else");
-  }
+  explicit Lists(const std::string& file)
+      : file_(file), document_(detail::parse_object<nlohmann::json>(read_text(file), file, ErrorCode::invalid_data)) {}
 
   std::vector<std::size_t> cutoffs() const {
     std::vector<std::size_t> cutoffs;

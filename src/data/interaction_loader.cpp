@@ -140,9 +140,14 @@ bool InteractionLoader::load_record(const Fields& fields) {
   const auto time = parse_time(fields);
   if (!time) return false;
   const std::uint8_t kind = event_kind(fields);
-  if (!take_event_id(fields)) return false;
-  log_.append(known_user != kNoHandle ? known_user : insert(user_, fields),
-              known_item != kNoHandle ? known_item : insert(item_, fields), *time, kind, *value);
+  const auto event = event_id(fields);
+  if (!event) return false;
+  const UserHandle user = known_user != kNoHandle ? known_user : insert(user_, fields);
+  if (*event != kNoHandle && !log_.claim_event_id(*event, user)) {
+    count_dropped("repeated event_id");
+    return false;
+  }
+  log_.append(user, known_item != kNoHandle ? known_item : insert(item_, fields), *time, kind, *value);
   return true;
 }
 
@@ -204,14 +209,12 @@ std::uint8_t InteractionLoader::event_kind(const Fields& fields) {
   }
 }
 
-bool InteractionLoader::take_event_id(const Fields& fields) {
-  if (event_id_ == kNone || fields[event_id_].empty()) return true;
+std::optional<std::uint32_t> InteractionLoader::event_id(const Fields& fields) {
+  if (event_id_ == kNone || fields[event_id_].empty()) return kNoHandle;
   const Id id = fields[event_id_];
-  if (!log_.event_ids_.accepts(id)) return refuse("bad event_id", in_column("event_id") + "expected text without NUL");
-  const std::size_t known = log_.event_ids_.size();
-  if (log_.event_ids_.insert(id) == known) return true;
-  count_dropped("repeated event_id");
-  return false;
+  if (log_.event_ids_.accepts(id)) return log_.event_ids_.insert(id);
+  refuse("bad event_id", in_column("event_id") + "expected text without NUL");
+  return std::nullopt;
 }
 
 bool InteractionLoader::refuse(const std::string& reason, const std::string& expected_and_found) {

@@ -48,7 +48,8 @@ class InteractionLoader {
   std::optional<float> parse_value(const Fields& fields);
   std::optional<Timestamp> parse_time(const Fields& fields);
   std::uint8_t event_kind(const Fields& fields);
-  bool take_event_id(const Fields& fields);
+  // Its number in the log, kNoHandle if the event has none.
+  std::optional<std::uint32_t> event_id(const Fields& fields);
 
   // Under BadValue::error throws, else counts; false.
   bool refuse(const std::string& reason, const std::string& expected_and_found);

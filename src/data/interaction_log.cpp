@@ -21,7 +21,9 @@ std::size_t drop_duplicates(std::vector<bool>& keep, const InteractionLog& log) 
   std::size_t dropped = 0;
   RowGroups by_user(log.users(), log.user_ids().size());
   for (std::size_t user = 0; user < log.user_ids().size(); ++user) {
-    const auto rows = by_user.of(user);
+    const auto all = by_user.of(user);
+    const auto kept = std::partition(all.begin(), all.end(), [&](std::size_t row) { return keep[row]; });
+    const auto rows = all.first(static_cast<std::size_t>(kept - all.begin()));
     std::sort(rows.begin(), rows.end(),
               [&](std::size_t a, std::size_t b) { return std::pair(key(a), a) < std::pair(key(b), b); });
     for (std::size_t i = 1; i < rows.size(); ++i) {
@@ -36,7 +38,7 @@ std::size_t drop_duplicates(std::vector<bool>& keep, const InteractionLog& log) 
 std::size_t drop_below(std::vector<bool>& keep, const InteractionLog& log, float min_value) {
   std::size_t dropped = 0;
   for (std::size_t row = 0; row < log.size(); ++row) {
-    if (!keep[row] || log.values()[row] >= min_value) continue;
+    if (log.values()[row] >= min_value) continue;
     keep[row] = false;
     ++dropped;
   }
@@ -132,12 +134,19 @@ bool InteractionLog::append(const Interaction& interaction) {
                                              ", found an id that is empty, of the other kind or with NUL in it");
   }
   const std::uint8_t kind = event_kind(interaction.event);
-  if (!interaction.event_id.empty()) {
-    const std::size_t known = event_ids_.size();
-    if (event_ids_.insert(interaction.event_id) < known) return false;
-  }
-  append(user_ids_.insert(interaction.user), item_ids_.insert(interaction.item), interaction.timestamp, kind,
-         interaction.value);
+  const bool named = !interaction.event_id.empty();
+  const std::uint32_t event = named ? event_ids_.insert(interaction.event_id) : kNoHandle;
+  const UserHandle user = user_ids_.insert(interaction.user);
+  if (named && !claim_event_id(event, user)) return false;
+  append(user, item_ids_.insert(interaction.item), interaction.timestamp, kind, interaction.value);
+  return true;
+}
+
+bool InteractionLog::claim_event_id(std::uint32_t event, UserHandle user) {
+  if (event >= event_users_.size()) event_users_.resize(event + std::size_t{1}, kNoHandle);
+  if (event_users_[event] == user) return false;
+  if (event_users_[event] != kNoHandle) return further_event_users_.emplace(event, user).second;
+  event_users_[event] = user;
   return true;
 }
 
@@ -174,16 +183,16 @@ InteractionLog clean(const InteractionLog& log, const CleaningOptions& options, 
   CleaningReport counts;
   counts.before = log.size();
   std::vector<bool> keep(log.size(), true);
-  if (options.drop_duplicates) counts.duplicates = drop_duplicates(keep, log);
   counts.below_min_value = drop_below(keep, log, options.min_value);
+  if (options.drop_duplicates) counts.duplicates = drop_duplicates(keep, log);
   if (options.k_core > 1) counts.outside_core = CoreFinder(keep, log, options.k_core).drop();
   counts.after = counts.before - counts.duplicates - counts.below_min_value - counts.outside_core;
   if (counts.after == 0) {
-    throw Error(ErrorCode::invalid_data, "cleaning: expected events to be left, found none: of " +
-                                             std::to_string(counts.before) + ", " + std::to_string(counts.duplicates) +
-                                             " are duplicates, " + std::to_string(counts.below_min_value) +
-                                             " below the minimum value, " + std::to_string(counts.outside_core) +
-                                             " outside the " + std::to_string(options.k_core) + "-core");
+    throw Error(ErrorCode::invalid_data,
+                "cleaning: expected events to be left, found none: of " + std::to_string(counts.before) + ", " +
+                    std::to_string(counts.below_min_value) + " are below the minimum value, " +
+                    std::to_string(counts.duplicates) + " duplicates, " + std::to_string(counts.outside_core) +
+                    " outside the " + std::to_string(options.k_core) + "-core");
   }
   InteractionLog kept = kept_events(log, keep, counts.after);
   counts.users = kept.user_ids().size();

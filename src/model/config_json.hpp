@@ -5,7 +5,6 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -15,6 +14,7 @@
 #include "attune/error.hpp"
 #include "attune/model/config.hpp"
 #include "attune/model/count_models.hpp"
+#include "model/json_object.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -173,26 +173,5 @@ class ConfigReader {
   Json& object_;
   std::string path_;
 };
-
-// Parses one object in which no key stands twice; `code` is for what is not one.
-inline Json parse_object(std::string_view text, const std::string& name, ErrorCode code = ErrorCode::invalid_config) {
-  std::vector<std::set<std::string>> keys;
-  const auto refuse_duplicates = [&](int, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) throw Error(code, name + ": field " + key + " stands there twice");
-    }
-    return true;
-  };
-  try {
-    Json json = Json::parse(text, refuse_duplicates);
-    if (!json.is_object()) throw Error(code, name + ": expected a JSON object");
-    return json;
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(code, name + ": " + error.what());
-  }
-}
 
 }  // namespace attune::inline v0_1::detail

@@ -210,9 +210,13 @@ Manifest parse_manifest(std::string_view text, const std::string& name) {
   return manifest;
 }
 
-bool is_manifest(std::string_view text) noexcept {
-  const Json json = Json::parse(text, nullptr, false);
-  return json.is_object() && json.contains("format") && json["format"] == kFormat;
+bool is_manifest(std::string_view text) {
+  try {
+    const Json json = parse_object(text, kManifestFile);
+    return json.contains("format") && json["format"] == kFormat;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before) noexcept {

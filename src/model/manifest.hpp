@@ -47,7 +47,7 @@ std::string manifest_text(const Manifest& manifest);
 // build does not know), invalid_config.
 Manifest parse_manifest(std::string_view text, const std::string& name);
 // Whether the text is a JSON object that says it is of a model, of whatever version.
-bool is_manifest(std::string_view text) noexcept;
+bool is_manifest(std::string_view text);
 
 // The CRC-32 of gzip and PNG. `before` continues one.
 std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before = 0) noexcept;

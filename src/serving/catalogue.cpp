@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/serving/catalogue.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "attune/error.hpp"
@@ -10,13 +11,14 @@ namespace {
 
 std::string name(IdKind kind) { return kind == IdKind::string ? "strings" : "int64 numbers"; }
 
-bool fits(const Id& id, IdKind kind) noexcept {
-  return !id.empty() && (kind == IdKind::string ? id.is_text() : id.is_number());
-}
-
 }  // namespace
 
-Catalogue::Catalogue(IdMap items, std::size_t limit) : items_(std::move(items)), limit_(limit) {
+// Twice as many fit into an IdMap.
+Catalogue::Catalogue(IdMap items, std::size_t limit)
+    : items_(std::move(items)),
+      of_model_(items_.size(), true),
+      num_of_models_(items_.size()),
+      limit_(std::min<std::size_t>(limit, (kNoHandle - 1) / 2)) {
   if (items_.size() > limit_) {
     throw Error(ErrorCode::limit_exceeded, "the model has " + std::to_string(items_.size()) +
                                                " items, more than the limit of " + std::to_string(limit_));
@@ -28,11 +30,13 @@ ItemHandle Catalogue::find(const Id& id) const noexcept {
   return items_.find(id);
 }
 
+bool Catalogue::accepts(const Id& id) const noexcept { return items_.accepts(id); }
+
 ItemHandle Catalogue::find_or_add(const Id& id) {
-  if (!fits(id, kind())) return kNoHandle;
+  if (!accepts(id)) return kNoHandle;
   if (const ItemHandle handle = find(id); handle != kNoHandle) return handle;
   const std::unique_lock lock(mutex_);
-  if (items_.size() >= limit_) return items_.find(id);
+  if (items_.size() - num_of_models_ >= limit_) return items_.find(id);
   return items_.insert(id);
 }
 
@@ -46,33 +50,40 @@ std::size_t Catalogue::size() const noexcept {
   return items_.size();
 }
 
-std::vector<ItemHandle> Catalogue::locate(const IdMap& items) const {
+Catalogue::Located Catalogue::locate(const IdMap& items) const {
   if (items.kind() != kind()) {
     throw Error(ErrorCode::invalid_argument,
                 "item ids: expected " + name(kind()) + " as in the model served so far, found " + name(items.kind()));
   }
-  std::vector<ItemHandle> handles(items.size());
+  Located located{std::vector<ItemHandle>(items.size()), {}};
   const std::shared_lock lock(mutex_);
-  std::size_t total = items_.size();
   for (std::uint32_t i = 0; i < items.size(); ++i) {
-    handles[i] = items_.find(items.id(i));
-    total += handles[i] == kNoHandle;
+    const ItemHandle handle = located.handles[i] = items_.find(items.id(i));
+    if (handle >= of_model_.size() || !of_model_[handle]) located.first_seen.push_back(i);
   }
+  const std::size_t total = num_of_models_ + located.first_seen.size();
   if (total > limit_) {
-    throw Error(ErrorCode::limit_exceeded, "the new model brings the catalogue to " + std::to_string(total) +
-                                               " items, more than the limit of " + std::to_string(limit_));
+    throw Error(ErrorCode::limit_exceeded, "the new model brings the items of all models to " + std::to_string(total) +
+                                               ", more than the limit of " + std::to_string(limit_));
   }
-  return handles;
+  return located;
+}
+
+ItemHandle Catalogue::add_of_model(const Id& id) {
+  const ItemHandle handle = items_.insert(id);
+  if (handle >= of_model_.size()) of_model_.resize(handle + std::size_t{1});
+  if (!of_model_[handle]) ++num_of_models_;
+  of_model_[handle] = true;
+  return handle;
 }
 
 std::vector<ItemHandle> Catalogue::add_all(const IdMap& items) {
-  std::vector<ItemHandle> handles = locate(items);
-  for (std::uint32_t i = 0; i < items.size(); ++i) {
-    if (handles[i] != kNoHandle) continue;
+  Located located = locate(items);
+  for (const std::uint32_t i : located.first_seen) {
     const std::unique_lock lock(mutex_);  // anew for each, so that requests get between
-    handles[i] = items_.insert(items.id(i));
+    located.handles[i] = add_of_model(items.id(i));
   }
-  return handles;
+  return std::move(located.handles);
 }
 
 void Catalogue::add_in_place(const IdMap& items) {
@@ -86,7 +97,7 @@ void Catalogue::add_in_place(const IdMap& items) {
                     " does not fit the catalogue, where " +
                     (handle == kNoHandle ? "that place is taken" : "it has place " + std::to_string(handle)));
   }
-  for (std::uint32_t i = 0; i < items.size(); ++i) items_.insert(items.id(i));
+  for (std::uint32_t i = 0; i < items.size(); ++i) add_of_model(items.id(i));
 }
 
 }  // namespace attune::inline v0_1

@@ -4,6 +4,7 @@
 // Names of event kinds <-> the small numbers that histories hold. Safe from any number of threads.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -18,8 +19,15 @@ namespace attune::inline v0_1 {
 
 class EventKinds {
  public:
-  // Nothing for a new name once there are 256. "" is always 0.
-  std::optional<std::uint8_t> find_or_add(std::string_view name) {
+  // 256 in all, of which events bring no more than half: a model that is opened later finds room for its own.
+  static constexpr std::size_t kMost = 256, kMostFromEvents = 128;
+
+  // The number of a kind; nothing for a new name once there are too many. "" is always 0.
+  std::optional<std::uint8_t> of_event(std::string_view name) { return find_or_add(name, true); }
+  std::optional<std::uint8_t> of_model(std::string_view name) { return find_or_add(name, false); }
+
+ private:
+  std::optional<std::uint8_t> find_or_add(std::string_view name, bool from_event) {
     if (name.empty()) return std::uint8_t{0};
     const auto position = [&] { return std::find(names_.begin(), names_.end(), name) - names_.begin(); };
     {
@@ -30,14 +38,17 @@ class EventKinds {
     }
     const std::unique_lock lock(mutex_);
     const auto found = static_cast<std::size_t>(position());
-    if (found > 255) return std::nullopt;
-    if (found == names_.size()) names_.emplace_back(name);
+    if (found == names_.size()) {
+      if (found == kMost || (from_event && from_events_ == kMostFromEvents)) return std::nullopt;
+      names_.emplace_back(name);
+      from_events_ += from_event;
+    }
     return static_cast<std::uint8_t>(found);
   }
 
- private:
   std::shared_mutex mutex_;
   std::vector<std::string> names_{""};
+  std::size_t from_events_ = 0;
 };
 
 }  // namespace attune::inline v0_1

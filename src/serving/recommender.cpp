@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "attune/detail/top_k.hpp"
@@ -12,6 +14,15 @@
 #include "serving/recommender_impl.hpp"
 
 namespace attune::inline v0_1 {
+namespace {
+
+std::size_t num_distinct(std::vector<Id> ids) {
+  const auto key = [](const Id& id) { return std::tuple(id.is_text(), id.is_number(), id.number(), id.text()); };
+  std::ranges::sort(ids, {}, key);
+  return static_cast<std::size_t>(std::unique(ids.begin(), ids.end()) - ids.begin());
+}
+
+}  // namespace
 
 std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
   const std::lock_guard lock(snapshot_mutex);
@@ -21,8 +32,10 @@ std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
 // Events.
 
 Observed Recommender::Impl::record(Interaction& event) {
-  if (!std::isfinite(event.value) || !users.accepts(event.user)) return Observed::rejected;
-  const auto kind = kinds.find_or_add(event.event);
+  if (!std::isfinite(event.value) || !users.accepts(event.user) || !catalogue->accepts(event.item)) {
+    return Observed::rejected;
+  }
+  const auto kind = kinds.of_event(event.event);
   const ItemHandle item = kind ? catalogue->find_or_add(event.item) : kNoHandle;
   if (item == kNoHandle) return Observed::rejected;
   const std::shared_ptr<UserRecord> user = users.find_or_add(event.user);
@@ -31,10 +44,22 @@ Observed Recommender::Impl::record(Interaction& event) {
   return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
 }
 
+void Recommender::Impl::store(std::span<const Interaction> recorded) noexcept {
+  if (recorded.empty() || !options.event_store) return;
+  try {
+    const auto done = [unstored = unstored_events, count = recorded.size()](bool stored) {
+      if (!stored) *unstored += count;
+    };
+    options.event_store->append(recorded, done);
+  } catch (...) {
+    *unstored_events += recorded.size();
+  }
+}
+
 Observed Recommender::observe(const Interaction& interaction) {
   Interaction event = interaction;
   const Observed observed = impl_->record(event);
-  if (observed == Observed::recorded && impl_->options.event_store) impl_->options.event_store->append({&event, 1}, {});
+  if (observed == Observed::recorded) impl_->store({&event, 1});
   return observed;
 }
 
@@ -42,11 +67,17 @@ std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> in
   std::vector<Observed> observed;
   std::vector<Interaction> recorded;
   observed.reserve(interactions.size());
-  for (Interaction event : interactions) {
-    observed.push_back(impl_->record(event));
-    if (observed.back() == Observed::recorded && impl_->options.event_store) recorded.push_back(event);
+  recorded.reserve(interactions.size());
+  try {
+    for (Interaction event : interactions) {
+      observed.push_back(impl_->record(event));
+      if (observed.back() == Observed::recorded) recorded.push_back(event);
+    }
+  } catch (...) {
+    impl_->store(recorded);  // what memory holds by now
+    throw;
   }
-  if (!recorded.empty()) impl_->options.event_store->append(recorded, {});
+  impl_->store(recorded);
   return observed;
 }
 
@@ -134,8 +165,10 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
   const ScratchPool::Lease scratch = impl_->pool.take();
   std::vector<ItemHandle>& handles = scratch->handles;
   handles.clear();
+  std::vector<Id> unknown;
   for (const Id& id : candidates) {
-    if (const ItemHandle item = impl_->catalogue->find(id); item != kNoHandle) handles.push_back(item);
+    const ItemHandle item = impl_->catalogue->find(id);
+    item == kNoHandle ? unknown.push_back(id) : handles.push_back(item);
   }
   std::ranges::sort(handles);
   handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
@@ -155,9 +188,9 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     if (now->lists(handles[i])) best.push({handles[i], scratch->scores[i]});
   }
   Answer answer;
-  const std::size_t known = handles.size();
+  const std::size_t wanted = handles.size() + num_distinct(std::move(unknown));
   Impl::fill(answer, std::move(now), best.finish(), source);
-  answer.shortfall.unavailable = known - answer.items.size();
+  answer.shortfall.unavailable = wanted - answer.items.size();
   return answer;
 }
 
@@ -166,14 +199,17 @@ Answer Recommender::similar_items(const Id& id, std::size_t k) const {
   const ScratchPool::Lease scratch = impl_->pool.take();
   const ItemHandle item = impl_->catalogue->find(id);
   const Exclusion exclusion(*scratch, *now, {&item, 1});
-  std::span<const ScoredHandle> nearest;
+  std::optional<Neighbours> nearest;
   if (now->lists(item)) {
     k = std::min(k, now->engine->size());
     nearest = now->engine->similar(item, exclusion.eligible(), k, scratch->workspace);
   }
+  const std::size_t others = impl_->catalogue->size() - (item == kNoHandle ? 0 : 1);
+  const std::size_t returnable = nearest ? exclusion.returnable(Source::model) : 0;
   Answer answer;
-  Impl::fill(answer, std::move(now), nearest, Source::model);
-  answer.shortfall.unavailable = impl_->catalogue->size() - exclusion.returnable(Source::model);
+  Impl::fill(answer, std::move(now), nearest ? nearest->items : std::span<const ScoredHandle>{}, Source::model);
+  if (nearest) answer.score_kind = nearest->kind;
+  answer.shortfall.unavailable = others - returnable;
   return answer;
 }
 
@@ -185,6 +221,7 @@ RecommenderInfo Recommender::info() const {
           .items = impl_->catalogue->size(),
           .users = impl_->users.num_users(),
           .cache_bytes = impl_->users.cache_bytes(),
+          .unstored_events = *impl_->unstored_events,
           .item_ids = impl_->catalogue->kind(),
           .user_ids = impl_->users.accepts(Id(0)) ? IdKind::int64 : IdKind::string};
 }

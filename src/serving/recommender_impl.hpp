@@ -4,6 +4,7 @@
 // What a Recommender is made of: a catalogue and users that stay, a snapshot that is swapped, memory for requests.
 // recommender_open.cpp changes what is served, recommender.cpp serves it.
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -34,6 +35,8 @@ struct Recommender::Impl {
 
   // Fills in a missing time.
   Observed record(Interaction& event);
+  // Hands recorded events to the event store and counts those that it does not keep.
+  void store(std::span<const Interaction> recorded) noexcept;
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
   void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
                  const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
@@ -45,6 +48,8 @@ struct Recommender::Impl {
   EventKinds kinds;
   UserStates users;
   ScratchPool pool;
+  // Shared with the completions of the event store, which may come when this object is gone.
+  std::shared_ptr<std::atomic<std::size_t>> unstored_events = std::make_shared<std::atomic<std::size_t>>(0);
 
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;

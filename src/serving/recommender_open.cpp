@@ -23,7 +23,7 @@ std::shared_ptr<const Histories> translate(std::shared_ptr<const Histories> hist
                                            std::span<const ItemHandle> handles, EventKinds& kinds) {
   std::vector<std::uint8_t> kind_of;
   for (const std::string& name : histories->event_kinds) {
-    const auto kind = kinds.find_or_add(name);
+    const auto kind = kinds.of_model(name);
     if (!kind) throw Error(ErrorCode::limit_exceeded, "more than 256 kinds of events in all models served so far");
     kind_of.push_back(*kind);
   }
@@ -55,7 +55,8 @@ bool holds(const Histories& histories, const Interaction& event, ItemHandle item
   const auto [begin, end] = std::equal_range(history.times.begin(), history.times.end(), event.timestamp);
   for (auto at = begin; at != end; ++at) {
     const auto i = static_cast<std::size_t>(at - history.times.begin());
-    if (history.items[i] == item && history.kinds[i] == kind) return true;
+    const std::uint8_t held = history.kinds.empty() ? std::uint8_t{0} : history.kinds[i];
+    if (history.items[i] == item && held == kind) return true;
   }
   return false;
 }
@@ -93,8 +94,13 @@ void Recommender::Impl::replay() {
   if (!options.event_store) return;
   const std::shared_ptr<const Histories> known = users.histories();
   options.event_store->replay([&](const Interaction& stored) {
-    const auto kind = kinds.find_or_add(stored.event);
-    if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) return;
+    const auto kind = kinds.of_event(stored.event);
+    if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) {
+      const std::shared_ptr<UserRecord> user = users.find(stored.user);
+      const std::lock_guard lock(user->mutex);
+      UserStates::remember_event(*user, stored.event_id);  // the store may be given the event once more
+      return;
+    }
     Interaction event = stored;
     record(event);
   });

@@ -149,13 +149,21 @@ std::shared_ptr<const Histories> UserStates::histories() const {
   return impl_->base;
 }
 
-bool UserStates::accepts(const Id& user) const noexcept {
-  return !user.empty() && user.is_text() == (impl_->kind == IdKind::string);
-}
+bool UserStates::accepts(const Id& user) const noexcept { return impl_->shards[0]->ids.accepts(user); }
 
 std::shared_ptr<UserRecord> UserStates::find(const Id& user) const { return impl_->find(user, false); }
 
 std::shared_ptr<UserRecord> UserStates::find_or_add(const Id& user) { return impl_->find(user, true); }
+
+bool UserStates::remember_event(UserRecord& user, std::string_view event_id) {
+  if (event_id.empty()) return true;
+  make_room(user.event_ids);
+  const std::uint64_t hash = std::hash<std::string_view>{}(event_id);
+  const auto place = std::lower_bound(user.event_ids.begin(), user.event_ids.end(), hash);
+  if (place != user.event_ids.end() && *place == hash) return false;
+  user.event_ids.insert(place, hash);
+  return true;
+}
 
 Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float weight,
                             std::string_view event_id) {
@@ -164,13 +172,7 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
   make_room(user.kinds);
   make_room(user.weights);
   make_room(user.distinct);
-  if (!event_id.empty()) {
-    make_room(user.event_ids);
-    const std::uint64_t hash = std::hash<std::string_view>{}(event_id);
-    const auto place = std::lower_bound(user.event_ids.begin(), user.event_ids.end(), hash);
-    if (place != user.event_ids.end() && *place == hash) return Observed::duplicate;
-    user.event_ids.insert(place, hash);
-  }
+  if (!remember_event(user, event_id)) return Observed::duplicate;
 
   const auto later = std::upper_bound(user.times.begin(), user.times.end(), time);
   const bool late = later != user.times.end();

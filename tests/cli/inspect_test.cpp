@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "attune/model/checkpoint.hpp"
 #include "catch.hpp"
 #include "cli/tool.hpp"
 
@@ -25,6 +26,20 @@ TEST_CASE("inspect lists the tensors and notes of a model directory", "[cli][ins
   CHECK(report["notes"]["split"] == "temporal:0.9");
   CHECK(report["notes"]["seed"] == "3");
   CHECK(sandbox.attune("inspect model").out.find("temporal:0.9") != std::string::npos);
+}
+
+TEST_CASE("inspect shows a note that is nested too deep as the text it is", "[cli][inspect]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  std::string deep = "0";
+  for (int level = 0; level < 17; ++level) deep = "{\"a\": " + deep + "}";
+  for (int doubling = 0; doubling < 12; ++doubling) deep.replace(deep.find('0'), 1, deep);
+  auto model = attune::TrainedModel::load(sandbox.path("model"));
+  model.notes["config"] = deep;
+  model.save(sandbox.path("model"));
+  const Run run = sandbox.attune("inspect model");
+  CHECK(run.status == 0);
+  CHECK(run.out.find(deep) != std::string::npos);
 }
 
 TEST_CASE("inspect lists the tensors of a safetensors file", "[cli][inspect]") {

@@ -133,6 +133,8 @@ TEST_CASE("Lists that do not fit together are refused with their place", "[cli][
     CHECK(run.err.find(named) != std::string::npos);
   };
   check("", "JSON");
+  check("{\"cutoffs\": [[" + std::string(400'000, '[') + std::string(400'000, ']') + "]]}", "levels");
+  check(R"({"cutoffs": [1], "cutoffs": [2]})", "twice");
   check("[1]", "JSON");
   check(R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1]]})", "train_item_count");
   check(R"({"cutoffs": [1], "recommended": [[1]], "train_item_count": {"1": 1}})", "relevant");

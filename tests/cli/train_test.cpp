@@ -162,6 +162,10 @@ TEST_CASE("Input that cannot be used ends with status 1 and one line that names 
                 {"bad.json", "epoch"});
   check_failure(sandbox.attune("train --quiet --interactions events.csv --output model --config none.json"),
                 {"none.json"});
+  const std::string deep = "{\"encoder\": " + std::string(400'000, '[') + std::string(400'000, ']') + "}";
+  check_failure(sandbox.attune("train --quiet --interactions events.csv --output model --config " +
+                               sandbox.write("deep.json", deep)),
+                {"deep.json", "levels"});
   CHECK(contents(sandbox.path("model")) == model);
 }
 

@@ -120,10 +120,10 @@ TEST_CASE("Kinds of events are kept by name", "[data][interaction_loader]") {
   REQUIRE(loaded.log.kinds()[3] == 1);
 }
 
-TEST_CASE("A repeated event id is dropped under every policy, but no id at all is not one",
+TEST_CASE("A repeated event id of a user is dropped under every policy, but no id at all is not one",
           "[data][interaction_loader]") {
-  const Loaded loaded = load("user,item,event_id\nu,a,x\nu,b,x\nu,c,\nu,d,\nv,e,y\n");
-  REQUIRE(loaded.pairs() == Texts{"u a", "u c", "u d", "v e"});
+  const Loaded loaded = load("user,item,event_id\nu,a,x\nu,b,x\nu,c,\nu,d,\nv,e,y\nv,f,x\nv,g,x\n");
+  REQUIRE(loaded.pairs() == Texts{"u a", "u c", "u d", "v e", "v f"});
   REQUIRE(loaded.report.dropped[0].reason == "repeated event_id");
   REQUIRE(loaded.report.dropped[0].first_line == 3);
 }

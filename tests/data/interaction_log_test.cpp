@@ -58,14 +58,17 @@ TEST_CASE("Events become columns in the order of insertion", "[data][interaction
   REQUIRE(log.kinds()[2] == 0);
 }
 
-TEST_CASE("The same event id twice is one event", "[data][interaction_log]") {
+TEST_CASE("The same event id of a user twice is one event", "[data][interaction_log]") {
   InteractionLog log;
   REQUIRE(log.append({"u", "a", 5, "", 1.0f, "e1"}));
+  REQUIRE_FALSE(log.append({"u", "b", 6, "", 1.0f, "e1"}));
+  REQUIRE(log.append({"v", "b", 6, "", 1.0f, "e1"}));
+  REQUIRE_FALSE(log.append({"v", "b", 6, "", 1.0f, "e1"}));
   REQUIRE_FALSE(log.append({"u", "b", 6, "", 1.0f, "e1"}));
   REQUIRE(log.append({"u", "b", 6, "", 1.0f, "e2"}));
   REQUIRE(log.append({"u", "c", 7}));
   REQUIRE(log.append({"u", "d", 8}));
-  REQUIRE(log.size() == 4);
+  REQUIRE(log.size() == 5);
 }
 
 TEST_CASE("An event that cannot be used leaves no trace", "[data][interaction_log]") {
@@ -113,6 +116,20 @@ TEST_CASE("Duplicates agree in user, item, time and event, and the first is kept
 
 TEST_CASE("Repetitions without a time are no duplicates", "[data][interaction_log]") {
   REQUIRE(clean(log_of({{"u", "a"}, {"u", "a"}, {"u", "a"}}), {}).size() == 3);
+}
+
+TEST_CASE("An event below the minimum value makes no duplicate of a better one", "[data][interaction_log]") {
+  CleaningOptions options;
+  options.min_value = 3;
+  CleaningReport report;
+  const InteractionLog kept = clean(
+      log_of({{"u", "a", 1, "", 1.0f}, {"u", "a", 1, "", 5.0f}, {"u", "a", 1, "", 2.0f}, {"u", "a", 1, "", 4.0f}}),
+      options, &report);
+  require_accounted(report, kept);
+  REQUIRE(kept.size() == 1);
+  REQUIRE(kept.values()[0] == 5.0f);
+  REQUIRE(report.below_min_value == 2);
+  REQUIRE(report.duplicates == 1);
 }
 
 TEST_CASE("Events below the minimum value go, those at it stay", "[data][interaction_log]") {
@@ -192,10 +209,10 @@ TEST_CASE("Cleaning that leaves nothing says what went where", "[data][interacti
   options.min_value = 2;
   options.k_core = 5;
   const auto failure = failure_of([&] {
-    clean(log_of({{"u", "a", 1}, {"u", "a", 1}, {"u", "b", 2, "", 3.0f}}), options);
+    clean(log_of({{"u", "a", 1}, {"u", "b", 2, "", 3.0f}, {"u", "b", 2, "", 3.0f}, {"u", "c", 3, "", 3.0f}}), options);
   });
   REQUIRE(failure.code == ErrorCode::invalid_data);
-  REQUIRE(failure.says("of 3, 1 are duplicates, 1 below the minimum value, 1 outside the 5-core"));
+  REQUIRE(failure.says("of 4, 1 are below the minimum value, 1 duplicates, 2 outside the 5-core"));
   REQUIRE(failure_of([] { clean(InteractionLog(), {}); }).code == ErrorCode::invalid_data);
 }
 

@@ -299,3 +299,12 @@ TEST_CASE("Counts that contradict themselves are refused", "[model][checkpoint]"
     CHECK_FALSE(saved.error());
   }
 }
+
+TEST_CASE("A manifest nested so deep that copying it would exhaust the stack is refused", "[model][checkpoint]") {
+  const SavedModel saved;
+  for (const std::string field : {"x", "format", "notes"}) {
+    saved.write("manifest.json", "{\"" + field + "\": " + std::string(400'000, '[') + std::string(400'000, ']') + "}");
+    saved.require_error(ErrorCode::corrupt_file, "at most 32 levels");
+    CHECK_THROWS_AS(small_model().save(saved.path()), Error);
+  }
+}

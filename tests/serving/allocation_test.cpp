@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A program of its own, because it counts every allocation of the process.
+// A program of its own, because it counts every allocation of the process, and refuses some.
 
 #include <atomic>
 #include <cstdlib>
 #include <new>
 
 #include "attune/recommender.hpp"
+#include "attune/serving/event_store.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -14,9 +15,12 @@
 namespace {
 
 std::atomic<std::size_t> allocations = 0;
+std::atomic<std::size_t> allocations_left = SIZE_MAX;
 
 void* allocate(std::size_t size, std::size_t alignment) {
   ++allocations;
+  if (allocations_left == 0) throw std::bad_alloc();
+  --allocations_left;
   void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
@@ -26,7 +30,11 @@ void* allocate(std::size_t size, std::size_t alignment) {
 
 void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return allocate(size, alignof(std::max_align_t));
+  try {
+    return allocate(size, alignof(std::max_align_t));
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   return allocate(size, static_cast<std::size_t>(alignment));
@@ -86,4 +94,44 @@ TEST_CASE("Users who take each other's cache allocate nothing either", "[serving
   }
   CHECK(allocations - before == 0);
   CHECK(recommender.info().cache_bytes == 2 * one);
+}
+
+namespace {
+
+class CountingStore final : public EventStore {
+ public:
+  void append(std::span<const Interaction> events, std::function<void(bool)>) override { stored += events.size(); }
+  void replay(const std::function<void(const Interaction&)>&) override {}
+  void erase(const Id&) override {}
+  std::size_t stored = 0;
+};
+
+}  // namespace
+
+TEST_CASE("A batch that runs out of memory leaves in the store what it leaves in memory", "[serving][allocation]") {
+  const TrainedModel model = test::make_model();
+  const std::vector<Interaction> batch{{.user = "new user", .item = "i1"},
+                                       {.user = "new user", .item = "i2", .event_id = "a"},
+                                       {.user = "new user", .item = "a new item", .event_id = "b"},
+                                       {.user = "new user", .item = "i3", .event = "a new kind of event"}};
+  std::size_t failures = 0;
+  for (std::size_t left = 0;; ++left) {
+    const auto store = std::make_shared<CountingStore>();
+    Recommender recommender = Recommender::open(model, {.event_store = store});
+    bool whole = true;
+    allocations_left = left;
+    try {
+      recommender.observe_batch(batch);
+    } catch (const std::bad_alloc&) {
+      whole = false;
+    }
+    allocations_left = SIZE_MAX;
+    const std::size_t in_memory = recommender.recommend({.user = "new user"}).shortfall.seen;
+    REQUIRE(store->stored + recommender.info().unstored_events == in_memory);
+    failures += !whole;
+    if (!whole) continue;
+    CHECK(in_memory == batch.size());
+    break;
+  }
+  CHECK(failures > 10);
 }

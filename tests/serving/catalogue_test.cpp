@@ -29,22 +29,25 @@ ErrorCode code_of(auto&& call) {
 }  // namespace
 
 TEST_CASE("Items that no model knows get handles behind the others", "[serving][catalogue]") {
-  Catalogue catalogue(ids({"a", "b"}), 3);
+  Catalogue catalogue(ids({"a", "b"}), 2);
   CHECK(catalogue.find("b") == 1);
   CHECK(catalogue.find("c") == kNoHandle);
   CHECK(catalogue.find_or_add("c") == 2);
   CHECK(catalogue.find_or_add("c") == 2);
   CHECK(catalogue.id(2) == Id("c"));
   SECTION("up to the limit") {
-    CHECK(catalogue.find_or_add("d") == kNoHandle);
+    CHECK(catalogue.find_or_add("d") == 3);
+    CHECK(catalogue.find_or_add("e") == kNoHandle);
     CHECK(catalogue.find_or_add("a") == 0);
-    CHECK(catalogue.size() == 3);
+    CHECK(catalogue.size() == 4);
   }
 }
 
 TEST_CASE("Ids that can be no item are never added (UR-09)", "[serving][catalogue][UR-09]") {
   Catalogue strings(ids({"a"}), 100);
-  for (const Id& id : {Id(), Id(""), Id(-1), Id(0), Id(std::int64_t{1} << 31)}) {
+  const std::string with_nul("a\0b", 3);
+  for (const Id& id : {Id(), Id(""), Id(with_nul), Id(-1), Id(0), Id(std::int64_t{1} << 31)}) {
+    CHECK_FALSE(strings.accepts(id));
     CHECK(strings.find(id) == kNoHandle);
     CHECK(strings.find_or_add(id) == kNoHandle);
   }
@@ -75,4 +78,14 @@ TEST_CASE("A model that does not fit leaves the catalogue as it was", "[serving]
   CHECK(catalogue.size() == 3);
   catalogue.add_in_place(ids({"a", "b", "c", "d"}));
   CHECK(catalogue.find("d") == 3);
+}
+
+TEST_CASE("Items that only events name take no room from a model", "[serving][catalogue]") {
+  Catalogue catalogue(ids({"a"}), 3);
+  for (const char* item : {"x", "y", "z"}) REQUIRE(catalogue.find_or_add(item) != kNoHandle);
+  REQUIRE(catalogue.find_or_add("w") == kNoHandle);
+  CHECK(catalogue.add_all(ids({"a", "b", "y"})) == std::vector<ItemHandle>{0, 4, 2});
+  CHECK(catalogue.find_or_add("w") == 5);  // the model has y now
+  CHECK(catalogue.find_or_add("v") == kNoHandle);
+  CHECK(code_of([&] { catalogue.add_all(ids({"c"})); }) == ErrorCode::limit_exceeded);
 }

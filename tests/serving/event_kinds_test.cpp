@@ -5,13 +5,20 @@
 
 using namespace attune;
 
-TEST_CASE("Kinds of events are numbered as they come, the plain one is 0, 256 in all", "[serving][event_kinds]") {
+TEST_CASE("Kinds of events are numbered as they come, the plain one is 0", "[serving][event_kinds]") {
   EventKinds kinds;
-  CHECK(kinds.find_or_add("view") == 1);
-  CHECK(kinds.find_or_add("") == 0);
-  CHECK(kinds.find_or_add("buy") == 2);
-  CHECK(kinds.find_or_add("view") == 1);
-  for (int i = 3; i < 256; ++i) REQUIRE(kinds.find_or_add(std::to_string(i)) == i);
-  CHECK(kinds.find_or_add("one too many") == std::nullopt);
-  CHECK(kinds.find_or_add("buy") == 2);
+  CHECK(kinds.of_event("view") == 1);
+  CHECK(kinds.of_event("") == 0);
+  CHECK(kinds.of_model("buy") == 2);
+  CHECK(kinds.of_model("view") == 1);
+  CHECK(kinds.of_event("buy") == 2);
+}
+
+TEST_CASE("However many kinds events bring, half of all are left to models", "[serving][event_kinds]") {
+  EventKinds kinds;
+  for (int i = 1; i <= 128; ++i) REQUIRE(kinds.of_event(std::to_string(i)) == i);
+  CHECK(kinds.of_event("one too many") == std::nullopt);
+  for (int i = 129; i < 256; ++i) REQUIRE(kinds.of_model(std::to_string(i)) == i);
+  CHECK(kinds.of_model("one too many") == std::nullopt);
+  CHECK(kinds.of_event("200") == 200);
 }

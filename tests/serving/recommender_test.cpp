@@ -32,8 +32,10 @@ std::vector<Id> ids_of(const TrainedModel& model, std::span<const ItemHandle> it
 }
 
 // Ids that no string model knows, for users and items.
+const std::string kWithNul("i1\0", 3);
 const std::vector<Id> kOddIds{Id(),
                               Id(""),
+                              Id(kWithNul),
                               Id("no such id"),
                               Id(-1),
                               Id(0),
@@ -326,22 +328,25 @@ TEST_CASE("Late and repeated events are recorded as the contract says", "[servin
   CHECK(observe("i3", 300, "b") == Observed::recorded);
   recommender.recommend({.user = "x"});
   CHECK(observe("i3", 300, "b") == Observed::duplicate);
+  CHECK(recommender.observe({.user = "y", .item = "i3", .event_id = "b"}) == Observed::recorded);
   CHECK(observe("i2", 200) == Observed::recorded);
   CHECK(observe("i4", kNoTime) == Observed::recorded);
   CHECK(same_items(recommender.recommend({.user = "x"}), recommender.recommend_history({"i1", "i2", "i3", "i4"})));
 }
 
 TEST_CASE("What cannot be recorded is rejected and leaves no trace", "[serving][recommender]") {
-  Recommender recommender = Recommender::open(make_model(), {.max_items = 51});
+  Recommender recommender = Recommender::open(make_model({.items = 3}), {.max_items = 3});
   const float infinity = std::numeric_limits<float>::infinity();
   CHECK(recommender.observe({.user = "x", .item = "i1", .value = infinity}) == Observed::rejected);
   CHECK(recommender.observe({.user = "x", .item = "i1", .value = std::nanf("")}) == Observed::rejected);
   CHECK(recommender.info().users == 8);
-  CHECK(recommender.observe({.user = "x", .item = "n1"}) == Observed::recorded);
-  CHECK(recommender.observe({.user = "x", .item = "n2"}) == Observed::rejected);
-  CHECK(recommender.info().items == 51);
+  for (const char* item : {"n1", "n2", "n3"}) {
+    CHECK(recommender.observe({.user = "x", .item = item}) == Observed::recorded);
+  }
+  CHECK(recommender.observe({.user = "x", .item = "n4"}) == Observed::rejected);
+  CHECK(recommender.info().items == 6);
   std::string kind = "k";
-  for (int i = 0; i < 255; ++i) recommender.observe({.user = "x", .item = "i1", .event = kind += 'k'});
+  for (int i = 0; i < 128; ++i) recommender.observe({.user = "x", .item = "i1", .event = kind += 'k'});
   CHECK(recommender.observe({.user = "x", .item = "i1", .event = "k"}) == Observed::rejected);
   CHECK(recommender.observe_batch(std::vector<Interaction>{{.user = "x", .item = "i1"},
                                                            {.user = "x", .item = ""},
@@ -363,11 +368,24 @@ TEST_CASE("rank orders the host's own candidates, each once", "[serving][recomme
   CHECK(recommender.rank("u5", {}).items.empty());
 }
 
-TEST_CASE("similar_items ranks the others by the cosine of their vectors", "[serving][recommender]") {
-  const TrainedModel model = make_model();
+TEST_CASE("Candidates that rank leaves out are counted, each once", "[serving][recommender]") {
+  Recommender recommender = Recommender::open(make_model());
+  recommender.observe({.user = "x", .item = "new"});
+  const auto unavailable = [&](const std::vector<Id>& candidates) {
+    return recommender.rank("u5", candidates).shortfall.unavailable;
+  };
+  CHECK(unavailable({"i9", "i8", "i9"}) == 0);
+  CHECK(unavailable({"i9", "new", "new"}) == 1);
+  CHECK(unavailable({"unknown", "i9", "unheard of", "unknown", Id(7), Id(), Id(0), Id(), Id(7), Id(-7), ""}) == 7);
+  CHECK(unavailable({"unknown"}) == 1);
+}
+
+TEST_CASE("similar_items ranks the others by the cosine of their vectors, also in a blend", "[serving][recommender]") {
+  const TrainedModel model = make_model({.blend_weight = GENERATE(0.0, 0.7)});
   const Recommender recommender = Recommender::open(model);
   const Answer answer = recommender.similar_items("i7", 5);
   REQUIRE(answer.items.size() == 5);
+  CHECK(answer.score_kind == ScoreKind::cosine);
   const auto row = [&](const Id& id) { return model.encoder->items().row(model.item_ids->find(id)); };
   const auto cosine = [](auto x, auto y) {
     const auto dot = [](auto a, auto b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); };
@@ -378,6 +396,27 @@ TEST_CASE("similar_items ranks the others by the cosine of their vectors", "[ser
     CHECK(r.score == Approx(cosine(row("i7"), row(r.item))).margin(1e-5));
   }
   CHECK(recommender.similar_items("i7", 1000).items.size() == 49);
+}
+
+TEST_CASE("Neighbours and their shortfall add up to the other items", "[serving][recommender]") {
+  TrainedModel model = make_model({.score = ScoreKind::dot});
+  auto encoder = std::make_shared<SasrecEncoder>(model.encoder->config(), 50);
+  encoder->initialize(1);
+  std::ranges::fill(encoder->items().row(8), 0.0f);
+  model.encoder = encoder;
+  Recommender recommender = Recommender::open(model);
+  recommender.observe({.user = "x", .item = "new"});
+  const auto check = [](const Answer& answer, std::size_t items, std::size_t others) {
+    CHECK(answer.items.size() == items);
+    CHECK(answer.shortfall.unavailable == others - items);
+  };
+  const Answer known = recommender.similar_items("i7", 1000);
+  check(known, 48, 50);
+  CHECK(known.score_kind == ScoreKind::dot);
+  check(recommender.similar_items("i8", 1000), 0, 50);
+  check(recommender.similar_items("new", 1000), 0, 50);
+  check(recommender.similar_items("never heard of", 1000), 0, 51);
+  check(Recommender::open(make_model({.encoder = false})).similar_items("i7", 1000), 0, 49);
 }
 
 TEST_CASE("A batch gives the answers of single requests, in the calling thread or on an executor",

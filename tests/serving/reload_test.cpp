@@ -3,12 +3,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <functional>
 #include <numeric>
 #include <random>
 
 #include "attune/recommender.hpp"
-#include "attune/serving/event_store.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -26,31 +24,6 @@ std::vector<ItemHandle> shuffled(std::size_t count) {
   std::shuffle(order.begin(), order.end(), std::mt19937(4));
   return order;
 }
-
-// Keeps events in memory, as a host might.
-class MemoryStore final : public EventStore {
- public:
-  struct Event {
-    std::string user, item, kind, event_id;
-    Timestamp timestamp;
-    float value;
-  };
-  void append(std::span<const Interaction> batch, std::function<void(bool)> done) override {
-    ++batches;
-    for (const Interaction& e : batch) {
-      events.push_back(
-          {to_string(e.user), to_string(e.item), std::string(e.event), std::string(e.event_id), e.timestamp, e.value});
-    }
-    if (done) done(true);
-  }
-  void replay(const std::function<void(const Interaction&)>& visit) override {
-    for (const Event& e : events) visit({e.user, e.item, e.timestamp, e.kind, e.value, e.event_id});
-  }
-  void erase(const Id&) override {}
-
-  std::vector<Event> events;
-  int batches = 0;
-};
 
 }  // namespace
 
@@ -147,6 +120,22 @@ TEST_CASE("A model that cannot be served leaves the old one in place (UR-61)", "
   still_served();
 }
 
+TEST_CASE("Junk that events bring never keeps a model from being served", "[serving][reload]") {
+  Recommender recommender = Recommender::open(make_model({.items = 20}), {.max_items = 30});
+  for (int i = 0; i < 300; ++i) {
+    const std::string junk = "junk " + std::to_string(i);
+    recommender.observe({.user = "x", .item = junk});
+    recommender.observe({.user = "x", .item = "i1", .event = junk});
+  }
+  TrainedModel next = make_model({.items = 30, .version = "next"});
+  auto histories = std::make_shared<Histories>(*next.histories);
+  histories->event_kinds.push_back("a kind of the model");
+  next.histories = histories;
+  recommender.reload(next);
+  CHECK(recommender.recommend({.user = "u1"}).model_version == "next");
+  CHECK(recommender.recommend({.user = "x", .k = 100}).items.size() == 29);
+}
+
 TEST_CASE("A model directory is opened with its histories", "[serving][reload]") {
   const auto directory = std::filesystem::temp_directory_path() / ("attune_reload_test_" + std::to_string(getpid()));
   std::filesystem::remove_all(directory);
@@ -163,36 +152,4 @@ TEST_CASE("A model directory is opened with its histories", "[serving][reload]")
   CHECK_THROWS_AS(Recommender::open(directory.string()), Error);
   CHECK(same_items(opened.recommend({.user = "u3"}), in_memory.recommend({.user = "u3"})));
   std::filesystem::remove_all(directory);
-}
-
-TEST_CASE("What an event store holds is served again after a restart, and counts once", "[serving][reload]") {
-  const TrainedModel model = make_model();
-  const auto store = std::make_shared<MemoryStore>();
-  Answer before;
-  {
-    Recommender recommender = Recommender::open(model, {.event_store = store});
-    recommender.observe({.user = "u1", .item = "i9", .event = "buy", .event_id = "1"});
-    recommender.observe({.user = "u1", .item = "i9", .event = "buy", .event_id = "1"});
-    recommender.observe({.user = "u1", .item = ""});
-    recommender.observe_batch(std::vector<Interaction>{{.user = "new", .item = "i3", .timestamp = 7, .value = 2},
-                                                       {.user = "new", .item = "i4", .timestamp = 8},
-                                                       {.user = "", .item = "i4"}});
-    before = recommender.recommend({.user = "u1"});
-  }
-  REQUIRE(store->events.size() == 3);
-  CHECK(store->batches == 2);
-  CHECK(store->events[0].timestamp == model.histories->of(1).times.back());  // the time it was given
-  CHECK(store->events[0].kind == "buy");
-
-  Recommender restarted = Recommender::open(model, {.event_store = store});
-  CHECK(store->events.size() == 3);
-  CHECK(same_items(restarted.recommend({.user = "u1"}), before));
-  CHECK(restarted.observe({.user = "u1", .item = "i9", .event_id = "1"}) == Observed::duplicate);
-  CHECK(same_items(restarted.recommend({.user = "new"}), restarted.recommend_history({"i3", "i4"})));
-
-  // A later model directory was trained on the stored events: they do not come twice.
-  const HistoryView history = model.histories->of(1);
-  store->events.push_back({"u1", to_string(model.item_ids->id(history.items[5])), "", "", history.times[5], 1});
-  const Recommender again = Recommender::open(model, {.event_store = store});
-  CHECK(same_items(again.recommend({.user = "u1"}), before));
 }

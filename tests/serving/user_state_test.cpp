@@ -54,9 +54,9 @@ class SizedEngine final : public detail::EngineInterface {
                Workspace&) const override {
     return Source::model;
   }
-  std::span<const ScoredHandle> similar(ItemHandle, std::span<const std::uint64_t>, std::size_t,
-                                        Workspace&) const override {
-    return {};
+  std::optional<Neighbours> similar(ItemHandle, std::span<const std::uint64_t>, std::size_t,
+                                    Workspace&) const override {
+    return std::nullopt;
   }
 
   std::size_t bytes = 100;

@@ -71,7 +71,6 @@ declare -A tested_elsewhere=(
   [concepts.hpp]=tests/serving/concepts_test.cpp
   [model/sasrec_block.hpp]=tests/gradient/transformer_encoder_test.cpp
   [recommender.hpp]=tests/serving/recommender_test.cpp
-  [serving/event_store.hpp]=tests/serving/reload_test.cpp
   [serving/make_recommender.hpp]=tests/serving/shared_encoder_test.cpp
 )
 for header in "${headers[@]}"; do

@@ -8,9 +8,11 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "attune/data/id_map.hpp"
@@ -26,8 +28,8 @@ class ATTUNE_EXPORT InteractionLog {
  public:
   explicit InteractionLog(IdKind users = IdKind::string, IdKind items = IdKind::string);
 
-  // False, and nothing appended, for an event id that came before. Throws Error(invalid_data) for an id that its map
-  // does not accept and for a value that is not finite.
+  // False, and nothing appended, for an event id of this user that came before. Throws Error(invalid_data) for an id
+  // that its map does not accept and for a value that is not finite.
   bool append(const Interaction& interaction);
   // Preconditions: handles of user_ids() and item_ids(), a number that event_kind() gave, a finite value.
   void append(UserHandle user, ItemHandle item, Timestamp timestamp, std::uint8_t kind, float value);
@@ -52,9 +54,17 @@ class ATTUNE_EXPORT InteractionLog {
 
  private:
   friend class detail::InteractionLoader;
+  // Whether this number of event_ids_ is new to the user; from now on it is not.
+  bool claim_event_id(std::uint32_t event, UserHandle user);
+
   IdMap user_ids_;
   IdMap item_ids_;
+
+  // Event ids, the first user of each, and (event, user) of those who used one that was another's before.
   IdMap event_ids_;
+  std::vector<UserHandle> event_users_;
+  std::set<std::pair<std::uint32_t, UserHandle>> further_event_users_;
+
   std::vector<std::string> event_kinds_{""};
   std::vector<UserHandle> users_;
   std::vector<ItemHandle> items_;
@@ -63,17 +73,18 @@ class ATTUNE_EXPORT InteractionLog {
   std::vector<float> values_;
 };
 
+// Applied in this order.
 struct CleaningOptions {
+  float min_value = -std::numeric_limits<float>::infinity();  // events below it (ratings) are dropped
   // Same user, item, timestamp and event: the first is kept. Events without a time are never duplicates: where only
   // the order is known, a repetition is a fact.
   bool drop_duplicates = true;
-  float min_value = -std::numeric_limits<float>::infinity();  // events below it (ratings) are dropped
   std::size_t k_core = 0;  // users and items with fewer events are dropped until none is left; 0 and 1 drop nobody
 };
 
 struct CleaningReport {
   std::size_t before = 0, after = 0;
-  std::size_t duplicates = 0, below_min_value = 0, outside_core = 0;  // before - after is their sum
+  std::size_t below_min_value = 0, duplicates = 0, outside_core = 0;  // before - after is their sum
   std::size_t users = 0, items = 0;                                   // that are left
 };
 

@@ -53,7 +53,7 @@ struct LoadReport {
 // else `rating`; `event`; `event_id`. Others are ignored. An empty or unreadable field of these is a bad value.
 // `timestamp` is seconds, milliseconds or ISO-8601, one of them for the whole file, which the report names; numbers are
 // seconds unless one is 10^11 or more. `position` orders the events of each user, which then have no time.
-// A repeated event_id is dropped and counted.
+// An event_id that repeats an earlier one of the user is dropped and counted.
 // Throws Error: io_error (cannot open or read), invalid_data (empty file, missing column, wrong separator, a bad line
 // under BadValue::error, times in two units, a quote left open), corrupt_file (damaged compression), unsupported (zip,
 // zstd, UTF-16), limit_exceeded (a record of more than 16 MiB, more than 256 kinds of events). The message names file,

@@ -21,22 +21,35 @@ CosineScorer<Storage>::CosineScorer(ScorerRows<Storage> rows, float scale)
 
 template <class Storage>
 std::uint64_t CosineScorer<Storage>::score_rows(float* scores, const float* query, std::size_t first, std::size_t count,
-                                                std::span<const float> additive, float threshold) const noexcept {
+                                                const Terms& terms, float threshold) const noexcept {
   rows_.dot(scores, query, first, count);
-  return kernels_->finish_scores(scores, scale_, additive.empty() ? nullptr : additive.data() + first, threshold,
-                                 count);
+  const float* const additive = terms.additive.empty() ? nullptr : terms.additive.data() + first;
+  return kernels_->finish_scores(scores, terms.scale, additive, threshold, count);
 }
 
 template <class Storage>
 std::span<const ScoredHandle> CosineScorer<Storage>::top_k(const Query& query, std::span<const std::uint64_t> eligible,
                                                            std::span<const float> additive, std::size_t k,
                                                            Workspace& workspace) const {
+  return scan(query.user_vector, {scale_, additive}, eligible, k, workspace);
+}
+
+template <class Storage>
+Neighbours CosineScorer<Storage>::similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
+                                          Workspace& workspace) const {
+  return {scan({rows_.row(item), rows_.dim()}, {1.0f, {}}, eligible, k, workspace), rows_.kind()};
+}
+
+template <class Storage>
+std::span<const ScoredHandle> CosineScorer<Storage>::scan(std::span<const float> vector, const Terms& terms,
+                                                          std::span<const std::uint64_t> eligible, std::size_t k,
+                                                          Workspace& workspace) const {
   detail::TopK best(workspace.top, std::min(k, rows_.num_scorable()));
-  if (k == 0 || !rows_.prepare(query.user_vector, workspace.query)) return {};
+  if (k == 0 || !rows_.prepare(vector, workspace.query)) return {};
   const float* prepared = workspace.query.take(rows_.stride()).data();
   float* scores = workspace.scores.take(kGroup).data();
   const auto score_group = [&](std::size_t first, std::size_t count, std::uint64_t wanted) {
-    const std::uint64_t passed = score_rows(scores, prepared, first, count, additive, best.threshold()) & wanted;
+    const std::uint64_t passed = score_rows(scores, prepared, first, count, terms, best.threshold()) & wanted;
     detail::for_each_bit(passed, [&](std::size_t bit) {
       best.push({static_cast<ItemHandle>(first + bit), scores[bit]});
     });
@@ -65,7 +78,7 @@ void CosineScorer<Storage>::score(const Query& query, std::span<const ItemHandle
   for (std::size_t i = 0; i < handles.size(); ++i) {
     scores[i] = kUnscorable;
     if (!comparable || !scorable(handles[i])) continue;
-    score_rows(&scores[i], prepared, handles[i], 1, additive, kUnscorable);
+    score_rows(&scores[i], prepared, handles[i], 1, {scale_, additive}, kUnscorable);
     if (!std::isfinite(scores[i])) scores[i] = kUnscorable;
   }
 }

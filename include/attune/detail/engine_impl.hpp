@@ -155,14 +155,12 @@ class EngineAdapter final : public EngineInterface {
                std::span<float> scores, EngineState* state, Workspace& workspace) const override {
     return engine_.score(history, context, handles, scores, state, workspace);
   }
-  std::span<const ScoredHandle> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
-                                        Workspace& workspace) const override {
-    if constexpr (requires { std::span<const float>(engine_.scorer().item_vector(item)); }) {
-      if (!scorable(item)) return {};
-      return engine_.scorer().top_k({.user_vector = engine_.scorer().item_vector(item)}, eligible, {}, k, workspace);
-    } else {
-      return {};
+  std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
+                                    Workspace& workspace) const override {
+    if constexpr (requires { Neighbours(engine_.scorer().similar(item, eligible, k, workspace)); }) {
+      if (scorable(item)) return engine_.scorer().similar(item, eligible, k, workspace);
     }
+    return std::nullopt;
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -42,9 +43,9 @@ class EngineInterface {
                                  std::size_t k, EngineState* state, Workspace& workspace) const = 0;
   virtual Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                        std::span<float> scores, EngineState* state, Workspace& workspace) const = 0;
-  // The k eligible items nearest to `item` by the scorer's vectors; empty where the scorer shows none.
-  virtual std::span<const ScoredHandle> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
-                                                Workspace& workspace) const = 0;
+  // The k eligible items nearest to `item`; nothing where the scorer compares no items or has no vector of this one.
+  virtual std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
+                                            Workspace& workspace) const = 0;
 };
 
 // A host's engine on its way into a Recommender (serving/make_recommender.hpp).

@@ -17,18 +17,21 @@ namespace attune::inline v0_1 {
 
 class ATTUNE_EXPORT Catalogue {
  public:
-  // Throws Error(limit_exceeded) for more than `limit` items.
+  // `items` are those of a model. `limit` is the most that models bring, and the most that only events name: whatever
+  // events bring, there is room for a model. Throws Error(limit_exceeded) for more.
   Catalogue(IdMap items, std::size_t limit);
 
   ItemHandle find(const Id& id) const noexcept;
-  // kNoHandle for an id of the wrong kind, an empty id, or a new one beyond the limit.
+  // What IdMap::accepts says: false for an id that no item can have.
+  bool accepts(const Id& id) const noexcept;
+  // For an event: kNoHandle for an id that is not accepted, or a new one beyond the limit.
   ItemHandle find_or_add(const Id& id);
   // Text stays valid as long as the catalogue lives.
   Id id(ItemHandle handle) const noexcept;
   std::size_t size() const noexcept;
   IdKind kind() const noexcept { return items_.kind(); }
 
-  // The handle of every id of `items`, new ones where it has none yet. Throws Error: limit_exceeded, or
+  // The handle of every id of a model, new ones where it has none yet. Throws Error: limit_exceeded, or
   // invalid_argument for ids of the other kind; nothing is added then.
   std::vector<ItemHandle> add_all(const IdMap& items);
   // Takes in ids whose handles are given: those it has already must agree, the others must come next in order. Throws
@@ -43,10 +46,19 @@ class ATTUNE_EXPORT Catalogue {
   }
 
  private:
-  // The handle of every id, kNoHandle where it has none; throws as add_all does.
-  std::vector<ItemHandle> locate(const IdMap& items) const;
+  // The handle of every id, kNoHandle where it has none, and which ids no model had so far. Throws as add_all does.
+  struct Located {
+    std::vector<ItemHandle> handles;
+    std::vector<std::uint32_t> first_seen;
+  };
+  Located locate(const IdMap& items) const;
+  // Adds an id of a model, or takes it over from the events. With the mutex held.
+  ItemHandle add_of_model(const Id& id);
+
   mutable std::shared_mutex mutex_;
   IdMap items_;
+  std::vector<bool> of_model_;  // by handle; false for those behind its end
+  std::size_t num_of_models_ = 0;
   std::size_t limit_;
 };
 

@@ -25,14 +25,14 @@ class ATTUNE_EXPORT CosineScorer {
   ScoreKind kind() const noexcept { return rows_.kind(); }
   bool scorable(ItemHandle item) const noexcept { return rows_.scorable(item); }
   const ScorerRows<Storage>& rows() const noexcept { return rows_; }
-  // What an item is compared by, [dim]. Precondition: item < size().
-  std::span<const float> item_vector(ItemHandle item) const noexcept { return {rows_.row(item), rows_.dim()}; }
-
   // The best min(k, eligible and scorable) items, best first. `eligible` has size() bits, `additive` size() terms or
   // none; an item whose score is not finite is never returned. Empty for a query that is zero or not finite. Valid
   // until the workspace is used again.
   std::span<const ScoredHandle> top_k(const Query& query, std::span<const std::uint64_t> eligible,
                                       std::span<const float> additive, std::size_t k, Workspace& workspace) const;
+  // The eligible items nearest to one of them, by plain cosine or dot product. Precondition: scorable(item).
+  Neighbours similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
+                     Workspace& workspace) const;
   // scores[i] of handles[i]: the bits top_k gives; -infinity where it would return nothing.
   void score(const Query& query, std::span<const ItemHandle> handles, std::span<const float> additive,
              std::span<float> scores, Workspace& workspace) const;
@@ -41,9 +41,17 @@ class ATTUNE_EXPORT CosineScorer {
   static constexpr std::size_t kGroup = 64;  // rows per word of a bitmap
   static constexpr int kDense = 12;          // from so many wanted rows on a whole group is the faster way
 
+  // What a query vector is turned into scores with.
+  struct Terms {
+    float scale;
+    std::span<const float> additive;
+  };
+  std::span<const ScoredHandle> scan(std::span<const float> vector, const Terms& terms,
+                                     std::span<const std::uint64_t> eligible, std::size_t k,
+                                     Workspace& workspace) const;
   // Final scores of `count` <= kGroup consecutive rows; bit i of the result says scores[i] >= threshold.
-  std::uint64_t score_rows(float* scores, const float* query, std::size_t first, std::size_t count,
-                           std::span<const float> additive, float threshold) const noexcept;
+  std::uint64_t score_rows(float* scores, const float* query, std::size_t first, std::size_t count, const Terms& terms,
+                           float threshold) const noexcept;
 
   ScorerRows<Storage> rows_;
   float scale_;

@@ -52,7 +52,7 @@ class ATTUNE_EXPORT UserStates {
   // All that add_histories brought; null where it was never called.
   std::shared_ptr<const Histories> histories() const;
 
-  // Not for an empty id or one of the wrong kind.
+  // What IdMap::accepts says: false for an id that no user can have.
   bool accepts(const Id& user) const noexcept;
   // Null for a user nobody knows.
   std::shared_ptr<UserRecord> find(const Id& user) const;
@@ -63,6 +63,8 @@ class ATTUNE_EXPORT UserStates {
   // belongs and the cache starts anew).
   static Observed record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float weight,
                          std::string_view event_id);
+  // With the record locked: false for an event id that the user has already; remembers it otherwise. "" is never one.
+  static bool remember_event(UserRecord& user, std::string_view event_id);
 
   // With the record locked: a cache of this generation, reused, or made by `engine` while others give way. Null where
   // the engine has none, the budget is smaller than one, or the user has one of a later generation.
