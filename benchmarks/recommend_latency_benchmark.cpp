@@ -53,7 +53,7 @@ attune::TrainedModel make_model(std::size_t num_items) {
   model.item_ids = items;
   model.encoder = encoder;
   model.popularity = std::make_shared<attune::PopularityModel>(attune::PopularityModel::fit(*histories));
-  model.markov = std::make_shared<attune::MarkovModel>(attune::MarkovModel::fit(*histories, {.steps = 1}));
+  model.counts = std::make_shared<attune::MarkovModel>(attune::MarkovModel::fit(*histories, {.steps = 1}));
   model.histories = histories;
   return model;
 }

@@ -27,11 +27,16 @@ EvaluationQueries sample(const EvaluationQueries& queries, std::size_t limit) {
   return chosen;
 }
 
-TrainedModel prepare_model(const Histories& train, const EvaluationQueries& validation, const TrainerConfig& config) {
+TrainedModel prepare_model(const Histories& train, const EvaluationQueries& validation, const TrainerConfig& config,
+                           Executor& executor) {
+  if (!train.item_ids || train.num_events() == 0) {
+    throw Error(ErrorCode::invalid_data, "training histories: expected events and item ids, found none");
+  }
   TrainedModel model;
   model.item_ids = train.item_ids;
-  model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train));
-  model.markov = std::make_shared<const MarkovModel>(MarkovModel::fit(train, config.markov));
+  model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train, config.popularity));
+  model.counts =
+      config.counts == CountKind::popularity ? model.popularity : fit_counts(train, config.count_options(), &executor);
   model.histories = validation.histories ? validation.histories : std::make_shared<const Histories>(train);
   return model;
 }
@@ -67,8 +72,15 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
   const TrainerConfig config = config_.adapted_to(train);
+  if (config.counts_alone) {
+    const auto start = Clock::now();
+    TrainedModel model = prepare_model(train, validation, config, executor);
+    train_seconds_ = seconds_since(start);
+    model.notes["trainer"] = config.to_json();
+    return model;
+  }
   detail::Learner learner(config, train, executor);
-  TrainedModel model = prepare_model(train, validation, config);
+  TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = sample(validation, config.max_validation_queries);
   const EvaluationOptions measuring{
       .cutoffs = {10}, .exclude_seen = config.exclude_seen, .bootstrap = 0, .executor = &executor};
