@@ -21,68 +21,46 @@ double work(CountKind kind, const Histories& train) {
   return 0;
 }
 
-CountOptions default_options(CountKind kind) {
-  TrainerConfig config;
-  config.counts = kind;
-  return config.count_options();
+// The model's own or one fitted on `train`. Throws Error with the reason where it is neither.
+std::shared_ptr<const CountModel> counts_of(CountKind kind, const TrainedModel& model, const Histories* train,
+                                            bool quick, Executor* executor) {
+  constexpr double kFewSeconds = 6e10;
+  if (kind == CountKind::popularity && model.popularity) return model.popularity;
+  if (model.counts && model.counts->name() == to_string(kind)) return model.counts;
+  if (train == nullptr) {
+    throw Error(ErrorCode::unsupported, "the events that the model was trained on are not known");
+  }
+  if (quick && work(kind, *train) > kFewSeconds) {
+    throw Error(ErrorCode::unsupported, "takes more than a few seconds; attune evaluate --baselines measures it");
+  }
+  TrainerConfig defaults;
+  defaults.counts = kind;
+  return fit_counts(*train, defaults.count_options(), executor);
 }
-
-class Bench {
- public:
-  Bench(const TrainedModel& model, const Histories* train, const EvaluationQueries& queries,
-        const EvaluationOptions& options, bool quick, Console& console)
-      : model_(model), train_(train), queries_(queries), options_(options), quick_(quick), console_(console) {
-    options_.bootstrap = 0;
-  }
-
-  Baseline measure(CountKind kind) const {
-    Baseline baseline{std::string(to_string(kind)), std::nullopt};
-    std::replace(baseline.name.begin(), baseline.name.end(), '-', '_');
-    try {
-      TrainedModel counts;
-      counts.item_ids = model_.item_ids;
-      counts.popularity = model_.popularity;
-      counts.counts = counts_of(kind);
-      console_.line("measuring " + std::string(to_string(kind)));
-      baseline.report = evaluate(counts, queries_, options_);
-    } catch (const Error& error) {
-      baseline.left_out = error.what();
-    }
-    return baseline;
-  }
-
- private:
-  std::shared_ptr<const CountModel> counts_of(CountKind kind) const {
-    constexpr double kFewSeconds = 6e10;
-    if (kind == CountKind::popularity && model_.popularity) return model_.popularity;
-    if (model_.counts && model_.counts->name() == to_string(kind)) return model_.counts;
-    if (train_ == nullptr) {
-      throw Error(ErrorCode::unsupported, "the events that the model was trained on are not known");
-    }
-    if (quick_ && work(kind, *train_) > kFewSeconds) {
-      throw Error(ErrorCode::unsupported, "takes more than a few seconds; attune evaluate --baselines measures it");
-    }
-    return fit_counts(*train_, default_options(kind), options_.executor);
-  }
-
-  const TrainedModel& model_;
-  const Histories* train_;
-  const EvaluationQueries& queries_;
-  EvaluationOptions options_;
-  bool quick_;
-  Console& console_;
-};
 
 }  // namespace
 
 std::vector<Baseline> measure_baselines(const TrainedModel& model, const Histories* train,
                                         const EvaluationQueries& queries, const EvaluationOptions& options, bool quick,
                                         Console& console) {
-  const Bench bench(model, train, queries, options, quick, console);
   std::vector<Baseline> all;
   if (queries.empty()) return all;
+  EvaluationOptions plain = options;
+  plain.bootstrap = 0;
+  TrainedModel counting;
+  counting.item_ids = model.item_ids;
+  counting.popularity = model.popularity;
   for (const CountKind kind : {CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease}) {
-    all.push_back(bench.measure(kind));
+    console.line("measuring " + std::string(to_string(kind)));
+    Baseline& baseline = all.emplace_back();
+    baseline.name = to_string(kind);
+    std::replace(baseline.name.begin(), baseline.name.end(), '-', '_');
+    try {
+      counting.counts = counts_of(kind, model, train, quick, plain.executor);
+      baseline.report = evaluate(counting, queries, plain);
+    } catch (const Error& error) {
+      baseline.left_out = error.what();
+    }
   }
   return all;
 }

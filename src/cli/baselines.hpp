@@ -14,8 +14,8 @@ namespace attune::cli {
 
 struct Baseline {
   std::string name;              // "popularity", "markov", "item_knn", "ease"
-  std::optional<Report> report;  // none: left out, for this reason
-  std::string left_out = {};
+  std::optional<Report> report;  // none: left out
+  std::string left_out;          // and why
 };
 
 // Popularity and the counts that the model has are measured as they are; what it has not is fitted with default options

@@ -18,7 +18,7 @@ namespace {
 TrainerConfig configuration(const TrainOptions& options) {
   TrainerConfig config = trainer_config(options.preset, options.common);
   if (config.counts_alone && (options.epochs || options.time_budget)) {
-    throw UsageError("--epochs and --time-budget: the preset " + options.preset + " has no epochs");
+    throw UsageError("--epochs and --time-budget: a count model alone has no epochs");
   }
   config.epochs = options.epochs.value_or(config.epochs);
   config.time_budget_seconds = options.time_budget.value_or(config.time_budget_seconds);

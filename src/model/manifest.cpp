@@ -147,6 +147,11 @@ void read_counts(Manifest& manifest, Json& json, const Fields& fields, const std
   if (!fields.any("markov").is_null()) manifest.counts = read_options<MarkovOptions>(reader, "markov");
   if (!json.contains("counts")) return;
   if (manifest.counts) fields.fail("counts", "no second count model", json["counts"]);
+  const Fields given = fields.object("counts");
+  given.any("options");
+  if (given.text("model") == to_string(CountKind::popularity) && !manifest.popularity) {
+    fields.fail("popularity", "true", fields.any("popularity"));
+  }
   CountKind kind{};
   reader.group("counts", [&](auto& inner) {
     inner("model", kind);

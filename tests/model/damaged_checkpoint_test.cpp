@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "attune/error.hpp"
@@ -37,6 +38,13 @@ class SavedModel {
     auto manifest = detail::parse_manifest(read("manifest.json"), "manifest");
     change(manifest);
     write("manifest.json", detail::manifest_text(manifest));
+  }
+  // The same for what no manifest of ours would say.
+  void write_manifest(nlohmann::ordered_json json) const {
+    json.erase("checksum");
+    const std::string text = json.dump();
+    json["checksum"] = detail::hex_of(detail::crc32_of(std::as_bytes(std::span(text))));
+    write("manifest.json", json.dump(2));
   }
   // Puts other content into a file, with its size and checksum in the manifest.
   void forge(const std::string& file, std::span<const std::byte> bytes) const {
@@ -323,6 +331,29 @@ TEST_CASE("A tensor of counts that is missing, of another shape or not asked for
   saved.require_error(ErrorCode::corrupt_file, "tensor \"ease.weights\": expected shape [6, 6]");
   forge("ease.weights", {6, 6}, true);
   saved.require_error(ErrorCode::corrupt_file, "counts.safetensors: expected 2 tensors, found 3");
+}
+
+TEST_CASE("Counts that a manifest does not describe as a whole are refused", "[model][checkpoint]") {
+  const SavedModel saved(counting(small_model(), PopularityOptions{}));
+  saved.change_manifest([](detail::Manifest& manifest) { manifest.popularity.reset(); });
+  saved.require_error(ErrorCode::corrupt_file, "popularity: expected true, found false");
+
+  const SavedModel ease(counting(small_model(), EaseOptions{}));
+  const std::string text = ease.read("manifest.json");
+  for (const std::string field : {"model", "options"}) {
+    auto json = nlohmann::ordered_json::parse(text);
+    json["counts"].erase(field);
+    ease.write_manifest(json);
+    ease.require_error(ErrorCode::corrupt_file, "counts." + field + " is missing");
+  }
+  auto json = nlohmann::ordered_json::parse(text);
+  json["counts"]["model"] = "slim";
+  ease.write_manifest(json);
+  ease.require_error(ErrorCode::invalid_config, "counts.model: expected one of popularity");
+  json = nlohmann::ordered_json::parse(text);
+  json["markov"] = nlohmann::ordered_json::object();
+  ease.write_manifest(json);
+  ease.require_error(ErrorCode::corrupt_file, "counts: expected no second count model");
 }
 
 TEST_CASE("Options of counts that make no sense are refused by file and field", "[model][checkpoint]") {

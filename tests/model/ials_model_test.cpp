@@ -194,7 +194,7 @@ TEST_CASE("Options of iALS out of range are refused by name", "[model][ials_mode
     CHECK_THROWS_WITH(IalsModel::fit(histories_of(2, {{0, 1}}), options),
                       Catch::Matchers::StartsWith("config: " + field + " must be "));
   };
-  for (const std::size_t dim : {0, 8, 24, 1040}) {
+  for (const std::size_t dim : {0u, 8u, 24u, 1040u}) {
     refused("ials.embedding_dim", [&](IalsOptions& o) { o.embedding_dim = dim; });
   }
   refused("ials.epochs", [](IalsOptions& o) { o.epochs = 0; });

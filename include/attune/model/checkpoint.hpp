@@ -30,12 +30,12 @@ inline constexpr int kModelFormatVersion = 1;
 struct ATTUNE_EXPORT TrainedModel {
   std::string version;  // names the model in answers; derived from its content when saved without one
   std::shared_ptr<const IdMap> item_ids;
-  std::shared_ptr<const SasrecEncoder> encoder;  // null: a model that only counts
+  std::shared_ptr<const SasrecEncoder> encoder;       // null: a model that only counts
   std::shared_ptr<const PopularityModel> popularity;  // events per item in training; answers where nothing else can
   // The model itself where there is no encoder; beside one it answers what the encoder cannot, and is the term of the
   // blend. One of model/count_models.hpp.
   std::shared_ptr<const CountModel> counts;
-  double blend_weight = 0;  // of the counts' term added to the encoder's logit; 0: the encoder alone
+  double blend_weight = 0;                     // of the counts' term added to the encoder's logit; 0: the encoder alone
   std::shared_ptr<const Histories> histories;  // every event it was given, for serving
   std::map<std::string, std::string> notes;    // free text for people: split, seed, data; shown by `inspect`
 

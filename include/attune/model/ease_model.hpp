@@ -24,8 +24,8 @@ struct EaseOptions {
 };
 
 // With G [N, N] the users that two items have in common and P = (G + lambda I)^-1, the weights are
-// B[x, y] = -P[x, y] / P[y, y], 0 on the diagonal; score(y) = sum over the events x_k of a history of decay^k B[x_k,
-// y].
+// B[x, y] = -P[x, y] / P[y, y], 0 on the diagonal; score(y) = sum over the events x_k of a history of
+// decay^k B[x_k, y].
 class ATTUNE_EXPORT EaseModel final : public CountModel {
  public:
   EaseModel() = default;

@@ -21,8 +21,8 @@ struct IalsOptions {
   double unobserved_weight = 0.1;     // of a pair that did not happen, against 1 for every event
   double regularization = 0.01;       // of a vector, times (its events + unobserved_weight * the other side)^power
   double regularization_power = 1.0;  // 1: popular items and busy users are held down more
-  double decay = 0.7;      // weight of the k-th newest known event is decay^k, down to 1e-4; 1: as in training
-  std::uint64_t seed = 1;  // of the first item vectors
+  double decay = 0.7;                 // weight of the k-th newest known event is decay^k, down to 1e-4
+  std::uint64_t seed = 1;             // of the first item vectors
 
   // Throws Error(invalid_config) naming the field, what is allowed and what was given.
   ATTUNE_EXPORT void validate() const;
@@ -46,7 +46,7 @@ class ATTUNE_EXPORT IalsModel final : public CountModel {
   std::span<const float> factors() const noexcept { return factors_; }  // [items, D]
   const IalsOptions& options() const noexcept { return options_; }
 
-  // user_vector [D]: what training would have given a user with these events; zero without a known one.
+  // user_vector [D]: with decay 1 what training would have given a user with these events; zero without a known one.
   void fold_in(std::span<float> user_vector, HistoryView history, Workspace& workspace) const;
   void score_all(HistoryView history, std::span<float> scores, Workspace& workspace) const override;  // of any sign
   using CountModel::score_all;

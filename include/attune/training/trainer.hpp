@@ -90,8 +90,8 @@ class ATTUNE_EXPORT Trainer {
   // Weights of the best epoch by validation NDCG@10 (of the last one without validation queries). Every call starts
   // anew. An epoch sees the newest max_sequence_length + 1 events of every user; the model's window is no longer than
   // the longest of these sequences. Items without a training event get zero rows: they are never recommended. Throws
-  // Error: invalid_data (nothing to learn from: no user with two events), non_finite (names parameter or loss, epoch
-  // and step), cancelled (stopped before the first epoch ended).
+  // Error: invalid_data (nothing to learn from: no user with two events, for counts alone no event), non_finite (names
+  // parameter or loss, epoch and step), cancelled (stopped before the first epoch ended).
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
   std::size_t best_epoch() const noexcept { return best_epoch_; }
