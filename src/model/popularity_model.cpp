@@ -24,6 +24,7 @@ void add_shares(std::span<float> scores, std::span<const std::uint64_t> counts, 
   }
 }
 
+// An event without a time is older than any window.
 std::vector<std::uint64_t> events_within(const Histories& histories, double days) {
   const auto newest = std::ranges::max_element(histories.times);
   if (newest == histories.times.end() || *newest == kNoTime) {
@@ -31,7 +32,6 @@ std::vector<std::uint64_t> events_within(const Histories& histories, double days
   }
   std::vector<std::uint64_t> recent(histories.num_items(), 0);
   for (std::size_t event = 0; event < histories.num_events(); ++event) {
-    if (histories.times[event] == kNoTime) continue;
     const double age = static_cast<double>(*newest) - static_cast<double>(histories.times[event]);
     recent[histories.items[event]] += age <= days * kMillisecondsPerDay;
   }
