@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <attune/model/checkpoint.hpp>
+#include <attune/model/count_models.hpp>
 #include <attune/recommender.hpp>
 #include <chrono>
 #include <cstdint>
@@ -53,7 +54,7 @@ attune::TrainedModel make_model(std::size_t num_items) {
   model.item_ids = items;
   model.encoder = encoder;
   model.popularity = std::make_shared<attune::PopularityModel>(attune::PopularityModel::fit(*histories));
-  model.markov = std::make_shared<attune::MarkovModel>(attune::MarkovModel::fit(*histories, {.steps = 1}));
+  model.counts = std::make_shared<attune::MarkovModel>(attune::MarkovModel::fit(*histories, {.steps = 1}));
   model.histories = histories;
   return model;
 }

@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
     const auto model = attune::TrainedModel::load(argv[1]);
     attune::ScorerRows<float> rows(model.encoder->items(), attune::ScoreKind::cosine);
     attune::Engine engine(DecayedMeanEncoder(model.encoder, 0.8f), attune::CosineScorer<float>(std::move(rows)),
-                          attune::CountsColdStart(model.popularity, model.markov));
+                          attune::CountsColdStart(model.popularity, model.counts));
     auto recommender =
         attune::make_recommender(std::move(engine), {.item_ids = *model.item_ids, .version = "decayed mean"});
 

@@ -46,6 +46,18 @@ inline const Names<ScoreKind>& names_of(ScoreKind) {
   return names;
 }
 
+inline const Names<CountKind>& names_of(CountKind) {
+  static const Names<CountKind> names = [] {
+    Names<CountKind> all;
+    for (const CountKind kind :
+         {CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease, CountKind::ials}) {
+      all.emplace_back(to_string(kind), kind);
+    }
+    return all;
+  }();
+  return names;
+}
+
 // Every field once: visit(name, value) for a number, a flag or a name; visit.group(name, fields) for an object.
 template <class Config, class Visit>
 void visit_encoder(Config& config, Visit&& visit) {
@@ -75,15 +87,6 @@ void visit_encoder(Config& config, Visit&& visit) {
   visit("attention_dropout", config.attention_dropout);
   visit("score", config.score);
   visit("temperature", config.temperature);
-}
-
-template <class Config, class Visit>
-void visit_markov(Config& config, Visit&& visit) {
-  visit("steps", config.steps);
-  visit("history", config.history);
-  visit("decay", config.decay);
-  visit("popularity_power", config.popularity_power);
-  visit("smoothing", config.smoothing);
 }
 
 class ConfigWriter {

@@ -40,16 +40,21 @@ EvaluationQueries sample(const EvaluationQueries& queries, std::size_t limit) {
   return chosen;
 }
 
-TrainedModel prepare_model(const Histories& train, const EvaluationQueries& validation, const TrainerConfig& config) {
+TrainedModel prepare_model(const Histories& train, const EvaluationQueries& validation, const TrainerConfig& config,
+                           Executor& executor) {
+  if (!train.item_ids || train.num_events() == 0) {
+    throw Error(ErrorCode::invalid_data, "training histories: expected events and item ids, found none");
+  }
   TrainedModel model;
   model.item_ids = train.item_ids;
-  model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train));
-  model.markov = std::make_shared<const MarkovModel>(MarkovModel::fit(train, config.markov));
+  model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train, config.popularity));
+  model.counts =
+      config.counts == CountKind::popularity ? model.popularity : fit_counts(train, config.count_options(), &executor);
   model.histories = validation.histories ? validation.histories : std::make_shared<const Histories>(train);
   return model;
 }
 
-constexpr std::array kBlendWeights{0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
+constexpr double kBlendWeights[] = {0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
 
 // The heaviest weight whose validation NDCG@10 comes within one hundredth of the best: counts age more slowly than an
 // encoder, and what is served is newer than what validates. 0 where no weight beats the encoder alone.
@@ -84,8 +89,15 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
   const TrainerConfig config = config_.adapted_to(train);
+  if (config.counts_alone) {
+    const auto start = Clock::now();
+    TrainedModel model = prepare_model(train, validation, config, executor);
+    train_seconds_ = seconds_since(start);
+    model.notes["trainer"] = config.to_json();
+    return model;
+  }
   detail::Learner learner(config, train, executor);
-  TrainedModel model = prepare_model(train, validation, config);
+  TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = sample(validation, config.max_validation_queries);
   const EvaluationOptions measuring{.cutoffs = {10},
                                     .exclude_seen = config.exclude_seen,
@@ -126,7 +138,8 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     stopped = progress.epoch && !progress.epoch(report);
     if (epoch - best_epoch_ >= config.patience) break;
     const double epoch_seconds = seconds_since(epoch_start);
-    const double reserved = blend ? kBlendWeights.size() * (epoch_seconds - report.seconds) : 0.0;
+    const double reserved =
+        blend ? static_cast<double>(std::size(kBlendWeights)) * (epoch_seconds - report.seconds) : 0.0;
     const double fitting = std::max(0.0, budget.left() - reserved) / epoch_seconds;
     planned = epoch + static_cast<std::size_t>(std::min(fitting, static_cast<double>(config.epochs - epoch)));
   }

@@ -10,6 +10,7 @@
 #include "attune/error.hpp"
 #include "attune/training/trainer.hpp"
 #include "model/config_json.hpp"
+#include "model/count_json.hpp"
 #include "training/sequences.hpp"
 
 namespace attune::inline v0_1 {
@@ -39,7 +40,7 @@ using detail::ConfigReader;
 using detail::ConfigWriter;
 using detail::Json;
 using detail::visit_encoder;
-using detail::visit_markov;
+using detail::visit_options;
 
 template <class Config, class Visit>
 void visit_adam(Config& config, Visit&& visit) {
@@ -86,7 +87,13 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit("exclude_seen", config.exclude_seen);
   visit("blend", config.blend);
   visit("adapt", config.adapt);
-  visit.group("markov", [&](auto&& inner) { visit_markov(config.markov, inner); });
+  visit("counts", config.counts);
+  visit("counts_alone", config.counts_alone);
+  visit.group("popularity", [&](auto&& inner) { visit_options(config.popularity, inner); });
+  visit.group("markov", [&](auto&& inner) { visit_options(config.markov, inner); });
+  visit.group("item_knn", [&](auto&& inner) { visit_options(config.item_knn, inner); });
+  visit.group("ease", [&](auto&& inner) { visit_options(config.ease, inner); });
+  visit.group("ials", [&](auto&& inner) { visit_options(config.ials, inner); });
 }
 
 void require(bool holds, const char* field, const char* expected) {
@@ -103,32 +110,38 @@ bool names_what_adapts(const Json& json) {
 
 TrainerConfig TrainerConfig::preset(const std::string& name) {
   TrainerConfig config;
-  config.encoder.inner_dim = config.encoder.embedding_dim;
+  std::string known = "default, sasrec-small, hstu-small, hstu-large, bert4rec";
+  for (const auto& [count_model, kind] : detail::names_of(CountKind{})) {
+    known += ", " + std::string(count_model);
+    if (name != count_model) continue;
+    config.counts = kind;
+    config.counts_alone = true;
+    return config;
+  }
+  EncoderConfig& encoder = config.encoder;
+  encoder.inner_dim = encoder.embedding_dim;
   config.adam.learning_rate = 3e-3;
   config.epochs = 40;
   config.final_learning_rate = 0.02;
   config.blend = name == "default";
   config.adapt = true;
-  if (name == "sasrec-small" || name == "default") return config;
   if (name == "bert4rec") {
-    config.encoder.mask = AttentionMask::bidirectional;
-    config.encoder.mask_token = true;
-    return config;
+    encoder.mask = AttentionMask::bidirectional;
+    encoder.mask_token = true;
+  } else if (name == "hstu-small" || name == "hstu-large") {
+    const bool large = name == "hstu-large";
+    encoder.block = BlockKind::hstu;
+    encoder.embedding_dim = large ? 64 : 50;
+    encoder.num_blocks = large ? 8 : 2;
+    encoder.absolute_positions = false;
+    encoder.final_norm = false;
+    encoder.scale_items = true;
+    encoder.layer_norm_epsilon = 1e-6;
+    config.windows = Windows::all;
+    config.average = 0.995;
+  } else if (name != "sasrec-small" && name != "default") {
+    throw Error(ErrorCode::invalid_argument, "preset: expected one of " + known + ", found " + name);
   }
-  if (name != "hstu-small" && name != "hstu-large") {
-    throw Error(ErrorCode::invalid_argument,
-                "preset: expected sasrec-small, hstu-small, hstu-large, bert4rec or default, found " + name);
-  }
-  const bool large = name == "hstu-large";
-  config.encoder.block = BlockKind::hstu;
-  config.encoder.embedding_dim = large ? 64 : 50;
-  config.encoder.num_blocks = large ? 8 : 2;
-  config.encoder.absolute_positions = false;
-  config.encoder.final_norm = false;
-  config.encoder.scale_items = true;
-  config.encoder.layer_norm_epsilon = 1e-6;
-  config.windows = Windows::all;
-  config.average = 0.995;
   return config;
 }
 
@@ -196,7 +209,24 @@ void TrainerConfig::validate() const {
   require(time_budget_seconds >= 0, "time_budget_seconds", "at least 0");
   require(max_validation_queries >= 1, "max_validation_queries", "at least 1");
   require(gradient_slots >= 1 && gradient_slots <= 1024, "gradient_slots", "1 to 1024");
+  popularity.validate();
   markov.validate();
+  item_knn.validate();
+  ease.validate();
+  ials.validate();
+}
+
+CountOptions TrainerConfig::count_options() const {
+  switch (counts) {
+    case CountKind::popularity: return popularity;
+    case CountKind::markov: return markov;
+    case CountKind::item_knn: return item_knn;
+    case CountKind::ease: return ease;
+    case CountKind::ials: break;
+  }
+  IalsOptions seeded = ials;
+  seeded.seed = seed;
+  return seeded;
 }
 
 }  // namespace attune::inline v0_1

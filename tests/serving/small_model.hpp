@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/count_models.hpp"
 
 namespace attune::test {
 
@@ -22,12 +23,19 @@ struct SmallModel {
   double blend_weight = 0;
   bool encoder = true;
   bool timed = false;  // HSTU that reads times, that of the request among them
+  CountOptions counts = MarkovOptions{};
   IdKind item_kind = IdKind::string;
   std::string version = "small";
 };
 
 inline std::string item_name(std::size_t i) { return std::string("i").append(std::to_string(i)); }
 inline std::string user_name(std::size_t u) { return std::string("u").append(std::to_string(u)); }
+
+// Options of every kind of count model.
+inline std::vector<CountOptions> all_count_options() {
+  return {PopularityOptions{.window_days = 0.05}, MarkovOptions{}, ItemKnnOptions{}, EaseOptions{.lambda = 2},
+          IalsOptions{.embedding_dim = 16, .epochs = 2}};
+}
 
 inline TrainedModel make_model(const SmallModel& options = {}) {
   std::mt19937_64 random(options.seed);
@@ -77,7 +85,8 @@ inline TrainedModel make_model(const SmallModel& options = {}) {
     model.encoder = encoder;
   }
   model.popularity = std::make_shared<PopularityModel>(PopularityModel::fit(*histories));
-  model.markov = std::make_shared<MarkovModel>(MarkovModel::fit(*histories));
+  model.counts = fit_counts(*histories, options.counts);
+  if (auto counts = std::dynamic_pointer_cast<const PopularityModel>(model.counts)) model.popularity = counts;
   model.blend_weight = options.blend_weight;
   model.histories = histories;
   return model;
@@ -103,7 +112,7 @@ inline TrainedModel reordered(const TrainedModel& model, const std::vector<ItemH
   result.encoder = encoder;
   result.histories = histories;
   result.popularity = std::make_shared<PopularityModel>(PopularityModel::fit(*histories));
-  result.markov = std::make_shared<MarkovModel>(MarkovModel::fit(*histories));
+  result.counts = fit_counts(*histories, MarkovOptions{});
   return result;
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 struct Gradient {
   double loss = 0;
-  std::size_t targets = 0;
+  double targets = 0;
   std::vector<float> dense, rows;  // rows [items, D]
 };
 
@@ -29,29 +29,31 @@ std::vector<float> all_rows(GradientBuffer gradient) {
 }
 
 // Encoder and objective one after the other, all sequences in one pass.
-Gradient by_hand(const Histories& histories, const SasrecEncoder& encoder,
+Gradient by_hand(const Histories& histories, const SequenceEncoder<float>& encoder,
                  const std::vector<detail::TrainingSequence>& sequences, const detail::Dropout& dropout) {
   SequenceBatch batch;
   for (const auto& sequence : sequences) {
     const HistoryView events = histories.of(sequence.user).subview(sequence.begin, sequence.length);
-    batch.add_training_sequence({events.items}, sequence.user);
+    batch.add_training_sequence({events.items}, detail::mix(sequence.user, sequence.begin));
   }
   const std::size_t tokens = batch.num_tokens(), dim = encoder.dim();
   std::vector<float> hidden(tokens * dim), d_hidden(tokens * dim), d_inputs(tokens * dim);
   GradientBuffer gradient(encoder.parameters().total(), encoder.items().rows(), dim);
   OutputTable<float> outputs;
   ObjectiveScratch<float> scratch;
+  OutputGradient<float> d_outputs;
   Buffer<float> tape;
   outputs.assign(encoder.items(), encoder.config().score, encoder.config().temperature);
   encoder.forward(hidden, tape, batch, dropout);
-  const double loss = softmax_cross_entropy<float>(d_hidden, hidden, batch.targets(), {}, outputs, scratch);
-  softmax_cross_entropy_fold<float>(gradient, outputs, scratch);
+  const double loss =
+      softmax_cross_entropy<float>(d_hidden, d_outputs, gradient, hidden, batch.targets(), {}, outputs, 0.0, scratch);
+  softmax_cross_entropy_fold<float>(gradient, outputs, d_outputs);
   encoder.backward(gradient.dense(), d_inputs, d_hidden, tape, batch, dropout);
   for (std::size_t token = 0; token < tokens; ++token) {
     const auto row = gradient.row(batch.items()[token]);
     for (std::size_t d = 0; d < dim; ++d) row[d] += d_inputs[token * dim + d];
   }
-  return {loss, tokens, {gradient.dense().begin(), gradient.dense().end()}, all_rows(gradient)};
+  return {loss, static_cast<double>(tokens), {gradient.dense().begin(), gradient.dense().end()}, all_rows(gradient)};
 }
 
 double relative_distance(const std::vector<float>& a, const std::vector<float>& b) {
@@ -69,14 +71,16 @@ double relative_distance(const std::vector<float>& a, const std::vector<float>& 
 
 TEST_CASE("The gradient of a batch is that of encoder and objective", "[training][batch_gradient]") {
   // Several passes of each slot, and events of unequal ratings.
-  Histories histories = scattered(50, 25, 30);
+  Histories histories = scattered(150, 25, 30);
   for (std::size_t i = 0; i < histories.values.size(); ++i) histories.values[i] = static_cast<float>(i % 5);
   TrainerConfig config = small_config();
   config.encoder.score = GENERATE(ScoreKind::cosine, ScoreKind::dot);
   config.encoder.dropout = 0.3;
   config.encoder.attention_dropout = 0.2;
   config.gradient_slots = 3;
-  SasrecEncoder encoder(config.encoder, histories.num_items());
+  config.mixed_precision = false;
+  const auto made = make_encoder(config.encoder, histories.num_items());
+  SequenceEncoder<float>& encoder = *made;
   encoder.initialize(1);
   InlineExecutor executor;
   detail::BatchGradient batch_gradient(config, histories, encoder, executor);

@@ -46,7 +46,8 @@ double distance_of(TrainerConfig config, const Histories& train, std::size_t ste
   config.adam.learning_rate = 1e-5;
   config.epochs = steps;
   const TrainedModel model = Trainer(config).fit(train, {});
-  SasrecEncoder initial(model.encoder->config(), train.num_items());
+  const auto made = make_encoder(model.encoder->config(), train.num_items());
+  SequenceEncoder<float>& initial = *made;
   initial.initialize(config.seed);
   double farthest = 0;
   for (std::size_t item = 0; item < train.num_items(); ++item) {
@@ -71,7 +72,8 @@ TEST_CASE("Each step of training draws its own dropout", "[training][learner]") 
   SECTION("of attention weights") { config.encoder.attention_dropout = 0.5; }
   std::vector<double> dropped = losses(config, train);
   // The stream of a step is fixed by seed and step.
-  SasrecEncoder encoder(config.encoder, train.num_items());
+  const auto made = make_encoder(config.encoder, train.num_items());
+  SequenceEncoder<float>& encoder = *made;
   encoder.initialize(config.seed);
   InlineExecutor executor;
   detail::BatchGradient batch_gradient(config, train, encoder, executor);

@@ -43,6 +43,30 @@ TEST_CASE("A configuration file overrides the fields that it names", "[training]
   CHECK(config.markov.decay == 0.5);
 }
 
+TEST_CASE("A configuration names the model that counts, and the options of each", "[training][trainer_config]") {
+  TrainerConfig config;
+  CHECK(config.counts == CountKind::markov);
+  CHECK(std::holds_alternative<MarkovOptions>(config.count_options()));
+  config.apply_json(R"({"counts": "item-knn", "counts_alone": true, "popularity": {"window_days": 7},
+                        "item_knn": {"neighbours": 50}, "ease": {"lambda": 10, "max_items": 20000},
+                        "ials": {"embedding_dim": 32, "decay": 0.5}})",
+                    "train.json");
+  CHECK(config.counts == CountKind::item_knn);
+  CHECK(config.counts_alone);
+  CHECK(std::get<ItemKnnOptions>(config.count_options()).neighbours == 50);
+  config.counts = CountKind::popularity;
+  CHECK(std::get<PopularityOptions>(config.count_options()).window_days == 7);
+  config.counts = CountKind::ease;
+  CHECK(std::get<EaseOptions>(config.count_options()).max_items == 20000);
+  config.counts = CountKind::ials;
+  config.seed = 9;
+  CHECK(std::get<IalsOptions>(config.count_options()).decay == 0.5);
+  CHECK(std::get<IalsOptions>(config.count_options()).seed == 9);
+  TrainerConfig copy;
+  copy.apply_json(config.to_json(), "copy");
+  CHECK(copy.to_json() == config.to_json());
+}
+
 TEST_CASE("What a configuration says comes back from its own text", "[training][trainer_config]") {
   TrainerConfig config;
   config.encoder.hop = 7;
@@ -98,6 +122,12 @@ TEST_CASE("Values out of range are refused by name", "[training][trainer_config]
       contains(error_of(R"({"encoder": {"block": "hstu", "mask": "bidirectional"}})"), "mask must be causal for hstu"));
   CHECK(contains(error_of(R"({"encoder": {"block": "hstu", "request_time": true}})"), "request_time"));
   CHECK(contains(error_of(R"({"encoder": {"mask_token": true}})"), "mask_token"));
+  CHECK(contains(error_of(R"({"popularity": {"window_days": -1}})"), "popularity.window_days"));
+  CHECK(contains(error_of(R"({"item_knn": {"neighbours": 0}})"), "item_knn.neighbours"));
+  CHECK(contains(error_of(R"({"ease": {"lambda": 0}})"), "ease.lambda"));
+  CHECK(contains(error_of(R"({"ials": {"embedding_dim": 20}})"), "ials.embedding_dim"));
+  CHECK(contains(error_of(R"({"ials": {"seed": 1}})"), "train.json: ials.seed: no such field"));
+  CHECK(contains(error_of(R"({"counts": "slim"})"), "one of popularity, markov, item-knn, ease, ials"));
 }
 
 TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_config]") {
@@ -161,7 +191,16 @@ TEST_CASE("Presets are found by name", "[training][trainer_config]") {
   const EncoderConfig large = TrainerConfig::preset("hstu-large").encoder;
   CHECK((large.block == BlockKind::hstu && large.embedding_dim >= 50 && large.num_blocks == 8 && large.num_heads == 2));
   CHECK(TrainerConfig::preset("bert4rec").encoder.mask == AttentionMask::bidirectional);
-  CHECK_THROWS_WITH(TrainerConfig::preset("sasrec-smal"), Catch::Contains("hstu-large"));
+  for (const char* name : {"popularity", "markov", "item-knn", "ease", "ials"}) {
+    const TrainerConfig config = TrainerConfig::preset(name);
+    CHECK_NOTHROW(config.validate());
+    CHECK(to_string(config.counts) == name);
+    CHECK(config.counts_alone);
+  }
+  CHECK_THROWS_WITH(
+      TrainerConfig::preset("sasrec-smal"),
+      "preset: expected one of default, sasrec-small, hstu-small, hstu-large, bert4rec, popularity, markov, "
+      "item-knn, ease, ials, found sasrec-smal");
 }
 
 }  // namespace attune

@@ -195,7 +195,7 @@ TEST_CASE("A trained model carries its counts, its ids and every event it was gi
   CHECK(model.blend_weight == 0);
   const auto counts = model.popularity->counts();
   CHECK(std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}) == parts.train.num_events());
-  CHECK(model.markov->num_items() == 15);
+  CHECK(model.counts->num_items() == 15);
 }
 
 TEST_CASE("Items that were never trained are never recommended", "[training][trainer]") {
@@ -361,7 +361,7 @@ TEST_CASE("A blend adds the weighted logarithm of the transition share to the lo
   const HistoryView history = parts.all->of(4);
   std::vector<float> cosine(25), blend(25), share(25);
   ModelUnderTest(model).session()(history, {}, cosine);
-  ModelUnderTest(*model.markov).session()(history, {}, share);
+  ModelUnderTest(*model.counts).session()(history, {}, share);
   model.blend_weight = 0.5;
   ModelUnderTest(model).session()(history, {}, blend);
   for (std::size_t i = 0; i < 25; ++i) {
@@ -429,7 +429,7 @@ TEST_CASE("A history the encoder cannot read is scored by the counts", "[trainin
   const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
   std::vector<float> scores(25), counts(25);
   ModelUnderTest(model).session()({}, {}, scores);
-  ModelUnderTest(*model.markov).session()({}, {}, counts);
+  ModelUnderTest(*model.counts).session()({}, {}, counts);
   CHECK(scores == counts);
 }
 

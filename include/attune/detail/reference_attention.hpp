@@ -3,7 +3,7 @@
 
 // The kernels of attention and of the softmax over a table as the formulas say them: part of reference_kernels.hpp.
 
-#include "attune/detail/reference_kernels.hpp"
+#include "attune/detail/reference_rows.hpp"
 
 namespace attune::inline v0_1::detail::reference {
 

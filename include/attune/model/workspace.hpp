@@ -61,11 +61,15 @@ struct BasicWorkspace {
   Buffer<T> query;                // the normalised, padded query
   Buffer<T> user_vector;          // [dim]
   Buffer<T> additive;             // [handles]
+  Buffer<T> counts;               // what a count model works in
+  Buffer<T> count_vector;         // a user's, where a count model makes one
+  Buffer<T> count_scores;         // of a count model, in the order of its own rows
   std::vector<ScoredHandle> top;  // the k best of the last top_k or rank
   std::vector<ItemHandle> items;  // the part of a history that the model knows, column by column
   std::vector<Timestamp> times;
   std::vector<std::uint8_t> kinds;
   std::vector<float> weights;
+  std::vector<ItemHandle> count_items;  // a history in the rows of a count model
   std::vector<std::uint64_t> eligible;  // bitmap over handles
 };
 using Workspace = BasicWorkspace<float>;

@@ -14,6 +14,7 @@
 #include "attune/data/split.hpp"
 #include "attune/executor.hpp"
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/count_models.hpp"
 #include "attune/training/evaluation.hpp"
 #include "attune/training/objective.hpp"
 #include "attune/training/optimizer.hpp"
@@ -52,24 +53,32 @@ struct ATTUNE_EXPORT TrainerConfig {
   std::size_t gradient_slots = 8;              // bounds the useful number of threads
   std::uint64_t seed = 1;
   bool exclude_seen = true;  // in validation
-  // Adds the transition counts to the encoder's scores: at the heaviest weight that comes within 1 % of the best
-  // NDCG@10 in validation, 0 where none beats the encoder alone. Costs seven validations at the end.
+  // Adds the counts to the encoder's scores: at the heaviest weight that comes within 1 % of the best NDCG@10 in
+  // validation, 0 where none beats the encoder alone. Costs seven validations at the end.
   bool blend = false;
   // Lets fit() raise dropout and lower batch_sequences for small data, see adapted_to(). A configuration file that
   // names one of them turns this off.
   bool adapt = false;
+  // Which model counts: it answers where the encoder cannot, and is what a blend adds.
+  CountKind counts = CountKind::markov;
+  bool counts_alone = false;  // no encoder, no epochs: the counts are the model
+  PopularityOptions popularity;
   MarkovOptions markov;
+  ItemKnnOptions item_knn;
+  EaseOptions ease;
+  IalsOptions ials;  // its seed is the one above
 
   // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "hstu-small": HSTU, width 50, 2 blocks. "hstu-large": HSTU,
   // width 64, 8 blocks, 2 heads. "bert4rec": SASRec blocks without a causal mask, trained to fill in hidden events.
-  // "default": the best all-round choice, blended with the transition counts. Throws Error(invalid_argument) naming the
-  // known ones.
+  // "default": the best all-round choice, blended with the transition counts. "popularity", "markov", "item-knn",
+  // "ease", "ials": that count model alone. Throws Error(invalid_argument) naming the known ones.
   static TrainerConfig preset(const std::string& name);
   // Overrides fields from a JSON object ({"encoder": {"embedding_dim": 32}, "epochs": 5}); throws Error(invalid_config)
   // naming an unknown or ill-typed field.
   void apply_json(const std::string& text, const std::string& name_for_messages);
   std::string to_json() const;
   void validate() const;
+  CountOptions count_options() const;  // of the model that counts
   // Fewer than 150 training targets per item: both dropouts rise, to 0.5 at 30 and below. Few users: smaller batches,
   // for about 40 steps an epoch, but at least 16 sequences each. Nothing changes without `adapt`.
   TrainerConfig adapted_to(const Histories& train) const;
@@ -111,9 +120,9 @@ class ATTUNE_EXPORT Trainer {
   // Weights of the best epoch by validation NDCG@10 (of the last one without validation queries). Every call starts
   // anew. The model's window is no longer than the longest sequence an epoch sees. Items that none of the sequences
   // holds were never trained, whether they have older events or not: they get zero rows, and the encoder never
-  // recommends them. Throws Error: invalid_data (nothing to learn from: no user with two events; no times, and the
-  // encoder reads them), non_finite (names parameter or loss, epoch and step), cancelled (stopped before the first
-  // epoch ended).
+  // recommends them. Throws Error: invalid_data (nothing to learn from: no user with two events, for counts alone no
+  // event; no times, and the encoder reads them), non_finite (names parameter or loss, epoch and step), cancelled
+  // (stopped before the first epoch ended).
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
   std::size_t best_epoch() const noexcept { return best_epoch_; }
@@ -127,12 +136,11 @@ class ATTUNE_EXPORT Trainer {
   double train_seconds_ = 0;
 };
 
-// Adapts a TrainedModel, PopularityModel or MarkovModel to evaluate(). The model must outlive the sessions.
+// Adapts a TrainedModel or a CountModel to evaluate(). The model must outlive the sessions.
 class ATTUNE_EXPORT ModelUnderTest {
  public:
   explicit ModelUnderTest(const TrainedModel& model);
-  explicit ModelUnderTest(const PopularityModel& model);
-  explicit ModelUnderTest(const MarkovModel& model);
+  explicit ModelUnderTest(const CountModel& model);
   std::size_t num_items() const noexcept { return num_items_; }
   detail::ScoreAll session() const { return make_session_(); }
 
