@@ -2,7 +2,6 @@
 #include "attune/training/trainer.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <limits>
 #include <memory>
