@@ -35,8 +35,9 @@ struct RoundedProduct {
       for (std::size_t j = 0; j < n; j += most_columns) {
         const std::size_t columns = fewer(most_columns, n - j);
         const Floats from = kTransposedB ? b.from(j, p) : b.from(p, j);
-        for (std::size_t t = 0; t < pieces(columns, kTileSide); ++t)
+        for (std::size_t t = 0; t < pieces(columns, kTileSide); ++t) {
           pack_b(right + t * steps * kTileSize, from, t, steps);
+        }
         columns_of_c(c + j, ldc, kTransposedA ? a.from(p, 0) : a.from(0, p), right, m, columns, steps,
                      accumulate || p > 0);
       }
