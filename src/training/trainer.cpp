@@ -75,6 +75,34 @@ double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries,
   return chosen;
 }
 
+EvaluationOptions validation_options(const TrainerConfig& config, Executor& executor) {
+  return {.cutoffs = {10},
+          .exclude_seen = config.exclude_seen,
+          .request_time = config.encoder.request_time,
+          .bootstrap = 0,
+          .executor = &executor};
+}
+
+// What validation says of the model goes into the report of its epoch.
+void validate(EpochReport& report, const TrainedModel& model, const EvaluationQueries& queries,
+              const EvaluationOptions& measuring) {
+  if (queries.empty()) return;
+  const Report measured = evaluate(model, queries, measuring);
+  report.validated = true;
+  report.hit_rate_10 = measured.hit_rate_at(10);
+  report.ndcg_10 = measured.ndcg_at(10);
+}
+
+// The last epoch that the budget has room for, with the choice of a blend behind it, when each takes as long as the one
+// reported.
+std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool blend,
+                           const TimeBudget& budget) {
+  const double validation = epoch_seconds - report.seconds;
+  const double reserved = blend ? static_cast<double>(std::size(kBlendWeights)) * validation : 0.0;
+  const double fitting = std::max(0.0, budget.left() - reserved) / epoch_seconds;
+  return report.epoch + static_cast<std::size_t>(std::min(fitting, static_cast<double>(config.epochs - report.epoch)));
+}
+
 }  // namespace
 
 Trainer::Trainer(TrainerConfig config, Executor* executor) : config_(std::move(config)), executor_(executor) {
@@ -98,12 +126,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   detail::Learner learner(config, train, executor);
   TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = sample(validation, config.max_validation_queries);
-  const EvaluationOptions measuring{.cutoffs = {10},
-                                    .exclude_seen = config.exclude_seen,
-                                    .request_time = config.encoder.request_time,
-                                    .bootstrap = 0,
-                                    .executor = &executor};
-
+  const EvaluationOptions measuring = validation_options(config, executor);
   const TimeBudget budget(config.time_budget_seconds);
   const bool blend = config.blend && !queries.empty();
   bool stopped = false;
@@ -121,12 +144,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     if (!candidate) candidate = make_encoder(learner.encoder_config(), train.num_items());
     learner.copy_weights(*candidate);
     model.encoder = candidate;
-    if (!queries.empty()) {
-      const Report measured = evaluate(model, queries, measuring);
-      report.validated = true;
-      report.hit_rate_10 = measured.hit_rate_at(10);
-      report.ndcg_10 = measured.ndcg_at(10);
-    }
+    validate(report, model, queries, measuring);
     report.best = !best || !report.validated || report.ndcg_10 > best_ndcg;
     if (report.best) {
       best_epoch_ = epoch;
@@ -136,11 +154,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     epochs_.push_back(report);
     stopped = progress.epoch && !progress.epoch(report);
     if (epoch - best_epoch_ >= config.patience) break;
-    const double epoch_seconds = seconds_since(epoch_start);
-    const double reserved =
-        blend ? static_cast<double>(std::size(kBlendWeights)) * (epoch_seconds - report.seconds) : 0.0;
-    const double fitting = std::max(0.0, budget.left() - reserved) / epoch_seconds;
-    planned = epoch + static_cast<std::size_t>(std::min(fitting, static_cast<double>(config.epochs - epoch)));
+    planned = fitting_epochs(config, report, seconds_since(epoch_start), blend, budget);
   }
   if (!best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
   model.encoder = std::move(best);
