@@ -101,6 +101,7 @@ struct HistoryView {
 struct Context {
   Timestamp now = kNoTime;
   std::span<const float> features = {};
+  Id user = {};  // whose request it is; empty for a bare history
 };
 
 // What a scorer ranks for: the encoder's output and what it was made from.

@@ -104,8 +104,9 @@ void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryVi
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
   const Exclusion exclusion(scratch, *now, request.exclude_seen ? distinct : std::span<const ItemHandle>{});
   const std::size_t k = std::min(request.k, now->engine->size());
+  const Context context{.now = request.now, .user = request.user};
   const EngineAnswer ranked =
-      now->engine->recommend(history, {.now = request.now}, exclusion.eligible(), k, state, scratch.workspace);
+      now->engine->recommend(history, context, exclusion.eligible(), k, state, scratch.workspace);
   fill(answer, std::move(now), ranked.items, ranked.source);
   answer.shortfall.seen = request.exclude_seen ? distinct.size() : 0;
   answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(ranked.source);
@@ -175,13 +176,14 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
   scratch->scores.resize(handles.size());
 
   const std::shared_ptr<UserRecord> user = impl_->users.find(user_id);
+  const Context context{.now = at, .user = user_id};
   Source source;
   if (user) {
     const std::lock_guard lock(user->mutex);
     detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
-    source = now->engine->score(user->history(), {.now = at}, handles, scratch->scores, state, scratch->workspace);
+    source = now->engine->score(user->history(), context, handles, scratch->scores, state, scratch->workspace);
   } else {
-    source = now->engine->score({}, {.now = at}, handles, scratch->scores, nullptr, scratch->workspace);
+    source = now->engine->score({}, context, handles, scratch->scores, nullptr, scratch->workspace);
   }
   detail::TopK best(scratch->workspace.top, handles.size());
   for (std::size_t i = 0; i < handles.size(); ++i) {

@@ -93,7 +93,11 @@ void Worker::run(const Query& query, std::span<double> sums) {
     ++repeated_targets;
   }
 
-  session_(history, Context{.now = task_.options.request_time ? task_.queries.time(query) : kNoTime}, scores_);
+  const IdMap* const users = task_.queries.histories->user_ids.get();
+  session_(history,
+           {.now = task_.options.request_time ? task_.queries.time(query) : kNoTime,
+            .user = users != nullptr ? users->id(query.user) : Id()},
+           scores_);
   const std::size_t filtered = task_.options.exclude_seen ? filter_seen(history) : 0;
   rank_relevant(scores_.size() - filtered);
   list_best();

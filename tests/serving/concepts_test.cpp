@@ -56,6 +56,38 @@ TEST_CASE("A host's own encoder may carry a state along", "[serving][concepts]")
   CHECK(ids(recommender.recommend({.user = "u", .k = 2})) == Ids{"b", "c"});
 }
 
+namespace {
+
+// A table of users: the owner of item n likes it best. It reads no history.
+struct Owners : LastItem {
+  bool needs_history() const { return false; }
+  void encode(std::span<float> user_vector, HistoryView, const Context& context, Workspace&) const {
+    user_vector[0] = context.user == Id("owner of b") ? 2.0f : context.user == Id("owner of d") ? 4.0f : 0.0f;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("An encoder of users is asked without a history, and strangers go to the cold start", "[serving][concepts]") {
+  Recommender recommender = make_recommender(Engine(Owners{}, Nearest{4}, InOrder{}), names({"a", "b", "c", "d"}));
+  const auto first = [&](const Answer& answer) { return to_string(answer.items.at(0).item); };
+  for (const bool with_events : {false, true}) {
+    if (with_events) {
+      for (const char* user : {"owner of b", "stranger"}) recommender.observe({.user = user, .item = "a"});
+    }
+    const Answer known = recommender.recommend({.user = "owner of b", .k = 1});
+    CHECK(first(known) == "b");
+    CHECK(known.source == Source::model);
+    const std::vector<Id> candidates{"a", "d", "c"};
+    CHECK(first(recommender.rank("owner of d", candidates)) == "d");
+    CHECK(recommender.recommend({.user = "stranger"}).source == Source::content);
+    CHECK(recommender.recommend({}).source == Source::content);
+  }
+  const std::vector<Id> history{"a"};
+  CHECK(recommender.recommend_history(history, {.k = 1}).source == Source::content);
+  CHECK(first(recommender.recommend_history(history, {.user = "owner of d", .k = 1})) == "d");
+}
+
 TEST_CASE("A host's next engine takes over with the handles there are", "[serving][concepts]") {
   Recommender recommender = make_recommender(Engine(LastItem{}, Nearest{2}, InOrder{}), names({"a", "b"}));
   recommender.observe({.user = "u", .item = "new"});

@@ -220,6 +220,22 @@ TEST_CASE("The model sees the time of the target only when it is asked for", "[t
   CHECK(told == std::vector<Timestamp>{kNoTime, 30});
 }
 
+TEST_CASE("The model is told whose query it is where users have ids", "[training][evaluation]") {
+  const Scripted by_user{2, [](HistoryView, const Context& context, std::span<float> out) {
+                           out[0] = context.user == Id("first") ? 1.0f : 0.0f;
+                           out[1] = context.user == Id("second") ? 1.0f : 0.0f;
+                         }};
+  const std::vector<Case> cases{{{}, {0}}, {{}, {1}}};
+  EvaluationQueries queries = queries_of(cases);
+  CHECK(evaluate(by_user, std::vector<std::uint64_t>{1, 1}, queries, {.cutoffs = {1}}).hit_rate_at(1) == 0.0);
+  auto named = std::make_shared<Histories>(*queries.histories);
+  auto ids = std::make_shared<IdMap>();
+  for (const char* id : {"first", "second"}) ids->insert(id);
+  named->user_ids = ids;
+  queries.histories = named;
+  CHECK(evaluate(by_user, std::vector<std::uint64_t>{1, 1}, queries, {.cutoffs = {1}}).hit_rate_at(1) == 1.0);
+}
+
 TEST_CASE("Reports are the same for any number of threads", "[training][evaluation]") {
   std::vector<Case> cases;
   for (std::uint64_t user = 0; user < 60; ++user) {

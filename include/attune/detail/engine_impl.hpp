@@ -26,6 +26,12 @@ class EncoderState final : public EngineState {
   State state_;
 };
 
+template <class Encoder>
+bool needs_history(const Encoder& encoder) noexcept {
+  if constexpr (requires { static_cast<bool>(encoder.needs_history()); }) return encoder.needs_history();
+  return true;
+}
+
 // A vector that points somewhere: finite, and longer than rounding and denormals account for.
 inline bool has_direction(std::span<const float> vector) noexcept {
   float largest = 0;
@@ -78,12 +84,12 @@ Query Engine<E, S, C>::encode(HistoryView history, const Context& context, detai
                               Workspace& workspace) const {
   Query query{{}, known_events(history, workspace), context};
   if (query.context.now == kNoTime && !history.times.empty()) query.context.now = history.times.back();
-  if (query.history.empty()) return query;
+  if (query.history.empty() && detail::needs_history(encoder_)) return query;
 
   const std::span<float> user_vector = workspace.user_vector.take(encoder_.dim());
   bool encoded = false;
   if constexpr (IncrementalEncoder<E>) {
-    if (state != nullptr) {
+    if (state != nullptr && !query.history.empty()) {
       auto& cache = static_cast<detail::EncoderState<typename E::State>&>(*state).get();
       encoder_.advance(cache, query.history, workspace);
       encoder_.user_vector(user_vector, cache, query.context, workspace);
