@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// How long does training take? One epoch, and so one step, of the default model on data of MovieLens-1M's shape: 6,040
-// users, 3,416 items, a million events. With ATTUNE_DATA_DIR set also on the real data.
-//   train_step_benchmark [--benchmark_filter=users:6040]
+// How long does training take? One epoch, and so one step, of SASRec and HSTU on data of MovieLens-1M's shape: 6,040
+// users, 3,416 items, a million events. With ATTUNE_DATA_DIR set also on the real data. Every epoch sees the newest 200
+// events of each user, whatever the preset says.
+//   train_step_benchmark [--benchmark_filter=hstu-large/users:6040]
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <array>
 #include <attune/attune.hpp>
 #include <cmath>
 #include <cstdio>
@@ -50,14 +52,15 @@ struct Measured {
   std::size_t steps = 0, targets = 0, threads = 0;
   std::string what;
 };
-std::optional<Measured> answer;  // of the largest run so far
+std::optional<Measured> answer;  // of the largest data so far, the last model
 
-void train_one_epoch(benchmark::State& state, const std::string& what, const attune::Histories& train,
-                     std::size_t threads) {
-  attune::TrainerConfig config = attune::TrainerConfig::preset("sasrec-small");
+void train_one_epoch(benchmark::State& state, const std::string& preset, const std::string& data,
+                     const attune::Histories& train, std::size_t threads) {
+  attune::TrainerConfig config = attune::TrainerConfig::preset(preset);
   config.epochs = 1;
+  config.windows = attune::Windows::newest;
   attune::ThreadPool executor{threads};
-  Measured measured{0, 0, targets(train, config.encoder.max_sequence_length), threads, what};
+  Measured measured{0, 0, targets(train, config.encoder.max_sequence_length), threads, preset + ", " + data};
   attune::Progress progress;
   progress.step = [&](const attune::StepReport& step) {
     measured.steps = step.steps;
@@ -74,10 +77,11 @@ void train_one_epoch(benchmark::State& state, const std::string& what, const att
   if (!answer || measured.targets >= answer->targets) answer = measured;
 }
 
-void add(const std::string& what, std::shared_ptr<const attune::Histories> train, std::size_t threads) {
-  const std::string name = "train_epoch/" + what + "/threads:" + std::to_string(threads);
+void add(const std::string& preset, const std::string& data, std::shared_ptr<const attune::Histories> train,
+         std::size_t threads) {
+  const std::string name = "train_epoch/" + preset + '/' + data + "/threads:" + std::to_string(threads);
   benchmark::RegisterBenchmark(name.c_str(),
-                               [=](benchmark::State& state) { train_one_epoch(state, what, *train, threads); })
+                               [=](benchmark::State& state) { train_one_epoch(state, preset, data, *train, threads); })
       ->UseManualTime()
       ->Iterations(1)
       ->Unit(benchmark::kSecond);
@@ -89,10 +93,13 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   const std::size_t threads = std::max(1u, std::thread::hardware_concurrency());
+  constexpr std::array kPresets{"sasrec-small", "hstu-large"};
   for (const std::size_t users : {std::size_t{8}, std::size_t{6040}}) {
     const auto train = std::make_shared<const attune::Histories>(synthetic(users));
-    add("users:" + std::to_string(users), train, 1);
-    if (threads > 1) add("users:" + std::to_string(users), train, threads);
+    for (const char* preset : kPresets) {
+      add(preset, "users:" + std::to_string(users), train, 1);
+      if (threads > 1) add(preset, "users:" + std::to_string(users), train, threads);
+    }
   }
   const char* data = std::getenv("ATTUNE_DATA_DIR");
   if (data == nullptr || *data == '\0') {
@@ -101,7 +108,8 @@ int main(int argc, char** argv) {
     const auto log = attune::read_interactions(std::string(data) + "/ml-1m.interactions.csv.xz");
     const auto split = attune::split(attune::group_by_user(attune::clean(log, {.drop_duplicates = true, .k_core = 5})),
                                      attune::SplitOptions::parse("leave-one-out"));
-    add("ml-1m", std::make_shared<const attune::Histories>(split.train), threads);
+    const auto train = std::make_shared<const attune::Histories>(split.train);
+    for (const char* preset : kPresets) add(preset, "ml-1m", train, threads);
   }
   benchmark::RunSpecifiedBenchmarks();
   if (answer) {

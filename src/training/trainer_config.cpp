@@ -123,7 +123,7 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
   config.adam.learning_rate = 3e-3;
   config.epochs = 40;
   config.final_learning_rate = 0.02;
-  config.blend = name == "default";
+  config.blend = true;
   config.adapt = true;
   if (name == "bert4rec") {
     encoder.mask = AttentionMask::bidirectional;

@@ -78,7 +78,7 @@ class HeadAttention {
 
  private:
   // Query rows that are multiplied at once.
-  static constexpr std::size_t kQueryRows = 48;
+  static constexpr std::size_t kQueryRows = 32;
 
   const KernelTable<T>* kernels_;
   std::size_t dim_, head_dim_;
