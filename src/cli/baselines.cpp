@@ -47,6 +47,12 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Histori
   if (queries.empty()) return all;
   EvaluationOptions plain = options;
   plain.bootstrap = 0;
+  if (model.encoder && model.blend_weight != 0) {
+    console.line("measuring the encoder alone");
+    TrainedModel alone = model;
+    alone.blend_weight = 0;
+    all.push_back({"encoder", evaluate(alone, queries, plain), ""});
+  }
   TrainedModel counting;
   counting.item_ids = model.item_ids;
   counting.popularity = model.popularity;

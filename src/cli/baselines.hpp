@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The count models that stand beside a model in reports, each trained on the part of the events that the model saw.
+// What stands beside a model in reports: count models, each trained on the part of the events that the model saw, and
+// the encoder of a blend without its counts.
 
 #include <optional>
 #include <string>
@@ -13,7 +14,7 @@
 namespace attune::cli {
 
 struct Baseline {
-  std::string name;              // "popularity", "markov", "item_knn", "ease"
+  std::string name;              // "encoder", "popularity", "markov", "item_knn", "ease"
   std::optional<Report> report;  // none: left out
   std::string left_out;          // and why
 };
