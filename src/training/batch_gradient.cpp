@@ -93,17 +93,24 @@ void BatchGradient::add_sequence(Worker& worker, const TrainingSequence& sequenc
   } else {
     events.weights = {};
   }
+  const std::uint64_t draws = mix(mix(stream, kHideEvents), key);
+  const auto hidden = [draws](std::size_t event, double rate) {
+    return mix(draws, event + 1) % 65536 < static_cast<std::uint64_t>(rate * 65536.0);
+  };
   if (!encoder_.config().mask_token) {
+    const std::size_t first = worker.batch.num_tokens();
     worker.batch.add_training_sequence(events, key, sequence.context);
+    for (std::size_t i = 0; i + 1 < events.size(); ++i) {
+      if (hidden(i, config_.item_dropout)) worker.batch.hide(first + i);
+    }
     return;
   }
   // A quarter of the sequences hides the last event alone, as a request does.
-  const std::uint64_t draws = mix(mix(stream, kHideEvents), key);
-  const auto rate = static_cast<std::uint64_t>(mix(draws, 0) % 4 == 0 ? 0.0 : config_.mask_probability * 65536.0);
+  const double rate = mix(draws, 0) % 4 == 0 ? 0.0 : config_.mask_probability;
   worker.hidden_events.resize(events.size());
   bool any = false;
   for (std::size_t i = 0; i < events.size(); ++i) {
-    worker.hidden_events[i] = mix(draws, i + 1) % 65536 < rate;
+    worker.hidden_events[i] = hidden(i, rate);
     any = any || worker.hidden_events[i] != 0;
   }
   if (!any) worker.hidden_events.back() = 1;

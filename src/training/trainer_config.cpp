@@ -77,6 +77,7 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit("windows", config.windows);
   visit("overlap", config.overlap);
   visit("mask_probability", config.mask_probability);
+  visit("item_dropout", config.item_dropout);
   visit("event_weights", config.event_weights);
   visit("value_weights", config.value_weights);
   visit("mixed_precision", config.mixed_precision);
@@ -203,6 +204,7 @@ void TrainerConfig::validate() const {
   require(average >= 0 && average < 1, "average", "0 or more and below 1");
   require(overlap < encoder.max_sequence_length, "overlap", "below encoder.max_sequence_length");
   require(mask_probability > 0 && mask_probability < 1, "mask_probability", "above 0 and below 1");
+  require(item_dropout >= 0 && item_dropout < 1, "item_dropout", "0 or more and below 1");
   for (const auto& [kind, weight] : event_weights) {
     require(weight >= 0 && std::isfinite(weight), "event_weights", "at least 0 and finite");
   }

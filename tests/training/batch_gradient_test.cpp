@@ -28,15 +28,17 @@ std::vector<float> all_rows(GradientBuffer gradient) {
   return rows;
 }
 
-// Encoder and objective one after the other, all sequences in one pass.
+// Encoder and objective one after the other, all sequences in one pass; the encoder sees no item where `hide`.
 Gradient by_hand(const Histories& histories, const SequenceEncoder<float>& encoder,
-                 const std::vector<detail::TrainingSequence>& sequences, const detail::Dropout& dropout) {
+                 const std::vector<detail::TrainingSequence>& sequences, const detail::Dropout& dropout,
+                 bool hide = false) {
   SequenceBatch batch;
   for (const auto& sequence : sequences) {
     const HistoryView events = histories.of(sequence.user).subview(sequence.begin, sequence.length);
     batch.add_training_sequence({events.items}, detail::mix(sequence.user, sequence.begin));
   }
   const std::size_t tokens = batch.num_tokens(), dim = encoder.dim();
+  for (std::size_t token = 0; hide && token < tokens; ++token) batch.hide(token);
   std::vector<float> hidden(tokens * dim), d_hidden(tokens * dim), d_inputs(tokens * dim);
   GradientBuffer gradient(encoder.parameters().total(), encoder.items().rows(), dim);
   OutputTable<float> outputs;
@@ -49,7 +51,7 @@ Gradient by_hand(const Histories& histories, const SequenceEncoder<float>& encod
       softmax_cross_entropy<float>(d_hidden, d_outputs, gradient, hidden, batch.targets(), {}, outputs, 0.0, scratch);
   softmax_cross_entropy_fold<float>(gradient, outputs, d_outputs);
   encoder.backward(gradient.dense(), d_inputs, d_hidden, tape, batch, dropout);
-  for (std::size_t token = 0; token < tokens; ++token) {
+  for (std::size_t token = 0; !hide && token < tokens; ++token) {
     const auto row = gradient.row(batch.items()[token]);
     for (std::size_t d = 0; d < dim; ++d) row[d] += d_inputs[token * dim + d];
   }
@@ -98,6 +100,30 @@ TEST_CASE("The gradient of a batch is that of encoder and objective", "[training
     CHECK(relative_distance({dense.begin(), dense.end()}, expected.dense) < 1e-4);
     CHECK(relative_distance(all_rows(batch_gradient.gradient()), expected.rows) < 1e-4);
   }
+}
+
+TEST_CASE("Dropped items are inputs that the encoder does not see, and targets as before",
+          "[training][batch_gradient]") {
+  const Histories histories = scattered(60, 25, 30);
+  TrainerConfig config = small_config();
+  config.encoder.dropout = 0;
+  config.mixed_precision = false;
+  const auto encoder = make_encoder(config.encoder, histories.num_items());
+  encoder->initialize(1);
+  InlineExecutor executor;
+  auto sequences = detail::training_sequences(histories, config.encoder.max_sequence_length);
+  const auto loss = [&](double item_dropout, std::uint64_t stream) {
+    config.item_dropout = item_dropout;
+    const auto found = detail::BatchGradient(config, histories, *encoder, executor).compute(sequences, stream);
+    return std::pair(found.sum, found.targets);
+  };
+  const Gradient none = by_hand(histories, *encoder, sequences, {}),
+                 all = by_hand(histories, *encoder, sequences, {}, true);
+  CHECK(loss(0, 1).first == Approx(none.loss).epsilon(1e-5));
+  CHECK(loss(1 - 1e-9, 1).first == Approx(all.loss).epsilon(1e-5));
+  CHECK(loss(0.5, 1) == loss(0.5, 1));
+  CHECK(loss(0.5, 1).first != loss(0.5, 2).first);
+  CHECK(loss(0.5, 1).second == none.targets);
 }
 
 }  // namespace attune

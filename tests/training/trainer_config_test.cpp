@@ -114,6 +114,7 @@ TEST_CASE("Values out of range are refused by name", "[training][trainer_config]
   CHECK(contains(error_of(R"({"average": 1})"), "average"));
   CHECK(contains(error_of(R"({"overlap": 200})"), "overlap"));
   CHECK(contains(error_of(R"({"mask_probability": 0})"), "mask_probability"));
+  CHECK(contains(error_of(R"({"item_dropout": 1})"), "item_dropout"));
   CHECK(contains(error_of(R"({"event_weights": {"view": -1}})"), "event_weights"));
   CHECK(contains(error_of(R"({"event_weights": {"view": "1"}})"), "event_weights.view: expected a number"));
   CHECK(contains(error_of(R"({"objective": {"negatives": 0}})"), "objective.negatives"));

@@ -67,6 +67,7 @@ const std::vector<Way>& ways() {
          c.encoder.mask_token = true;
          c.epochs = 150;
        }},
+      {"items dropped", [](TrainerConfig& c) { c.item_dropout = 0.2; }},
       {"shared negatives",
        [](TrainerConfig& c) {
          c.objective = {.loss = LossKind::sampled_softmax, .negatives = 6, .shared_negatives = true};

@@ -22,6 +22,8 @@ class ATTUNE_EXPORT SequenceBatch {
   void add_training_sequence(HistoryView events, std::uint64_t key, std::size_t context = 0);
   // Inputs are the events, but kNoHandle where hidden[i]; targets are what is hidden. Precondition: at least one event.
   void add_masked_sequence(HistoryView events, std::span<const std::uint8_t> hidden, std::uint64_t key);
+  // The encoder no longer sees which item a token has. Its target stays.
+  void hide(std::size_t token) noexcept { items_[token] = kNoHandle; }
   // Inputs only: no targets. Precondition: at least one event.
   void add_sequence(HistoryView events, std::uint64_t key = 0);
 

@@ -49,6 +49,7 @@ void TransformerEncoder<T, Block>::embed(T* x, std::span<const ItemHandle> items
     std::fill(x, x + size, T(0));
   }
   for (std::size_t i = 0; i < items.size(); ++i) {
+    if (items[i] == kNoHandle && !hidden_item_) continue;
     const T* row = items[i] == kNoHandle ? weights_.data() + *hidden_item_ : items_.row(items[i]).data();
     kernels_->scaled_add(x + i * dim(), item_scale_, row, dim());
   }
@@ -278,9 +279,9 @@ void TransformerEncoder<T, Block>::backward(std::span<T> d_weights, std::span<T>
     kernels_->add(d_parameters + *positions_, d + batch.begin(s) * dim(), batch.length(s) * dim());
   }
   if (config_.scale_items) kernels_->scale(d, item_scale_, tokens * dim());
-  for (std::size_t i = 0; hidden_item_ && i < tokens; ++i) {
+  for (std::size_t i = 0; i < tokens; ++i) {
     if (batch.items()[i] != kNoHandle) continue;
-    kernels_->add(d_parameters + *hidden_item_, d + i * dim(), dim());
+    if (hidden_item_) kernels_->add(d_parameters + *hidden_item_, d + i * dim(), dim());
     std::fill_n(d + i * dim(), dim(), T(0));
   }
 }

@@ -40,6 +40,9 @@ struct ATTUNE_EXPORT TrainerConfig {
   Windows windows = Windows::newest;
   std::size_t overlap = 0;
   double mask_probability = 0.2;  // of an event in masked training (encoder.mask_token)
+  // Dropout of whole events: the share whose item the encoder does not see, drawn anew in every epoch; their targets
+  // stay. Not in masked training.
+  double item_dropout = 0.0;
   // Weight of a target by its event kind (1 where it is not named), times its value where value_weights says so.
   std::map<std::string, double> event_weights;
   bool value_weights = false;
