@@ -14,10 +14,6 @@
 namespace attune::cli {
 namespace {
 
-bool has_column(const LoadReport& load, std::string_view name) {
-  return std::find(load.columns.begin(), load.columns.end(), name) != load.columns.end();
-}
-
 struct Drop {
   std::string reason;
   std::size_t count, first_line;  // 0: not known
@@ -28,7 +24,6 @@ std::vector<Drop> drops(const Interactions& interactions) {
   for (const auto& drop : interactions.load.dropped) all.push_back({drop.reason, drop.lines, drop.first_line});
   const CleaningReport& cleaning = interactions.cleaning;
   if (cleaning.duplicates != 0) all.push_back({"duplicate", cleaning.duplicates, 0});
-  if (cleaning.below_min_value != 0) all.push_back({"below the minimum rating", cleaning.below_min_value, 0});
   if (cleaning.outside_core != 0) all.push_back({"outside the k-core", cleaning.outside_core, 0});
   return all;
 }
@@ -45,21 +40,18 @@ Timestamp parse_time(const std::string& text, const std::string& option) {
 
 }  // namespace
 
-Interactions read_interactions(const DataOptions& options, const CleaningOptions& cleaning, IdKind items,
-                               Console& console) {
+Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console) {
   console.line("reading " + (options.interactions == "-" ? "standard input" : options.interactions));
   ReadOptions reading;
   reading.columns = options.columns;
   reading.separator = options.separator;
   reading.item_ids = items;
   reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;
+  reading.min_rating = cleaning.min_rating;
   Interactions result;
   const InteractionLog log = attune::read_interactions(options.interactions, reading, &result.load);
-  if (options.min_rating && !has_column(result.load, "rating") && !has_column(result.load, "value")) {
-    throw Error(ErrorCode::invalid_data, options.interactions + ": --min-rating expects a column rating or value");
-  }
   try {
-    result.log = clean(log, cleaning, &result.cleaning);
+    result.log = clean(log, {.k_core = cleaning.k_core}, &result.cleaning);
   } catch (const Error& error) {
     throw Error(error.code(), options.interactions + ": " + error.what());
   }

@@ -6,6 +6,7 @@
 #include <iosfwd>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,13 +20,18 @@
 
 namespace attune::cli {
 
+// Which events count.
+struct Cleaning {
+  std::optional<float> min_rating;
+  std::size_t k_core = 0;
+};
+
 struct Interactions {
   InteractionLog log;  // cleaned
   LoadReport load;
   CleaningReport cleaning;
 };
-Interactions read_interactions(const DataOptions& options, const CleaningOptions& cleaning, IdKind items,
-                               Console& console);
+Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console);
 // Every record accounted for: those kept, those dropped and why.
 Json load_json(const Interactions& interactions);
 void print_load(std::ostream& out, const Interactions& interactions);

@@ -50,15 +50,18 @@ std::string in_column(std::string_view name) { return "column '" + std::string(n
 InteractionLoader::InteractionLoader(const std::filesystem::path& path, const ReadOptions& options)
     : file_(path, options),
       bad_value_(options.bad_value),
+      min_rating_(options.min_rating),
       log_(options.user_ids, options.item_ids),
       user_{"user", find_column("user"), log_.user_ids(), options.user_ids == IdKind::string, {}, kNoHandle},
       item_{"item", find_column("item"), log_.item_ids(), false, {}, kNoHandle},
       value_(find_column("value")),
+      rating_(find_column("rating")),
       event_(find_column("event")),
       event_id_(find_column("event_id")),
       time_(find_time_column()) {
   if (user_.index == kNone) user_.index = find_column(user_.name = "session");
-  if (value_ == kNone) value_ = find_column("rating");
+  if (value_ == kNone) value_ = rating_;
+  if (rating_ == kNone) rating_ = value_;
   require_columns();
 }
 
@@ -84,8 +87,12 @@ TimeColumn::Kind InteractionLoader::find_time_column() {
 
 void InteractionLoader::require_columns() const {
   std::string missing;
-  if (user_.index == kNone) missing = "'user' (or 'session')";
-  if (item_.index == kNone) missing += missing.empty() ? "'item'" : " and 'item'";
+  const auto require = [&](std::size_t column, const char* names) {
+    if (column == kNone) missing += (missing.empty() ? "" : " and ") + std::string(names);
+  };
+  require(user_.index, "'user' (or 'session')");
+  require(item_.index, "'item'");
+  if (min_rating_) require(rating_, "'rating' (or 'value')");
   if (missing.empty()) return;
 
   const auto& columns = file_.columns();
@@ -135,18 +142,20 @@ bool InteractionLoader::load_record(const Fields& fields) {
   const std::uint32_t known_item = find(item_, fields);
   if (known_user == kNoHandle && !accepts(user_, fields)) return false;
   if (known_item == kNoHandle && !accepts(item_, fields)) return false;
-  const auto value = parse_value(fields);
+  const auto value = parse_value(value_, fields);
   if (!value) return false;
   const auto time = parse_time(fields);
   if (!time) return false;
+  if (min_rating_) {
+    const auto rating = rating_ == value_ ? value : parse_value(rating_, fields);
+    if (!rating) return false;
+    if (*rating < *min_rating_) return drop("below the minimum rating");
+  }
   const std::uint8_t kind = event_kind(fields);
   const auto event = event_id(fields);
   if (!event) return false;
   const UserHandle user = known_user != kNoHandle ? known_user : insert(user_, fields);
-  if (*event != kNoHandle && !log_.claim_event_id(*event, user)) {
-    count_dropped("repeated event_id");
-    return false;
-  }
+  if (*event != kNoHandle && !log_.claim_event_id(*event, user)) return drop("repeated event_id");
   log_.append(user, known_item != kNoHandle ? known_item : insert(item_, fields), *time, kind, *value);
   return true;
 }
@@ -179,13 +188,13 @@ std::uint32_t InteractionLoader::insert(IdColumn& column, const Fields& fields) 
   return column.ids.insert(to_id(fields[column.index], column.ids.kind()));
 }
 
-std::optional<float> InteractionLoader::parse_value(const Fields& fields) {
-  if (value_ == kNone) return 1.0f;
-  const std::string_view field = fields[value_];
+std::optional<float> InteractionLoader::parse_value(std::size_t column, const Fields& fields) {
+  if (column == kNone) return 1.0f;
+  const std::string_view field = fields[column];
   if (field.size() == 1 && field[0] >= '0' && field[0] <= '9') return static_cast<float>(field[0] - '0');
   const auto value = parse_number<float>(field);
   if (value && std::isfinite(*value)) return value;
-  const std::string& name = file_.columns()[value_];
+  const std::string& name = file_.columns()[column];
   refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + in_quotes(field));
   return std::nullopt;
 }
@@ -219,15 +228,15 @@ std::optional<std::uint32_t> InteractionLoader::event_id(const Fields& fields) {
 
 bool InteractionLoader::refuse(const std::string& reason, const std::string& expected_and_found) {
   if (bad_value_ == BadValue::error) throw Error(ErrorCode::invalid_data, file_.place() + expected_and_found);
-  count_dropped(reason);
-  return false;
+  return drop(reason);
 }
 
-void InteractionLoader::count_dropped(const std::string& reason) {
+bool InteractionLoader::drop(const std::string& reason) {
   auto entry =
       std::find_if(dropped_.begin(), dropped_.end(), [&](const auto& known) { return known.reason == reason; });
   if (entry == dropped_.end()) entry = dropped_.insert(entry, {reason, 0, file_.scanner().line()});
   ++entry->lines;
+  return false;
 }
 
 // Within the places that a user's events have in the log, so that other users keep theirs.

@@ -88,6 +88,17 @@ TEST_CASE("The protocol of the command line is the one that is reported", "[cli]
   CHECK(protocol["load"]["records"] == protocol["load"]["interactions"].get<std::size_t>() + dropped);
 }
 
+TEST_CASE("A minimum rating finds its column whatever the case of its name", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  std::string events = sandbox.read("events.csv");
+  events.replace(events.find("rating"), 6, "Rating");
+  const Run run = sandbox.attune(kTrain + sandbox.write("Case.csv", events) + " --min-rating 2");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(run.json()["load"]["dropped"][0]["reason"] == "below the minimum rating");
+}
+
 TEST_CASE("The split none trains on everything and measures nothing", "[cli][train]") {
   const Sandbox sandbox;
   const auto report = sandbox.train("--json --split none").json();
