@@ -1,8 +1,10 @@
 # What quickstart.sh, test.sh and .ci/run share: the Debian packages, and how they are installed. Sourced by bash.
 
-packages_to_build=(build-essential cmake ninja-build zlib1g-dev liblzma-dev nlohmann-json3-dev libcli11-dev)
-packages_to_test=("${packages_to_build[@]}" catch2 libeigen3-dev libxtensor-dev libbenchmark-dev pkg-config xz-utils ccache)
-packages_to_check=("${packages_to_test[@]}" git clang clang-format clang-tidy libclang-rt-dev qemu-user)
+packages_to_build=(build-essential cmake ninja-build zlib1g-dev liblzma-dev nlohmann-json3-dev libeigen3-dev libcli11-dev)
+packages_to_test=("${packages_to_build[@]}" catch2 libxtensor-dev libbenchmark-dev pkg-config xz-utils ccache)
+packages_to_cross=("${packages_to_test[@]}" g++-aarch64-linux-gnu qemu-user)
+packages_to_check=("${packages_to_cross[@]}" git clang clang-format clang-tidy libclang-rt-dev)
+packages_of_arm64=(zlib1g-dev liblzma-dev)
 
 # install_packages <package...>: installs what is missing where it may, else prints the one command that does.
 install_packages() {
@@ -32,6 +34,29 @@ install_packages() {
   if ! compgen -G '/var/lib/apt/lists/*Packages*' > /dev/null || ! "${install[@]}"; then
     "${apt_get[@]}" update -q && "${install[@]}"
   fi
+}
+
+# unpack_packages <architecture> <folder> <package...>: puts the files of another architecture's packages into a folder.
+# The machine gets neither the packages nor the architecture, since installing a foreign library upgrades the host's own.
+unpack_packages() {
+  local architecture=$1 folder=$PWD/$2
+  shift 2
+  if ! command -v apt-get > /dev/null; then
+    echo "This is not a Debian system; expecting the $architecture libraries of these Debian packages: $*" >&2
+    return 0
+  fi
+  [[ $(cat "$folder/unpacked" 2> /dev/null) != "$*" ]] || return 0
+  rm -rf "$folder" && mkdir -p "$folder"/apt/{lists,archives}/partial
+  local apt_get=(apt-get -q -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture"
+    -o "Dir::State=$folder/apt" -o Dir::State::status=/dev/null -o "Dir::Cache=$folder/apt" -o APT::Sandbox::User=root)
+  if ! "${apt_get[@]}" update || ! (cd "$folder/apt" && "${apt_get[@]}" download "$@"); then
+    echo "apt-get cannot fetch these packages for $architecture: $*" >&2
+    return 1
+  fi
+  local package
+  for package in "$folder"/apt/*.deb; do dpkg-deb -x "$package" "$folder"; done
+  rm -r "$folder/apt"
+  echo "$*" > "$folder/unpacked"
 }
 
 # CMake takes the launcher of a new build folder from here.

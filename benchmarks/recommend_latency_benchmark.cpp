@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <attune/model/checkpoint.hpp>
+#include <attune/model/count_models.hpp>
 #include <attune/recommender.hpp>
 #include <chrono>
 #include <cstdint>
@@ -29,7 +30,7 @@ constexpr std::size_t kUsers = 2000;
 attune::TrainedModel make_model(std::size_t num_items) {
   attune::EncoderConfig config;
   config.inner_dim = config.embedding_dim;
-  auto encoder = std::make_shared<attune::SasrecEncoder>(config, num_items);
+  auto encoder = std::shared_ptr<attune::SequenceEncoder<float>>(attune::make_encoder(config, num_items));
   encoder->initialize(1);
   auto items = std::make_shared<attune::IdMap>(attune::IdKind::int64);
   for (std::size_t i = 0; i < num_items; ++i) items->insert(i);
@@ -53,7 +54,7 @@ attune::TrainedModel make_model(std::size_t num_items) {
   model.item_ids = items;
   model.encoder = encoder;
   model.popularity = std::make_shared<attune::PopularityModel>(attune::PopularityModel::fit(*histories));
-  model.markov = std::make_shared<attune::MarkovModel>(attune::MarkovModel::fit(*histories, {.steps = 1}));
+  model.counts = std::make_shared<attune::MarkovModel>(attune::MarkovModel::fit(*histories, {.steps = 1}));
   model.histories = histories;
   return model;
 }

@@ -1,7 +1,7 @@
 # How every target of the project is compiled, and the two helpers that make targets from one line.
 
 # The instruction-set levels that PER_LEVEL tests are repeated at.
-set(attune_simd_levels scalar avx2 avx512)
+set(attune_simd_levels scalar avx2 avx512 avx512vnni amx neon)
 
 # Warnings, sanitizers and the rules that keep results the same on every machine.
 function(attune_compile_options target)
@@ -32,12 +32,12 @@ function(attune_part name)
   target_sources(attune PRIVATE $<TARGET_OBJECTS:attune_${name}>)
 endfunction()
 
-# attune_test(<name> <sources...> PARTS <folders...> [PER_LEVEL]): one Catch2 program with a CTest entry per case.
-# It links the objects of the parts, so that it can reach internal functions too. PER_LEVEL repeats the program once per
-# instruction-set level (label per_simd_level); where the level cannot run, the kernels say so and the run counts as
-# skipped.
+# attune_test(<name> <sources...> PARTS <folders...> [PER_LEVEL | LEVELS <levels...>]): one Catch2 program with a CTest
+# entry per case. It links the objects of the parts, so that it can reach internal functions too. PER_LEVEL repeats the
+# program once per instruction-set level (label per_simd_level), LEVELS runs it as a whole at these alone; where the
+# level cannot run, the kernels say so and the run counts as skipped.
 function(attune_test name)
-  cmake_parse_arguments(arg "PER_LEVEL" "" "PARTS" ${ARGN})
+  cmake_parse_arguments(arg "PER_LEVEL" "" "PARTS;LEVELS" ${ARGN})
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
   attune_compile_options(${name})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
@@ -45,14 +45,17 @@ function(attune_test name)
   foreach(part IN LISTS arg_PARTS)
     target_link_libraries(${name} PRIVATE attune_${part})
   endforeach()
-  target_link_libraries(${name} PRIVATE Catch2::Catch2WithMain Threads::Threads ZLIB::ZLIB LibLZMA::LibLZMA nlohmann_json::nlohmann_json)
-  catch_discover_tests(${name} TEST_PREFIX "${name}: " DISCOVERY_MODE PRE_TEST)
-  if(arg_PER_LEVEL)
-    foreach(level IN LISTS attune_simd_levels)
-      add_test(NAME "${name} at level ${level}" COMMAND ${name})
-      set_tests_properties("${name} at level ${level}" PROPERTIES
-        ENVIRONMENT "ATTUNE_SIMD=${level}" LABELS per_simd_level
-        SKIP_REGULAR_EXPRESSION "ATTUNE_SIMD=${level}: this (CPU|build) lacks")
-    endforeach()
+  target_link_libraries(${name} PRIVATE attune_test_main Threads::Threads ZLIB::ZLIB LibLZMA::LibLZMA nlohmann_json::nlohmann_json)
+  if(NOT arg_LEVELS)
+    catch_discover_tests(${name} TEST_PREFIX "${name}: " DISCOVERY_MODE PRE_TEST)
   endif()
+  if(arg_PER_LEVEL)
+    set(arg_LEVELS ${attune_simd_levels})
+  endif()
+  foreach(level IN LISTS arg_LEVELS)
+    add_test(NAME "${name} at level ${level}" COMMAND ${name})
+    set_tests_properties("${name} at level ${level}" PROPERTIES
+      ENVIRONMENT "ATTUNE_SIMD=${level}" LABELS per_simd_level
+      SKIP_REGULAR_EXPRESSION "ATTUNE_SIMD=${level}: this (CPU|build) lacks")
+  endforeach()
 endfunction()

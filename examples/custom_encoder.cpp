@@ -11,7 +11,7 @@
 
 class DecayedMeanEncoder {
  public:
-  DecayedMeanEncoder(std::shared_ptr<const attune::SasrecEncoder> vectors, float decay)
+  DecayedMeanEncoder(std::shared_ptr<const attune::SequenceEncoder<float>> vectors, float decay)
       : vectors_(std::move(vectors)), decay_(decay) {}
 
   std::size_t dim() const noexcept { return vectors_->dim(); }
@@ -28,7 +28,7 @@ class DecayedMeanEncoder {
   }
 
  private:
-  std::shared_ptr<const attune::SasrecEncoder> vectors_;
+  std::shared_ptr<const attune::SequenceEncoder<float>> vectors_;
   float decay_;
 };
 static_assert(attune::Encoder<DecayedMeanEncoder>);
@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
     const auto model = attune::TrainedModel::load(argv[1]);
     attune::ScorerRows<float> rows(model.encoder->items(), attune::ScoreKind::cosine);
     attune::Engine engine(DecayedMeanEncoder(model.encoder, 0.8f), attune::CosineScorer<float>(std::move(rows)),
-                          attune::CountsColdStart(model.popularity, model.markov));
+                          attune::CountsColdStart(model.popularity, model.counts));
     auto recommender =
         attune::make_recommender(std::move(engine), {.item_ids = *model.item_ids, .version = "decayed mean"});
 

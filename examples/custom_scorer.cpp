@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
     attune::Engine engine(attune::SharedEncoder(model.encoder),
                           FreshnessScorer({model.encoder->items(), attune::ScoreKind::cosine},
                                           first_events(*model.histories), 0.5f, kWeek),
-                          attune::CountsColdStart(model.popularity, model.markov));
+                          attune::CountsColdStart(model.popularity, model.counts));
     auto fresh = attune::make_recommender(std::move(engine), {.item_ids = *model.item_ids, .version = "fresh first"});
     auto plain = attune::Recommender::open(argv[1]);
 

@@ -63,7 +63,7 @@ void measure(const attune::TrainedModel& model, const attune::EvaluationQueries&
   options.executor = &executor;
   const auto counts = model.popularity->counts();
   const attune::Report trained = attune::evaluate(model, test, options);
-  const attune::Report markov = attune::evaluate(attune::ModelUnderTest(*model.markov), counts, test, options);
+  const attune::Report markov = attune::evaluate(attune::ModelUnderTest(*model.counts), counts, test, options);
   const attune::Report popular = attune::evaluate(attune::ModelUnderTest(*model.popularity), counts, test, options);
   std::printf("  %-12s %10s %10s %10s\n", "", "attune", "markov", "popularity");
   for (const char* metric : {"hr@10", "ndcg@10", "mrr@10", "coverage@10"}) {

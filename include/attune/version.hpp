@@ -24,8 +24,9 @@ namespace attune::inline v0_1 {
 // "0.1.0", of the compiled library (not of the headers a host was built with).
 ATTUNE_EXPORT const char* version() noexcept;
 
-// The active instruction-set level: "scalar", "avx2" or "avx512". Chosen once per process; the environment variable
-// ATTUNE_SIMD forces one. Throws Error(unsupported) when that names a level this build or this CPU lacks.
+// The active instruction-set level: "scalar", "avx2", "avx512", "avx512vnni" or "amx", "neon" on aarch64. Chosen once
+// per process; ATTUNE_SIMD in the environment forces one. Throws Error(unsupported) when that names a level this build
+// or this CPU lacks.
 ATTUNE_EXPORT const char* simd_level();
 
 }  // namespace attune::inline v0_1

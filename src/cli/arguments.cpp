@@ -85,7 +85,10 @@ void add_train(CLI::App& verb, TrainOptions& options) {
   verb.add_option("--items", options.items, "Items: a delimited file with the columns item and title")
       ->type_name("FILE");
   verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
-  verb.add_option("--preset", options.preset, "default or sasrec-small")->type_name("NAME")->capture_default_str();
+  verb.add_option("--preset", options.preset,
+                  "default, sasrec-small, or a count model alone:\npopularity, markov, item-knn, ease, ials")
+      ->type_name("NAME")
+      ->capture_default_str();
   verb.add_option("--epochs", options.epochs, "Passes over the data, at most")
       ->type_name("N")
       ->check(from_one_to(1000000));
@@ -104,7 +107,8 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
       ->type_name("K1,K2,...")
       ->delimiter(',')
       ->check(from_one_to(1000000));
-  verb.add_flag("--baselines", options.baselines, "Measure the model's popularity and transition counts beside it");
+  verb.add_flag("--baselines", options.baselines,
+                "Measure popularity, markov, item-knn and ease beside it,\ntrained on what the model was trained on");
   add_common(verb, options.common);
 }
 

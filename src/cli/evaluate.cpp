@@ -15,18 +15,18 @@
 namespace attune::cli {
 namespace {
 
-void print(std::ostream& out, const Protocol& protocol, const Measurements& measurements,
+void print(std::ostream& out, const Protocol& protocol, const Report& report, const std::vector<Baseline>& baselines,
            const EvaluateOptions& options) {
   const auto& cutoffs = options.cutoffs;
   const std::size_t cutoff = std::find(cutoffs.begin(), cutoffs.end(), 10u) != cutoffs.end() ? 10 : cutoffs.front();
-  print_protocol(out, protocol, measurements.model);
-  print_metrics(out, measurements.model.metrics);
+  print_protocol(out, protocol, report);
+  print_metrics(out, report.metrics);
   const std::string metric = "ndcg@" + std::to_string(cutoff);
-  const auto& [low, high] = measurements.model.confidence.at(metric);
+  const auto& [low, high] = report.confidence.at(metric);
   out << "  " << metric << " lies between " << fixed(low, 4) << " and " << fixed(high, 4) << " (95 % of resamples)\n";
   if (!options.baselines) return;
   out << "beside the baselines\n";
-  print_comparison(out, measurements, cutoff);
+  print_comparison(out, report, baselines, cutoff);
 }
 
 }  // namespace
@@ -53,16 +53,25 @@ void run(const EvaluateOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.seed = config.seed;
   measuring.executor = executor.get();
-  const Measurements measurements = measure(model, split.test, measuring, options.baselines, console);
-  if (!console.json()) return print(console.text(), protocol, measurements, options);
+  console.line("measuring " + plural(split.test.size(), "query", "queries"));
+  const Report report = evaluate(model, split.test, measuring);
+  std::vector<Baseline> baselines;
+  if (options.baselines) {
+    const std::optional<Histories> train = training_part(model);
+    baselines = measure_baselines(model, train ? &*train : nullptr, split.test, measuring, false, console);
+  }
+  if (!console.json()) return print(console.text(), protocol, report, baselines, options);
 
   Json confidence = Json::object();
-  for (const auto& [name, interval] : measurements.model.confidence) confidence[name] = interval;
+  for (const auto& [name, interval] : report.confidence) confidence[name] = interval;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  Json result{{"protocol", protocol_json(protocol, measurements.model)},
-              {"metrics", metrics_json(measurements.model.metrics)},
+  Json result{{"protocol", protocol_json(protocol, report)},
+              {"metrics", metrics_json(report.metrics)},
               {"confidence", std::move(confidence)}};
-  if (options.baselines) result["baselines"] = baselines_json(measurements);
+  if (options.baselines) {
+    result["baselines"] = baselines_json(baselines);
+    result["baselines_left_out"] = left_out_json(baselines);
+  }
   result["seconds"] = seconds.count();
   console.object(result);
 }

@@ -35,6 +35,7 @@ Json inspect_directory(const std::filesystem::path& directory) {
               {"model",
                {{"version", model.version},
                 {"score_kind", to_string(model.score_kind())},
+                {"counts", model.counts ? Json(model.counts->name()) : Json()},
                 {"blend_weight", model.blend_weight},
                 {"items", model.num_items()},
                 {"users", model.histories ? model.histories->num_users() : 0},

@@ -53,8 +53,7 @@ void print_answer(std::ostream& out, const Answer& answer, const Titles& titles,
                     title == titles.end() ? "" : title->second});
   }
   print_table(out, rows, "rlrl");
-  out << "from the " << (answer.source == Source::model ? "" : "cold start: ") << to_string(answer.source)
-      << "; score: " << to_string(answer.score_kind) << '\n';
+  out << "source: " << to_string(answer.source) << "; score: " << to_string(answer.score_kind) << '\n';
   if (answer.items.size() < k) {
     out << answer.items.size() << " of " << k << " items: " << answer.shortfall.seen << " were seen, "
         << answer.shortfall.filtered << " filtered, " << answer.shortfall.unavailable << " without a usable vector\n";

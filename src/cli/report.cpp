@@ -104,22 +104,6 @@ Protocol Protocol::read(const Notes& notes) {
   return protocol;
 }
 
-Measurements measure(const TrainedModel& model, const EvaluationQueries& queries, const EvaluationOptions& options,
-                     bool baselines, Console& console) {
-  if (!queries.empty()) console.line("measuring " + plural(queries.size(), "query", "queries"));
-  Measurements result{evaluate(model, queries, options), {}, {}};
-  if (baselines) {
-    EvaluationOptions plain = options;
-    plain.bootstrap = 0;
-    TrainedModel counts = model;
-    counts.encoder = nullptr;
-    if (counts.markov) result.markov = evaluate(counts, queries, plain);
-    counts.markov = nullptr;
-    if (counts.popularity) result.popularity = evaluate(counts, queries, plain);
-  }
-  return result;
-}
-
 Json protocol_json(const Protocol& protocol, const Report& report) {
   const auto& rating = protocol.cleaning.min_rating;
   return {{"split", protocol.split.name()},
@@ -143,10 +127,19 @@ Json metrics_json(const std::map<std::string, double>& metrics) {
   return json;
 }
 
-Json baselines_json(const Measurements& measurements) {
+Json baselines_json(const std::vector<Baseline>& baselines) {
   Json json = Json::object();
-  if (measurements.popularity) json["popularity"] = metrics_json(measurements.popularity->metrics);
-  if (measurements.markov) json["markov"] = metrics_json(measurements.markov->metrics);
+  for (const Baseline& baseline : baselines) {
+    if (baseline.report) json[baseline.name] = metrics_json(baseline.report->metrics);
+  }
+  return json;
+}
+
+Json left_out_json(const std::vector<Baseline>& baselines) {
+  Json json = Json::object();
+  for (const Baseline& baseline : baselines) {
+    if (!baseline.report) json[baseline.name] = baseline.left_out;
+  }
   return json;
 }
 
@@ -161,17 +154,22 @@ void print_protocol(std::ostream& out, const Protocol& protocol, const Report& r
   if (!protocol.note.empty()) out << "note: " << protocol.note << '\n';
 }
 
-void print_comparison(std::ostream& out, const Measurements& measurements, std::size_t cutoff) {
+void print_comparison(std::ostream& out, const Report& model, const std::vector<Baseline>& baselines,
+                      std::size_t cutoff) {
   std::vector<std::vector<std::string>> rows{{""}};
   for (const std::string_view name : kNames) rows.push_back({std::string(name) + '@' + std::to_string(cutoff)});
-  const auto add_column = [&rows](const char* title, const Report& report) {
+  const auto add_column = [&rows](const std::string& title, const Report& report) {
     rows.front().push_back(title);
     for (std::size_t i = 1; i < rows.size(); ++i) rows[i].push_back(shown(rows[i][0], report.at(rows[i][0])));
   };
-  add_column("attune", measurements.model);
-  if (measurements.markov) add_column("markov", *measurements.markov);
-  if (measurements.popularity) add_column("popularity", *measurements.popularity);
+  add_column("attune", model);
+  for (const Baseline& baseline : baselines) {
+    if (baseline.report) add_column(baseline.name, *baseline.report);
+  }
   print_table(out, rows);
+  for (const Baseline& baseline : baselines) {
+    if (!baseline.report) out << "  without " << baseline.name << ": " << baseline.left_out << '\n';
+  }
 }
 
 void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics) {

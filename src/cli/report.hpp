@@ -6,7 +6,6 @@
 
 #include <iosfwd>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "attune/model/checkpoint.hpp"
 #include "attune/training/evaluation.hpp"
 #include "cli/arguments.hpp"
+#include "cli/baselines.hpp"
 #include "cli/console.hpp"
 #include "cli/input.hpp"
 
@@ -36,21 +36,17 @@ struct Protocol {
   static Protocol read(const Notes& notes);
 };
 
-struct Measurements {
-  Report model;
-  std::optional<Report> popularity, markov;
-};
-Measurements measure(const TrainedModel& model, const EvaluationQueries& queries, const EvaluationOptions& options,
-                     bool baselines, Console& console);
-
 Json protocol_json(const Protocol& protocol, const Report& report);
 // Metrics by name, then by cutoff.
 Json metrics_json(const std::map<std::string, double>& metrics);
-Json baselines_json(const Measurements& measurements);
+Json baselines_json(const std::vector<Baseline>& baselines);
+// Those that were not measured, and why.
+Json left_out_json(const std::vector<Baseline>& baselines);
 // What the numbers stand for, and why there may be none.
 void print_protocol(std::ostream& out, const Protocol& protocol, const Report& report);
 // The model and its baselines side by side at one cutoff, a row per metric.
-void print_comparison(std::ostream& out, const Measurements& measurements, std::size_t cutoff);
+void print_comparison(std::ostream& out, const Report& model, const std::vector<Baseline>& baselines,
+                      std::size_t cutoff);
 // A row per metric, a column per cutoff.
 void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics);
 

@@ -17,9 +17,18 @@ namespace {
 
 TrainerConfig configuration(const TrainOptions& options) {
   TrainerConfig config = trainer_config(options.preset, options.common);
+  if (config.counts_alone && (options.epochs || options.time_budget)) {
+    throw UsageError("--epochs and --time-budget: a count model alone has no epochs");
+  }
   config.epochs = options.epochs.value_or(config.epochs);
   config.time_budget_seconds = options.time_budget.value_or(config.time_budget_seconds);
   config.exclude_seen = options.protocol.exclude_seen.value_or(config.exclude_seen);
+  // An encoder that can read the time of the request learns to.
+  if (options.protocol.request_time.value_or(false) && config.encoder.block == BlockKind::hstu) {
+    constexpr std::size_t kTimeBuckets = 128;
+    if (config.encoder.time_buckets == 0) config.encoder.time_buckets = kTimeBuckets;
+    config.encoder.request_time = true;
+  }
   return config;
 }
 
@@ -94,26 +103,32 @@ void run(const TrainOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.bootstrap = 0;
   measuring.executor = executor.get();
-  const Measurements measurements = measure(model, split.test, measuring, true, console);
+  if (!split.test.empty()) console.line("measuring " + plural(split.test.size(), "query", "queries"));
+  const Report report = evaluate(model, split.test, measuring);
+  const std::vector<Baseline> baselines = measure_baselines(model, &split.train, split.test, measuring, true, console);
   if (console.json()) {
     console.object({{"load", std::move(load)},
                     {"epochs", epochs_json(trainer.epochs())},
                     {"best_epoch", trainer.best_epoch()},
                     {"train_seconds", trainer.train_seconds()},
                     {"blend_weight", model.blend_weight},
-                    {"protocol", protocol_json(protocol, measurements.model)},
-                    {"metrics", metrics_json(measurements.model.metrics)},
-                    {"baselines", baselines_json(measurements)},
+                    {"protocol", protocol_json(protocol, report)},
+                    {"metrics", metrics_json(report.metrics)},
+                    {"baselines", baselines_json(baselines)},
+                    {"baselines_left_out", left_out_json(baselines)},
                     {"config", Json::parse(config.to_json())},
                     {"model", options.output}});
     return;
   }
   std::ostream& out = console.text();
-  out << "trained in " << fixed(trainer.train_seconds(), 1) << " s, best epoch " << trainer.best_epoch();
-  if (model.blend_weight != 0) out << ", blended with the transition counts at weight " << fixed(model.blend_weight, 2);
+  out << "trained in " << fixed(trainer.train_seconds(), 1) << " s";
+  if (model.encoder) out << ", best epoch " << trainer.best_epoch();
+  if (model.blend_weight != 0) {
+    out << ", blended with " << model.counts->name() << " at weight " << fixed(model.blend_weight, 2);
+  }
   out << '\n';
-  print_protocol(out, protocol, measurements.model);
-  if (!split.test.empty()) print_comparison(out, measurements, 10);
+  print_protocol(out, protocol, report);
+  if (!split.test.empty()) print_comparison(out, report, baselines, 10);
   out << "model written to " << options.output << "; ask it with\n  attune recommend --model " << options.output
       << " --user " << to_string(split.all->user_ids->id(0)) << '\n';
 }

@@ -2,6 +2,7 @@
 #include "attune/data/sequence_batch.hpp"
 
 #include <cassert>
+#include <utility>
 
 namespace attune::inline v0_1 {
 
@@ -24,12 +25,13 @@ void SequenceBatch::clear() noexcept {
   keys_.clear();
 }
 
-void SequenceBatch::add_training_sequence(HistoryView events, std::uint64_t key) {
+void SequenceBatch::add_training_sequence(HistoryView events, std::uint64_t key, std::size_t context) {
   assert(events.size() >= 2);
   assert(keys_.empty() || times_.empty() == events.times.empty());
   const std::size_t tokens = events.size() - 1;
   append(items_, events.items.first(tokens));
-  append(targets_, events.items.subspan(1));
+  targets_.insert(targets_.end(), context, kNoHandle);
+  append(targets_, events.items.subspan(1 + context));
   if (!events.times.empty()) {
     append(times_, events.times.first(tokens));
     append(next_times_, events.times.subspan(1));
@@ -41,6 +43,16 @@ void SequenceBatch::add_training_sequence(HistoryView events, std::uint64_t key)
   }
   offsets_.push_back(items_.size());
   keys_.push_back(key);
+}
+
+void SequenceBatch::add_masked_sequence(HistoryView events, std::span<const std::uint8_t> hidden, std::uint64_t key) {
+  add_sequence(events, key);
+  const std::size_t first = items_.size() - events.size();
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    if (hidden[i] == 0) continue;
+    std::swap(items_[first + i], targets_[first + i]);
+    weights_[first + i] = events.weights.empty() ? 1.0f : events.weights[i];
+  }
 }
 
 void SequenceBatch::add_sequence(HistoryView events, std::uint64_t key) {

@@ -17,27 +17,52 @@ struct Level {
   const char* name;
   const char* needs;  // of the CPU and the operating system
   bool (*runs_on)(const CpuFeatures& features);
-  std::array<Fill*, 5> families;  // null: not compiled for this platform
+  std::array<Fill*, 6> families;  // what it replaces of the level before it; none where not compiled for this platform
 };
 
-// Slowest first.
+constexpr bool on_every_cpu(const CpuFeatures&) { return true; }
+
+// Slowest first. Each of a platform's levels asks for all that those before it do; what needs another platform is known
+// by name alone.
 constexpr Level kLevels[] = {
     {"scalar",
      "nothing",
-     [](const CpuFeatures&) { return true; },
-     {scalar::fill_matmul, scalar::fill_attention, scalar::fill_rows, scalar::fill_elementwise, scalar::fill_scoring}},
+     on_every_cpu,
+     {scalar::fill_matmul, scalar::fill_attention, scalar::fill_rows, scalar::fill_elementwise, scalar::fill_scoring,
+      scalar::fill_softmax_table}},
 #if ATTUNE_X86_KERNELS
     {"avx2",
      "AVX2, FMA and F16C",
      [](const CpuFeatures& features) { return features.has_avx2(); },
-     {avx2::fill_matmul, avx2::fill_attention, avx2::fill_rows, avx2::fill_elementwise, avx2::fill_scoring}},
+     {avx2::fill_matmul, avx2::fill_attention, avx2::fill_rows, avx2::fill_elementwise, avx2::fill_scoring,
+      avx2::fill_softmax_table}},
     {"avx512",
      "AVX-512 F, BW, DQ and VL",
      [](const CpuFeatures& features) { return features.has_avx512(); },
-     {avx512::fill_matmul, avx512::fill_attention, avx512::fill_rows, avx512::fill_elementwise, avx512::fill_scoring}},
+     {avx512::fill_matmul, avx512::fill_attention, avx512::fill_rows, avx512::fill_elementwise, avx512::fill_scoring,
+      avx512::fill_softmax_table}},
+    {"avx512vnni",
+     "AVX-512 VNNI and BF16",
+     [](const CpuFeatures& features) { return features.has_avx512vnni(); },
+     {avx512vnni::fill_matmul, avx512vnni::fill_softmax_table}},
+    {"amx",
+     "AMX-TILE, AMX-BF16 and AMX-INT8 with the kernel's permission, or AVX-512 VNNI and BF16",
+     [](const CpuFeatures& features) { return features.has_amx(); },
+     {amx::fill_matmul, amx::fill_softmax_table}},
 #else
     {"avx2", "x86-64", nullptr, {}},
     {"avx512", "x86-64", nullptr, {}},
+    {"avx512vnni", "x86-64", nullptr, {}},
+    {"amx", "x86-64", nullptr, {}},
+#endif
+#if ATTUNE_NEON_KERNELS
+    {"neon",
+     "nothing",
+     on_every_cpu,
+     {neon::fill_matmul, neon::fill_attention, neon::fill_rows, neon::fill_elementwise, neon::fill_scoring,
+      neon::fill_softmax_table}},
+#else
+    {"neon", "aarch64", nullptr, {}},
 #endif
 };
 constexpr std::size_t kNumLevels = std::size(kLevels);
@@ -49,10 +74,14 @@ bool supported(const Level& level) { return compiled(level) && level.runs_on(cpu
 const std::array<KernelTable<float>, kNumLevels>& tables() {
   static const auto all = [] {
     std::array<KernelTable<float>, kNumLevels> made{};
+    KernelTable<float> table{};
     for (std::size_t i = 0; i < kNumLevels; ++i) {
-      made[i].level = kLevels[i].name;
       if (!supported(kLevels[i])) continue;
-      for (Fill* fill : kLevels[i].families) fill(made[i]);
+      table.level = kLevels[i].name;
+      for (Fill* fill : kLevels[i].families) {
+        if (fill) fill(table);
+      }
+      made[i] = table;
     }
     return made;
   }();

@@ -8,6 +8,7 @@
 
 #include "attune/error.hpp"
 #include "attune/model/safetensors.hpp"
+#include "model/counts_file.hpp"
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
 #include "model/model_files.hpp"
@@ -61,18 +62,26 @@ void check_histories(const Histories& histories, const IdMap& item_ids) {
           "the value of an event is not finite");
 }
 
+void check_counts(const TrainedModel& model) {
+  require(model.counts->num_items() == model.num_items(), "the counts have not one row per item id");
+  const auto options = detail::options_of(*model.counts);
+  require(options.has_value(), "its counts are of a kind that no file has a place for");
+  require(kind_of(*options) != CountKind::popularity || model.counts == model.popularity,
+          "its counts are another popularity than its own");
+}
+
 void check_parts(const TrainedModel& model) {
   require(model.item_ids != nullptr, "it has no item ids");
   const std::size_t items = model.num_items();
   require(!model.encoder || model.encoder->items().rows() == items, "the encoder has not one row per item id");
   require(!model.popularity || model.popularity->num_items() == items, "popularity has not one count per item id");
-  require(!model.markov || model.markov->num_items() == items, "the transition counts have not one row per item id");
-  require(std::isfinite(model.blend_weight) && (model.blend_weight == 0 || (model.markov && model.encoder)),
-          "it has a blend weight, but not both an encoder and transition counts");
+  if (model.counts) check_counts(model);
+  require(std::isfinite(model.blend_weight) && (model.blend_weight == 0 || (model.counts && model.encoder)),
+          "it has a blend weight, but not both an encoder and counts");
   if (model.histories) check_histories(*model.histories, *model.item_ids);
 }
 
-Bytes weights_bytes(const SasrecEncoder& encoder) {
+Bytes weights_bytes(const SequenceEncoder<float>& encoder) {
   std::vector<float> items;
   items.reserve(encoder.items().rows() * encoder.dim());
   for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) {
@@ -86,19 +95,6 @@ Bytes weights_bytes(const SasrecEncoder& encoder) {
     const auto values = encoder.weights().subspan(parameter.offset, parameter.size);
     require_finite(values, parameter.name);
     writer.add(parameter.name, parameter.shape, values);
-  }
-  return writer.bytes();
-}
-
-Bytes counts_bytes(const PopularityModel* popularity, const MarkovModel* markov) {
-  SafetensorsWriter writer;
-  if (popularity != nullptr) writer.add("popularity", {popularity->num_items()}, popularity->counts());
-  if (markov != nullptr) {
-    const MarkovModel::Counts& counts = markov->counts();
-    writer.add("markov.offsets", {counts.offsets.size()}, std::span<const std::uint64_t>(counts.offsets));
-    writer.add("markov.columns", {counts.columns.size()}, std::span<const std::uint32_t>(counts.columns));
-    writer.add("markov.counts", {counts.counts.size()}, std::span<const float>(counts.counts));
-    writer.add("markov.popularity", {counts.popularity.size()}, std::span<const std::uint64_t>(counts.popularity));
   }
   return writer.bytes();
 }
@@ -120,8 +116,8 @@ Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Byte
   manifest.items = {model.num_items(), model.item_ids->kind()};
   if (model.histories) manifest.users = Manifest::Ids{model.histories->num_users(), model.histories->user_ids->kind()};
   if (model.encoder) manifest.encoder = model.encoder->config();
-  manifest.popularity = model.popularity != nullptr;
-  if (model.markov) manifest.markov = model.markov->options();
+  if (model.popularity) manifest.popularity = model.popularity->options();
+  if (model.counts) manifest.counts = detail::options_of(*model.counts);
   manifest.blend_weight = model.blend_weight;
   manifest.notes = model.notes;
   for (const auto& [name, bytes] : files) manifest.files[name] = {bytes.size(), detail::crc32_of(bytes)};
@@ -133,7 +129,7 @@ Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Byte
 
 ScoreKind TrainedModel::score_kind() const noexcept {
   if (!encoder) return ScoreKind::count;
-  return markov && blend_weight != 0 ? ScoreKind::blend : encoder->config().score;
+  return counts && blend_weight != 0 ? ScoreKind::blend : encoder->config().score;
 }
 
 void TrainedModel::save(const std::string& directory) const {
@@ -141,7 +137,7 @@ void TrainedModel::save(const std::string& directory) const {
   std::map<std::string, Bytes> files;
   files[kItemIdsFile] = detail::item_ids_bytes(*item_ids);
   if (encoder) files[kWeightsFile] = weights_bytes(*encoder);
-  if (popularity || markov) files[kCountsFile] = counts_bytes(popularity.get(), markov.get());
+  if (popularity || counts) files[kCountsFile] = detail::counts_bytes(popularity.get(), counts.get());
   if (histories) files[kHistoriesFile] = detail::histories_bytes(*histories);
   const std::string manifest = detail::manifest_text(manifest_of(*this, files));
 

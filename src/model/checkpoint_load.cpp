@@ -7,6 +7,8 @@
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/safetensors.hpp"
+#include "attune/model/transformer_encoder.hpp"
+#include "model/counts_file.hpp"
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
 #include "model/model_files.hpp"
@@ -73,21 +75,27 @@ class ModelDirectory {
 
 // The tensors that make an encoder large are there, before one is made: a configuration alone takes no memory.
 void check_tensors(const SafetensorsFile& file, const EncoderConfig& config) {
-  file.require(kPositionsTensor, std::array{config.max_sequence_length, config.embedding_dim});
+  if (config.absolute_positions) {
+    file.require(kPositionsTensor, std::array{config.max_sequence_length, config.embedding_dim});
+  }
   for (std::size_t index = 0; index < config.num_blocks; ++index) {
     ParameterList block;
-    SasrecBlock<float>(config, index, block);
+    if (config.block == BlockKind::hstu) {
+      HstuBlock<float>(config, index, block);
+    } else {
+      SasrecBlock<float>(config, index, block);
+    }
     for (const Parameter& parameter : block.list()) file.require(parameter.name, parameter.shape);
   }
 }
 
-std::shared_ptr<const SasrecEncoder> load_encoder(const ModelDirectory& directory, std::size_t num_items) {
+std::shared_ptr<const SequenceEncoder<float>> load_encoder(const ModelDirectory& directory, std::size_t num_items) {
   const EncoderConfig& config = *directory.manifest().encoder;
   const auto file = SafetensorsFile::parse(directory.read(kWeightsFile), directory.name_of(kWeightsFile));
   const TensorInfo& rows = file.require(kItemsTensor, std::array{num_items, config.embedding_dim});
   check_tensors(file, config);
 
-  auto encoder = std::make_shared<SasrecEncoder>(config, num_items);
+  std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, num_items);
   for (const Parameter& parameter : encoder->parameters().list()) {
     const std::vector<float> values = file.floats(file.require(parameter.name, parameter.shape));
     std::ranges::copy(values, encoder->weights().begin() + static_cast<std::ptrdiff_t>(parameter.offset));
@@ -101,49 +109,6 @@ std::shared_ptr<const SasrecEncoder> load_encoder(const ModelDirectory& director
   return encoder;
 }
 
-// A tensor [size] of unsigned integers.
-template <class Number>
-std::vector<Number> unsigned_numbers(const ModelDirectory& directory, const SafetensorsFile& file, const char* name,
-                                     std::size_t size) {
-  const std::vector<std::int64_t> wide = file.integers(file.require(name, std::array{size}));
-  std::vector<Number> numbers(size);
-  for (std::size_t i = 0; i < size; ++i) {
-    if (!std::in_range<Number>(wide[i])) {
-      directory.fail(kCountsFile,
-                     std::string("tensor \"") + name + "\": " + std::to_string(wide[i]) + " is out of range");
-    }
-    numbers[i] = static_cast<Number>(wide[i]);
-  }
-  return numbers;
-}
-
-std::shared_ptr<const MarkovModel> load_markov(const ModelDirectory& directory, const SafetensorsFile& file,
-                                               std::size_t num_items) {
-  const TensorInfo* const columns = file.find("markov.columns");
-  const std::size_t pairs = columns == nullptr ? 0 : columns->elements();
-  MarkovModel::Counts counts;
-  counts.offsets = unsigned_numbers<std::uint64_t>(directory, file, "markov.offsets", num_items + 1);
-  counts.columns = unsigned_numbers<std::uint32_t>(directory, file, "markov.columns", pairs);
-  counts.counts = file.floats(file.require("markov.counts", std::array{pairs}));
-  counts.popularity = unsigned_numbers<std::uint64_t>(directory, file, "markov.popularity", num_items);
-  try {
-    return std::make_shared<const MarkovModel>(std::move(counts), *directory.manifest().markov);
-  } catch (const Error& error) {
-    throw Error(error.code(), directory.name_of(kCountsFile) + ": " + error.what());
-  }
-}
-
-void load_counts(TrainedModel& model, const ModelDirectory& directory) {
-  const Manifest& manifest = directory.manifest();
-  if (!manifest.popularity && !manifest.markov) return;
-  const auto file = SafetensorsFile::parse(directory.read(kCountsFile), directory.name_of(kCountsFile));
-  if (manifest.popularity) {
-    model.popularity = std::make_shared<const PopularityModel>(
-        unsigned_numbers<std::uint64_t>(directory, file, "popularity", model.num_items()));
-  }
-  if (manifest.markov) model.markov = load_markov(directory, file, model.num_items());
-}
-
 TrainedModel load_from(const ModelDirectory& directory) {
   const Manifest& manifest = directory.manifest();
   TrainedModel model;
@@ -152,11 +117,16 @@ TrainedModel load_from(const ModelDirectory& directory) {
   model.item_ids = std::make_shared<const IdMap>(
       detail::parse_item_ids(directory.read(kItemIdsFile), directory.name_of(kItemIdsFile)));
   directory.require_ids(kItemIdsFile, manifest.items, *model.item_ids);
-  if (manifest.encoder) model.encoder = load_encoder(directory, model.num_items());
-  load_counts(model, directory);
   model.blend_weight = manifest.blend_weight;
-  if (model.blend_weight != 0 && !(model.encoder && model.markov)) {
-    directory.fail(kManifestFile, "a blend weight, but not both an encoder and transition counts");
+  if (model.blend_weight != 0 && !(manifest.encoder && manifest.counts)) {
+    directory.fail(kManifestFile, "a blend weight, but not both an encoder and counts");
+  }
+  if (manifest.encoder) model.encoder = load_encoder(directory, model.num_items());
+  if (manifest.popularity || manifest.counts) {
+    auto parts = detail::parse_counts(directory.read(kCountsFile), directory.name_of(kCountsFile), model.num_items(),
+                                      manifest.popularity, manifest.counts);
+    model.popularity = std::move(parts.popularity);
+    model.counts = std::move(parts.counts);
   }
   if (manifest.users) {
     model.histories = std::make_shared<const Histories>(

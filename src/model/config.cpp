@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
 
 namespace attune::inline v0_1 {
@@ -29,6 +30,11 @@ void check_range(std::string_view field, double value, double least, double most
   if (!(value >= least && value <= most)) refuse(field, allowed, value);
 }
 
+void check_dropout(std::string_view field, double rate) {
+  if (rate == 0.0) return;
+  check_range(field, rate, detail::Dropout::kLeastRate, 0.95, "0, or 1/512 to 0.95 (it is rounded to 1/256)");
+}
+
 }  // namespace
 
 void EncoderConfig::validate() const {
@@ -43,9 +49,15 @@ void EncoderConfig::validate() const {
   if (hop > max_sequence_length) {
     refuse("hop", "0 to max_sequence_length (" + std::to_string(max_sequence_length) + ")", hop);
   }
+  if (mask_token && max_sequence_length < 2) refuse("max_sequence_length", "at least 2 with mask_token", 1);
+  if (mask_token && mask == AttentionMask::causal) refuse("mask_token", "false under a causal mask", "true");
+  if (block == BlockKind::hstu && mask != AttentionMask::causal) refuse("mask", "causal for hstu", "bidirectional");
+  if (time_buckets > 255) refuse("time_buckets", "0 to 255", time_buckets);
+  if (time_buckets > 0 && block != BlockKind::hstu) refuse("time_buckets", "0 unless block is hstu", time_buckets);
+  if (request_time && time_buckets == 0) refuse("request_time", "false without time_buckets", "true");
   check_range("layer_norm_epsilon", layer_norm_epsilon, 1e-30, 1.0, "1e-30 to 1");
-  check_range("dropout", dropout, 0.0, 0.95, "0 to 0.95");
-  check_range("attention_dropout", attention_dropout, 0.0, 0.95, "0 to 0.95");
+  check_dropout("dropout", dropout);
+  check_dropout("attention_dropout", attention_dropout);
   if (score != ScoreKind::cosine && score != ScoreKind::dot) refuse("score", "cosine or dot", to_string(score));
   check_range("temperature", temperature, 1e-4, 1e4, "0.0001 to 10000");
 }

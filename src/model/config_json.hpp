@@ -3,6 +3,7 @@
 
 // Configurations as JSON objects, in both directions: every field is named once, by a function that visits them.
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -27,6 +28,10 @@ inline const Names<Activation>& names_of(Activation) {
       {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
   return names;
 }
+inline const Names<BlockKind>& names_of(BlockKind) {
+  static const Names<BlockKind> names{{"sasrec", BlockKind::sasrec}, {"hstu", BlockKind::hstu}};
+  return names;
+}
 inline const Names<NormPlacement>& names_of(NormPlacement) {
   static const Names<NormPlacement> names{{"pre", NormPlacement::pre}, {"post", NormPlacement::post}};
   return names;
@@ -41,18 +46,39 @@ inline const Names<ScoreKind>& names_of(ScoreKind) {
   return names;
 }
 
+inline const Names<CountKind>& names_of(CountKind) {
+  static const Names<CountKind> names = [] {
+    Names<CountKind> all;
+    for (const CountKind kind :
+         {CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease, CountKind::ials}) {
+      all.emplace_back(to_string(kind), kind);
+    }
+    return all;
+  }();
+  return names;
+}
+
 // Every field once: visit(name, value) for a number, a flag or a name; visit.group(name, fields) for an object.
 template <class Config, class Visit>
 void visit_encoder(Config& config, Visit&& visit) {
+  visit("block", config.block);
   visit("embedding_dim", config.embedding_dim);
   visit("num_blocks", config.num_blocks);
   visit("num_heads", config.num_heads);
   visit("inner_dim", config.inner_dim);
   visit("max_sequence_length", config.max_sequence_length);
   visit("hop", config.hop);
+  visit("mask", config.mask);
+  visit("mask_token", config.mask_token);
+  visit("absolute_positions", config.absolute_positions);
   visit("activation", config.activation);
   visit("norm_placement", config.norm_placement);
-  visit("mask", config.mask);
+  visit("relative_positions", config.relative_positions);
+  visit("bias_per_head", config.bias_per_head);
+  visit("time_buckets", config.time_buckets);
+  visit("request_time", config.request_time);
+  visit("attention_divisor", config.attention_divisor);
+  visit("learned_norms", config.learned_norms);
   visit("embedding_norm", config.embedding_norm);
   visit("final_norm", config.final_norm);
   visit("scale_items", config.scale_items);
@@ -61,15 +87,6 @@ void visit_encoder(Config& config, Visit&& visit) {
   visit("attention_dropout", config.attention_dropout);
   visit("score", config.score);
   visit("temperature", config.temperature);
-}
-
-template <class Config, class Visit>
-void visit_markov(Config& config, Visit&& visit) {
-  visit("steps", config.steps);
-  visit("history", config.history);
-  visit("decay", config.decay);
-  visit("popularity_power", config.popularity_power);
-  visit("smoothing", config.smoothing);
 }
 
 class ConfigWriter {
@@ -133,6 +150,14 @@ class ConfigReader {
         allowed += (allowed.empty() ? "" : ", ") + std::string(text);
       }
       refuse(name, "one of " + allowed, json);
+    } else if constexpr (std::is_same_v<Value, std::map<std::string, double>>) {
+      if (!json.is_object()) refuse(name, "an object of numbers", json);
+      Value numbers;
+      for (const auto& [key, number] : json.items()) {
+        if (!number.is_number()) refuse(name + std::string(".") + key, "a number", number);
+        numbers[key] = number.template get<double>();
+      }
+      return numbers;
     } else if constexpr (std::is_same_v<Value, bool>) {
       if (!json.is_boolean()) refuse(name, "true or false", json);
       return json.get<bool>();

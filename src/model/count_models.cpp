@@ -1,163 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/model/count_models.hpp"
 
-#include <algorithm>
-#include <cmath>
-#include <functional>
-#include <numeric>
-#include <string>
 #include <utility>
 
-#include "attune/error.hpp"
-
 namespace attune::inline v0_1 {
+
+std::string_view to_string(CountKind kind) noexcept {
+  switch (kind) {
+    case CountKind::popularity: return "popularity";
+    case CountKind::markov: return "markov";
+    case CountKind::item_knn: return "item-knn";
+    case CountKind::ease: return "ease";
+    case CountKind::ials: return "ials";
+  }
+  return "unknown";
+}
+
 namespace {
 
-std::vector<std::uint64_t> events_per_item(const Histories& histories) {
-  std::vector<std::uint64_t> counts(histories.num_items(), 0);
-  for (const ItemHandle item : histories.items) ++counts[item];
-  return counts;
-}
+struct Fit {
+  const Histories& histories;
+  Executor* executor;
 
-// Event numbers grouped by item: those of item x are events[begins[x] .. begins[x + 1]), ascending.
-struct Occurrences {
-  std::vector<std::uint64_t> begins;  // [items + 1]
-  std::vector<std::size_t> events;    // [events]
+  template <class Model>
+  static std::shared_ptr<const CountModel> shared(Model model) {
+    return std::make_shared<const Model>(std::move(model));
+  }
+  auto operator()(const PopularityOptions& options) const { return shared(PopularityModel::fit(histories, options)); }
+  auto operator()(const MarkovOptions& options) const { return shared(MarkovModel::fit(histories, options)); }
+  auto operator()(const ItemKnnOptions& options) const {
+    return shared(ItemKnnModel::fit(histories, options, executor));
+  }
+  auto operator()(const EaseOptions& options) const { return shared(EaseModel::fit(histories, options, executor)); }
+  auto operator()(const IalsOptions& options) const { return shared(IalsModel::fit(histories, options, executor)); }
 };
-
-Occurrences occurrences_of(const Histories& histories, std::span<const std::uint64_t> counts) {
-  Occurrences result{std::vector<std::uint64_t>(counts.size() + 1, 0),
-                     std::vector<std::size_t>(histories.num_events())};
-  std::partial_sum(counts.begin(), counts.end(), result.begins.begin() + 1);
-  std::vector<std::uint64_t> next(result.begins.begin(), result.begins.end() - 1);
-  for (std::size_t event = 0; event < histories.num_events(); ++event) {
-    result.events[next[histories.items[event]]++] = event;
-  }
-  return result;
-}
-
-void require(bool fits, const char* what) {
-  if (!fits) throw Error(ErrorCode::corrupt_file, std::string("transition counts: ") + what);
-}
-
-void check(const MarkovModel::Counts& counts) {
-  const std::size_t items = counts.popularity.size();
-  require(counts.offsets.size() == items + 1, "expected one offset more than items");
-  require(counts.offsets.front() == 0 && counts.offsets.back() == counts.columns.size(),
-          "the offsets do not cover the columns");
-  require(counts.counts.size() == counts.columns.size(), "expected as many counts as columns");
-  require(std::ranges::is_sorted(counts.offsets), "the offsets are not ascending");
-  for (std::size_t x = 0; x < items; ++x) {
-    const auto row = std::span(counts.columns).subspan(counts.offsets[x], counts.offsets[x + 1] - counts.offsets[x]);
-    require(row.empty() || row.back() < items, "a column is beyond the items");
-    require(std::ranges::adjacent_find(row, std::ranges::greater_equal()) == row.end(),
-            "the columns of a row are not ascending");
-  }
-  require(std::ranges::all_of(counts.counts, [](float count) { return std::isfinite(count) && count > 0; }),
-          "a count is not a positive number");
-}
 
 }  // namespace
 
-PopularityModel::PopularityModel(std::vector<std::uint64_t> counts)
-    : counts_(std::move(counts)), total_(std::accumulate(counts_.begin(), counts_.end(), 0.0)) {}
-
-PopularityModel PopularityModel::fit(const Histories& histories) { return PopularityModel(events_per_item(histories)); }
-
-void PopularityModel::score_all(HistoryView, std::span<float> scores) const {
-  const double scale = total_ > 0 ? 1 / total_ : 0;
-  for (std::size_t item = 0; item < counts_.size(); ++item) {
-    scores[item] = static_cast<float>(static_cast<double>(counts_[item]) * scale);
-  }
-}
-
-// Comparisons are written so that NaN is refused.
-void MarkovOptions::validate() const {
-  const auto require_range = [](bool fits, const char* field, const char* allowed, const std::string& found) {
-    if (fits) return;
-    throw Error(ErrorCode::invalid_config,
-                std::string("config: markov.") + field + " must be " + allowed + ", found " + found);
-  };
-  require_range(steps >= 1 && steps <= 1000, "steps", "1 to 1000", std::to_string(steps));
-  require_range(history >= 1, "history", "at least 1", std::to_string(history));
-  require_range(decay > 0 && decay <= 1, "decay", "above 0 and at most 1", std::to_string(decay));
-  require_range(popularity_power >= 0 && popularity_power <= 1, "popularity_power", "0 to 1",
-                std::to_string(popularity_power));
-  require_range(smoothing >= 0 && smoothing <= 1, "smoothing", "0 to 1", std::to_string(smoothing));
-}
-
-// Row after row: the followers of every occurrence of x are summed in an array over all items.
-MarkovModel MarkovModel::fit(const Histories& histories, const MarkovOptions& options) {
-  options.validate();
-  Counts result;
-  result.popularity = events_per_item(histories);
-  result.offsets.reserve(result.popularity.size() + 1);
-  result.offsets.push_back(0);
-  const Occurrences occurrences = occurrences_of(histories, result.popularity);
-
-  std::vector<double> sums(result.popularity.size(), 0);
-  std::vector<ItemHandle> followers;
-  for (std::size_t x = 0; x < result.popularity.size(); ++x) {
-    followers.clear();
-    auto user_end = histories.offsets.begin();
-    for (std::size_t i = occurrences.begins[x]; i < occurrences.begins[x + 1]; ++i) {
-      const std::size_t event = occurrences.events[i];
-      user_end = std::upper_bound(user_end, histories.offsets.end(), event);
-      const std::size_t steps = std::min(options.steps, *user_end - event - 1);
-      for (std::size_t step = 1; step <= steps; ++step) {
-        const ItemHandle y = histories.items[event + step];
-        if (sums[y] == 0) followers.push_back(y);
-        sums[y] += 1.0 / static_cast<double>(step);
-      }
-    }
-    std::ranges::sort(followers);
-    for (const ItemHandle y : followers) {
-      result.columns.push_back(y);
-      result.counts.push_back(static_cast<float>(std::exchange(sums[y], 0)));
-    }
-    result.offsets.push_back(result.columns.size());
-  }
-  return MarkovModel(std::move(result), options);
-}
-
-MarkovModel::MarkovModel(Counts counts, const MarkovOptions& options) : counts_(std::move(counts)), options_(options) {
-  check(counts_);
-  options_.validate();
-  const std::vector<std::uint64_t>& popularity = counts_.popularity;
-  popularity_weight_.resize(popularity.size());
-  for (std::size_t item = 0; item < popularity.size(); ++item) {
-    popularity_weight_[item] =
-        popularity[item] == 0
-            ? 0.0f
-            : static_cast<float>(std::pow(static_cast<double>(popularity[item]), -options_.popularity_power));
-  }
-  popularity_share_.resize(popularity.size());
-  PopularityModel(popularity).score_all({}, popularity_share_);
-}
-
-void MarkovModel::score_all(HistoryView history, std::span<float> scores) const {
-  std::ranges::fill(scores, 0.0f);
-  std::size_t spoken = 0;
-  double weight = 1;
-  for (std::size_t i = history.size(); i-- > 0 && spoken < options_.history;) {
-    const ItemHandle x = history.items[i];
-    if (x >= num_items() || counts_.popularity[x] == 0) continue;
-    const float row_weight = static_cast<float>(weight) * popularity_weight_[x];
-    for (std::size_t j = counts_.offsets[x]; j < counts_.offsets[x + 1]; ++j) {
-      scores[counts_.columns[j]] += row_weight * counts_.counts[j];
-    }
-    ++spoken;
-    weight *= options_.decay;
-  }
-
-  double total = 0;
-  for (std::size_t y = 0; y < scores.size(); ++y) {
-    scores[y] *= popularity_weight_[y];
-    total += scores[y];
-  }
-  const float scale = total > 0 ? static_cast<float>(1 / total) : 0.0f;
-  const float smoothing = spoken > 0 ? static_cast<float>(options_.smoothing) : 1.0f;
-  for (std::size_t y = 0; y < scores.size(); ++y) scores[y] = scores[y] * scale + smoothing * popularity_share_[y];
+std::shared_ptr<const CountModel> fit_counts(const Histories& histories, const CountOptions& options,
+                                             Executor* executor) {
+  return std::visit(Fit{histories, executor}, options);
 }
 
 }  // namespace attune::inline v0_1

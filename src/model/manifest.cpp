@@ -9,9 +9,11 @@
 #include <cmath>
 #include <set>
 
+#include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "model/config_json.hpp"
+#include "model/count_json.hpp"
 
 namespace attune::inline v0_1::detail {
 namespace {
@@ -20,8 +22,11 @@ constexpr std::string_view kFormat = "attune-model";
 
 // What a reader must know to understand a model. A model lists what it needs; later ones may need more.
 constexpr std::string_view kSasrecEncoder = "encoder.sasrec";
+constexpr std::string_view kHstuEncoder = "encoder.hstu";
+constexpr std::string_view kMaskToken = "encoder.mask_token";
 constexpr std::string_view kMarkovBlend = "blend.markov";
-constexpr std::array kKnownFeatures{kSasrecEncoder, kMarkovBlend};
+constexpr std::string_view kPopularityWindow = "popularity.window";
+constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder, kMaskToken, kMarkovBlend, kPopularityWindow};
 
 std::string_view name_of(IdKind kind) { return kind == IdKind::string ? "string" : "int64"; }
 
@@ -75,6 +80,92 @@ class Fields {
   std::string path_;
 };
 
+// Markov counts came first and need no feature of their own.
+std::string counts_feature(CountKind kind) { return "counts." + std::string(to_string(kind)); }
+
+bool is_known(const std::string& feature) {
+  if (std::ranges::find(kKnownFeatures, feature) != kKnownFeatures.end()) return true;
+  return std::ranges::any_of(names_of(CountKind{}), [&](const auto& named) {
+    return named.second != CountKind::markov && feature == counts_feature(named.second);
+  });
+}
+
+Json features_of(const Manifest& manifest) {
+  Json features = Json::array();
+  if (manifest.encoder) {
+    features.push_back(manifest.encoder->block == BlockKind::hstu ? kHstuEncoder : kSasrecEncoder);
+    if (manifest.encoder->mask_token) features.push_back(kMaskToken);
+  }
+  if (manifest.popularity && manifest.popularity->window_days != 0) features.push_back(kPopularityWindow);
+  if (!manifest.counts) return features;
+  const CountKind kind = kind_of(*manifest.counts);
+  if (kind != CountKind::markov) {
+    features.push_back(counts_feature(kind));
+  } else if (manifest.blend_weight != 0) {
+    features.push_back(kMarkovBlend);
+  }
+  return features;
+}
+
+template <class Options>
+Json json_of(const Options& options) {
+  Json json = Json::object();
+  visit_options(options, ConfigWriter(json));
+  return json;
+}
+
+// "popularity" and "markov" stand where attune 0.1.0 looks for them.
+void write_counts(Json& json, const Manifest& manifest) {
+  json["popularity"] = manifest.popularity.has_value();
+  if (manifest.popularity && manifest.popularity->window_days != 0) {
+    json["popularity_options"] = json_of(*manifest.popularity);
+  }
+  const auto* const markov = manifest.counts ? std::get_if<MarkovOptions>(&*manifest.counts) : nullptr;
+  json["markov"] = markov != nullptr ? json_of(*markov) : Json();
+  if (!manifest.counts || markov != nullptr) return;
+  json["counts"] = {{"model", to_string(kind_of(*manifest.counts))},
+                    {"options", std::visit([](const auto& options) { return json_of(options); }, *manifest.counts)}};
+}
+
+template <class Options>
+Options read_options(ConfigReader& reader, const char* name) {
+  Options options;
+  reader.group(name, [&](auto& inner) { visit_options(options, inner); });
+  options.validate();
+  return options;
+}
+
+CountOptions read_options(ConfigReader& reader, const char* name, CountKind kind) {
+  switch (kind) {
+    case CountKind::markov: return read_options<MarkovOptions>(reader, name);
+    case CountKind::item_knn: return read_options<ItemKnnOptions>(reader, name);
+    case CountKind::ease: return read_options<EaseOptions>(reader, name);
+    case CountKind::ials: return read_options<IalsOptions>(reader, name);
+    case CountKind::popularity: break;
+  }
+  return read_options<PopularityOptions>(reader, name);
+}
+
+void read_counts(Manifest& manifest, Json& json, const Fields& fields, const std::string& path) {
+  ConfigReader reader(json, path);
+  if (fields.flag("popularity")) {
+    manifest.popularity = read_options<PopularityOptions>(reader, "popularity_options");
+  }
+  if (!fields.any("markov").is_null()) manifest.counts = read_options<MarkovOptions>(reader, "markov");
+  if (!json.contains("counts")) return;
+  if (manifest.counts) fields.fail("counts", "no second count model", json["counts"]);
+  const Fields given = fields.object("counts");
+  given.any("options");
+  if (given.text("model") == to_string(CountKind::popularity) && !manifest.popularity) {
+    fields.fail("popularity", "true", fields.any("popularity"));
+  }
+  CountKind kind{};
+  reader.group("counts", [&](auto& inner) {
+    inner("model", kind);
+    manifest.counts = read_options(inner, "options", kind);
+  });
+}
+
 // Version and features before anything else: what comes behind them may have another meaning.
 void check_readable(const Fields& fields) {
   if (fields.text("format") != kFormat) fields.fail("format", std::string(kFormat), fields.any("format"));
@@ -89,7 +180,7 @@ void check_readable(const Fields& fields) {
   if (!features.is_array()) fields.fail("required_features", "a list", features);
   for (const Json& feature : features) {
     if (!feature.is_string()) fields.fail("required_features", "texts", features);
-    if (std::ranges::find(kKnownFeatures, feature.get_ref<const std::string&>()) == kKnownFeatures.end()) {
+    if (!is_known(feature.get_ref<const std::string&>())) {
       throw Error(ErrorCode::unsupported, fields.path() + "the model requires the feature " + feature.dump() +
                                               ", which this attune does not know");
     }
@@ -135,9 +226,7 @@ std::map<std::string, Manifest::File> read_files(const Fields& fields) {
 }  // namespace
 
 std::string manifest_text(const Manifest& manifest) {
-  Json json{{"format", kFormat}, {"format_version", kModelFormatVersion}, {"required_features", Json::array()}};
-  if (manifest.encoder) json["required_features"].push_back(kSasrecEncoder);
-  if (manifest.blend_weight != 0) json["required_features"].push_back(kMarkovBlend);
+  Json json{{"format", kFormat}, {"format_version", kModelFormatVersion}, {"required_features", features_of(manifest)}};
   json["written_by"] = std::string("attune ") + attune::version();
   json["version"] = manifest.version;
   json["items"] = json_of(manifest.items);
@@ -147,12 +236,7 @@ std::string manifest_text(const Manifest& manifest) {
     json["encoder"] = Json::object();
     visit_encoder(*manifest.encoder, ConfigWriter(json["encoder"]));
   }
-  json["popularity"] = manifest.popularity;
-  json["markov"] = Json();
-  if (manifest.markov) {
-    json["markov"] = Json::object();
-    visit_markov(*manifest.markov, ConfigWriter(json["markov"]));
-  }
+  write_counts(json, manifest);
   json["blend_weight"] = manifest.blend_weight;
   json["notes"] = manifest.notes;
   json["files"] = Json::object();
@@ -178,7 +262,6 @@ Manifest parse_manifest(std::string_view text, const std::string& name) {
   manifest.version = fields.text("version");
   manifest.items = read_ids(fields.object("items"));
   if (!fields.any("users").is_null()) manifest.users = read_ids(fields.object("users"));
-  manifest.popularity = fields.flag("popularity");
   manifest.blend_weight = fields.number("blend_weight");
   for (const auto& [key, note] : fields.object("notes").json().items()) {
     manifest.notes[key] = fields.object("notes").text(key.c_str());
@@ -189,13 +272,13 @@ Manifest parse_manifest(std::string_view text, const std::string& name) {
   if (!fields.any("encoder").is_null()) {
     manifest.encoder.emplace();
     reader.group("encoder", [&](auto& inner) { visit_encoder(*manifest.encoder, inner); });
+    // Earlier versions let through what drops nothing.
+    for (double* const rate : {&manifest.encoder->dropout, &manifest.encoder->attention_dropout}) {
+      if (*rate > 0.0 && *rate < Dropout::kLeastRate) *rate = 0.0;
+    }
     manifest.encoder->validate();
   }
-  if (!fields.any("markov").is_null()) {
-    manifest.markov.emplace();
-    reader.group("markov", [&](auto& inner) { visit_markov(*manifest.markov, inner); });
-    manifest.markov->validate();
-  }
+  read_counts(manifest, json, fields, name + ": ");
   return manifest;
 }
 

@@ -32,10 +32,10 @@ struct Manifest {
 
   std::string version;
   Ids items;
-  std::optional<Ids> users;              // of the histories
-  std::optional<EncoderConfig> encoder;  // none: a model that only counts
-  bool popularity = false;               // whether counts.safetensors holds it
-  std::optional<MarkovOptions> markov;   // the same
+  std::optional<Ids> users;                     // of the histories
+  std::optional<EncoderConfig> encoder;         // none: a model that only counts
+  std::optional<PopularityOptions> popularity;  // of what counts.safetensors holds
+  std::optional<CountOptions> counts;           // the same
   double blend_weight = 0;
   std::map<std::string, std::string> notes;
   std::map<std::string, File> files;  // all but the manifest itself

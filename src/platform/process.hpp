@@ -9,4 +9,8 @@ namespace attune::inline v0_1::platform {
 
 std::int64_t process_id() noexcept;
 
+// Asks the kernel for the permission to use tile registers (Intel AMX), which holds for all threads of the process from
+// then on. False where it is refused or there is nothing to ask for; asking twice does no harm.
+bool request_tile_registers() noexcept;
+
 }  // namespace attune::inline v0_1::platform

@@ -5,6 +5,40 @@
 #include <utility>
 
 namespace attune::inline v0_1 {
+namespace {
+
+// A count model whose row i is the catalogue's handles[i].
+class CatalogueCounts final : public CountModel {
+ public:
+  CatalogueCounts(std::shared_ptr<const CountModel> counts, std::vector<ItemHandle> handles,
+                  std::vector<ItemHandle> rows)
+      : counts_(std::move(counts)), handles_(std::move(handles)), rows_(std::move(rows)) {}
+
+  std::string_view name() const noexcept override { return counts_->name(); }
+  std::size_t num_items() const noexcept override { return rows_.size(); }
+  bool knows(ItemHandle item) const noexcept override { return counts_->knows(row_of(item)); }
+  void to_terms(std::span<float> scores) const noexcept override { counts_->to_terms(scores); }
+
+  void score_all(HistoryView history, std::span<float> scores, Workspace& workspace) const override {
+    constexpr std::size_t kRoom = 64;  // for events to come, as in the record of a user
+    if (workspace.count_items.capacity() < history.size()) workspace.count_items.reserve(history.size() + kRoom);
+    workspace.count_items.clear();
+    for (const ItemHandle item : history.items) workspace.count_items.push_back(row_of(item));
+    const std::span<float> by_row = workspace.count_scores.take(counts_->num_items());
+    counts_->score_all({.items = workspace.count_items}, by_row, workspace);
+    std::ranges::fill(scores, 0.0f);
+    for (std::size_t row = 0; row < handles_.size(); ++row) scores[handles_[row]] = by_row[row];
+  }
+
+ private:
+  ItemHandle row_of(ItemHandle item) const noexcept { return item < rows_.size() ? rows_[item] : kNoHandle; }
+
+  std::shared_ptr<const CountModel> counts_;
+  std::vector<ItemHandle> handles_;  // of each row
+  std::vector<ItemHandle> rows_;     // of each handle
+};
+
+}  // namespace
 
 RowOrder::RowOrder(std::span<const ItemHandle> handles) : handles_(handles) {
   for (ItemHandle row = 0; row < handles.size(); ++row) {
@@ -15,9 +49,10 @@ RowOrder::RowOrder(std::span<const ItemHandle> handles) : handles_(handles) {
   }
 }
 
-std::shared_ptr<const SasrecEncoder> RowOrder::apply(std::shared_ptr<const SasrecEncoder> encoder) const {
+std::shared_ptr<const SequenceEncoder<float>> RowOrder::apply(
+    std::shared_ptr<const SequenceEncoder<float>> encoder) const {
   if (identity_) return encoder;
-  auto ordered = std::make_shared<SasrecEncoder>(encoder->config(), size());
+  const std::shared_ptr<SequenceEncoder<float>> ordered = make_encoder(encoder->config(), size());
   std::ranges::copy(encoder->weights(), ordered->weights().begin());
   for (ItemHandle row = 0; row < handles_.size(); ++row) {
     std::ranges::copy(encoder->items().row(row), ordered->items().row(handles_[row]).begin());
@@ -25,36 +60,9 @@ std::shared_ptr<const SasrecEncoder> RowOrder::apply(std::shared_ptr<const Sasre
   return ordered;
 }
 
-std::shared_ptr<const PopularityModel> RowOrder::apply(std::shared_ptr<const PopularityModel> popularity) const {
-  if (identity_) return popularity;
-  std::vector<std::uint64_t> counts(size());
-  for (ItemHandle row = 0; row < handles_.size(); ++row) counts[handles_[row]] = popularity->counts()[row];
-  return std::make_shared<PopularityModel>(std::move(counts));
-}
-
-std::shared_ptr<const MarkovModel> RowOrder::apply(std::shared_ptr<const MarkovModel> markov) const {
-  if (identity_) return markov;
-  const MarkovModel::Counts& from = markov->counts();
-  MarkovModel::Counts to;
-  to.offsets.push_back(0);
-  to.popularity.resize(size());
-  std::vector<std::pair<std::uint32_t, float>> followers;
-  for (ItemHandle handle = 0; handle < size(); ++handle) {
-    followers.clear();
-    if (const ItemHandle row = rows_[handle]; row != kNoHandle) {
-      to.popularity[handle] = from.popularity[row];
-      for (std::uint64_t i = from.offsets[row]; i < from.offsets[row + 1]; ++i) {
-        followers.emplace_back(handles_[from.columns[i]], from.counts[i]);
-      }
-    }
-    std::ranges::sort(followers, {}, &std::pair<std::uint32_t, float>::first);
-    for (const auto& [column, count] : followers) {
-      to.columns.push_back(column);
-      to.counts.push_back(count);
-    }
-    to.offsets.push_back(to.columns.size());
-  }
-  return std::make_shared<MarkovModel>(std::move(to), markov->options());
+std::shared_ptr<const CountModel> RowOrder::apply(std::shared_ptr<const CountModel> counts) const {
+  if (identity_ || !counts) return counts;
+  return std::make_shared<CatalogueCounts>(std::move(counts), std::vector(handles_.begin(), handles_.end()), rows_);
 }
 
 }  // namespace attune::inline v0_1

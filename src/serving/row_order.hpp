@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "attune/model/count_models.hpp"
+#include "attune/model/count_model.hpp"
 #include "attune/model/transformer_encoder.hpp"
 #include "attune/types.hpp"
 
@@ -24,9 +24,9 @@ class RowOrder {
   bool identity() const noexcept { return identity_; }
 
   // The model itself where its order is the catalogue's already.
-  std::shared_ptr<const SasrecEncoder> apply(std::shared_ptr<const SasrecEncoder> encoder) const;
-  std::shared_ptr<const PopularityModel> apply(std::shared_ptr<const PopularityModel> popularity) const;
-  std::shared_ptr<const MarkovModel> apply(std::shared_ptr<const MarkovModel> markov) const;
+  std::shared_ptr<const SequenceEncoder<float>> apply(std::shared_ptr<const SequenceEncoder<float>> encoder) const;
+  // Counts keep their rows and are asked in them. Null stays null.
+  std::shared_ptr<const CountModel> apply(std::shared_ptr<const CountModel> counts) const;
 
  private:
   std::span<const ItemHandle> handles_;

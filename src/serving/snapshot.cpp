@@ -14,9 +14,9 @@ namespace attune::inline v0_1 {
 namespace {
 
 // A model's encoder in catalogue order. Handles between its items may belong to no item of this model.
-class ServedEncoder : public SharedEncoder<SasrecEncoder> {
+class ServedEncoder : public SharedEncoder<SequenceEncoder<float>> {
  public:
-  ServedEncoder(std::shared_ptr<const SasrecEncoder> encoder, std::vector<bool> known)
+  ServedEncoder(std::shared_ptr<const SequenceEncoder<float>> encoder, std::vector<bool> known)
       : SharedEncoder(std::move(encoder)), known_(std::move(known)) {}
   bool knows(ItemHandle item) const noexcept { return item < known_.size() && known_[item]; }
 
@@ -80,21 +80,20 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
 std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,
                                                            std::span<const ItemHandle> handles) {
   const RowOrder order(handles);
-  auto popularity = model.popularity ? order.apply(model.popularity) : nullptr;
-  auto markov = model.markov ? order.apply(model.markov) : nullptr;
-  CountsColdStart cold_start(popularity, markov);
+  const std::shared_ptr<const CountModel> counts = order.apply(model.counts);
+  CountsColdStart cold_start(order.apply(model.popularity), counts);
   if (!model.encoder) return adapt(Engine(NoEncoder{}, NoScorer{order.size()}, std::move(cold_start)));
 
   auto encoder = order.apply(model.encoder);
   const EncoderConfig& config = encoder->config();
-  const bool blend = model.blend_weight != 0 && markov;
+  const bool blend = model.blend_weight != 0 && counts;
   const bool tempered = blend && config.score == ScoreKind::cosine;
   CosineScorer<float> scorer(ScorerRows<float>(encoder->items(), config.score),
                              tempered ? static_cast<float>(1.0 / config.temperature) : 1.0f);
   std::vector<bool> known(order.size());
   for (const ItemHandle item : handles) known[item] = true;
   return adapt(Engine(ServedEncoder(std::move(encoder), std::move(known)), std::move(scorer), std::move(cold_start),
-                      blend ? markov : nullptr, static_cast<float>(model.blend_weight)));
+                      blend ? counts : nullptr, static_cast<float>(model.blend_weight)));
 }
 
 }  // namespace attune::inline v0_1

@@ -4,33 +4,61 @@
 #include <algorithm>
 
 #include "attune/detail/kernels.hpp"
+#include "attune/model/count_models.hpp"
 
 namespace attune::inline v0_1::detail {
 
 namespace {
 
-// A pass through the encoder packs sequences up to this many tokens: enough rows for efficient matrix products, few
+// A pass through the encoder packs sequences up to this many tokens: enough for full blocks of the objective, few
 // enough for their activations to stay in the cache.
-constexpr std::size_t kPackedTokens = 256;
+constexpr std::size_t kPackedTokens = 512;
+
+// Names what a random number of a step is for.
+constexpr std::uint64_t kDrawNegatives = 1, kHideEvents = 2;
 
 }  // namespace
 
-BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histories, const SasrecEncoder& encoder,
-                             Executor& executor)
-    : config_(encoder.config()),
+BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histories,
+                             const SequenceEncoder<float>& encoder, Executor& executor)
+    : config_(config),
       histories_(histories),
       encoder_(encoder),
       executor_(executor),
+      weighted_(!config.event_weights.empty() || config.value_weights),
+      workers_(executor.concurrency()),
       hands_(config.gradient_slots) {
   slots_.reserve(config.gradient_slots);
   for (std::size_t s = 0; s < config.gradient_slots; ++s) slots_.emplace_back(encoder);
+  for (const std::string& kind : histories.event_kinds) {
+    const auto named = config.event_weights.find(kind);
+    kind_weights_.push_back(named == config.event_weights.end() ? 1.0f : static_cast<float>(named->second));
+  }
+  if (config.objective.loss == LossKind::softmax) return;
+  sampler_ = NegativeSampler(PopularityModel::fit(histories).counts(), config.objective.sampling_power);
+  if (!config.objective.log_q) return;
+  for (ItemHandle item = 0; item < histories.num_items(); ++item) bias_.push_back(-sampler_.log_share(item));
+}
+
+void BatchGradient::prepare_outputs(std::uint64_t stream) {
+  const EncoderConfig& config = encoder_.config();
+  if (config_.objective.loss == LossKind::softmax) {
+    outputs_.assign(encoder_.items(), config.score, config.temperature, config_.mixed_precision);
+  } else if (config_.objective.shared_negatives) {
+    sampler_.draw_set(negatives_, config_.objective.negatives, mix(stream, kDrawNegatives));
+    outputs_.assign_set(encoder_.items(), config.score, config.temperature, negatives_, bias_, config_.mixed_precision);
+  }
 }
 
 BatchGradient::Loss BatchGradient::compute(std::span<TrainingSequence> batch, std::uint64_t stream) {
-  outputs_.assign(encoder_.items(), config_.score, config_.temperature);
+  prepare_outputs(stream);
   deal(hands_, batch);
-  const Dropout dropout{.rate = config_.dropout, .attention_rate = config_.attention_dropout, .stream = stream};
-  executor_.run(slots_.size(), [&](std::size_t slot, std::size_t) { run_slot(slots_[slot], hands_[slot], dropout); });
+  const EncoderConfig& config = encoder_.config();
+  const TrainingMode mode({.rate = config.dropout, .attention_rate = config.attention_dropout, .stream = stream},
+                          config_.mixed_precision ? Precision::rounded : Precision::full);
+  executor_.run(slots_.size(), [&](std::size_t slot, std::size_t worker) {
+    run_slot(slots_[slot], workers_[worker], hands_[slot], mode);
+  });
   reduce();
   Loss loss;
   for (const Slot& slot : slots_) {
@@ -40,52 +68,111 @@ BatchGradient::Loss BatchGradient::compute(std::span<TrainingSequence> batch, st
   return loss;
 }
 
-void BatchGradient::run_slot(Slot& slot, const Hand& hand, const Dropout& dropout) {
+void BatchGradient::run_slot(Slot& slot, Worker& worker, const Hand& hand, const TrainingMode& mode) {
   slot.gradient.clear();
   slot.loss = {};
-  slot.batch.clear();
+  worker.batch.clear();
   for (const TrainingSequence& sequence : hand.sequences) {
-    if (slot.batch.num_tokens() > 0 && slot.batch.num_tokens() + sequence.length - 1 > kPackedTokens) {
-      run_packed(slot, dropout);
-    }
-    HistoryView events = histories_.of(sequence.user).subview(sequence.begin, sequence.length);
-    events.weights = {};  // every event counts the same, whatever its rating
-    slot.batch.add_training_sequence(events, sequence.user);
+    const std::size_t tokens = worker.batch.num_tokens();
+    if (tokens > 0 && tokens + sequence.length > kPackedTokens) run_packed(slot, worker, mode);
+    add_sequence(worker, sequence, mode.dropout.stream);
   }
-  if (slot.batch.num_tokens() > 0) run_packed(slot, dropout);
+  if (worker.batch.num_tokens() > 0) run_packed(slot, worker, mode);
 }
 
-void BatchGradient::run_packed(Slot& slot, const Dropout& dropout) {
-  const std::size_t tokens = slot.batch.num_tokens(), dim = encoder_.dim();
-  const auto hidden = slot.hidden.take(tokens * dim);
-  const auto d_hidden = slot.d_hidden.take(tokens * dim);
-  const auto d_inputs = slot.d_inputs.take(tokens * dim);
-  encoder_.forward(hidden, slot.tape, slot.batch, dropout);
-  slot.loss.sum += softmax_cross_entropy<float>(d_hidden, hidden, slot.batch.targets(), {}, outputs_, slot.objective);
-  slot.loss.targets += tokens;
-  encoder_.backward(slot.gradient.dense(), d_inputs, d_hidden, slot.tape, slot.batch, dropout);
-  for (std::size_t token = 0; token < tokens; ++token) {
-    kernels<float>().add(slot.gradient.row(slot.batch.items()[token]).data(), d_inputs.data() + token * dim, dim);
+void BatchGradient::add_sequence(Worker& worker, const TrainingSequence& sequence, std::uint64_t stream) const {
+  HistoryView events = histories_.of(sequence.user).subview(sequence.begin, sequence.length);
+  const std::uint64_t key = mix(sequence.user, sequence.begin);
+  if (weighted_) {
+    worker.weights.resize(events.size());
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      worker.weights[i] = events.kinds.empty() ? 1.0f : kind_weights_[events.kinds[i]];
+      if (config_.value_weights && !events.weights.empty()) worker.weights[i] *= std::max(0.0f, events.weights[i]);
+    }
+    events.weights = worker.weights;
+  } else {
+    events.weights = {};
   }
-  slot.batch.clear();
+  if (!encoder_.config().mask_token) {
+    worker.batch.add_training_sequence(events, key, sequence.context);
+    return;
+  }
+  // A quarter of the sequences hides the last event alone, as a request does.
+  const std::uint64_t draws = mix(mix(stream, kHideEvents), key);
+  const auto rate = static_cast<std::uint64_t>(mix(draws, 0) % 4 == 0 ? 0.0 : config_.mask_probability * 65536.0);
+  worker.hidden_events.resize(events.size());
+  bool any = false;
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    worker.hidden_events[i] = mix(draws, i + 1) % 65536 < rate;
+    any = any || worker.hidden_events[i] != 0;
+  }
+  if (!any) worker.hidden_events.back() = 1;
+  worker.batch.add_masked_sequence(events, worker.hidden_events, key);
+}
+
+double BatchGradient::loss_of(Slot& slot, Worker& worker, std::span<const float> hidden, std::span<float> d_hidden,
+                              std::uint64_t stream) {
+  const SequenceBatch& batch = worker.batch;
+  const ObjectiveConfig& objective = config_.objective;
+  if (objective.loss == LossKind::softmax || objective.shared_negatives) {
+    return softmax_cross_entropy<float>(d_hidden, slot.outputs, slot.gradient, hidden, batch.targets(), batch.weights(),
+                                        outputs_, objective.label_smoothing, worker.objective);
+  }
+  worker.keys.clear();
+  for (std::size_t s = 0; s < batch.num_sequences(); ++s) {
+    const std::uint64_t key = mix(mix(stream, kDrawNegatives), batch.keys()[s]);
+    for (std::size_t i = 0; i < batch.length(s); ++i) worker.keys.push_back(mix(key, i));
+  }
+  const EncoderConfig& config = encoder_.config();
+  return sampled_loss<float>(d_hidden, slot.gradient, hidden, batch.targets(), batch.weights(), worker.keys,
+                             encoder_.items(), config.score, config.temperature, objective, sampler_, worker.objective);
+}
+
+void BatchGradient::run_packed(Slot& slot, Worker& worker, const TrainingMode& mode) {
+  const SequenceBatch& batch = worker.batch;
+  const std::size_t tokens = batch.num_tokens(), dim = encoder_.dim();
+  const auto hidden = worker.hidden.take(tokens * dim);
+  const auto d_hidden = worker.d_hidden.take(tokens * dim);
+  const auto d_inputs = worker.d_inputs.take(tokens * dim);
+  encoder_.forward(hidden, worker.tape, batch, mode);
+  slot.loss.sum += loss_of(slot, worker, hidden, d_hidden, mode.dropout.stream);
+  for (std::size_t token = 0; token < tokens; ++token) {
+    if (batch.targets()[token] != kNoHandle) slot.loss.targets += static_cast<double>(batch.weights()[token]);
+  }
+  encoder_.backward(slot.gradient.dense(), d_inputs, d_hidden, worker.tape, batch, mode);
+  for (std::size_t token = 0; token < tokens; ++token) {
+    if (batch.items()[token] == kNoHandle) continue;
+    kernels<float>().add(slot.gradient.row(batch.items()[token]).data(), d_inputs.data() + token * dim, dim);
+  }
+  worker.batch.clear();
 }
 
 // Everything into the first slot, slot by slot.
 void BatchGradient::reduce() {
   constexpr std::size_t kPiece = 1 << 15;
+  const std::span<Slot> rest = std::span(slots_).subspan(1);
   Slot& first = slots_.front();
-  auto& sum = first.objective.d_outputs;
-  executor_.run((sum.size() + kPiece - 1) / kPiece, [&](std::size_t piece, std::size_t) {
-    const std::size_t begin = piece * kPiece, count = std::min(kPiece, sum.size() - begin);
-    for (Slot& slot : std::span(slots_).subspan(1)) {
-      if (slot.objective.d_outputs.empty()) continue;
-      float* const part = slot.objective.d_outputs.data() + begin;
-      kernels<float>().add(sum.data() + begin, part, count);
-      std::fill_n(part, count, 0.0f);
+  if (outputs_.rows() > 0) {
+    for (Slot& slot : slots_) {
+      slot.outputs.rows.resize(outputs_.data().size(), 0.0f);
+      slot.outputs.common.resize(outputs_.width(), 0.0f);
     }
-  });
-  for (const Slot& slot : std::span(slots_).subspan(1)) first.gradient.add(slot.gradient);
-  softmax_cross_entropy_fold(first.gradient, outputs_, first.objective);
+    auto& sum = first.outputs.rows;
+    executor_.run((sum.size() + kPiece - 1) / kPiece, [&](std::size_t piece, std::size_t) {
+      const std::size_t begin = piece * kPiece, count = std::min(kPiece, sum.size() - begin);
+      for (Slot& slot : rest) {
+        float* const part = slot.outputs.rows.data() + begin;
+        kernels<float>().add(sum.data() + begin, part, count);
+        std::fill_n(part, count, 0.0f);
+      }
+    });
+    for (Slot& slot : rest) {
+      kernels<float>().add(first.outputs.common.data(), slot.outputs.common.data(), outputs_.width());
+      std::fill(slot.outputs.common.begin(), slot.outputs.common.end(), 0.0f);
+    }
+  }
+  for (const Slot& slot : rest) first.gradient.add(slot.gradient);
+  if (outputs_.rows() > 0) softmax_cross_entropy_fold(first.gradient, outputs_, first.outputs);
 }
 
 }  // namespace attune::inline v0_1::detail

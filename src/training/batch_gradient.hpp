@@ -2,7 +2,7 @@
 #pragma once
 
 // The gradient of one batch: forward, loss and backward in a fixed number of slots, added in a fixed order, so that the
-// bits do not depend on the number of threads. Memory is kept from batch to batch.
+// bits do not depend on the number of threads. Memory is kept from batch to batch: sums by slot, all else by thread.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,38 +19,56 @@ namespace attune::inline v0_1::detail {
 
 class BatchGradient {
  public:
-  BatchGradient(const TrainerConfig& config, const Histories& histories, const SasrecEncoder& encoder,
+  BatchGradient(const TrainerConfig& config, const Histories& histories, const SequenceEncoder<float>& encoder,
                 Executor& executor);
 
   struct Loss {
-    double sum = 0;           // over targets
-    std::size_t targets = 0;  // in the batch
+    double sum = 0;      // over targets, by their weights
+    double targets = 0;  // sum of the weights
   };
-  // Precondition: `batch`, which it sorts, is not empty. `stream` keys the dropout of this step.
+  // Precondition: `batch`, which it sorts, is not empty. `stream` keys the random numbers of this step.
   Loss compute(std::span<TrainingSequence> batch, std::uint64_t stream);
   // Of the sum of the loss.
   const GradientBuffer& gradient() const noexcept { return slots_.front().gradient; }
+  // Every step touches every item row.
+  bool touches_all_items() const noexcept { return config_.objective.loss == LossKind::softmax; }
 
  private:
   struct Slot {
-    explicit Slot(const SasrecEncoder& encoder)
+    explicit Slot(const SequenceEncoder<float>& encoder)
         : gradient(encoder.parameters().total(), encoder.items().rows(), encoder.dim()) {}
     GradientBuffer gradient;
-    ObjectiveScratch<float> objective;
-    SequenceBatch batch;
-    Buffer<float> tape, hidden, d_hidden, d_inputs;
+    OutputGradient<float> outputs;
     Loss loss;
   };
-  void run_slot(Slot& slot, const Hand& hand, const Dropout& dropout);
-  void run_packed(Slot& slot, const Dropout& dropout);
+  struct Worker {
+    SequenceBatch batch;
+    ObjectiveScratch<float> objective;
+    Buffer<float> tape, hidden, d_hidden, d_inputs;
+    std::vector<float> weights;  // of the events of a sequence
+    std::vector<std::uint8_t> hidden_events;
+    std::vector<std::uint64_t> keys;  // of the tokens of a batch
+  };
+  void prepare_outputs(std::uint64_t stream);
+  void run_slot(Slot& slot, Worker& worker, const Hand& hand, const TrainingMode& mode);
+  void add_sequence(Worker& worker, const TrainingSequence& sequence, std::uint64_t stream) const;
+  void run_packed(Slot& slot, Worker& worker, const TrainingMode& mode);
+  double loss_of(Slot& slot, Worker& worker, std::span<const float> hidden, std::span<float> d_hidden,
+                 std::uint64_t stream);
   void reduce();
 
-  const EncoderConfig& config_;
+  const TrainerConfig& config_;
   const Histories& histories_;
-  const SasrecEncoder& encoder_;
+  const SequenceEncoder<float>& encoder_;
   Executor& executor_;
+  bool weighted_;
+  std::vector<float> kind_weights_;  // of event kinds
+  NegativeSampler sampler_;
+  std::vector<ItemHandle> negatives_;  // shared by all positions of a step
+  std::vector<float> bias_;            // of logits, by item
   OutputTable<float> outputs_;
   std::vector<Slot> slots_;
+  std::vector<Worker> workers_;
   std::vector<Hand> hands_;
 };
 

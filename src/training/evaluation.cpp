@@ -164,7 +164,7 @@ std::map<std::string, std::array<double, 2>> bootstrap(const MetricSet& metrics,
   executor.run(resamples, [&](std::size_t resample, std::size_t) {
     double* const mean = means.data() + resample * width;
     double queries = 0;
-    const std::uint64_t stream = mix(options.seed, resample);
+    const std::uint64_t stream = stream_of(options.seed, Purpose::bootstrap, resample);
     for (std::size_t draw = 0; draw < users; ++draw) {
       const std::size_t user = mix(stream, draw) % users;
       queries += static_cast<double>(groups[user].end - groups[user].begin);

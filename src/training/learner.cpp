@@ -3,19 +3,39 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <string>
 
 #include "attune/detail/dropout.hpp"
+#include "attune/detail/kernels.hpp"
 #include "attune/error.hpp"
 
 namespace attune::inline v0_1::detail {
 
 namespace {
 
-std::vector<TrainingSequence> require_sequences(const Histories& train, std::size_t window) {
+constexpr std::size_t kWholeHistory = std::numeric_limits<std::size_t>::max() - 1;
+
+std::vector<TrainingSequence> sequences_of(const TrainerConfig& config, const Histories& train, std::size_t window,
+                                           std::size_t epoch) {
+  if (config.windows == Windows::newest) return training_sequences(train, window);
+  return training_windows(train, window, std::min(config.overlap, window - 1), config.seed, epoch);
+}
+
+// Masked training has no event that is a target alone.
+std::size_t targets_window(const EncoderConfig& config) {
+  return config.mask_token ? std::max<std::size_t>(1, config.max_sequence_length - 1) : config.max_sequence_length;
+}
+
+std::vector<TrainingSequence> require_sequences(const TrainerConfig& config, const Histories& train) {
   if (!train.item_ids) throw Error(ErrorCode::invalid_data, "training histories: expected item ids, found none");
-  auto sequences = training_sequences(train, window);
+  if (config.encoder.time_buckets > 0 && train.times.empty()) {
+    throw Error(ErrorCode::invalid_data,
+                "training histories: expected times, as the encoder reads them (time_buckets is " +
+                    std::to_string(config.encoder.time_buckets) + "), found none");
+  }
+  auto sequences = sequences_of(config, train, targets_window(config.encoder), 1);
   if (sequences.empty()) {
     throw Error(ErrorCode::invalid_data,
                 "training histories: expected a user with at least two events, found none among " +
@@ -25,11 +45,12 @@ std::vector<TrainingSequence> require_sequences(const Histories& train, std::siz
   return sequences;
 }
 
-EncoderConfig within(EncoderConfig config, std::span<const TrainingSequence> sequences) {
+// No longer than the longest history needs.
+EncoderConfig within(EncoderConfig config, const Histories& train) {
   std::size_t longest = 0;
-  for (const TrainingSequence& sequence : sequences) longest = std::max(longest, sequence.length - 1);
-  config.max_sequence_length = std::min(config.max_sequence_length, longest);
-  config.hop = std::min(config.hop, config.max_sequence_length);
+  for (std::size_t user = 0; user < train.num_users(); ++user) longest = std::max(longest, train.of(user).size());
+  config.max_sequence_length = std::min(config.max_sequence_length, config.mask_token ? longest : longest - 1);
+  config.hop = std::min(config.effective_hop(), config.max_sequence_length);
   return config;
 }
 
@@ -43,7 +64,7 @@ std::string first_not_finite(const ParameterList& parameters, std::span<const fl
 
 std::string row_name(std::size_t item) { return "items.weight row " + std::to_string(item); }
 
-std::string first_not_finite(const SasrecEncoder& encoder) {
+std::string first_not_finite(const SequenceEncoder<float>& encoder) {
   for (std::size_t item = 0; item < encoder.items().rows(); ++item) {
     const auto row = encoder.items().row(item);
     if (std::any_of(row.begin(), row.end(), not_finite)) return row_name(item);
@@ -68,67 +89,104 @@ std::string first_not_finite(const ParameterList& parameters, const GradientBuff
 
 Learner::Learner(const TrainerConfig& config, const Histories& train, Executor& executor)
     : config_(config),
-      sequences_(require_sequences(train, config.encoder.max_sequence_length)),
-      encoder_(within(config.encoder, sequences_), train.num_items()),
-      adam_(encoder_, config.adam),
-      batch_gradient_(config, train, encoder_, executor),
-      order_(sequences_.size()) {
-  encoder_.initialize(config.seed);
+      histories_(train),
+      sequences_(require_sequences(config, train)),
+      trained_(trained_items(config.windows == Windows::newest ? sequences_ : training_sequences(train, kWholeHistory),
+                             train)),
+      encoder_(make_encoder(within(config.encoder, train), train.num_items())),
+      adam_(*encoder_, config.adam),
+      batch_gradient_(config, train, *encoder_, executor) {
+  encoder_->initialize(config.seed);
+  if (config_.average == 0) return;
+  average_.assign(encoder_->weights().begin(), encoder_->weights().end());
+  average_items_ = EmbeddingTable<float>(encoder_->items().rows(), encoder_->dim());
+  for (std::size_t c = 0; c < average_items_.num_chunks(); ++c) {
+    std::ranges::copy(encoder_->items().chunk(c), average_items_.chunk(c).begin());
+  }
 }
 
-// Linear warm-up, then half a cosine down to the share that is left at the end.
+// Linear warm-up, then down to the share that is left at the end.
 double Learner::learning_rate_scale(std::size_t step, std::size_t steps) const {
   const auto share = [](std::size_t a, std::size_t b) { return static_cast<double>(a) / static_cast<double>(b); };
   const double warmup = step < config_.warmup_steps ? share(step + 1, config_.warmup_steps) : 1.0;
-  const double left = 0.5 * (1.0 + std::cos(std::numbers::pi * std::min(1.0, share(step, steps))));
+  const double done = std::min(1.0, share(step, steps));
+  double left = 1.0;
+  if (config_.schedule == Schedule::linear) left = 1.0 - done;
+  if (config_.schedule == Schedule::cosine) left = 0.5 * (1.0 + std::cos(std::numbers::pi * done));
   return warmup * (config_.final_learning_rate + (1.0 - config_.final_learning_rate) * left);
+}
+
+// average += (1 - decay) (weights - average); the first steps, which would weigh too much, decay faster.
+void Learner::update_average() {
+  if (config_.average == 0) return;
+  const auto step = static_cast<double>(adam_.steps());
+  const auto rate = static_cast<float>(1.0 - std::min(config_.average, (1.0 + step) / (10.0 + step)));
+  const auto& table = kernels<float>();
+  const auto move = [&](std::span<float> average, std::span<const float> weights) {
+    table.scale(average.data(), 1.0f - rate, average.size());
+    table.scaled_add(average.data(), rate, weights.data(), average.size());
+  };
+  move(average_, encoder_->weights());
+  for (std::size_t c = 0; c < average_items_.num_chunks(); ++c)
+    move(average_items_.chunk(c), encoder_->items().chunk(c));
 }
 
 std::optional<double> Learner::train_epoch(std::size_t epoch, std::size_t planned,
                                            const std::function<bool(const StepReport&)>& progress) {
+  if (config_.windows == Windows::all) {
+    sequences_ = sequences_of(config_, histories_, targets_window(encoder_->config()), epoch);
+  }
+  order_.resize(sequences_.size());
   shuffle(order_, config_.seed, epoch);
   const std::size_t steps = (order_.size() + config_.batch_sequences - 1) / config_.batch_sequences;
-  double loss_sum = 0;
-  std::size_t targets = 0;
+  double loss_sum = 0, targets = 0;
   for (std::size_t step = 0; step < steps; ++step) {
     const std::size_t begin = step * config_.batch_sequences;
     const std::size_t end = std::min(begin + config_.batch_sequences, order_.size());
     batch_.clear();
     for (std::size_t i = begin; i < end; ++i) batch_.push_back(sequences_[order_[i]]);
 
-    const auto loss = batch_gradient_.compute(batch_, mix(config_.seed, adam_.steps()));
-    const double mean = loss.sum / static_cast<double>(loss.targets);
+    if (!batch_gradient_.touches_all_items()) adam_.settle_all(encoder_->items());
+    const auto loss = batch_gradient_.compute(batch_, stream_of(config_.seed, Purpose::dropout, adam_.steps()));
+    if (loss.targets == 0) continue;
+    const double mean = loss.sum / loss.targets;
     check_gradient(mean, epoch, step + 1);
-    adam_.step(encoder_.weights(), encoder_.items(), batch_gradient_.gradient(),
-               1.0 / static_cast<double>(loss.targets), learning_rate_scale(adam_.steps(), planned * steps));
+    adam_.step(encoder_->weights(), encoder_->items(), batch_gradient_.gradient(), 1.0 / loss.targets,
+               learning_rate_scale(adam_.steps(), planned * steps));
+    update_average();
     loss_sum += loss.sum;
     targets += loss.targets;
     if (progress && !progress({.epoch = epoch, .step = step + 1, .steps = steps, .loss = mean})) return std::nullopt;
   }
+  if (targets == 0) {
+    throw Error(ErrorCode::invalid_data, "training: every target has weight 0; see event_weights and value_weights");
+  }
   check_weights(epoch, steps);
-  return loss_sum / static_cast<double>(targets);
+  return loss_sum / targets;
 }
 
 void Learner::check_gradient(double loss, std::size_t epoch, std::size_t step) const {
   const GradientBuffer& gradient = batch_gradient_.gradient();
   if (std::isfinite(loss) && std::isfinite(gradient.squared_norm())) return;
   check_weights(epoch, step);
-  const std::string parameter = first_not_finite(encoder_.parameters(), gradient);
+  const std::string parameter = first_not_finite(encoder_->parameters(), gradient);
   fail(parameter.empty() ? "the loss" : "the gradient of " + parameter, epoch, step);
 }
 
 void Learner::check_weights(std::size_t epoch, std::size_t step) const {
-  const std::string parameter = first_not_finite(encoder_);
+  const std::string parameter = first_not_finite(*encoder_);
   if (!parameter.empty()) fail(parameter, epoch, step);
 }
 
-void Learner::copy_weights(SasrecEncoder& encoder, std::span<const std::uint64_t> training_counts) {
-  adam_.settle_all(encoder_.items());
-  std::copy(encoder_.weights().begin(), encoder_.weights().end(), encoder.weights().begin());
+void Learner::copy_weights(SequenceEncoder<float>& encoder) {
+  adam_.settle_all(encoder_->items());
+  const bool averaged = config_.average != 0;
+  std::ranges::copy(averaged ? std::span<const float>(average_) : encoder_->weights(), encoder.weights().begin());
+  const EmbeddingTable<float>& rows = averaged ? average_items_ : encoder_->items();
   for (std::size_t item = 0; item < encoder.items().rows(); ++item) {
-    const auto from = encoder_.items().row(item);
+    const auto from = rows.row(item);
     const auto to = encoder.items().row(item);
-    if (training_counts[item] > 0) {
+    if (trained_[item]) {
       std::copy(from.begin(), from.end(), to.begin());
     } else {
       std::fill(to.begin(), to.end(), 0.0f);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attune/detail/kernels.hpp"
+#include "attune/error.hpp"
 #include "attune/model/scorer_rows.hpp"
 #include "attune/training/trainer.hpp"
 
@@ -19,14 +20,10 @@ namespace {
 constexpr float kUnscorable = -std::numeric_limits<float>::infinity();
 
 // What the counts say; the same for every item without any.
-void score_by_counts(const TrainedModel& model, HistoryView history, std::span<float> scores) {
-  if (model.markov) {
-    model.markov->score_all(history, scores);
-  } else if (model.popularity) {
-    model.popularity->score_all(history, scores);
-  } else {
-    std::fill(scores.begin(), scores.end(), 0.0f);
-  }
+void score_by_counts(const TrainedModel& model, HistoryView history, std::span<float> scores, Workspace& workspace) {
+  const CountModel* const counts = answering(model.counts.get(), model.popularity.get(), history);
+  if (counts != nullptr) return counts->score_all(history, scores, workspace);
+  std::fill(scores.begin(), scores.end(), 0.0f);
 }
 
 // One thread's way through an encoder and its rows. Carries the state of the last user forward.
@@ -37,14 +34,14 @@ class EncoderSession {
 
   void operator()(HistoryView history, const Context& context, std::span<float> scores) {
     const HistoryView known = known_events(history);
-    if (known.empty()) return score_by_counts(model_, history, scores);
+    if (known.empty()) return score_by_counts(model_, history, scores, workspace_);
     advance(known, history.items.data());
     const auto user_vector = workspace_.user_vector.take(model_.encoder->dim());
     model_.encoder->user_vector(user_vector, state_, context, workspace_);
-    if (!rows_->prepare(user_vector, workspace_.query)) return score_by_counts(model_, history, scores);
+    if (!rows_->prepare(user_vector, workspace_.query)) return score_by_counts(model_, history, scores, workspace_);
 
     rows_->dot(scores.data(), workspace_.query.data(), 0, rows_->size());
-    if (model_.blend_weight != 0 && model_.markov) blend(history, scores);
+    if (model_.blend_weight != 0 && model_.counts) blend(history, scores);
     for (std::size_t item = 0; item < scores.size(); ++item) {
       if (!rows_->scorable(static_cast<ItemHandle>(item))) scores[item] = kUnscorable;
     }
@@ -74,14 +71,15 @@ class EncoderSession {
     encoded_.assign(known.items.begin(), known.items.end());
   }
 
-  // Logits plus the weighted logarithm of the transition counts' shares.
+  // Logits plus the weighted term of the counts.
   void blend(HistoryView history, std::span<float> scores) {
     const EncoderConfig& config = model_.encoder->config();
     const auto scale = static_cast<float>(config.score == ScoreKind::cosine ? 1.0 / config.temperature : 1.0);
     const auto weight = static_cast<float>(model_.blend_weight);
     const auto terms = workspace_.additive.take(scores.size());
-    model_.markov->score_all(history, terms);
-    for (float& term : terms) term = weight * std::log(std::max(term, std::numeric_limits<float>::min()));
+    model_.counts->score_all(history, terms, workspace_);
+    model_.counts->to_terms(terms);
+    for (float& term : terms) term *= weight;
     constexpr std::size_t kGroup = 64;
     for (std::size_t first = 0; first < scores.size(); first += kGroup) {
       const std::size_t count = std::min(kGroup, scores.size() - first);
@@ -91,7 +89,7 @@ class EncoderSession {
 
   const TrainedModel& model_;
   std::shared_ptr<const ScorerRows<float>> rows_;
-  SasrecEncoder::State state_;
+  SequenceEncoder<float>::State state_;
   const ItemHandle* address_ = nullptr;  // of the history that the state holds
   std::vector<ItemHandle> encoded_;      // its events
   Workspace workspace_;
@@ -117,8 +115,9 @@ EvaluationQueries translate(const EvaluationQueries& queries, const IdMap& item_
 ModelUnderTest::ModelUnderTest(const TrainedModel& model) : num_items_(model.num_items()) {
   if (!model.encoder) {
     make_session_ = [&model]() -> detail::ScoreAll {
-      return [&model](HistoryView history, const Context&, std::span<float> scores) {
-        score_by_counts(model, history, scores);
+      return [&model, workspace = std::make_shared<Workspace>()](HistoryView history, const Context&,
+                                                                 std::span<float> scores) {
+        score_by_counts(model, history, scores, *workspace);
       };
     };
     return;
@@ -132,17 +131,11 @@ ModelUnderTest::ModelUnderTest(const TrainedModel& model) : num_items_(model.num
   };
 }
 
-ModelUnderTest::ModelUnderTest(const PopularityModel& model)
+ModelUnderTest::ModelUnderTest(const CountModel& model)
     : num_items_(model.num_items()), make_session_([&model]() -> detail::ScoreAll {
-        return [&model](HistoryView history, const Context&, std::span<float> scores) {
-          model.score_all(history, scores);
-        };
-      }) {}
-
-ModelUnderTest::ModelUnderTest(const MarkovModel& model)
-    : num_items_(model.num_items()), make_session_([&model]() -> detail::ScoreAll {
-        return [&model](HistoryView history, const Context&, std::span<float> scores) {
-          model.score_all(history, scores);
+        return [&model, workspace = std::make_shared<Workspace>()](HistoryView history, const Context&,
+                                                                   std::span<float> scores) {
+          model.score_all(history, scores, *workspace);
         };
       }) {}
 
@@ -153,6 +146,9 @@ Report evaluate(const TrainedModel& model, const EvaluationQueries& queries, con
     std::copy_n(own.begin(), std::min(own.size(), counts.size()), counts.begin());
   }
   const bool same_handles = !queries.histories || queries.histories->item_ids == model.item_ids;
+  if (!same_handles && !queries.histories->item_ids) {
+    throw Error(ErrorCode::invalid_argument, "queries: expected histories with item ids, found none");
+  }
   return evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, *model.item_ids), options);
 }
 

@@ -5,195 +5,275 @@
 #include <cmath>
 
 #include "attune/detail/kernels.hpp"
+#include "attune/detail/layers.hpp"
+#include "training/normalize.hpp"
 
-// P positions of a block, D width, V rows of the table.
+// P positions of a block, D width, W columns of the table, V rows of it.
 
 namespace attune::inline v0_1 {
 
 namespace {
 
-// 1 / |x|, and 0 for a zero vector. In double, so that no finite vector overflows; NaN stays NaN.
-template <class T>
-T inverse_norm(const T* x, std::size_t n) {
-  double sum = 0;
-  for (std::size_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return sum == 0.0 ? T(0) : static_cast<T>(1.0 / std::sqrt(sum));
-}
+using detail::dot;
+using detail::normalize_backward;
+using detail::normalize_forward;
 
-// y = x / |x|, in place; returns 1 / |x|.
-template <class T>
-T normalize_forward(T* x, std::size_t dim) {
-  const T inverse = inverse_norm(x, dim);
-  for (std::size_t i = 0; i < dim; ++i) x[i] *= inverse;
-  return inverse;
-}
-
-// d_x += (d_y - y (y . d_y)) / |x|, all [D].
-template <class T>
-void normalize_backward(T* d_x, const T* d_y, const T* y, T inverse, std::size_t dim) {
-  T along = 0;
-  for (std::size_t i = 0; i < dim; ++i) along += y[i] * d_y[i];
-  for (std::size_t i = 0; i < dim; ++i) d_x[i] += (d_y[i] - y[i] * along) * inverse;
-}
-
-// The logits of a block stay within a few megabytes, whatever the size of the catalogue.
-std::size_t block_positions(std::size_t rows) {
-  constexpr std::size_t kElements = std::size_t{1} << 19;
-  return std::clamp<std::size_t>(kElements / std::max<std::size_t>(rows, 1), 16, 128);
-}
-
-// Positions that have a target, gathered from anywhere in the batch.
+// P positions that have a target, gathered from anywhere in the batch.
 template <class T>
 struct Block {
-  Block(ObjectiveScratch<T>& scratch, const OutputTable<T>& table, std::size_t positions) {
-    const std::size_t vectors = positions * table.dim();
-    hidden = scratch.block.take(2 * vectors + positions * (table.rows() + 3)).data();
-    d_hidden = hidden + vectors;
-    inverse_norms = d_hidden + vectors;
-    factors = inverse_norms + positions;
-    target_factors = factors + positions;
-    logits = target_factors + positions;
+  Block(ObjectiveScratch<T>& scratch, const OutputTable<T>& table) {
+    detail::Carver<T> sizes(nullptr);
+    carve(sizes, table);
+    detail::Carver<T> carver(scratch.block.take(sizes.used()).data());
+    carve(carver, table);
   }
-  T *hidden, *d_hidden;         // [P, D], as the logits see them
-  T* inverse_norms;             // [P]
-  T *factors, *target_factors;  // [P]
-  T* logits;                    // [P, V]
+  T *hidden, *d_hidden;     // [P, W], as the logits see them
+  T *targets, *d_target;    // [P, W]: rows of the targets; [W]
+  T* inverse_norms;         // [P], of hidden
+  T* target_inverse_norms;  // [P], of targets outside the table
+  T *shifts, *sums;         // [P]
+  T* weights;               // of the softmax, in the form of its kernels
+  T* logits;                // [V]
+
+ private:
+  void carve(detail::Carver<T>& carver, const OutputTable<T>& table) {
+    constexpr std::size_t kPositions = detail::kMaxPositions;
+    for (T** vectors : {&hidden, &d_hidden, &targets}) *vectors = carver.take(kPositions * table.width());
+    d_target = carver.take(table.width());
+    for (T** numbers : {&inverse_norms, &target_inverse_norms, &shifts, &sums}) *numbers = carver.take(kPositions);
+    weights = carver.take(table.kernels().weights_size(kPositions, table.rows()));
+    logits = carver.take(table.rows());
+  }
 };
 
-// In place: logits [V] of one position become exp(scale * logit - shift), which sum to `sum`. Returns
-// -log softmax(scale * logits)[target].
 template <class T>
-double exponentiate(T* logits, ItemHandle target, const OutputTable<T>& table, T& sum) {
-  const auto& kernels = detail::kernels<T>();
-  const T scale = table.logit_scale();
-  const T target_logit = scale * logits[target];
-  // Cosines lie in [-1, 1]: where exp(-2 scale) is far from underflow, the bound serves as well as the maximum.
-  const bool bounded = table.kind() == ScoreKind::cosine && scale <= T(40);
-  const T shift = scale * (bounded ? T(1) : kernels.max(logits, table.rows()));
-  sum = kernels.exp_sum(logits, table.rows(), scale, shift);
-  return std::log(static_cast<double>(sum)) + static_cast<double>(shift) - static_cast<double>(target_logit);
-}
+struct Problem {
+  std::span<const ItemHandle> targets;
+  std::span<const T> weights;
+  const OutputTable<T>& table;
+  T smoothing;
+};
 
-// Loss of the block's positions; block.logits become exp(logit - shift), block.factors what multiplies them in the
-// gradients of the logits.
+// Position p of the block: vector and target row as the logits see them.
 template <class T>
-double block_forward(Block<T>& block, std::span<const ItemHandle> targets, std::span<const T> weights,
-                     const OutputTable<T>& table, std::span<const std::size_t> tokens) {
-  const std::size_t dim = table.dim(), rows = table.rows();
-  detail::kernels<T>().matmul_nt(block.logits, rows, block.hidden, dim, table.data().data(), dim, tokens.size(), rows,
-                                 dim, false);
-  double loss = 0;
-  for (std::size_t p = 0; p < tokens.size(); ++p) {
-    const T weight = weights.empty() ? T(1) : weights[tokens[p]];
-    T sum = 0;
-    loss += static_cast<double>(weight) * exponentiate(block.logits + p * rows, targets[tokens[p]], table, sum);
-    block.target_factors[p] = table.logit_scale() * weight;
-    block.factors[p] = block.target_factors[p] / sum;
+void gather(Block<T>& block, std::size_t p, const T* hidden, ItemHandle target, const OutputTable<T>& table) {
+  const std::size_t dim = table.dim(), width = table.width();
+  T* const row = block.hidden + p * width;
+  std::copy_n(hidden, dim, row);
+  if (table.kind() == ScoreKind::cosine) block.inverse_norms[p] = normalize_forward(row, dim);
+  std::fill(row + dim, row + width, T(1) / table.logit_scale());
+  T* const target_row = block.targets + p * width;
+  if (const std::uint32_t there = table.row_of(target); there != kNoHandle) {
+    std::copy_n(table.data().data() + there * width, width, target_row);
+    return;
   }
-  return loss;
+  std::copy_n(table.items().row(target).data(), dim, target_row);
+  if (table.kind() == ScoreKind::cosine) block.target_inverse_norms[p] = normalize_forward(target_row, dim);
+  std::fill(target_row + dim, target_row + width, table.bias(target));
 }
 
-// The gradient of the logits is factor * exp(logit - shift), less target_factor at the target.
+// Softmax of the block, relative to each position's target: no sum is below one. Where other logits are so far above
+// the target's that their exponentials overflow, the largest logit takes its place.
 template <class T>
-void block_backward(std::span<T> d_hidden, Block<T>& block, std::span<const ItemHandle> targets,
-                    const OutputTable<T>& table, ObjectiveScratch<T>& scratch) {
+void softmax_relative_to_target(Block<T>& block, std::size_t positions, const OutputTable<T>& table) {
+  const std::size_t width = table.width(), rows = table.rows();
+  const T scale = table.logit_scale();
+  const auto forward = [&] {
+    table.kernels().forward(block.d_hidden, block.sums, block.weights, block.hidden, table.packed(), scale,
+                            block.shifts, positions, rows, width);
+  };
+  for (std::size_t p = 0; p < positions; ++p) {
+    block.shifts[p] = scale * dot(block.hidden + p * width, block.targets + p * width, width);
+  }
+  if (rows == 0) {
+    std::fill_n(block.d_hidden, positions * width, T(0));
+    std::fill_n(block.sums, positions, T(0));
+    return;
+  }
+  forward();
+  constexpr T kLargestSum = T(1e30);
+  bool overflowed = false;
+  for (std::size_t p = 0; p < positions; ++p) {
+    if (block.sums[p] <= kLargestSum || !std::isfinite(block.shifts[p])) continue;
+    overflowed = true;
+    const auto& kernels = detail::kernels<T>();
+    kernels.matmul_nt(block.logits, rows, block.hidden + p * width, width, table.data().data(), width, 1, rows, width,
+                      false);
+    block.shifts[p] = scale * kernels.max(block.logits, rows);
+  }
+  if (overflowed) forward();
+}
+
+// What position p takes from and gives to the row of its target: `d_target` [W] is its gradient.
+template <class T>
+void add_to_target(OutputGradient<T>& outputs, BasicGradientBuffer<T>& gradient, const T* d_target,
+                   const Block<T>& block, std::size_t p, ItemHandle target, const OutputTable<T>& table) {
   const auto& kernels = detail::kernels<T>();
-  const std::size_t dim = table.dim(), rows = table.rows(), positions = scratch.tokens.size();
-  const T* const outputs = table.data().data();
-  T* const d_outputs = scratch.d_outputs.data();
-  kernels.matmul_nn(block.d_hidden, dim, block.logits, rows, outputs, dim, positions, dim, rows, false);
+  const std::size_t width = table.width();
+  if (const std::uint32_t row = table.row_of(target); row != kNoHandle) {
+    kernels.add(outputs.rows.data() + row * width, d_target, width);
+  } else if (table.kind() == ScoreKind::cosine) {
+    normalize_backward(gradient.row(target).data(), d_target, block.targets + p * width, block.target_inverse_norms[p],
+                       table.dim());
+  } else {
+    kernels.add(gradient.row(target).data(), d_target, table.dim());
+  }
+}
+
+// Loss and gradients of the block's positions. With smoothing s the loss is log sum exp z - (1 - s) z_target - s mean
+// z; the gradient of a logit is weight * scale * (share of the softmax, less 1 - s at the target, less s / V
+// everywhere).
+template <class T>
+double finish_block(std::span<T> d_hidden, OutputGradient<T>& outputs, BasicGradientBuffer<T>& gradient,
+                    Block<T>& block, const Problem<T>& problem, ObjectiveScratch<T>& scratch) {
+  const OutputTable<T>& table = problem.table;
+  const auto& kernels = detail::kernels<T>();
+  const std::size_t dim = table.dim(), width = table.width(), positions = scratch.tokens.size();
+  const T scale = table.logit_scale(), kept = T(1) - problem.smoothing;
+  softmax_relative_to_target(block, positions, table);
+  double loss = 0;
   for (std::size_t p = 0; p < positions; ++p) {
     const std::size_t token = scratch.tokens[p];
-    const std::size_t target = targets[token];
-    T* const hidden = block.hidden + p * dim;
-    T* const d_row = block.d_hidden + p * dim;
-    kernels.scale(d_row, block.factors[p], dim);
-    kernels.scaled_add(d_row, -block.target_factors[p], outputs + target * dim, dim);
-    if (table.kind() == ScoreKind::cosine) {
-      normalize_backward(d_hidden.data() + token * dim, d_row, hidden, block.inverse_norms[p], dim);
-    } else {
-      std::copy_n(d_row, dim, d_hidden.data() + token * dim);
+    const ItemHandle target = problem.targets[token];
+    T *const hidden = block.hidden + p * width, *const d_row = block.d_hidden + p * width;
+    const T* const target_row = block.targets + p * width;
+    const T target_logit = scale * dot(hidden, target_row, width),
+            mean_logit = scale * dot(hidden, table.mean().data(), width);
+    T own_share = 0;  // of the target in the softmax, beyond the table
+    if (table.row_of(target) == kNoHandle) {
+      const T own = std::exp(target_logit - block.shifts[p]);
+      block.sums[p] += own;
+      own_share = own / block.sums[p];
+      kernels.scaled_add(d_row, own, target_row, width);
     }
-    kernels.scaled_add(d_outputs + target * dim, -block.target_factors[p], hidden, dim);
-    kernels.scale(hidden, block.factors[p], dim);
+    const T weight = problem.weights.empty() ? T(1) : problem.weights[token], factor = scale * weight;
+    const T expected = kept * target_logit + problem.smoothing * mean_logit;
+    loss += static_cast<double>(weight) *
+            (std::log(static_cast<double>(block.sums[p])) + static_cast<double>(block.shifts[p] - expected));
+
+    kernels.scale(d_row, factor / block.sums[p], width);
+    kernels.scaled_add(d_row, -factor * kept, target_row, width);
+    if (problem.smoothing != 0) {
+      kernels.scaled_add(d_row, -factor * problem.smoothing, table.mean().data(), width);
+      kernels.scaled_add(outputs.common.data(), -factor * problem.smoothing / static_cast<T>(table.rows()), hidden,
+                         width);
+    }
+    T* const d_token = d_hidden.data() + token * dim;
+    if (table.kind() == ScoreKind::cosine) {
+      normalize_backward(d_token, d_row, hidden, block.inverse_norms[p], dim);
+    } else {
+      std::copy_n(d_row, dim, d_token);
+    }
+    std::fill_n(block.d_target, width, T(0));
+    kernels.scaled_add(block.d_target, factor * (own_share - kept), hidden, width);
+    add_to_target(outputs, gradient, block.d_target, block, p, target, table);
+    kernels.scale(hidden, factor / block.sums[p], width);
   }
-  kernels.matmul_tn(d_outputs, dim, block.logits, rows, block.hidden, dim, rows, dim, positions, true);
+  table.kernels().backward(outputs.rows.data(), block.weights, block.hidden, positions, table.rows(), width);
+  scratch.tokens.clear();
+  return loss;
 }
 
 }  // namespace
 
 template <class T>
-void OutputTable<T>::assign(const EmbeddingTable<T>& items, ScoreKind kind, double temperature) {
+void OutputTable<T>::assign(const EmbeddingTable<T>& items, ScoreKind kind, double temperature, bool rounded) {
+  row_of_.clear();
   rows_ = items.rows();
-  dim_ = items.dim();
-  kind_ = kind;
-  logit_scale_ = kind == ScoreKind::cosine ? static_cast<T>(1.0 / temperature) : T(1);
-  data_.resize(rows_ * dim_);
-  inverse_norms_.resize(kind == ScoreKind::cosine ? rows_ : 0);
-  for (std::size_t r = 0; r < rows_; ++r) {
-    T* const out = data_.data() + r * dim_;
-    std::copy_n(items.row(r).data(), dim_, out);
-    if (kind == ScoreKind::cosine) inverse_norms_[r] = normalize_forward(out, dim_);
-  }
+  bias_ = {};
+  fill(items, kind, temperature, rounded);
 }
 
 template <class T>
-double softmax_cross_entropy(std::span<T> d_hidden, std::span<const T> hidden, std::span<const ItemHandle> targets,
-                             std::span<const T> weights, const OutputTable<T>& table, ObjectiveScratch<T>& scratch) {
-  const std::size_t dim = table.dim();
-  const std::size_t positions = block_positions(table.rows());
-  if (scratch.d_outputs.size() != table.data().size()) scratch.d_outputs.assign(table.data().size(), T(0));
-  std::fill(d_hidden.begin(), d_hidden.end(), T(0));
-  Block<T> block(scratch, table, positions);
-  double loss = 0;
-  const auto finish_block = [&] {
-    loss += block_forward(block, targets, weights, table, scratch.tokens);
-    block_backward(d_hidden, block, targets, table, scratch);
-    scratch.tokens.clear();
-  };
+void OutputTable<T>::assign_set(const EmbeddingTable<T>& items, ScoreKind kind, double temperature,
+                                std::span<const ItemHandle> set, std::span<const float> bias, bool rounded) {
+  if (row_of_.size() != items.rows()) {
+    row_of_.assign(items.rows(), kNoHandle);
+  } else {
+    for (const ItemHandle item : set_) row_of_[item] = kNoHandle;
+  }
+  set_.assign(set.begin(), set.end());
+  rows_ = set.size();
+  for (std::size_t row = 0; row < rows_; ++row) row_of_[set_[row]] = static_cast<std::uint32_t>(row);
+  bias_ = bias;
+  fill(items, kind, temperature, rounded);
+}
 
+template <class T>
+void OutputTable<T>::fill(const EmbeddingTable<T>& items, ScoreKind kind, double temperature, bool rounded) {
+  const auto& kernels = detail::kernels<T>();
+  kernels_ = rounded ? &kernels.rounded_softmax_table : &kernels.softmax_table;
+  items_ = &items;
+  dim_ = items.dim();
+  width_ = dim_ + (bias_.empty() ? 0 : 1);
+  kind_ = kind;
+  logit_scale_ = kind == ScoreKind::cosine ? static_cast<T>(1.0 / temperature) : T(1);
+  data_.resize(rows_ * width_);
+  inverse_norms_.resize(kind == ScoreKind::cosine ? rows_ : 0);
+  mean_.assign(width_, T(0));
+  for (std::size_t r = 0; r < rows_; ++r) {
+    T* const out = data_.data() + r * width_;
+    std::copy_n(items.row(item_of(r)).data(), dim_, out);
+    if (kind == ScoreKind::cosine) inverse_norms_[r] = normalize_forward(out, dim_);
+    std::fill(out + dim_, out + width_, bias(item_of(r)));
+    kernels.add(mean_.data(), out, width_);
+  }
+  if (rows_ > 0) kernels.scale(mean_.data(), T(1) / static_cast<T>(rows_), width_);
+  kernels_->pack(packed_.take(kernels_->packed_size(rows_, width_)).data(), data_.data(), rows_, width_);
+}
+
+template <class T>
+double softmax_cross_entropy(std::span<T> d_hidden, OutputGradient<T>& outputs, BasicGradientBuffer<T>& gradient,
+                             std::span<const T> hidden, std::span<const ItemHandle> targets, std::span<const T> weights,
+                             const OutputTable<T>& table, double label_smoothing, ObjectiveScratch<T>& scratch) {
+  outputs.rows.resize(table.data().size(), T(0));
+  outputs.common.resize(table.width(), T(0));
+  std::fill(d_hidden.begin(), d_hidden.end(), T(0));
+  const Problem<T> problem{targets, weights, table, static_cast<T>(label_smoothing)};
+  Block<T> block(scratch, table);
+  double loss = 0;
   scratch.tokens.clear();
   for (std::size_t token = 0; token < targets.size(); ++token) {
     if (targets[token] == kNoHandle) continue;
-    const std::size_t p = scratch.tokens.size();
-    T* const row = block.hidden + p * dim;
-    std::copy_n(hidden.data() + token * dim, dim, row);
-    if (table.kind() == ScoreKind::cosine) block.inverse_norms[p] = normalize_forward(row, dim);
+    gather(block, scratch.tokens.size(), hidden.data() + token * table.dim(), targets[token], table);
     scratch.tokens.push_back(token);
-    if (scratch.tokens.size() == positions) finish_block();
+    if (scratch.tokens.size() == detail::kMaxPositions) {
+      loss += finish_block(d_hidden, outputs, gradient, block, problem, scratch);
+    }
   }
-  if (!scratch.tokens.empty()) finish_block();
+  if (!scratch.tokens.empty()) loss += finish_block(d_hidden, outputs, gradient, block, problem, scratch);
   return loss;
 }
 
 template <class T>
 void softmax_cross_entropy_fold(BasicGradientBuffer<T>& gradient, const OutputTable<T>& table,
-                                ObjectiveScratch<T>& scratch) {
-  if (scratch.d_outputs.empty()) return;
-  const std::size_t dim = table.dim();
+                                OutputGradient<T>& outputs) {
+  if (outputs.rows.empty()) return;
+  const auto& kernels = detail::kernels<T>();
+  const std::size_t dim = table.dim(), width = table.width();
   for (std::size_t r = 0; r < table.rows(); ++r) {
-    T* const d_output = scratch.d_outputs.data() + r * dim;
-    T* const d_row = gradient.row(static_cast<ItemHandle>(r)).data();
+    T* const d_output = outputs.rows.data() + r * width;
+    kernels.add(d_output, outputs.common.data(), width);
+    T* const d_row = gradient.row(table.item_of(r)).data();
     if (table.kind() == ScoreKind::cosine) {
-      normalize_backward(d_row, d_output, table.data().data() + r * dim, table.inverse_norms()[r], dim);
+      normalize_backward(d_row, d_output, table.data().data() + r * width, table.inverse_norms()[r], dim);
     } else {
-      detail::kernels<T>().add(d_row, d_output, dim);
+      kernels.add(d_row, d_output, dim);
     }
-    std::fill_n(d_output, dim, T(0));
   }
+  std::fill(outputs.rows.begin(), outputs.rows.end(), T(0));
+  std::fill(outputs.common.begin(), outputs.common.end(), T(0));
 }
 
-template class OutputTable<float>;
-template class OutputTable<double>;
-template ATTUNE_EXPORT double softmax_cross_entropy(std::span<float>, std::span<const float>,
-                                                    std::span<const ItemHandle>, std::span<const float>,
-                                                    const OutputTable<float>&, ObjectiveScratch<float>&);
-template ATTUNE_EXPORT double softmax_cross_entropy(std::span<double>, std::span<const double>,
-                                                    std::span<const ItemHandle>, std::span<const double>,
-                                                    const OutputTable<double>&, ObjectiveScratch<double>&);
-template ATTUNE_EXPORT void softmax_cross_entropy_fold(BasicGradientBuffer<float>&, const OutputTable<float>&,
-                                                       ObjectiveScratch<float>&);
-template ATTUNE_EXPORT void softmax_cross_entropy_fold(BasicGradientBuffer<double>&, const OutputTable<double>&,
-                                                       ObjectiveScratch<double>&);
+#define ATTUNE_INSTANTIATE(T)                                                                                     \
+  template class OutputTable<T>;                                                                                  \
+  template ATTUNE_EXPORT double softmax_cross_entropy(                                                            \
+      std::span<T>, OutputGradient<T>&, BasicGradientBuffer<T>&, std::span<const T>, std::span<const ItemHandle>, \
+      std::span<const T>, const OutputTable<T>&, double, ObjectiveScratch<T>&);                                   \
+  template ATTUNE_EXPORT void softmax_cross_entropy_fold(BasicGradientBuffer<T>&, const OutputTable<T>&,          \
+                                                         OutputGradient<T>&);
+ATTUNE_INSTANTIATE(float)
+ATTUNE_INSTANTIATE(double)
+#undef ATTUNE_INSTANTIATE
 
 }  // namespace attune::inline v0_1

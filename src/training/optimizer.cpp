@@ -73,7 +73,7 @@ std::size_t steps_until_still(const AdamOptions& options) {
 
 }  // namespace
 
-Adam::Adam(const SasrecEncoder& encoder, const AdamOptions& options)
+Adam::Adam(const SequenceEncoder<float>& encoder, const AdamOptions& options)
     : Adam(encoder.parameters().total(), decayed_elements(encoder.parameters()), encoder.items().rows(), encoder.dim(),
            options) {}
 

@@ -21,9 +21,40 @@ std::vector<TrainingSequence> training_sequences(const Histories& histories, std
   return sequences;
 }
 
+std::vector<TrainingSequence> training_windows(const Histories& histories, std::size_t window, std::size_t overlap,
+                                               std::uint64_t seed, std::size_t epoch) {
+  constexpr std::size_t kLeastTargets = 8;
+  std::vector<TrainingSequence> sequences;
+  for (std::size_t user = 0; user < histories.num_users(); ++user) {
+    const std::size_t events = histories.of(user).size();
+    if (events < 2) continue;
+    std::size_t most = window;  // targets of the next sequence
+    if (events > window + 1) most -= mix(stream_of(seed, Purpose::windows, epoch), user) % (window / 2 + 1);
+    // Targets are events [first, end).
+    for (std::size_t end = events; end > 1; most = window - overlap) {
+      const std::size_t first = end - std::min(most, end - 1);
+      if (end < events && end - first < kLeastTargets) break;
+      const std::size_t context = std::min(overlap, std::min(first - 1, window - (end - first)));
+      const std::size_t begin = first - 1 - context;
+      sequences.push_back({static_cast<UserHandle>(user), begin, end - begin, context});
+      end = first;
+    }
+  }
+  return sequences;
+}
+
+std::vector<bool> trained_items(std::span<const TrainingSequence> sequences, const Histories& histories) {
+  std::vector<bool> trained(histories.num_items(), false);
+  for (const TrainingSequence& sequence : sequences) {
+    const HistoryView events = histories.of(sequence.user).subview(sequence.begin, sequence.length);
+    for (const ItemHandle item : events.items) trained[item] = true;
+  }
+  return trained;
+}
+
 void shuffle(std::span<std::size_t> order, std::uint64_t seed, std::size_t epoch) {
   std::iota(order.begin(), order.end(), std::size_t{0});
-  const std::uint64_t stream = mix(seed, epoch);
+  const std::uint64_t stream = stream_of(seed, Purpose::shuffle, epoch);
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[mix(stream, i) % i]);
 }
 

@@ -13,14 +13,22 @@
 
 namespace attune::inline v0_1::detail {
 
-// Events [begin, begin + length) of a user's history: the last one is a target only.
+// Events [begin, begin + length) of a user's history: the last one is a target only, the first `context` targets were
+// or will be those of another sequence.
 struct TrainingSequence {
   UserHandle user;
-  std::size_t begin, length;
+  std::size_t begin, length, context = 0;
 };
 
 // The newest `window` + 1 events of every user with at least two.
 std::vector<TrainingSequence> training_sequences(const Histories& histories, std::size_t window);
+// Every history as windows, from its newest event back, each with `overlap` events of context. A history that needs
+// several is cut at other places in every epoch; a rest of few events is left out.
+std::vector<TrainingSequence> training_windows(const Histories& histories, std::size_t window, std::size_t overlap,
+                                               std::uint64_t seed, std::size_t epoch);
+
+// Whether item h is in any of the sequences, [num_items].
+std::vector<bool> trained_items(std::span<const TrainingSequence> sequences, const Histories& histories);
 
 // The order of `order.size()` sequences in an epoch.
 void shuffle(std::span<std::size_t> order, std::uint64_t seed, std::size_t epoch);

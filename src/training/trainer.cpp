@@ -2,11 +2,12 @@
 #include "attune/training/trainer.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "attune/error.hpp"
 #include "training/learner.hpp"
@@ -19,6 +20,17 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// The seconds that training may take, from now on; 0: as many as it likes.
+class TimeBudget {
+ public:
+  explicit TimeBudget(double seconds) : seconds_(seconds == 0 ? std::numeric_limits<double>::infinity() : seconds) {}
+  double left() const { return std::max(0.0, seconds_ - seconds_since(start_)); }
+
+ private:
+  double seconds_;
+  Clock::time_point start_ = Clock::now();
+};
+
 // At most `limit` queries, evenly spaced.
 EvaluationQueries sample(const EvaluationQueries& queries, std::size_t limit) {
   if (queries.size() <= limit) return queries;
@@ -27,31 +39,68 @@ EvaluationQueries sample(const EvaluationQueries& queries, std::size_t limit) {
   return chosen;
 }
 
-TrainedModel prepare_model(const Histories& train, const EvaluationQueries& validation, const TrainerConfig& config) {
+TrainedModel prepare_model(const Histories& train, const EvaluationQueries& validation, const TrainerConfig& config,
+                           Executor& executor) {
+  if (!train.item_ids || train.num_events() == 0) {
+    throw Error(ErrorCode::invalid_data, "training histories: expected events and item ids, found none");
+  }
   TrainedModel model;
   model.item_ids = train.item_ids;
-  model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train));
-  model.markov = std::make_shared<const MarkovModel>(MarkovModel::fit(train, config.markov));
+  model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train, config.popularity));
+  model.counts =
+      config.counts == CountKind::popularity ? model.popularity : fit_counts(train, config.count_options(), &executor);
   model.histories = validation.histories ? validation.histories : std::make_shared<const Histories>(train);
   return model;
 }
 
+constexpr double kBlendWeights[] = {0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
+
 // The heaviest weight whose validation NDCG@10 comes within one hundredth of the best: counts age more slowly than an
 // encoder, and what is served is newer than what validates. 0 where no weight beats the encoder alone.
 double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries, const EvaluationOptions& measuring,
-                           double encoder_ndcg) {
-  constexpr std::array kWeights{0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
-  std::array<double, kWeights.size()> ndcg;
-  for (std::size_t i = 0; i < kWeights.size(); ++i) {
-    model.blend_weight = kWeights[i];
-    ndcg[i] = evaluate(model, queries, measuring).ndcg_at(10);
+                           double encoder_ndcg, const TimeBudget& budget, const Progress& progress) {
+  std::vector<BlendReport> tried;
+  double best = encoder_ndcg;
+  for (const double weight : kBlendWeights) {
+    if (budget.left() == 0) break;
+    model.blend_weight = weight;
+    tried.push_back({.weight = weight, .ndcg_10 = evaluate(model, queries, measuring).ndcg_at(10)});
+    best = std::max(best, tried.back().ndcg_10);
+    if (progress.blend && !progress.blend(tried.back())) break;
   }
-  const double best = *std::max_element(ndcg.begin(), ndcg.end());
-  double weight = 0;
-  for (std::size_t i = 0; i < kWeights.size(); ++i) {
-    if (best > encoder_ndcg && ndcg[i] >= 0.99 * best) weight = kWeights[i];
+  double chosen = 0;
+  for (const BlendReport& report : tried) {
+    if (best > encoder_ndcg && report.ndcg_10 >= 0.99 * best) chosen = report.weight;
   }
-  return weight;
+  return chosen;
+}
+
+EvaluationOptions validation_options(const TrainerConfig& config, Executor& executor) {
+  return {.cutoffs = {10},
+          .exclude_seen = config.exclude_seen,
+          .request_time = config.encoder.request_time,
+          .bootstrap = 0,
+          .executor = &executor};
+}
+
+// What validation says of the model goes into the report of its epoch.
+void validate(EpochReport& report, const TrainedModel& model, const EvaluationQueries& queries,
+              const EvaluationOptions& measuring) {
+  if (queries.empty()) return;
+  const Report measured = evaluate(model, queries, measuring);
+  report.validated = true;
+  report.hit_rate_10 = measured.hit_rate_at(10);
+  report.ndcg_10 = measured.ndcg_at(10);
+}
+
+// The last epoch that the budget has room for, with the choice of a blend behind it, when each takes as long as the one
+// reported.
+std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool blend,
+                           const TimeBudget& budget) {
+  const double validation = epoch_seconds - report.seconds;
+  const double reserved = blend ? static_cast<double>(std::size(kBlendWeights)) * validation : 0.0;
+  const double fitting = std::max(0.0, budget.left() - reserved) / epoch_seconds;
+  return report.epoch + static_cast<std::size_t>(std::min(fitting, static_cast<double>(config.epochs - report.epoch)));
 }
 
 }  // namespace
@@ -67,32 +116,35 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
   const TrainerConfig config = config_.adapted_to(train);
+  if (config.counts_alone) {
+    const auto start = Clock::now();
+    TrainedModel model = prepare_model(train, validation, config, executor);
+    train_seconds_ = seconds_since(start);
+    model.notes["trainer"] = config.to_json();
+    return model;
+  }
   detail::Learner learner(config, train, executor);
-  TrainedModel model = prepare_model(train, validation, config);
+  TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = sample(validation, config.max_validation_queries);
-  const EvaluationOptions measuring{
-      .cutoffs = {10}, .exclude_seen = config.exclude_seen, .bootstrap = 0, .executor = &executor};
-
-  const auto start = Clock::now();
-  std::shared_ptr<SasrecEncoder> candidate, best;
+  const EvaluationOptions measuring = validation_options(config, executor);
+  const TimeBudget budget(config.time_budget_seconds);
+  const bool blend = config.blend && !queries.empty();
+  bool stopped = false;
+  std::shared_ptr<SequenceEncoder<float>> candidate, best;
   std::size_t planned = config.epochs;
   double best_ndcg = 0;
-  for (std::size_t epoch = 1; epoch <= planned; ++epoch) {
+  for (std::size_t epoch = 1; epoch <= planned && !stopped; ++epoch) {
     const auto epoch_start = Clock::now();
     const auto loss = learner.train_epoch(epoch, planned, progress.step);
-    if (!loss) break;
+    stopped = !loss;
+    if (stopped) break;
     EpochReport report{.epoch = epoch, .epochs = planned, .seconds = seconds_since(epoch_start), .loss = *loss};
     train_seconds_ += report.seconds;
 
-    if (!candidate) candidate = std::make_shared<SasrecEncoder>(learner.encoder_config(), train.num_items());
-    learner.copy_weights(*candidate, model.popularity->counts());
+    if (!candidate) candidate = make_encoder(learner.encoder_config(), train.num_items());
+    learner.copy_weights(*candidate);
     model.encoder = candidate;
-    if (!queries.empty()) {
-      const Report measured = evaluate(model, queries, measuring);
-      report.validated = true;
-      report.hit_rate_10 = measured.hit_rate_at(10);
-      report.ndcg_10 = measured.ndcg_at(10);
-    }
+    validate(report, model, queries, measuring);
     report.best = !best || !report.validated || report.ndcg_10 > best_ndcg;
     if (report.best) {
       best_epoch_ = epoch;
@@ -100,18 +152,14 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
       std::swap(candidate, best);
     }
     epochs_.push_back(report);
-    if (progress.epoch && !progress.epoch(report)) break;
+    stopped = progress.epoch && !progress.epoch(report);
     if (epoch - best_epoch_ >= config.patience) break;
-    if (config.time_budget_seconds > 0) {
-      const double left = std::max(0.0, config.time_budget_seconds - seconds_since(start));
-      const double fitting = std::min(static_cast<double>(config.epochs), left / seconds_since(epoch_start));
-      planned = std::min(config.epochs, epoch + static_cast<std::size_t>(fitting));
-    }
+    planned = fitting_epochs(config, report, seconds_since(epoch_start), blend, budget);
   }
   if (!best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
   model.encoder = std::move(best);
-  if (config.blend && !queries.empty()) {
-    model.blend_weight = choose_blend_weight(model, queries, measuring, best_ndcg);
+  if (blend && !stopped) {
+    model.blend_weight = choose_blend_weight(model, queries, measuring, best_ndcg, budget, progress);
   }
   model.notes["trainer"] = config.to_json();
   model.notes["best_epoch"] = std::to_string(best_epoch_);

@@ -118,9 +118,10 @@ TEST_CASE("a forked child works in its own thread and can destroy the pool", "[b
   REQUIRE(child >= 0);
   if (child == 0) {
     alarm(60);
+    const std::size_t alone = test::num_threads();  // an emulator may keep a thread for itself
     const bool all_ran = run_and_count(*pool, 10) == std::vector<int>(10, 1);
     pool.reset();
-    _exit(all_ran && test::num_threads() == 1 ? 0 : 1);
+    _exit(all_ran && test::num_threads() == alone ? 0 : 1);
   }
   int status = -1;
   REQUIRE(waitpid(child, &status, 0) == child);

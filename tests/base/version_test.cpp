@@ -16,7 +16,7 @@ TEST_CASE("the compiled version is the one the headers name", "[base][version]")
 }
 
 TEST_CASE("the active level is a known one", "[base][version]") {
-  const std::set<std::string> known{"scalar", "avx2", "avx512"};
+  const std::set<std::string> known{"scalar", "avx2", "avx512", "avx512vnni", "amx", "neon"};
   CHECK(known.count(simd_level()) == 1);
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fstream>
 
+#include "attune/model/checkpoint.hpp"
 #include "catch.hpp"
 #include "cli/tool.hpp"
 
+using attune::TrainedModel;
 using attune::test::Run;
 using attune::test::Sandbox;
 
@@ -21,7 +23,10 @@ TEST_CASE("evaluate measures a model as train did", "[cli][evaluate]") {
       INFO(metric);
       CHECK(report["metrics"][metric] == trained["metrics"][metric]);
       CHECK(report["baselines"]["markov"][metric] == trained["baselines"]["markov"][metric]);
-      CHECK(report["baselines"]["popularity"][metric] == trained["baselines"]["popularity"][metric]);
+      for (const std::string baseline : {"popularity", "item_knn", "ease"}) {
+        CHECK(report["baselines"][baseline][metric].is_number());
+        CHECK(report["baselines"][baseline][metric] == trained["baselines"][baseline][metric]);
+      }
     }
     CHECK(report["metrics"].contains("hr@3"));
     CHECK(!report["metrics"].contains("hr@1"));
@@ -75,11 +80,44 @@ TEST_CASE("Items are matched by their ids, whatever order a file names them in",
   const auto straight = sandbox.attune(ask + "events.csv").json();
   for (const std::string part : {"metrics", "baselines"}) {
     const auto values = straight[part].flatten();
-    REQUIRE(values.size() == (part == "metrics" ? 55 : 110));
+    REQUIRE(values.size() == (part == "metrics" ? 55 : 220));
     for (const auto& [metric, value] : values.items()) {
       INFO(metric);
       CHECK(turned[part].flatten()[metric].get<double>() == Approx(value.get<double>()));
     }
+  }
+}
+
+TEST_CASE("Baselines are trained on what the model was, whatever is measured", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  const auto trained = sandbox.train("--json --split leave-one-out").json();
+  const std::string ask = "evaluate --model model --interactions events.csv --baselines --json ";
+  // A later split than the model was trained by: the counts are still those of its own training part.
+  const auto other = sandbox.attune(ask + "--split temporal:0.5").json();
+  sandbox.attune("train --quiet --interactions events.csv --output ease --preset ease --split leave-one-out");
+  const auto alone =
+      sandbox.attune("evaluate --model ease --interactions events.csv --json --split temporal:0.5").json();
+  CHECK(other["baselines"]["ease"]["ndcg@10"] == alone["metrics"]["ndcg@10"]);
+  CHECK(other["baselines"].size() == 4);
+  CHECK(other["baselines_left_out"].empty());
+}
+
+TEST_CASE("A baseline whose training part is not known is left out and says so", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  {
+    TrainedModel model = TrainedModel::load(sandbox.path("model"));
+    model.notes["split"] = "none";
+    model.save(sandbox.path("model"));
+  }
+  const std::string ask = "evaluate --model model --interactions events.csv --split leave-one-out --baselines";
+  const auto report = sandbox.attune(ask + " --json").json();
+  CHECK(report["baselines"].size() == 2);
+  CHECK(report["baselines"]["popularity"]["ndcg@10"].is_number());
+  CHECK(report["baselines"]["markov"]["ndcg@10"].is_number());
+  for (const std::string name : {"item_knn", "ease"}) {
+    CHECK(report["baselines_left_out"][name].get<std::string>().find("not known") != std::string::npos);
+    CHECK(sandbox.attune(ask).out.find("without " + name + ": ") != std::string::npos);
   }
 }
 

@@ -56,6 +56,8 @@ TEST_CASE("train accounts for every line, epoch and metric in one JSON object", 
     CHECK(report["metrics"][metric].is_number());
     CHECK(report["baselines"]["popularity"][metric].is_number());
     CHECK(report["baselines"]["markov"][metric].is_number());
+    CHECK(report["baselines"]["item_knn"][metric].is_number());
+    CHECK(report["baselines"]["ease"][metric].is_number());
   }
   CHECK(std::filesystem::exists(sandbox.path("model/manifest.json")));
 }
@@ -105,6 +107,47 @@ TEST_CASE("The split none trains on everything and measures nothing", "[cli][tra
   CHECK(report["metrics"].empty());
   CHECK(report["epochs"][0]["validation"].is_null());
   CHECK(sandbox.train("--split none").status == 0);
+}
+
+TEST_CASE("A count preset trains, measures and serves a model without an encoder", "[cli][train]") {
+  const std::string preset = GENERATE("popularity", "markov", "item-knn", "ease", "ials");
+  const Sandbox sandbox;
+  sandbox.events();
+  const std::string train = "train --interactions events.csv --output model --seen keep --preset " + preset;
+  const auto report = sandbox.attune(train + " --json").json();
+  CHECK(report["epochs"].empty());
+  CHECK(report["best_epoch"] == 0);
+  CHECK(report["blend_weight"] == 0);
+  CHECK(report["train_seconds"].is_number());
+  CHECK(report["config"]["counts"] == preset);
+  CHECK(report["metrics"]["ndcg@10"].is_number());
+  CHECK(report["baselines"].size() == 4);
+  std::string same = preset;
+  std::replace(same.begin(), same.end(), '-', '_');
+  if (preset != "ials") CHECK(report["baselines"][same] == report["metrics"]);
+  CHECK(sandbox.attune(train).out.find("best epoch") == std::string::npos);
+
+  const auto answer = sandbox.attune("recommend --model model --history i1,i2,i3 --json").json();
+  CHECK(answer["source"] == (preset == "popularity" ? "popularity" : "counts"));
+  CHECK(answer["score_kind"] == "count");
+  CHECK(answer["items"].size() == 10);
+  CHECK(sandbox.attune("score --model model --history i1 --json").json()["scores"].size() == 20);
+  CHECK(sandbox.attune("inspect model --json").json()["model"]["counts"] == preset);
+}
+
+TEST_CASE("A file of options chooses what is blended", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.events();
+  sandbox.write("blend.json", R"({"counts": "ease", "ease": {"lambda": 5}, "epochs": 1,
+    "encoder": {"embedding_dim": 8, "num_blocks": 1, "num_heads": 1, "inner_dim": 16, "max_sequence_length": 20}})");
+  const auto report =
+      sandbox.attune("train --interactions events.csv --output model --config blend.json --json").json();
+  CHECK(report["config"]["ease"]["lambda"] == 5);
+  CHECK(report["epochs"].size() == 1);
+  const auto inspected = sandbox.attune("inspect model --json").json();
+  CHECK(inspected["model"]["counts"] == "ease");
+  CHECK(sandbox.attune("evaluate --model model --interactions events.csv --json").json()["metrics"] ==
+        sandbox.attune("evaluate --model model --interactions events.csv --json --threads 3").json()["metrics"]);
 }
 
 TEST_CASE("The same seed gives the same model", "[cli][train]") {

@@ -42,6 +42,8 @@ TEST_CASE("Values of options are checked before anything is read", "[cli][usage]
   check_usage_error(sandbox.attune(train + "--split sometimes"), "--split");
   check_usage_error(sandbox.attune(train + "--split temporal:1.5"), "--split");
   check_usage_error(sandbox.attune(train + "--preset huge"), "sasrec-small");
+  check_usage_error(sandbox.attune(train + "--preset ease --epochs 5"), "has no epochs");
+  check_usage_error(sandbox.attune(train + "--preset ials --time-budget 5"), "has no epochs");
   check_usage_error(sandbox.attune(train + "--seen maybe"), "--seen");
   check_usage_error(sandbox.attune(train + "--request-time later"), "--request-time");
   check_usage_error(sandbox.attune(train + "--epochs 0"), "--epochs");

@@ -34,6 +34,27 @@ TEST_CASE("Training sequences are shifted by one event", "[data][sequence_batch]
   REQUIRE(copy(batch.keys()) == std::vector<std::uint64_t>{77, 78});
 }
 
+TEST_CASE("Events of context are inputs, but no targets", "[data][sequence_batch]") {
+  const std::vector<ItemHandle> items{5, 6, 7, 8};
+  SequenceBatch batch;
+  batch.add_training_sequence({items}, 1, 2);
+  REQUIRE(copy(batch.items()) == std::vector<ItemHandle>{5, 6, 7});
+  REQUIRE(copy(batch.targets()) == std::vector<ItemHandle>{kNoHandle, kNoHandle, 8});
+}
+
+TEST_CASE("Hidden events are the targets of their own places", "[data][sequence_batch]") {
+  const std::vector<ItemHandle> items{5, 6, 7, 8};
+  const std::vector<float> weights{1, 2, 3, 4};
+  const std::vector<std::uint8_t> hidden{0, 1, 0, 1};
+  SequenceBatch batch;
+  batch.add_sequence({items, {}, {}, weights});
+  batch.add_masked_sequence({items, {}, {}, weights}, hidden, 9);
+  REQUIRE(copy(batch.items().subspan(4)) == std::vector<ItemHandle>{5, kNoHandle, 7, kNoHandle});
+  REQUIRE(copy(batch.targets().subspan(4)) == std::vector<ItemHandle>{kNoHandle, 6, kNoHandle, 8});
+  REQUIRE(copy(batch.weights().subspan(4)) == std::vector<float>{0, 2, 0, 4});
+  REQUIRE(batch.keys()[1] == 9);
+}
+
 TEST_CASE("Sequences without targets keep all events and know the next times", "[data][sequence_batch]") {
   const std::vector<ItemHandle> items{5, 6};
   const std::vector<Timestamp> times{10, 20};

@@ -51,15 +51,19 @@ double gradient_error(std::span<double> variables, std::span<const double> analy
   return worst;
 }
 
-// Packed sequences of the given lengths over `num_items` items.
-inline SequenceBatch packed(std::span<const std::size_t> lengths, std::size_t num_items) {
+// Packed sequences of the given lengths over `num_items` items, at times some seconds apart; the last item of each is
+// hidden where `hide` says so.
+inline SequenceBatch packed(std::span<const std::size_t> lengths, std::size_t num_items, bool hide = false) {
   SequenceBatch batch;
   for (std::size_t s = 0; s < lengths.size(); ++s) {
     std::vector<ItemHandle> items(lengths[s]);
+    std::vector<Timestamp> times(lengths[s]);
     for (std::size_t i = 0; i < items.size(); ++i) {
       items[i] = static_cast<ItemHandle>(detail::mix(s, i) % num_items);
+      times[i] = static_cast<Timestamp>(1500 * i * i);
     }
-    batch.add_sequence({items}, 100 + s);
+    if (hide) items.back() = kNoHandle;
+    batch.add_sequence({items, times}, 100 + s);
   }
   return batch;
 }

@@ -35,16 +35,16 @@ double attention_error(AttentionMask mask, const std::vector<std::size_t>& lengt
   ParameterList list;
   const detail::SelfAttention<double> layer("attention", config, 1, list);
   const SequenceBatch batch = packed(lengths, 10);
-  const detail::Dropout dropout{.rate = 0.0, .attention_rate = attention_dropout, .stream = 5};
+  const TrainingMode mode(detail::Dropout{.rate = 0.0, .attention_rate = attention_dropout, .stream = 5});
   std::vector<double> tape(layer.tape_size(batch)), scratch(layer.scratch_size(batch));
   const std::size_t size = batch.num_tokens() * config.embedding_dim;
   return layer_error(
       size, size, list.total(),
       [&](double* y, const double* x, const double* parameters) {
-        layer.forward(y, tape.data(), x, batch, parameters, dropout, scratch.data());
+        layer.forward(y, tape.data(), x, {batch, mode, parameters}, scratch.data());
       },
       [&](double* d_x, double* d_parameters, const double* d_y, const double* x, const double* parameters) {
-        layer.backward(d_x, d_parameters, d_y, x, tape.data(), batch, parameters, dropout, scratch.data());
+        layer.backward(d_x, d_parameters, d_y, x, tape.data(), {batch, mode, parameters}, scratch.data());
       });
 }
 
@@ -58,7 +58,7 @@ TEST_CASE("The gradient of a linear layer matches finite differences", "[gradien
             rows * 5, rows * 7, list.total(),
             [&](double* y, const double* x, const double* parameters) { layer.forward(y, x, rows, parameters); },
             [&](double* d_x, double* d_parameters, const double* d_y, const double* x, const double* parameters) {
-              layer.backward(d_x, d_parameters, d_y, x, rows, parameters);
+              layer.backward(d_x, d_parameters, d_y, x, rows, parameters, detail::Precision::full);
             }) <= 1e-6);
 }
 
@@ -89,7 +89,8 @@ TEST_CASE("The gradient of the feed-forward layer matches finite differences", "
               layer.forward(y, tape.data(), x, rows, parameters);
             },
             [&](double* d_x, double* d_parameters, const double* d_y, const double* x, const double* parameters) {
-              layer.backward(d_x, d_parameters, d_y, x, tape.data(), rows, parameters, scratch.data());
+              layer.backward(d_x, d_parameters, d_y, x, tape.data(), rows, parameters, detail::Precision::full,
+                             scratch.data());
             }) <= 1e-6);
 }
 

@@ -43,7 +43,102 @@ void check(std::size_t count, std::size_t heads, std::size_t head_dim, float siz
   CHECK((out.intact() && scores.intact()));
 }
 
+std::vector<std::uint8_t> random_gaps(std::size_t count, Random& random) {
+  std::vector<std::uint8_t> gaps(count);
+  for (std::size_t j = 0; j < count; ++j) {
+    const bool stay = j > 0 && random.uniform(0, 1) < 0.7f;
+    gaps[j] = stay ? gaps[j - 1] : static_cast<std::uint8_t>(random.uniform(0, 129));
+  }
+  return gaps;
+}
+
+// Every kind of bias, and none.
+template <class Check>
+void for_each_bias(std::size_t count, std::size_t heads, Check check_with) {
+  Random random(count);
+  const Guarded positions(heads * count, random), times(129, random);
+  const std::vector<double> wide_positions = positions.widened(), wide_times = times.widened();
+  const std::vector<std::uint8_t> gaps = random_gaps(count, random);
+  for (const bool position : {false, true}) {
+    for (const bool time : {false, true}) {
+      INFO("count " << count << " position " << position << " time " << time);
+      check_with(detail::AttentionBias<float>{position ? positions.data() : nullptr, times.data(),
+                                              time ? gaps.data() : nullptr},
+                 detail::AttentionBias<double>{position ? wide_positions.data() : nullptr, wide_times.data(),
+                                               time ? gaps.data() : nullptr});
+    }
+  }
+}
+
+// Scores of up to `size`; the relative error of exp is that of its argument.
+void check_silu_rows(std::size_t count, float size) {
+  for_each_bias(count, 1, [&](const auto& bias, const auto& wide_bias) {
+    Random random(count + 1);
+    Guarded scores(count, random, -size, size), d(count, random);
+    std::vector<double> expected = scores.widened(), expected_back = scores.widened(), expected_d = d.widened();
+    Guarded again(count);
+    std::copy_n(scores.data(), count, again.data());
+    const auto reference = detail::reference_kernels<double>();
+    reference.silu_attention_forward(expected.data(), wide_bias, 0.125, count);
+    reference.silu_attention_backward(expected_d.data(), expected_back.data(), wide_bias, 0.125, count);
+    detail::kernels<float>().silu_attention_forward(scores.data(), bias, 0.125f, count);
+    detail::kernels<float>().silu_attention_backward(d.data(), again.data(), bias, 0.125f, count);
+    const double tolerance = 4 * kEpsilon * (2.0 + static_cast<double>(size));
+    CHECK(worst_error(scores, expected, tolerance) <= 1.0);
+    CHECK(worst_error(again, expected_back, tolerance) <= 1.0);
+    CHECK(worst_error(d, expected_d, tolerance) <= 1.0);
+    CHECK((scores.intact() && again.intact() && d.intact()));
+  });
+}
+
+void check_silu_cached(std::size_t count, std::size_t heads, std::size_t head_dim) {
+  const std::size_t dim = heads * head_dim;
+  for_each_bias(count, heads, [&](const auto& bias, const auto& wide_bias) {
+    INFO("heads " << heads << " head_dim " << head_dim);
+    Random random(count * 100 + dim);
+    Cache cache(count, dim, random, 1.0f);
+    Guarded query(dim, random), out(dim), scores(heads * whole_blocks(count));
+    std::vector<double> expected(dim), wide_scores(scores.cols());
+    detail::reference_kernels<double>().silu_attend_cached(
+        expected.data(), query.widened().data(), cache.keys.widened().data(), cache.values.widened().data(), count,
+        heads, head_dim, wide_bias, count, 0.25, wide_scores.data());
+    detail::kernels<float>().silu_attend_cached(out.data(), query.data(), cache.keys.data(), cache.values.data(), count,
+                                                heads, head_dim, bias, count, 0.25f, scores.data());
+    // A score of up to head_dim, times as many values as there are.
+    const double size = static_cast<double>(count + 1) * static_cast<double>(head_dim);
+    CHECK(worst_error(out, expected, kEpsilon * size) <= 1.0);
+    CHECK((out.intact() && scores.intact()));
+  });
+}
+
 }  // namespace
+
+TEST_CASE("Pointwise attention is right at every length, forward and backward", "[kernels][attention]") {
+  for (std::size_t count = 0; count <= 257; ++count) check_silu_rows(count, 3.0f);
+  check_silu_rows(200, 100.0f);
+}
+
+TEST_CASE("Pointwise attention over a cache is right at every length", "[kernels][attention]") {
+  for (const std::size_t count : Sizes{0, 1, 2, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 79, 80, 81, 200, 333}) {
+    check_silu_cached(count, 1, 64);
+    check_silu_cached(count, 2, 25);
+  }
+  for (const std::size_t head_dim : Sizes{1, 3, 8, 16, 17, 48, 100, 128}) check_silu_cached(37, 2, head_dim);
+}
+
+TEST_CASE("Sums by bucket are right at every length", "[kernels][attention]") {
+  for (const std::size_t count : kLengths) {
+    Random random(count);
+    const Guarded d(count, random);
+    const std::vector<std::uint8_t> gaps = random_gaps(count, random);
+    Guarded sums(129, random);
+    std::vector<double> expected = sums.widened();
+    detail::reference_kernels<double>().scatter_add(expected.data(), d.widened().data(), gaps.data(), count);
+    detail::kernels<float>().scatter_add(sums.data(), d.data(), gaps.data(), count);
+    CHECK(worst_error(sums, expected, 100 * kEpsilon) <= 1.0);
+    CHECK(sums.intact());
+  }
+}
 
 TEST_CASE("Attention over a cache is right at every length", "[kernels][attention]") {
   for (const std::size_t count : Sizes{0, 1, 2, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 79, 80, 81, 200, 333}) {
@@ -61,6 +156,15 @@ TEST_CASE("Attention over a cache is right for every width of a head", "[kernels
 }
 
 TEST_CASE("Attention over a cache survives huge logits", "[kernels][attention]") { check(100, 2, 16, 1e5f); }
+
+TEST_CASE("Attention over a cache is all on the largest of huge logits", "[kernels][attention]") {
+  Guarded keys(detail::kLanes), scores(detail::kLanes);
+  keys[1] = 1.2345e10f;
+  const float query[] = {1.0f}, values[] = {2.0f, 3.0f};
+  float out[1];
+  detail::kernels<float>().attend_cached(out, query, keys.data(), values, 2, 1, 1, 0.3f, scores.data());
+  CHECK(out[0] == 3.0f);
+}
 
 TEST_CASE("Attention over a cache shows a NaN that it sees", "[kernels][attention]") {
   for (const std::size_t position : Sizes{0, 16, 20}) {

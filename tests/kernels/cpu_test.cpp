@@ -7,10 +7,17 @@ using attune::detail::CpuFeatures;
 
 namespace {
 
-// A CPU of 2013 with AVX2, FMA and F16C, and one of 2017 with AVX-512, as CPUID describes them under an operating
-// system that saves all registers.
-constexpr CpuFeatures kHaswell{0x7ffafbbf, 0x000027ab, 0x7};
-constexpr CpuFeatures kSkylakeServer{0x7ffefbff, 0xd39ffffb, 0xe7};
+// A CPU of 2013 with AVX2, FMA and F16C, one of 2017 with AVX-512 and one of 2023 with AMX, as CPUID describes them
+// under an operating system that saves all registers and grants tiles.
+constexpr CpuFeatures kHaswell{.leaf1_ecx = 0x7ffafbbf, .leaf7_ebx = 0x000027ab, .xcr0_low = 0x7};
+constexpr CpuFeatures kSkylakeServer{.leaf1_ecx = 0x7ffefbff, .leaf7_ebx = 0xd39ffffb, .xcr0_low = 0xe7};
+constexpr CpuFeatures kSapphireRapids{.leaf1_ecx = 0x7ffefbff,
+                                      .leaf7_ebx = 0xf3bfb7ef,
+                                      .leaf7_ecx = 0x1b415f7e,
+                                      .leaf7_edx = 0xffc14010,
+                                      .leaf7_1_eax = 0x1c30,
+                                      .xcr0_low = 0x602e7,
+                                      .tiles_granted = true};
 
 }  // namespace
 
@@ -21,6 +28,11 @@ TEST_CASE("Instruction sets are recognised", "[kernels][cpu]") {
   CHECK_FALSE(kHaswell.has_avx512());
   CHECK(kSkylakeServer.has_avx2());
   CHECK(kSkylakeServer.has_avx512());
+  CHECK_FALSE(kSkylakeServer.has_avx512vnni());
+  CHECK(kSapphireRapids.has_avx2());
+  CHECK(kSapphireRapids.has_avx512());
+  CHECK(kSapphireRapids.has_avx512vnni());
+  CHECK(kSapphireRapids.has_amx());
 }
 
 TEST_CASE("A missing part of a level is missed", "[kernels][cpu]") {
@@ -31,18 +43,44 @@ TEST_CASE("A missing part of a level is missed", "[kernels][cpu]") {
     CHECK_FALSE(cpu.has_avx512());
   }
   for (const unsigned bit : {16u, 17u, 30u, 31u}) {  // F, DQ, BW, VL
-    CpuFeatures cpu = kSkylakeServer;
+    CpuFeatures cpu = kSapphireRapids;
     cpu.leaf7_ebx &= ~(1u << bit);
     CHECK(cpu.has_avx2());
     CHECK_FALSE(cpu.has_avx512());
+    CHECK_FALSE(cpu.has_amx());
   }
   CpuFeatures cpu = kSkylakeServer;
   cpu.leaf7_ebx &= ~(1u << 5);  // AVX2
   CHECK_FALSE(cpu.has_avx2());
 }
 
+TEST_CASE("Bfloat16 and tiles need all their parts", "[kernels][cpu]") {
+  CpuFeatures without_vnni = kSapphireRapids, without_bf16 = kSapphireRapids, refused = kSapphireRapids;
+  without_vnni.leaf7_ecx &= ~(1u << 11);
+  without_bf16.leaf7_1_eax &= ~(1u << 5);
+  for (const CpuFeatures& cpu : {without_vnni, without_bf16}) {
+    CHECK(cpu.has_avx512());
+    CHECK_FALSE(cpu.has_avx512vnni());
+    CHECK_FALSE(cpu.has_amx());
+  }
+  for (const unsigned bit : {22u, 24u, 25u}) {  // AMX-BF16, AMX-TILE, AMX-INT8
+    CpuFeatures cpu = kSapphireRapids;
+    cpu.leaf7_edx &= ~(1u << bit);
+    CHECK(cpu.has_avx512vnni());
+    CHECK_FALSE(cpu.has_amx());
+  }
+  refused.tiles_granted = false;
+  CHECK(refused.has_tiles());
+  CHECK_FALSE(refused.has_amx());
+}
+
 TEST_CASE("Registers that the operating system does not save are not used", "[kernels][cpu]") {
-  CpuFeatures cpu = kSkylakeServer;
+  CpuFeatures cpu = kSapphireRapids;
+  for (const unsigned bit : {17u, 18u}) {
+    cpu.xcr0_low = kSapphireRapids.xcr0_low & ~(1u << bit);  // half of the tile state
+    CHECK(cpu.has_avx512vnni());
+    CHECK_FALSE(cpu.has_amx());
+  }
   cpu.xcr0_low = 0x7;  // no AVX-512 state
   CHECK(cpu.has_avx2());
   CHECK_FALSE(cpu.has_avx512());

@@ -21,6 +21,10 @@ TEST_CASE("The scalar level is always there and every level is complete", "[kern
     const auto& table = detail::kernels_of_level(level);
     CHECK(table.level == level);
     CHECK((table.matmul_nn && table.matmul_nt && table.matmul_tn && table.dot_rows && table.finish_scores));
+    CHECK((table.rounded_nn && table.rounded_nt && table.rounded_tn));
+    for (const auto* softmax : {&table.softmax_table, &table.rounded_softmax_table}) {
+      CHECK((softmax->packed_size && softmax->weights_size && softmax->pack && softmax->forward && softmax->backward));
+    }
     CHECK((table.layer_norm_forward && table.layer_norm_backward && table.softmax_forward && table.softmax_backward));
     CHECK((table.exp_sum && table.max && table.activation_forward && table.activation_backward));
     CHECK((table.add && table.scaled_add && table.scale && table.add_rows && table.sum_rows));
@@ -42,14 +46,14 @@ TEST_CASE("A name that is no level is refused with those that are", "[kernels][d
       FAIL("accepted '" << name << "'");
     } catch (const Error& error) {
       CHECK(error.code() == ErrorCode::invalid_argument);
-      CHECK_THAT(error.what(), Contains("expected one of scalar, avx2, avx512"));
+      CHECK_THAT(error.what(), Contains("expected one of scalar, avx2, avx512, avx512vnni, amx, neon"));
     }
   }
 }
 
 TEST_CASE("A level that is not supported is refused with what is missing", "[kernels][dispatch]") {
   const auto supported = detail::supported_levels();
-  for (const char* name : {"avx2", "avx512"}) {
+  for (const char* name : {"avx2", "avx512", "avx512vnni", "amx", "neon"}) {
     if (std::count(supported.begin(), supported.end(), name) == 1) continue;
     try {
       detail::kernels_of_level(name);

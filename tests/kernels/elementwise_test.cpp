@@ -26,6 +26,22 @@ Guarded sweep(float low, float high, std::size_t n) {
 
 }  // namespace
 
+TEST_CASE("Products element by element are right at every length, in place too", "[kernels][elementwise]") {
+  for (const std::size_t n : kLengths) {
+    Random random(n);
+    const Guarded a(n, random);
+    Guarded b(n, random), y(n);
+    const std::vector<double> wide_a = a.widened();
+    std::vector<double> expected = b.widened();
+    for (std::size_t i = 0; i < n; ++i) expected[i] *= wide_a[i];
+    detail::kernels<float>().multiply(y.data(), a.data(), b.data(), n);
+    detail::kernels<float>().multiply(b.data(), a.data(), b.data(), n);
+    CHECK(worst_error(y, expected, kEpsilon) <= 1.0);
+    CHECK(worst_error(b, expected, kEpsilon) <= 1.0);
+    CHECK((y.intact() && b.intact()));
+  }
+}
+
 TEST_CASE("exp is right to 3e-7 over its range", "[kernels][elementwise]") {
   for (const auto& [low, high] : {std::pair{-87.3f, 88.3f}, std::pair{-1.0f, 1.0f}, std::pair{-1e-6f, 1e-6f}}) {
     Guarded x = sweep(low, high, 200003);

@@ -75,9 +75,9 @@ void check_softmax(std::size_t rows, std::size_t cols, bool causal, float low, f
   std::vector<double> expected = p.widened();
   kReference.softmax_forward(expected.data(), cols, rows, cols, scale, causal);
   active().softmax_forward(p.data(), p.ld(), rows, cols, scale, causal);
-  // The rounding of a logit is an absolute error of its exponent.
-  const double logit = 1.0 + scale * std::max(std::abs(low), std::abs(high));
-  CHECK(worst_error(p, expected, [&](std::size_t i) { return 4 * kEpsilon * logit * expected[i] + 1e-37; }) <= 1.0);
+  // The rounding of an exponent is an error of the result; below -88 there is no result.
+  const double exponent = 1.0 + std::min(88.0, static_cast<double>(scale * (high - low)));
+  CHECK(worst_error(p, expected, [&](std::size_t i) { return 4 * kEpsilon * exponent * expected[i] + 1e-37; }) <= 1.0);
   CHECK(p.intact());
 
   const std::vector<double> wide_p = p.widened();
@@ -125,6 +125,22 @@ TEST_CASE("Softmax and its gradient are right at every width", "[kernels][rows]"
       check_softmax(cols, cols, causal, -8.0f, 8.0f, 0.2f);
       check_softmax(cols + 3, cols, causal, -50.0f, -40.0f, 1.0f);
       check_softmax(4, cols, causal, -1e4f, 1e4f, 1.0f);
+      check_softmax(4, cols, causal, 1e10f, 1.0001e10f, 1e-4f);
+    }
+  }
+}
+
+TEST_CASE("Softmax of huge logits is right", "[kernels][rows]") {
+  const detail::KernelTable<float> reference = detail::reference_kernels<float>();
+  for (const detail::KernelTable<float>* kernels : {&active(), &reference}) {
+    INFO(kernels->level);
+    for (const float huge : {1.2345e10f, 3e38f}) {
+      float p[] = {huge, 0.0f, -huge};
+      kernels->softmax_forward(p, 3, 1, 3, 0.3f, false);
+      CHECK((p[0] == 1.0f && p[1] == 0.0f && p[2] == 0.0f));
+      float same[] = {huge, huge};
+      kernels->softmax_forward(same, 2, 1, 2, 0.3f, false);
+      CHECK((same[0] == 0.5f && same[1] == 0.5f));
     }
   }
 }

@@ -6,10 +6,12 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "model/manifest.hpp"
 #include "model/small_model.hpp"
 #include "platform/failing_calls.hpp"
 #include "temporary_directory.hpp"
@@ -62,6 +64,15 @@ void check_round_trip(TrainedModel model) {
   CHECK(difference(model, loaded) == "");
 }
 
+// A count model of a host's own.
+class HostCounts final : public CountModel {
+ public:
+  std::string_view name() const noexcept override { return "host"; }
+  std::size_t num_items() const noexcept override { return 6; }
+  bool knows(ItemHandle) const noexcept override { return false; }
+  void score_all(HistoryView, std::span<float> scores, Workspace&) const override { std::ranges::fill(scores, 0.0f); }
+};
+
 // What the hook of the last test replaces, and before which read.
 std::string replaced_directory;
 int replaced_at = 0;
@@ -70,6 +81,64 @@ int replaced_at = 0;
 
 TEST_CASE("A model is the same, bit for bit, after saving and loading", "[model][checkpoint]") {
   check_round_trip(small_model(6, GENERATE(IdKind::string, IdKind::int64)));
+}
+
+TEST_CASE("Every kind of encoder comes back as it was saved", "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  EncoderConfig config = small_config();
+  SECTION("hstu") { config.block = BlockKind::hstu; }
+  SECTION("hstu with times") {
+    config.block = BlockKind::hstu;
+    config.time_buckets = 12;
+    config.request_time = true;
+    config.learned_norms = true;
+    config.bias_per_head = false;
+    config.attention_divisor = 7;
+    config.absolute_positions = false;
+  }
+  SECTION("a mask token") {
+    config.mask = AttentionMask::bidirectional;
+    config.mask_token = true;
+  }
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, 6);
+  encoder->initialize(3);
+  model.encoder = encoder;
+  check_round_trip(model);
+}
+
+TEST_CASE("Counts of every kind come back as they were, alone and in a blend", "[model][checkpoint]") {
+  const auto options = all_count_options();
+  const TrainedModel model = counting(small_model(), options[GENERATE(0u, 1u, 2u, 3u, 4u)]);
+  check_round_trip(model);
+  TrainedModel alone = model;
+  alone.encoder = nullptr;
+  alone.blend_weight = 0;
+  check_round_trip(alone);
+  const TrainedModel loaded = saved_and_loaded(alone);
+  std::vector<float> scores(6), again(6);
+  alone.counts->score_all(alone.histories->of(0), scores);
+  loaded.counts->score_all(loaded.histories->of(0), again);
+  CHECK(scores == again);
+}
+
+TEST_CASE("Counts of kinds that attune 0.1.0 does not know are required features", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  const auto features = [&](const TrainedModel& model) {
+    model.save(directory / "model");
+    const auto json = nlohmann::json::parse(read_text(directory / "model/manifest.json"));
+    return json["required_features"].get<std::vector<std::string>>();
+  };
+  using Features = std::vector<std::string>;
+  const auto options = all_count_options();
+  const TrainedModel model = small_model();
+  CHECK(features(model) == Features{"encoder.sasrec", "blend.markov"});
+  CHECK(features(counting(model, options[2])) == Features{"encoder.sasrec", "counts.item-knn"});
+  CHECK(features(counting(model, options[3])) == Features{"encoder.sasrec", "counts.ease"});
+  CHECK(features(counting(model, options[4])) == Features{"encoder.sasrec", "counts.ials"});
+  CHECK(features(counting(model, options[0])) == Features{"encoder.sasrec", "popularity.window", "counts.popularity"});
+  TrainedModel plain = model;
+  plain.blend_weight = 0;
+  CHECK(features(plain) == Features{"encoder.sasrec"});
 }
 
 TEST_CASE("Saving what was loaded writes the same bytes", "[model][checkpoint]") {
@@ -86,10 +155,10 @@ TEST_CASE("Every part but the item ids may be missing", "[model][checkpoint]") {
   model.blend_weight = 0;
   if (without == 0) model.encoder = nullptr;
   if (without == 1) model.popularity = nullptr;
-  if (without == 2) model.markov = nullptr;
+  if (without == 2) model.counts = nullptr;
   if (without == 3) model.histories = nullptr;
-  if (without == 4) model.popularity = nullptr, model.markov = nullptr;
-  if (without == 5) model.encoder = nullptr, model.markov = nullptr, model.histories = nullptr;
+  if (without == 4) model.popularity = nullptr, model.counts = nullptr;
+  if (without == 5) model.encoder = nullptr, model.counts = nullptr, model.histories = nullptr;
   check_round_trip(model);
 }
 
@@ -103,7 +172,7 @@ TEST_CASE("One item in all, and none, are catalogues", "[model][checkpoint]") {
   histories->user_ids = std::make_shared<const IdMap>(IdKind::int64);
   empty.histories = histories;
   empty.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(*histories));
-  empty.markov = std::make_shared<const MarkovModel>(MarkovModel::fit(*histories));
+  empty.counts = fit_counts(*histories, MarkovOptions{});
   check_round_trip(empty);
 }
 
@@ -123,6 +192,26 @@ TEST_CASE("More rows than one chunk of the table come back in order", "[model][c
   model.item_ids = ids_of(rows, IdKind::int64, "");
   model.encoder = std::make_shared<const SasrecEncoder>(random_encoder<float>(small_config(), rows));
   check_round_trip(model);
+}
+
+TEST_CASE("Directories of earlier versions mean what they meant", "[model][checkpoint]") {
+  const TemporaryDirectory directory;
+  small_model().save(directory / "model");
+  const std::string path = directory / "model/manifest.json";
+  auto manifest = detail::parse_manifest(read_text(path), path);
+  SECTION("a hop of 0 is a quarter of the window") {
+    manifest.encoder->hop = 0;
+    write_text(path, detail::manifest_text(manifest));
+    CHECK(TrainedModel::load(directory / "model").encoder->config().effective_hop() == 2);
+  }
+  SECTION("a dropout that dropped nothing is none") {
+    manifest.encoder->dropout = 0.0019;
+    manifest.encoder->attention_dropout = 1e-9;
+    write_text(path, detail::manifest_text(manifest));
+    const TrainedModel loaded = TrainedModel::load(directory / "model");
+    CHECK(loaded.encoder->config().dropout == 0.0);
+    CHECK(loaded.encoder->config().attention_dropout == 0.0);
+  }
 }
 
 TEST_CASE("The version follows from what answers depend on, unless it is given", "[model][checkpoint]") {
@@ -174,12 +263,20 @@ TEST_CASE("Parts that do not fit together are not saved", "[model][checkpoint]")
       {"it has no item ids", [](TrainedModel& m) { m.item_ids = nullptr; }},
       {"one row per item id", [](TrainedModel& m) { m.encoder = std::make_shared<SasrecEncoder>(small_config(), 5); }},
       {"one count per item id", [](TrainedModel& m) { m.popularity = std::make_shared<PopularityModel>(); }},
-      {"one row per item id", [](TrainedModel& m) { m.markov = std::make_shared<MarkovModel>(); }},
+      {"one row per item id", [](TrainedModel& m) { m.counts = std::make_shared<MarkovModel>(); }},
       {"a blend weight", [](TrainedModel& m) { m.blend_weight = std::nan(""); }},
-      {"a blend weight", [](TrainedModel& m) { m.markov = nullptr; }},
+      {"a blend weight", [](TrainedModel& m) { m.counts = nullptr; }},
       {"a blend weight", [](TrainedModel& m) { m.encoder = nullptr; }},
-      {"not UTF-8", [](TrainedModel& m) { m.notes["x"] = "\xFF"; }},
-      {"not UTF-8", [](TrainedModel& m) { m.version = "\xFF"; }},
+      {"no file has a place for", [](TrainedModel& m) { m.counts = std::make_shared<HostCounts>(); }},
+      {"another popularity than its own",
+       [](TrainedModel& m) { m.counts = std::make_shared<PopularityModel>(*m.popularity); }},
+      {"another popularity than its own",
+       [](TrainedModel& m) {
+         m.counts = m.popularity;
+         m.popularity = nullptr;
+       }},
+      {"not UTF-8", [](TrainedModel& m) { m.notes["x"] = std::string("\xFF"); }},
+      {"not UTF-8", [](TrainedModel& m) { m.version = std::string("\xFF"); }},
       {"other item ids", [](TrainedModel& m) { m.histories = small_histories(ids_of(7, IdKind::string, ""), {}); }},
       {"other item ids", [](TrainedModel& m) { m.histories = small_histories(ids_of(6, IdKind::string, "x"), {}); }},
       {"one user id per user",

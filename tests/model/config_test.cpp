@@ -44,7 +44,8 @@ TEST_CASE("The limits themselves are valid", "[model][config]") {
   CHECK_NOTHROW(config.validate());
   config.embedding_dim = config.num_blocks = config.num_heads = config.inner_dim = config.max_sequence_length = 1;
   config.hop = 0;
-  config.dropout = config.attention_dropout = 0.0;
+  config.dropout = 0.0;
+  config.attention_dropout = 1.0 / 512;
   config.layer_norm_epsilon = 1e-12;
   config.score = ScoreKind::dot;
   CHECK_NOTHROW(config.validate());
@@ -71,6 +72,8 @@ TEST_CASE("A value outside its limits is refused by the name of its field", "[mo
       {"dropout", [](auto& c) { c.dropout = -0.1; }},
       {"dropout", [](auto& c) { c.dropout = 1.0; }},
       {"dropout", [](auto& c) { c.dropout = NAN; }},
+      {"dropout", [](auto& c) { c.dropout = 0.0019; }},
+      {"attention_dropout", [](auto& c) { c.attention_dropout = 1e-300; }},
       {"attention_dropout", [](auto& c) { c.attention_dropout = 1.0; }},
       {"score", [](auto& c) { c.score = ScoreKind::count; }},
       {"score", [](auto& c) { c.score = ScoreKind::blend; }},
@@ -91,7 +94,9 @@ TEST_CASE("A refusal says what is allowed and what was found", "[model][config]"
   CHECK(message_of(config) == "config: num_heads must be a divisor of embedding_dim (64), found 3");
   config = {};
   config.dropout = 1.5;
-  CHECK(message_of(config) == "config: dropout must be 0 to 0.95, found 1.5");
+  CHECK(message_of(config) == "config: dropout must be 0, or 1/512 to 0.95 (it is rounded to 1/256), found 1.5");
+  config.dropout = 0.0019;
+  CHECK(message_of(config) == "config: dropout must be 0, or 1/512 to 0.95 (it is rounded to 1/256), found 0.0019");
 }
 
 TEST_CASE("The window keeps at most W events, slides by whole hops and never backwards", "[model][config]") {

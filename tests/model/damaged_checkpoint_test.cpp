@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "attune/error.hpp"
@@ -26,7 +27,7 @@ const std::vector<std::string> kFiles{"manifest.json", "weights.safetensors", "c
 // A saved model whose files a test may change.
 class SavedModel {
  public:
-  SavedModel() { small_model().save(path()); }
+  explicit SavedModel(const TrainedModel& model = small_model()) { model.save(path()); }
   std::string path() const { return directory_ / "model"; }
   std::string path(const std::string& file) const { return directory_ / ("model/" + file); }
   std::string read(const std::string& file) const { return read_text(path(file)); }
@@ -37,6 +38,13 @@ class SavedModel {
     auto manifest = detail::parse_manifest(read("manifest.json"), "manifest");
     change(manifest);
     write("manifest.json", detail::manifest_text(manifest));
+  }
+  // The same for what no manifest of ours would say.
+  void write_manifest(nlohmann::ordered_json json) const {
+    json.erase("checksum");
+    const std::string text = json.dump();
+    json["checksum"] = detail::hex_of(detail::crc32_of(std::as_bytes(std::span(text))));
+    write("manifest.json", json.dump(2));
   }
   // Puts other content into a file, with its size and checksum in the manifest.
   void forge(const std::string& file, std::span<const std::byte> bytes) const {
@@ -162,7 +170,7 @@ TEST_CASE("A manifest that is not one says what was expected", "[model][checkpoi
       {"{}", "format is missing"},
       {"{\"format\": \"web\"}", "expected attune-model, found \"web\""},
       {"{\"format\": 7}", "expected text, found 7"},
-      {std::string(100'000, '['), "parse error"},
+      {std::string(100'000, '['), "at most 32 levels"},
       {replaced(text, "\"format_version\": 1", "\"format_version\": 0"), "expected at least 1"},
       {replaced(text, "\"format_version\": 1", "\"format_version\": -1"), "expected an integer"},
       {replaced(text, "\"format_version\": 1", "\"format_version\": 1.0"), "expected an integer"},
@@ -255,7 +263,7 @@ TEST_CASE("Numbers that are stored twice must agree", "[model][checkpoint]") {
       {"files.histories.bin is missing", [](detail::Manifest& m) { m.files.erase("histories.bin"); }},
       {"weights.safetensors: expected 0 bytes", [](detail::Manifest& m) { m.files["weights.safetensors"].size = 0; }},
       {"counts.safetensors: expected checksum 0", [](detail::Manifest& m) { m.files["counts.safetensors"].crc32 = 1; }},
-      {"not both an encoder and transition counts", [](detail::Manifest& m) { m.markov.reset(); }},
+      {"not both an encoder and counts", [](detail::Manifest& m) { m.counts.reset(); }},
   };
   for (const auto& [problem, change] : refused) {
     const SavedModel saved;
@@ -276,6 +284,90 @@ TEST_CASE("Safetensors case S64: a manifest may name nothing outside its directo
   const SavedModel saved;
   saved.change_manifest([&](auto& manifest) { manifest.files[name] = {1, 2}; });
   saved.require_error(ErrorCode::corrupt_file, "expected a bare file name");
+}
+
+TEST_CASE("Counts of every kind that were damaged are refused by file", "[model][checkpoint]") {
+  const auto options = all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)];
+  const SavedModel saved(counting(small_model(), options));
+  const std::string whole = saved.read("counts.safetensors");
+  for (std::size_t at = 0; at < whole.size(); at += std::max<std::size_t>(1, whole.size() / 101)) {
+    std::string flipped = whole;
+    flipped[at] = static_cast<char>(flipped[at] ^ 1 << at % 8);
+    saved.write("counts.safetensors", flipped);
+    saved.require_error(ErrorCode::corrupt_file, "counts.safetensors");
+  }
+}
+
+TEST_CASE("Tensors of counts that are forged are one error or a model, never more", "[model][checkpoint]") {
+  const auto options = all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)];
+  const SavedModel saved(counting(small_model(), options));
+  const std::string whole = saved.read("counts.safetensors");
+  const std::size_t header = 8 + static_cast<unsigned char>(whole[0]) + 256 * static_cast<unsigned char>(whole[1]);
+  for (std::size_t at = header; at < whole.size(); ++at) {
+    std::string forged = whole;
+    forged[at] = static_cast<char>(0xff);
+    saved.forge("counts.safetensors", std::as_bytes(std::span(forged)));
+    const auto error = saved.error();
+    if (error) CHECK(std::string(error->what()).find("counts.safetensors") != std::string::npos);
+  }
+}
+
+TEST_CASE("A tensor of counts that is missing, of another shape or not asked for is named", "[model][checkpoint]") {
+  const SavedModel saved(counting(small_model(), EaseOptions{}));
+  const std::vector<std::uint64_t> popularity(6, 1);
+  const std::vector<float> weights(36, 0.5f);
+  const auto forge = [&](const char* name, std::vector<std::size_t> shape, bool twice = false) {
+    SafetensorsWriter writer;
+    writer.add("popularity", {6}, std::span<const std::uint64_t>(popularity));
+    writer.add(name, shape, std::span<const float>(weights));
+    if (twice) writer.add("ials.items", {6, 6}, std::span<const float>(weights));
+    saved.forge("counts.safetensors", writer.bytes());
+  };
+  forge("ease.weights", {6, 6});
+  CHECK_FALSE(saved.error());
+  forge("ease", {6, 6});
+  saved.require_error(ErrorCode::corrupt_file, "tensor \"ease.weights\" is missing");
+  forge("ease.weights", {9, 4});
+  saved.require_error(ErrorCode::corrupt_file, "tensor \"ease.weights\": expected shape [6, 6]");
+  forge("ease.weights", {6, 6}, true);
+  saved.require_error(ErrorCode::corrupt_file, "counts.safetensors: expected 2 tensors, found 3");
+}
+
+TEST_CASE("Counts that a manifest does not describe as a whole are refused", "[model][checkpoint]") {
+  const SavedModel saved(counting(small_model(), PopularityOptions{}));
+  saved.change_manifest([](detail::Manifest& manifest) { manifest.popularity.reset(); });
+  saved.require_error(ErrorCode::corrupt_file, "popularity: expected true, found false");
+
+  const SavedModel ease(counting(small_model(), EaseOptions{}));
+  const std::string text = ease.read("manifest.json");
+  for (const std::string field : {"model", "options"}) {
+    auto json = nlohmann::ordered_json::parse(text);
+    json["counts"].erase(field);
+    ease.write_manifest(json);
+    ease.require_error(ErrorCode::corrupt_file, "counts." + field + " is missing");
+  }
+  auto json = nlohmann::ordered_json::parse(text);
+  json["counts"]["model"] = "slim";
+  ease.write_manifest(json);
+  ease.require_error(ErrorCode::invalid_config, "counts.model: expected one of popularity");
+  json = nlohmann::ordered_json::parse(text);
+  json["markov"] = nlohmann::ordered_json::object();
+  ease.write_manifest(json);
+  ease.require_error(ErrorCode::corrupt_file, "counts: expected no second count model");
+}
+
+TEST_CASE("Options of counts that make no sense are refused by file and field", "[model][checkpoint]") {
+  const std::vector<std::pair<std::string, CountOptions>> refused{
+      {"ease.lambda", EaseOptions{.lambda = 0}},
+      {"item_knn.decay", ItemKnnOptions{.decay = 2}},
+      {"ials.embedding_dim", IalsOptions{.embedding_dim = 17}},
+      {"markov.steps", MarkovOptions{.steps = 0}},
+  };
+  for (const auto& [field, options] : refused) {
+    const SavedModel saved;
+    saved.change_manifest([&, &o = options](detail::Manifest& manifest) { manifest.counts = o; });
+    saved.require_error(ErrorCode::invalid_config, field);
+  }
 }
 
 TEST_CASE("Counts that contradict themselves are refused", "[model][checkpoint]") {

@@ -14,10 +14,10 @@
 namespace attune::test {
 
 // Matrices and rows with deviation of about 0.3, norms around 1, biases around 0.
-template <class T>
-TransformerEncoder<T, SasrecBlock> random_encoder(const EncoderConfig& config, std::size_t num_items,
-                                                  std::uint64_t seed = 1) {
-  TransformerEncoder<T, SasrecBlock> encoder(config, num_items);
+template <class T, template <class> class Block = SasrecBlock>
+TransformerEncoder<T, Block> random_encoder(const EncoderConfig& config, std::size_t num_items,
+                                            std::uint64_t seed = 1) {
+  TransformerEncoder<T, Block> encoder(config, num_items);
   encoder.initialize(seed);
   for (std::size_t i = 0; i < encoder.weights().size(); ++i) {
     const bool normal = encoder.parameters().owner(i).initial == Initial::normal;

@@ -166,11 +166,13 @@ TEST_CASE("Loss and all gradients equal RecBole's", "[model][golden]") {
   Buffer<float> tape;
   OutputTable<float> table;
   ObjectiveScratch<float> scratch;
+  OutputGradient<float> outputs;
   GradientBuffer gradient(encoder.weights().size(), encoder.items().rows(), encoder.dim());
   table.assign(encoder.items(), ScoreKind::dot, 1.0);
   encoder.forward(hidden, tape, batch);
-  const double loss = softmax_cross_entropy<float>(d_hidden, hidden, targets, weights, table, scratch);
-  softmax_cross_entropy_fold(gradient, table, scratch);
+  const double loss =
+      softmax_cross_entropy<float>(d_hidden, outputs, gradient, hidden, targets, weights, table, 0.0, scratch);
+  softmax_cross_entropy_fold(gradient, table, outputs);
   encoder.backward(gradient.dense(), d_inputs, d_hidden, tape, batch);
   for (std::size_t i = 0; i < batch.num_tokens(); ++i) {
     for (std::size_t d = 0; d < encoder.dim(); ++d)

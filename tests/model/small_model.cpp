@@ -4,6 +4,10 @@
 #include <algorithm>
 #include <span>
 
+#include "model/config_json.hpp"
+#include "model/count_json.hpp"
+#include "model/counts_file.hpp"
+
 namespace attune::test {
 namespace {
 
@@ -20,7 +24,7 @@ bool same_ids(const IdMap& a, const IdMap& b) {
   return x == y;
 }
 
-std::string encoder_difference(const SasrecEncoder& a, const SasrecEncoder& b) {
+std::string encoder_difference(const SequenceEncoder<float>& a, const SequenceEncoder<float>& b) {
   const EncoderConfig &x = a.config(), &y = b.config();
   const auto fields = [](const EncoderConfig& c) {
     return std::tuple(c.embedding_dim, c.num_blocks, c.num_heads, c.inner_dim, c.max_sequence_length, c.hop,
@@ -44,15 +48,17 @@ std::string histories_difference(const Histories& a, const Histories& b) {
   return same_bits(a.values, b.values) ? "" : "values";
 }
 
-std::string markov_difference(const MarkovModel& a, const MarkovModel& b) {
-  const auto options = [](const MarkovOptions& o) {
-    return std::tuple(o.steps, o.history, o.decay, o.popularity_power, o.smoothing);
+// Of the library's own files: the options as JSON and every tensor, bit for bit.
+std::string counts_difference(const TrainedModel& a, const TrainedModel& b) {
+  const auto x = detail::options_of(*a.counts), y = detail::options_of(*b.counts);
+  if (x->index() != y->index()) return "kind of counts";
+  const auto fields = [](const CountOptions& options) {
+    detail::Json json = detail::Json::object();
+    std::visit([&](const auto& typed) { detail::visit_options(typed, detail::ConfigWriter(json)); }, options);
+    return json.dump();
   };
-  if (options(a.options()) != options(b.options())) return "options of the counts";
-  const MarkovModel::Counts &x = a.counts(), &y = b.counts();
-  const bool same =
-      x.offsets == y.offsets && x.columns == y.columns && same_bits(x.counts, y.counts) && x.popularity == y.popularity;
-  return same ? "" : "counts";
+  if (fields(*x) != fields(*y)) return "options of the counts";
+  return detail::counts_bytes(nullptr, a.counts.get()) == detail::counts_bytes(nullptr, b.counts.get()) ? "" : "counts";
 }
 
 }  // namespace
@@ -62,14 +68,14 @@ std::string difference(const TrainedModel& a, const TrainedModel& b) {
   if (a.notes != b.notes) return "notes";
   if (a.blend_weight != b.blend_weight) return "blend weight";
   if (!same_ids(*a.item_ids, *b.item_ids)) return "item ids";
-  if (!a.encoder != !b.encoder || !a.popularity != !b.popularity || !a.markov != !b.markov ||
+  if (!a.encoder != !b.encoder || !a.popularity != !b.popularity || !a.counts != !b.counts ||
       !a.histories != !b.histories) {
     return "parts";
   }
   std::string found;
   if (a.encoder) found += encoder_difference(*a.encoder, *b.encoder);
   if (a.popularity && !same_bits(a.popularity->counts(), b.popularity->counts())) found += "popularity";
-  if (a.markov) found += markov_difference(*a.markov, *b.markov);
+  if (a.counts) found += counts_difference(a, b);
   if (a.histories) found += histories_difference(*a.histories, *b.histories);
   return found;
 }

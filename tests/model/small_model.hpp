@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/count_models.hpp"
 #include "model/random_encoder.hpp"
 
 namespace attune::test {
@@ -54,6 +55,25 @@ inline EncoderConfig small_config() {
   return config;
 }
 
+// Options of every kind of count model, none of them a default.
+inline std::vector<CountOptions> all_count_options() {
+  return {PopularityOptions{.window_days = 2}, MarkovOptions{.decay = 0.7},
+          ItemKnnOptions{.neighbours = 3, .decay = 0.5}, EaseOptions{.lambda = 2, .decay = 0.4, .max_items = 50},
+          IalsOptions{.embedding_dim = 16,
+                      .epochs = 2,
+                      .unobserved_weight = 0.2,
+                      .regularization = 0.05,
+                      .regularization_power = 0.5,
+                      .decay = 0.9}};
+}
+
+// The model, counting in another way.
+inline TrainedModel counting(TrainedModel model, const CountOptions& options) {
+  model.counts = fit_counts(*model.histories, options);
+  if (auto popularity = std::dynamic_pointer_cast<const PopularityModel>(model.counts)) model.popularity = popularity;
+  return model;
+}
+
 // A model with every part there is. Precondition: at least one item.
 inline TrainedModel small_model(std::size_t num_items = 6, IdKind kind = IdKind::string) {
   TrainedModel model;
@@ -61,7 +81,7 @@ inline TrainedModel small_model(std::size_t num_items = 6, IdKind kind = IdKind:
   model.encoder = std::make_shared<const SasrecEncoder>(random_encoder<float>(small_config(), num_items));
   model.histories = small_histories(model.item_ids, kind);
   model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(*model.histories));
-  model.markov = std::make_shared<const MarkovModel>(MarkovModel::fit(*model.histories, {.decay = 0.7}));
+  model.counts = fit_counts(*model.histories, MarkovOptions{.decay = 0.7});
   model.blend_weight = 0.3;
   model.notes = {{"split", "leave-one-out"}, {"comment", "two\nlines, a \"quote\" and \xE2\x82\xAC"}};
   return model;

@@ -75,6 +75,34 @@ TEST_CASE("A warm recommender allocates nothing to observe and to recommend", "[
   CHECK(answer.items.size() == 20);
 }
 
+TEST_CASE("A warm recommender of counts of every kind allocates nothing, whatever the order of their rows",
+          "[serving][allocation]") {
+  const bool encoder = GENERATE(true, false);
+  const TrainedModel model = test::make_model({.items = 60,
+                                               .events = 50,
+                                               .first_item = 3,
+                                               .blend_weight = encoder ? 0.5 : 0.0,
+                                               .encoder = encoder,
+                                               .counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)]});
+  Recommender recommender = Recommender::open(test::make_model({.events = 50}));
+  if (GENERATE(false, true)) recommender = Recommender::open(model);
+  recommender.reload(model);
+  Answer answer;
+  Timestamp time = 1'000'000'000;
+  const auto round = [&](std::size_t i) {
+    const char* const items[] = {"i1", "i5", "i7", "not in the model"};
+    recommender.observe({.user = "u1", .item = items[i % 4], .timestamp = time});
+    time += 1000;
+    recommender.recommend({.user = "u1", .k = 20}, answer);
+    recommender.recommend({.user = "nobody", .k = 20}, answer);
+  };
+  for (std::size_t i = 0; i < 8; ++i) round(i);
+  const std::size_t before = allocations;
+  for (std::size_t i = 8; i < 20; ++i) round(i);
+  CHECK(allocations - before == 0);
+  CHECK(answer.items.size() == 20);
+}
+
 TEST_CASE("Users who take each other's cache allocate nothing either", "[serving][allocation]") {
   const TrainedModel model = test::make_model({.events = 25});
   const std::size_t one = [&] {

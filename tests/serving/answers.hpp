@@ -28,11 +28,11 @@ inline bool same_items(const Answer& a, const Answer& b) {
 }
 
 // Cosine of every item with the encoder's vector of the history, in double.
-inline std::vector<double> cosines(const TrainedModel& model, HistoryView history) {
-  const SasrecEncoder& encoder = *model.encoder;
+inline std::vector<double> cosines(const TrainedModel& model, HistoryView history, const Context& context = {}) {
+  const SequenceEncoder<float>& encoder = *model.encoder;
   Workspace workspace;
   std::vector<float> user(encoder.dim());
-  encoder.encode(user, history, {}, workspace);
+  encoder.encode(user, history, context, workspace);
   const auto dot = [](std::span<const float> x, std::span<const float> y) {
     double sum = 0;
     for (std::size_t d = 0; d < x.size(); ++d) sum += static_cast<double>(x[d]) * static_cast<double>(y[d]);

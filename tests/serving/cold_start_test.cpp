@@ -28,13 +28,13 @@ TEST_CASE("Without a history the most popular items come first, uncounted handle
 
 TEST_CASE("A history that transition counts know is answered by them", "[serving][cold_start]") {
   const TrainedModel model = test::make_model({.items = 30, .users = 5});
-  const CountsColdStart cold_start(model.popularity, model.markov);
+  const CountsColdStart cold_start(model.popularity, model.counts);
   const std::vector<ItemHandle> history{model.histories->items[0], 10'000};
   Workspace workspace;
   CHECK(cold_start.source({.items = history}, {}) == Source::counts);
 
   std::vector<float> expected(30), scores(31);
-  model.markov->score_all({.items = history}, expected);
+  model.counts->score_all({.items = history}, expected);
   expected.push_back(0.0f);
   std::vector<ItemHandle> handles(31);
   for (ItemHandle i = 0; i < 31; ++i) handles[i] = i;
@@ -50,7 +50,7 @@ TEST_CASE("A history that transition counts know is answered by them", "[serving
 
 TEST_CASE("A history that nobody counted is answered by popularity", "[serving][cold_start]") {
   const TrainedModel model = test::make_model();
-  const CountsColdStart cold_start(model.popularity, model.markov);
+  const CountsColdStart cold_start(model.popularity, model.counts);
   const std::vector<ItemHandle> unknown{50, kNoHandle};
   CHECK(cold_start.source({.items = unknown}, {}) == Source::popularity);
   Workspace workspace;

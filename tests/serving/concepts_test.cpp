@@ -1,66 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/concepts.hpp"
 
-#include <algorithm>
-
 #include "attune/serving/make_recommender.hpp"
 #include "catch.hpp"
+#include "serving/host_parts.hpp"
 
 using namespace attune;
+using namespace attune::test;
 
-// The least that each seam asks for, written by a host that includes nothing else; tests/compile_fail holds the same
-// types with one member missing.
 namespace {
 
-struct LastItem {  // an encoder
-  std::size_t dim() const { return 1; }
-  bool knows(ItemHandle) const { return true; }
-  void encode(std::span<float> user_vector, HistoryView history, const Context&, Workspace&) const {
-    user_vector[0] = static_cast<float>(history.items.back() + 1);
-  }
-};
-
-struct Nearest {  // a scorer: the closer a handle to the last item, the better
-  std::size_t items;
-  std::size_t size() const { return items; }
-  ScoreKind kind() const { return ScoreKind::dot; }
-  bool scorable(ItemHandle item) const { return item < items; }
-  float of(const Query& query, ItemHandle item) const {
-    return -std::abs(query.user_vector[0] - 1 - static_cast<float>(item));
-  }
-  std::span<const ScoredHandle> top_k(const Query& query, std::span<const std::uint64_t> eligible,
-                                      std::span<const float>, std::size_t k, Workspace& workspace) const {
-    workspace.top.clear();
-    for (ItemHandle i = 0; i < items; ++i) {
-      if (eligible[i / 64] >> (i % 64) & 1u) workspace.top.push_back({i, of(query, i)});
-    }
-    std::ranges::sort(workspace.top, ranks_before);
-    return std::span(workspace.top).first(std::min(k, workspace.top.size()));
-  }
-  void score(const Query& query, std::span<const ItemHandle> handles, std::span<const float>, std::span<float> scores,
-             Workspace&) const {
-    for (std::size_t i = 0; i < handles.size(); ++i) scores[i] = of(query, handles[i]);
-  }
-};
-
-struct InOrder {  // a cold start
-  Source source(HistoryView, const Context&) const { return Source::content; }
-  std::span<const ScoredHandle> top_k(HistoryView, const Context&, std::span<const std::uint64_t> eligible,
-                                      std::size_t k, Workspace& workspace) const {
-    workspace.top.clear();
-    for (ItemHandle i = 0; i < eligible.size() * 64 && workspace.top.size() < k; ++i) {
-      if (eligible[i / 64] >> (i % 64) & 1u) workspace.top.push_back({i, 0.0f});
-    }
-    return workspace.top;
-  }
-  void score(HistoryView, const Context&, std::span<const ItemHandle>, std::span<float> scores, Workspace&) const {
-    std::ranges::fill(scores, 0.0f);
-  }
-};
-
 static_assert(Encoder<LastItem> && !IncrementalEncoder<LastItem>);
+static_assert(IncrementalEncoder<LastItemAlong>);
 static_assert(Scorer<Nearest>);
 static_assert(ColdStart<InOrder>);
+static_assert(ScoringModel<Alike>);
 
 EngineNames names(std::initializer_list<const char*> ids, std::string version = "mine") {
   EngineNames result{.item_ids = IdMap(), .version = std::move(version)};
@@ -91,6 +45,15 @@ TEST_CASE("A host's own encoder, scorer and cold start serve behind the facade",
   CHECK(warm.model_version == "mine");
   CHECK(ids(recommender.rank("u", {"a", "d", "b"})) == Ids{"d", "b", "a"});
   CHECK(recommender.similar_items("a", 3).items.empty());  // this scorer shows no vectors
+}
+
+TEST_CASE("A host's own encoder may carry a state along", "[serving][concepts]") {
+  Recommender recommender =
+      make_recommender(Engine(LastItemAlong{}, Nearest{4}, InOrder{}), names({"a", "b", "c", "d"}));
+  recommender.observe({.user = "u", .item = "d"});
+  CHECK(ids(recommender.recommend({.user = "u", .k = 2})) == Ids{"c", "b"});
+  recommender.observe({.user = "u", .item = "a"});
+  CHECK(ids(recommender.recommend({.user = "u", .k = 2})) == Ids{"b", "c"});
 }
 
 TEST_CASE("A host's next engine takes over with the handles there are", "[serving][concepts]") {

@@ -141,10 +141,10 @@ TEST_CASE("What the encoder cannot answer goes to the cold start", "[serving][en
   }
 }
 
-TEST_CASE("A blend adds the weighted logarithm of the transition shares, finite for every item", "[serving][engine]") {
+TEST_CASE("A blend adds the weighted term of its counts, finite for every item", "[serving][engine]") {
   const TrainedModel model = test::make_model({.items = 12});
   const Engine plain(EvenEncoder{}, identity_scorer(16), CountsColdStart(nullptr, nullptr));
-  const Engine blend(EvenEncoder{}, identity_scorer(16), CountsColdStart(nullptr, nullptr), model.markov, 0.5f);
+  const Engine blend(EvenEncoder{}, identity_scorer(16), CountsColdStart(nullptr, nullptr), model.counts, 0.5f);
   CHECK(plain.kind() == ScoreKind::cosine);
   CHECK(blend.kind() == ScoreKind::blend);
 
@@ -155,7 +155,7 @@ TEST_CASE("A blend adds the weighted logarithm of the transition shares, finite 
   Workspace workspace;
   plain.score({.items = items}, {}, handles, cosines, nullptr, workspace);
   CHECK(blend.score({.items = items}, {}, handles, scores, nullptr, workspace) == Source::model);
-  model.markov->score_all({.items = items}, shares);
+  model.counts->score_all({.items = items}, shares);
   for (ItemHandle i = 0; i < 16; ++i) {
     REQUIRE(std::isfinite(scores[i]));
     const float share = i < 12 ? shares[i] : std::numeric_limits<float>::min();

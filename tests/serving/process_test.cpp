@@ -7,6 +7,7 @@
 
 #include <cfenv>
 #include <clocale>
+#include <cstdint>
 
 #include "attune/executor.hpp"
 #include "attune/recommender.hpp"
@@ -22,6 +23,13 @@ namespace {
 #if defined(__x86_64__)
 // All of it: rounding, masked exceptions, flush-to-zero; but not the sticky flags of exceptions that happened.
 unsigned control_register() { return __builtin_ia32_stmxcsr() & ~0x3fu; }
+#elif defined(__aarch64__)
+// Rounding, enabled exceptions, flush-to-zero; the sticky flags are in another register.
+unsigned control_register() {
+  std::uint64_t fpcr = 0;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+  return static_cast<unsigned>(fpcr);
+}
 #else
 unsigned control_register() { return static_cast<unsigned>(std::fegetround()); }
 #endif

@@ -127,6 +127,39 @@ TEST_CASE("What is served equals a full encode after every event, slides of the 
   }
 }
 
+TEST_CASE("An encoder that reads times is served for the time of each request, late events included",
+          "[serving][recommender]") {
+  const TrainedModel model = make_model({.window = 20, .hop = 5, .timed = true});
+  Recommender recommender = Recommender::open(model);
+  std::mt19937 random(13);
+  std::vector<std::pair<Timestamp, ItemHandle>> events;
+  for (int step = 0; step < 300; ++step) {
+    const auto item = static_cast<ItemHandle>(random() % 50);
+    const Timestamp time =
+        60'000 * (step + 1) - (random() % 20 == 0 ? 50'000 * static_cast<Timestamp>(random() % 50) : 0);
+    recommender.observe({.user = "walker", .item = model.item_ids->id(item), .timestamp = time});
+    events.emplace_back(time, item);
+    std::ranges::stable_sort(events, {}, &std::pair<Timestamp, ItemHandle>::first);
+    if (random() % 4 == 0) continue;
+    std::vector<ItemHandle> items;
+    std::vector<Timestamp> times;
+    for (const auto& [at, handle] : events) {
+      items.push_back(handle);
+      times.push_back(at);
+    }
+    for (const Timestamp now : {times.back() + 1000, times.back() + 400'000'000, kNoTime}) {
+      const Answer answer = recommender.recommend({.user = "walker", .k = 10, .now = now, .exclude_seen = false});
+      check_answer(answer, model, test::cosines(model, {.items = items, .times = times}, {.now = now}), {}, 10);
+      const Answer bare =
+          recommender.recommend_history(ids_of(model, items), {.k = 10, .now = now, .exclude_seen = false}, times);
+      REQUIRE(test::item_ids(bare).front() == test::item_ids(answer).front());
+    }
+  }
+  const Answer soon = recommender.recommend({.user = "u1", .k = 10, .now = 13'000'000});
+  const Answer late = recommender.recommend({.user = "u1", .k = 10, .now = 900'000'000'000});
+  CHECK_FALSE(same_items(soon, late));
+}
+
 TEST_CASE("Every id in every answer was handed in (UR-07)", "[serving][recommender][UR-07]") {
   const TrainedModel model = make_model();
   Recommender recommender = Recommender::open(model);
@@ -247,7 +280,7 @@ TEST_CASE("The seen filter works from the stored user alone and can be switched 
 
 TEST_CASE("Items and shortfall add up to the catalogue", "[serving][recommender]") {
   const TrainedModel model = make_model();
-  auto encoder = std::make_shared<SasrecEncoder>(model.encoder->config(), 50);
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(model.encoder->config(), 50);
   encoder->initialize(1);
   std::ranges::fill(encoder->items().row(7), 0.0f);
   std::ranges::fill(encoder->items().row(8), 1e-42f);
@@ -269,7 +302,7 @@ TEST_CASE("Items and shortfall add up to the catalogue", "[serving][recommender]
 TEST_CASE("An item with a zero or denormal vector is never recommended by the model, but by the side door (UR-27)",
           "[serving][recommender][UR-27]") {
   TrainedModel model = make_model();
-  auto encoder = std::make_shared<SasrecEncoder>(model.encoder->config(), 50);
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(model.encoder->config(), 50);
   encoder->initialize(1);
   std::ranges::fill(encoder->items().row(7), 0.0f);
   std::ranges::fill(encoder->items().row(8), 1e-42f);
@@ -367,7 +400,7 @@ TEST_CASE("similar_items ranks the others by the cosine of their vectors, also i
 
 TEST_CASE("Neighbours and their shortfall add up to the other items", "[serving][recommender]") {
   TrainedModel model = make_model({.score = ScoreKind::dot});
-  auto encoder = std::make_shared<SasrecEncoder>(model.encoder->config(), 50);
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(model.encoder->config(), 50);
   encoder->initialize(1);
   std::ranges::fill(encoder->items().row(8), 0.0f);
   model.encoder = encoder;
@@ -411,10 +444,60 @@ TEST_CASE("A model that only counts is served by its counts", "[serving][recomme
   CHECK(known.score_kind == ScoreKind::count);
   CHECK(known.items.size() == 50);
   std::vector<float> scores(50);
-  model.markov->score_all(model.histories->of(1), scores);
+  model.counts->score_all(model.histories->of(1), scores);
   for (const Recommendation& r : known.items) CHECK(r.score == scores[model.item_ids->find(r.item)]);
   CHECK(recommender.recommend({.user = "nobody", .k = 5}).source == Source::popularity);
   CHECK(recommender.recommend({.user = "u1", .k = 100}).items.size() == 50 - distinct(model.histories->of(1)).size());
+}
+
+TEST_CASE("Counts of every kind are served as models of their own", "[serving][recommender]") {
+  const TrainedModel model =
+      make_model({.encoder = false, .counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)]});
+  const Recommender recommender = Recommender::open(model);
+  CHECK(recommender.info().score_kind == ScoreKind::count);
+  const bool listens = model.counts->name() != "popularity";
+  const HistoryView history = model.histories->of(1);
+  std::vector<float> scores(50), popularity(50);
+  model.counts->score_all(history, scores);
+  model.popularity->score_all({}, popularity);
+
+  const Answer answer = recommender.recommend({.user = "u1", .k = 100});
+  CHECK(answer.source == (listens ? Source::counts : Source::popularity));
+  CHECK(answer.score_kind == ScoreKind::count);
+  CHECK(answer.items.size() == 50 - distinct(history).size());
+  CHECK(answer.shortfall.seen == distinct(history).size());
+  for (std::size_t i = 0; i < answer.items.size(); ++i) {
+    CHECK(answer.items[i].score == scores[model.item_ids->find(answer.items[i].item)]);
+    if (i > 0) CHECK(answer.items[i].score <= answer.items[i - 1].score);
+  }
+  for (const Recommendation& r : recommender.rank("u1", {"i1", "i2", "unknown"}).items) {
+    CHECK(r.score == scores[model.item_ids->find(r.item)]);
+  }
+  for (const Answer& cold :
+       {recommender.recommend({.user = "nobody", .k = 50}), recommender.recommend_history({"unknown"}, {.k = 50})}) {
+    CHECK(cold.source == Source::popularity);
+    CHECK(cold.items.size() == 50);
+    for (const Recommendation& r : cold.items) CHECK(r.score == popularity[model.item_ids->find(r.item)]);
+  }
+}
+
+TEST_CASE("Counts of every kind can be the term of a blend", "[serving][recommender]") {
+  TrainedModel model = make_model({.counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)]});
+  const Answer plain = Recommender::open(model).recommend({.user = "u1", .k = 50});
+  model.blend_weight = 0.75;
+  const Answer blend = Recommender::open(model).recommend({.user = "u1", .k = 50});
+  CHECK(blend.score_kind == ScoreKind::blend);
+  CHECK(blend.source == Source::model);
+  REQUIRE(blend.items.size() == plain.items.size());
+  std::vector<float> terms(50);
+  model.counts->score_all(model.histories->of(1), terms);
+  model.counts->to_terms(terms);
+  for (const Recommendation& r : plain.items) {
+    const auto same = std::ranges::find(blend.items, r.item, &Recommendation::item);
+    REQUIRE(same != blend.items.end());
+    const double expected = r.score / model.encoder->config().temperature + 0.75 * terms[model.item_ids->find(r.item)];
+    CHECK(same->score == Approx(expected).epsilon(1e-4));
+  }
 }
 
 TEST_CASE("An answer outlives its recommender", "[serving][recommender]") {

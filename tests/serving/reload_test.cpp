@@ -51,6 +51,31 @@ TEST_CASE("A reloaded model answers as if it had been opened, whatever the order
   CHECK(cold.items.size() == 50);
 }
 
+TEST_CASE("Counts of every kind are asked in their own rows, wherever the catalogue has their items",
+          "[serving][reload]") {
+  const bool encoder = GENERATE(true, false);
+  const TrainedModel model = make_model({.seed = 2,
+                                         .items = 40,
+                                         .first_item = 30,
+                                         .blend_weight = encoder ? 0.5 : 0.0,
+                                         .encoder = encoder,
+                                         .counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)]});
+  const Recommender fresh = Recommender::open(model);
+  Recommender reloaded = Recommender::open(make_model({.items = 50}));
+  reloaded.reload(model);
+  const std::vector<std::vector<Id>> histories{{"i31", "i60", "i42"}, {"i33"}, {"i69", "i1", "i30"}, {"i2"}, {}};
+  for (const std::vector<Id>& history : histories) {
+    const Answer a = fresh.recommend_history(history, {.k = 100}), b = reloaded.recommend_history(history, {.k = 100});
+    CHECK(a.source == b.source);
+    REQUIRE(a.items.size() == b.items.size());
+    for (const Recommendation& r : a.items) {
+      const auto same = std::ranges::find(b.items, r.item, &Recommendation::item);
+      REQUIRE(same != b.items.end());
+      CHECK(same->score == r.score);
+    }
+  }
+}
+
 TEST_CASE("Items of the old model that the new one lacks are gone, new ones are there", "[serving][reload]") {
   Recommender recommender = Recommender::open(make_model({.items = 50}));
   const TrainedModel next = make_model({.seed = 2, .items = 40, .first_item = 30});  // i30 ... i69

@@ -34,7 +34,7 @@ TEST_CASE("A shared encoder answers as the encoder it shares, from scratch and e
 TEST_CASE("An engine of a host's own carries the caches of a shared encoder", "[serving][shared_encoder]") {
   const TrainedModel model = test::make_model();
   Engine engine(SharedEncoder(model.encoder), CosineScorer<float>({model.encoder->items(), ScoreKind::cosine}),
-                CountsColdStart(model.popularity, model.markov));
+                CountsColdStart(model.popularity, model.counts));
   Recommender recommender = make_recommender(std::move(engine), {.item_ids = *model.item_ids});
   for (const char* item : {"i1", "i2", "i3"}) recommender.observe({.user = "u", .item = item});
   const Answer stored = recommender.recommend({.user = "u", .k = 50});

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/count_models.hpp"
 
 namespace attune::test {
 
@@ -21,12 +22,20 @@ struct SmallModel {
   ScoreKind score = ScoreKind::cosine;
   double blend_weight = 0;
   bool encoder = true;
+  bool timed = false;  // HSTU that reads times, that of the request among them
+  CountOptions counts = MarkovOptions{};
   IdKind item_kind = IdKind::string;
   std::string version = "small";
 };
 
 inline std::string item_name(std::size_t i) { return std::string("i").append(std::to_string(i)); }
 inline std::string user_name(std::size_t u) { return std::string("u").append(std::to_string(u)); }
+
+// Options of every kind of count model.
+inline std::vector<CountOptions> all_count_options() {
+  return {PopularityOptions{.window_days = 0.05}, MarkovOptions{}, ItemKnnOptions{}, EaseOptions{.lambda = 2},
+          IalsOptions{.embedding_dim = 16, .epochs = 2}};
+}
 
 inline TrainedModel make_model(const SmallModel& options = {}) {
   std::mt19937_64 random(options.seed);
@@ -60,12 +69,24 @@ inline TrainedModel make_model(const SmallModel& options = {}) {
     config.max_sequence_length = options.window;
     config.hop = options.hop;
     config.score = options.score;
-    auto encoder = std::make_shared<SasrecEncoder>(config, options.items);
+    if (options.timed) {
+      config.block = BlockKind::hstu;
+      config.time_buckets = 64;
+      config.request_time = true;
+    }
+    const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, options.items);
     encoder->initialize(options.seed);
+    if (options.timed) {  // gaps that matter
+      for (const Parameter& part : encoder->parameters().list()) {
+        if (!part.name.ends_with("bias")) continue;
+        for (std::size_t i = 0; i < part.size; ++i) encoder->weights()[part.offset + i] *= 50.0f;
+      }
+    }
     model.encoder = encoder;
   }
   model.popularity = std::make_shared<PopularityModel>(PopularityModel::fit(*histories));
-  model.markov = std::make_shared<MarkovModel>(MarkovModel::fit(*histories));
+  model.counts = fit_counts(*histories, options.counts);
+  if (auto counts = std::dynamic_pointer_cast<const PopularityModel>(model.counts)) model.popularity = counts;
   model.blend_weight = options.blend_weight;
   model.histories = histories;
   return model;
@@ -75,7 +96,7 @@ inline TrainedModel make_model(const SmallModel& options = {}) {
 inline TrainedModel reordered(const TrainedModel& model, const std::vector<ItemHandle>& order) {
   TrainedModel result = model;
   auto items = std::make_shared<IdMap>(model.item_ids->kind());
-  auto encoder = std::make_shared<SasrecEncoder>(model.encoder->config(), order.size());
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(model.encoder->config(), order.size());
   std::copy(model.encoder->weights().begin(), model.encoder->weights().end(), encoder->weights().begin());
   std::vector<ItemHandle> place(order.size());
   for (ItemHandle i = 0; i < order.size(); ++i) {
@@ -91,7 +112,7 @@ inline TrainedModel reordered(const TrainedModel& model, const std::vector<ItemH
   result.encoder = encoder;
   result.histories = histories;
   result.popularity = std::make_shared<PopularityModel>(PopularityModel::fit(*histories));
-  result.markov = std::make_shared<MarkovModel>(MarkovModel::fit(*histories));
+  result.counts = fit_counts(*histories, MarkovOptions{});
   return result;
 }
 

@@ -259,6 +259,46 @@ TEST_CASE("Intervals hold the mean and narrow with the number of users", "[train
   CHECK(width(1600) == Approx(0.049).margin(0.008));
 }
 
+TEST_CASE("Intervals weigh a drawn user by his number of queries", "[training][evaluation]") {
+  // User u has one query more than user u - 1; those of every third user hit.
+  constexpr std::size_t kUsers = 12, kResamples = 200;
+  constexpr std::uint64_t kSeed = 5;
+  auto histories = std::make_shared<Histories>();
+  EvaluationQueries queries;
+  std::vector<double> hits(kUsers), counts(kUsers);
+  for (std::size_t user = 0; user < kUsers; ++user) {
+    const ItemHandle target = user % 3 == 0 ? 0 : 3;
+    for (std::uint32_t q = 0; q <= user; ++q) {
+      histories->items.push_back(target);
+      queries.queries.push_back({static_cast<UserHandle>(user), q, 1});
+      hits[user] += target == 0;
+      ++counts[user];
+    }
+    histories->offsets.push_back(histories->items.size());
+  }
+  queries.histories = histories;
+  const auto report = evaluate(fixed_scores({4, 3, 2, 1}), std::vector<std::uint64_t>(4, 1), queries,
+                               {.cutoffs = {1}, .exclude_seen = false, .bootstrap = kResamples, .seed = kSeed});
+
+  std::vector<double> means;
+  for (std::uint64_t resample = 0; resample < kResamples; ++resample) {
+    const std::uint64_t stream = detail::stream_of(kSeed, detail::Purpose::bootstrap, resample);
+    double hit = 0, all = 0;
+    for (std::uint64_t draw = 0; draw < kUsers; ++draw) {
+      const std::size_t user = detail::mix(stream, draw) % kUsers;
+      hit += hits[user];
+      all += counts[user];
+    }
+    means.push_back(hit / all);
+  }
+  std::sort(means.begin(), means.end());
+  const auto [low, high] = report.confidence.at("hr@1");
+  CHECK(low == Approx(means[kResamples / 40]));
+  CHECK(high == Approx(means[kResamples - 1 - kResamples / 40]));
+  CHECK(low <= report.hit_rate_at(1));
+  CHECK(high >= report.hit_rate_at(1));
+}
+
 TEST_CASE("What cannot be evaluated is refused or empty", "[training][evaluation]") {
   const auto model = fixed_scores({1, 2});
   CHECK_THROWS_AS(run(model, {{{}, {0}}}, {.cutoffs = {}}), Error);

@@ -31,6 +31,9 @@ struct Problem {
   std::vector<T> hidden;
   std::vector<ItemHandle> targets;
   std::vector<T> weights;
+  double smoothing = 0;
+  std::vector<ItemHandle> set;  // of the table's rows; empty: all
+  std::vector<float> bias;      // of the logits of items, with a set
 
   std::size_t tokens() const { return targets.size(); }
 };
@@ -41,7 +44,7 @@ struct Shape {
 
 template <class T>
 Problem<T> make_problem(ScoreKind kind, Shape shape, double temperature = 0.2) {
-  Problem<T> problem{shape.dim, kind, temperature, {shape.rows, shape.dim}, {}, {}, {}};
+  Problem<T> problem{shape.dim, kind, temperature, {shape.rows, shape.dim}, {}, {}, {}, 0, {}, {}};
   for (std::size_t r = 0; r < shape.rows; ++r) {
     const auto row = random_vector<T>(shape.dim, 100 + r);
     std::copy(row.begin(), row.end(), problem.items.row(r).begin());
@@ -73,13 +76,20 @@ struct Result {
 template <class T>
 Result<T> solve(const Problem<T>& problem) {
   OutputTable<T> table;
-  table.assign(problem.items, problem.kind, problem.temperature);
+  if (problem.set.empty()) {
+    table.assign(problem.items, problem.kind, problem.temperature);
+  } else {
+    table.assign_set(problem.items, problem.kind, problem.temperature, problem.set, problem.bias);
+  }
   ObjectiveScratch<T> scratch;
+  OutputGradient<T> outputs;
   Result<T> result{0, std::vector<T>(problem.hidden.size(), T(42)), {0, problem.items.rows(), problem.dim}};
-  result.loss =
-      softmax_cross_entropy<T>(result.d_hidden, problem.hidden, problem.targets, problem.weights, table, scratch);
-  softmax_cross_entropy_fold<T>(result.gradient, table, scratch);
-  REQUIRE(std::all_of(scratch.d_outputs.begin(), scratch.d_outputs.end(), [](T x) { return x == T(0); }));
+  result.loss = softmax_cross_entropy<T>(result.d_hidden, outputs, result.gradient, problem.hidden, problem.targets,
+                                         problem.weights, table, problem.smoothing, scratch);
+  softmax_cross_entropy_fold<T>(result.gradient, table, outputs);
+  for (const auto* cleared : {&outputs.rows, &outputs.common}) {
+    REQUIRE(std::all_of(cleared->begin(), cleared->end(), [](T x) { return x == T(0); }));
+  }
   return result;
 }
 
@@ -126,17 +136,22 @@ double softmax_loss_by_definition(const Problem<double>& problem) {
     if (problem.targets[i] == kNoHandle) continue;
     const std::span<const double> hidden{problem.hidden.data() + i * problem.dim, problem.dim};
     std::vector<double> logits;
-    double sum = 0;
+    double sum = 0, mean = 0;
     for (std::size_t r = 0; r < problem.items.rows(); ++r) {
       const auto row = problem.items.row(r);
       double dot = 0;
       for (std::size_t d = 0; d < problem.dim; ++d) dot += hidden[d] * row[d];
       if (problem.kind == ScoreKind::cosine) dot /= norm(hidden) * norm(row) * problem.temperature;
+      if (!problem.bias.empty()) dot += static_cast<double>(problem.bias[r]);
       logits.push_back(dot);
-      sum += std::exp(dot);
+      mean += dot / static_cast<double>(problem.items.rows());
+      const auto& set = problem.set;
+      const bool counts = set.empty() || r == problem.targets[i] || std::find(set.begin(), set.end(), r) != set.end();
+      if (counts) sum += std::exp(dot);
     }
     const double weight = problem.weights.empty() ? 1.0 : problem.weights[i];
-    loss += weight * (std::log(sum) - logits[problem.targets[i]]);
+    const double kept = 1 - problem.smoothing;
+    loss += weight * (std::log(sum) - kept * logits[problem.targets[i]] - problem.smoothing * mean);
   }
   return loss;
 }
@@ -151,6 +166,42 @@ TEST_CASE("The loss is the cross-entropy of the softmax as its definition says",
     problem.targets[4] = problem.targets[36] = kNoHandle;
     CHECK(solve(problem).loss == Approx(softmax_loss_by_definition(problem)).epsilon(1e-12));
   }
+}
+
+TEST_CASE("Label smoothing spreads the target over the catalogue", "[training][objective]") {
+  const ScoreKind kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  auto problem = make_problem<double>(kind, {9, 13, 6});
+  problem.smoothing = 0.3;
+  problem.weights = random_vector<double>(9, 3);
+  problem.targets[2] = kNoHandle;
+  CHECK(solve(problem).loss == Approx(softmax_loss_by_definition(problem)).epsilon(1e-12));
+  check_gradients(std::move(problem));
+}
+
+TEST_CASE("A set of items and the target share the softmax, the target once", "[training][objective]") {
+  const ScoreKind kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  auto problem = make_problem<double>(kind, {140, 13, 6});
+  problem.set = {1, 4, 5, 11};
+  SECTION("plain") {}
+  SECTION("with a bias of logits") {
+    for (std::size_t item = 0; item < 13; ++item) problem.bias.push_back(0.25f * static_cast<float>(item));
+  }
+  CHECK(solve(problem).loss == Approx(softmax_loss_by_definition(problem)).epsilon(1e-12));
+  check_gradients(std::move(problem));
+}
+
+TEST_CASE("A table of one set after another forgets the first", "[training][objective]") {
+  const auto problem = make_problem<double>(ScoreKind::cosine, {1, 9, 4});
+  OutputTable<double> table;
+  const ItemHandle first[] = {0, 3}, second[] = {3, 8};
+  table.assign_set(problem.items, problem.kind, 0.1, first, {});
+  table.assign_set(problem.items, problem.kind, 0.1, second, {});
+  CHECK(table.row_of(0) == kNoHandle);
+  CHECK(table.row_of(3) == 0);
+  CHECK(table.row_of(8) == 1);
+  table.assign(problem.items, problem.kind, 0.1);
+  CHECK(table.rows() == 9);
+  CHECK(table.row_of(0) == 0);
 }
 
 TEST_CASE("Gradients of the loss equal central differences", "[training][objective]") {

@@ -2,8 +2,11 @@
 #include "training/sequences.hpp"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 #include <vector>
 
+#include "attune/detail/dropout.hpp"
 #include "catch.hpp"
 
 namespace attune {
@@ -24,6 +27,36 @@ TEST_CASE("A sequence is the newest window of a user and one target more", "[tra
   CHECK(sequences[1].length == 5);
 }
 
+TEST_CASE("Windows make every event of a long history a target once, cut anew in every epoch",
+          "[training][sequences]") {
+  Histories histories;
+  histories.items.assign(100 + 9 + 1 + 2, 0);
+  histories.offsets = {0, 100, 109, 110, 112};
+  const std::size_t window = 20, overlap = GENERATE(0u, 6u);
+  std::vector<std::vector<std::size_t>> cuts;
+  for (const std::size_t epoch : {1u, 1u, 2u, 3u}) {
+    std::vector<std::size_t> targets(112, 0), begins;
+    for (const TrainingSequence& sequence : detail::training_windows(histories, window, overlap, 5, epoch)) {
+      CHECK(sequence.length <= window + 1);
+      CHECK(sequence.context <= overlap);
+      const std::size_t first = histories.offsets[sequence.user] + sequence.begin;
+      for (std::size_t i = 1 + sequence.context; i < sequence.length; ++i) ++targets[first + i];
+      begins.push_back(first);
+      // Context is missing only where the history begins or the window is full.
+      const bool full = sequence.length == window + 1 || sequence.begin == 0;
+      CHECK((sequence.context == overlap || full || sequence.begin + sequence.length == 100));
+    }
+    // A rest of fewer than eight targets at the beginning of a long history may be left out.
+    for (std::size_t i = 8; i < 100; ++i) CHECK(targets[i] == 1);
+    for (std::size_t i = 1; i < 8; ++i) CHECK(targets[i] <= 1);
+    for (std::size_t i = 101; i < 109; ++i) CHECK(targets[i] == 1);
+    CHECK((targets[0] == 0 && targets[100] == 0 && targets[109] == 0 && targets[110] == 0 && targets[111] == 1));
+    cuts.push_back(begins);
+  }
+  CHECK(cuts[0] == cuts[1]);
+  CHECK((cuts[1] != cuts[2] || cuts[2] != cuts[3]));
+}
+
 TEST_CASE("An epoch visits every sequence once, in an order of its own", "[training][sequences]") {
   std::vector<std::size_t> first(50), again(50), second(50);
   detail::shuffle(first, 7, 1);
@@ -34,6 +67,15 @@ TEST_CASE("An epoch visits every sequence once, in an order of its own", "[train
   CHECK(!std::is_sorted(first.begin(), first.end()));
   std::sort(first.begin(), first.end());
   for (std::size_t i = 0; i < 50; ++i) CHECK(first[i] == i);
+}
+
+TEST_CASE("The order of an epoch is drawn from a stream of its own", "[training][sequences]") {
+  std::vector<std::size_t> order(50), expected(50);
+  detail::shuffle(order, 7, 3);
+  std::iota(expected.begin(), expected.end(), std::size_t{0});
+  const std::uint64_t stream = detail::stream_of(7, detail::Purpose::shuffle, 3);
+  for (std::size_t i = 50; i > 1; --i) std::swap(expected[i - 1], expected[detail::mix(stream, i) % i]);
+  CHECK(order == expected);
 }
 
 TEST_CASE("Hands get all sequences and about the same number of events", "[training][sequences]") {

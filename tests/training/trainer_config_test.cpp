@@ -43,6 +43,30 @@ TEST_CASE("A configuration file overrides the fields that it names", "[training]
   CHECK(config.markov.decay == 0.5);
 }
 
+TEST_CASE("A configuration names the model that counts, and the options of each", "[training][trainer_config]") {
+  TrainerConfig config;
+  CHECK(config.counts == CountKind::markov);
+  CHECK(std::holds_alternative<MarkovOptions>(config.count_options()));
+  config.apply_json(R"({"counts": "item-knn", "counts_alone": true, "popularity": {"window_days": 7},
+                        "item_knn": {"neighbours": 50}, "ease": {"lambda": 10, "max_items": 20000},
+                        "ials": {"embedding_dim": 32, "decay": 0.5}})",
+                    "train.json");
+  CHECK(config.counts == CountKind::item_knn);
+  CHECK(config.counts_alone);
+  CHECK(std::get<ItemKnnOptions>(config.count_options()).neighbours == 50);
+  config.counts = CountKind::popularity;
+  CHECK(std::get<PopularityOptions>(config.count_options()).window_days == 7);
+  config.counts = CountKind::ease;
+  CHECK(std::get<EaseOptions>(config.count_options()).max_items == 20000);
+  config.counts = CountKind::ials;
+  config.seed = 9;
+  CHECK(std::get<IalsOptions>(config.count_options()).decay == 0.5);
+  CHECK(std::get<IalsOptions>(config.count_options()).seed == 9);
+  TrainerConfig copy;
+  copy.apply_json(config.to_json(), "copy");
+  CHECK(copy.to_json() == config.to_json());
+}
+
 TEST_CASE("What a configuration says comes back from its own text", "[training][trainer_config]") {
   TrainerConfig config;
   config.encoder.hop = 7;
@@ -50,6 +74,10 @@ TEST_CASE("What a configuration says comes back from its own text", "[training][
   config.adam.weight_decay = 0.125;
   config.seed = 18446744073709551615u;
   config.exclude_seen = false;
+  config.event_weights = {{"view", 0.25}, {"", 2.0}};
+  config.objective.loss = LossKind::gbce;
+  config.windows = Windows::all;
+  config.schedule = Schedule::linear;
   TrainerConfig copy;
   copy.apply_json(config.to_json(), "copy");
   CHECK(copy.to_json() == config.to_json());
@@ -83,6 +111,23 @@ TEST_CASE("Values out of range are refused by name", "[training][trainer_config]
   CHECK(contains(error_of(R"({"encoder": {"embedding_dim": 0}})"), "embedding_dim"));
   CHECK(contains(error_of(R"({"encoder": {"mask": "bidirectional"}})"), "encoder.mask"));
   CHECK(contains(error_of(R"({"markov": {"decay": 0}})"), "markov.decay"));
+  CHECK(contains(error_of(R"({"average": 1})"), "average"));
+  CHECK(contains(error_of(R"({"overlap": 200})"), "overlap"));
+  CHECK(contains(error_of(R"({"mask_probability": 0})"), "mask_probability"));
+  CHECK(contains(error_of(R"({"event_weights": {"view": -1}})"), "event_weights"));
+  CHECK(contains(error_of(R"({"event_weights": {"view": "1"}})"), "event_weights.view: expected a number"));
+  CHECK(contains(error_of(R"({"objective": {"negatives": 0}})"), "objective.negatives"));
+  CHECK(contains(error_of(R"({"encoder": {"time_buckets": 5}})"), "time_buckets must be 0 unless block is hstu"));
+  CHECK(
+      contains(error_of(R"({"encoder": {"block": "hstu", "mask": "bidirectional"}})"), "mask must be causal for hstu"));
+  CHECK(contains(error_of(R"({"encoder": {"block": "hstu", "request_time": true}})"), "request_time"));
+  CHECK(contains(error_of(R"({"encoder": {"mask_token": true}})"), "mask_token"));
+  CHECK(contains(error_of(R"({"popularity": {"window_days": -1}})"), "popularity.window_days"));
+  CHECK(contains(error_of(R"({"item_knn": {"neighbours": 0}})"), "item_knn.neighbours"));
+  CHECK(contains(error_of(R"({"ease": {"lambda": 0}})"), "ease.lambda"));
+  CHECK(contains(error_of(R"({"ials": {"embedding_dim": 20}})"), "ials.embedding_dim"));
+  CHECK(contains(error_of(R"({"ials": {"seed": 1}})"), "train.json: ials.seed: no such field"));
+  CHECK(contains(error_of(R"({"counts": "slim"})"), "one of popularity, markov, item-knn, ease, ials"));
 }
 
 TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_config]") {
@@ -117,6 +162,11 @@ TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_c
   CHECK(between > preset.encoder.dropout);
   CHECK(between < 0.5);
 
+  // 149.96 per item: what would be raised is less than a rate can be.
+  const TrainerConfig barely = preset.adapted_to(histories(3749, 100));
+  CHECK(barely.encoder.attention_dropout == 0.0);
+  CHECK_NOTHROW(barely.validate());
+
   TrainerConfig named = preset;
   named.apply_json(R"({"encoder": {"dropout": 0.3}})", "train.json");
   CHECK(named.adapted_to(histories(1000, 500)).encoder.dropout == 0.3);
@@ -126,14 +176,31 @@ TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_c
 }
 
 TEST_CASE("Presets are found by name", "[training][trainer_config]") {
-  for (const char* name : {"sasrec-small", "default"}) {
+  for (const char* name : {"sasrec-small", "default", "hstu-small", "hstu-large", "bert4rec"}) {
     const TrainerConfig config = TrainerConfig::preset(name);
     CHECK_NOTHROW(config.validate());
-    CHECK(config.encoder.embedding_dim == 64);
-    CHECK(config.encoder.num_blocks == 2);
     CHECK(config.encoder.max_sequence_length == 200);
+    TrainerConfig copy;
+    copy.apply_json(config.to_json(), "copy");
+    CHECK(copy.to_json() == config.to_json());
   }
-  CHECK_THROWS_AS(TrainerConfig::preset("sasrec-smal"), Error);
+  const EncoderConfig sasrec = TrainerConfig::preset("sasrec-small").encoder;
+  CHECK((sasrec.block == BlockKind::sasrec && sasrec.embedding_dim == 64 && sasrec.num_blocks == 2));
+  const EncoderConfig small = TrainerConfig::preset("hstu-small").encoder;
+  CHECK((small.block == BlockKind::hstu && small.embedding_dim == 50 && small.num_blocks == 2));
+  const EncoderConfig large = TrainerConfig::preset("hstu-large").encoder;
+  CHECK((large.block == BlockKind::hstu && large.embedding_dim >= 50 && large.num_blocks == 8 && large.num_heads == 2));
+  CHECK(TrainerConfig::preset("bert4rec").encoder.mask == AttentionMask::bidirectional);
+  for (const char* name : {"popularity", "markov", "item-knn", "ease", "ials"}) {
+    const TrainerConfig config = TrainerConfig::preset(name);
+    CHECK_NOTHROW(config.validate());
+    CHECK(to_string(config.counts) == name);
+    CHECK(config.counts_alone);
+  }
+  CHECK_THROWS_WITH(
+      TrainerConfig::preset("sasrec-smal"),
+      "preset: expected one of default, sasrec-small, hstu-small, hstu-large, bert4rec, popularity, markov, "
+      "item-knn, ease, ials, found sasrec-smal");
 }
 
 }  // namespace attune

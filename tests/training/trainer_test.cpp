@@ -12,75 +12,29 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "training/small_training.hpp"
 
 namespace attune {
+
+using namespace test;
+
 namespace {
 
-// `users` histories of `length` events; event i of user u is item(u, i).
-Histories histories_of(std::size_t users, std::size_t length, std::size_t items,
-                       const std::function<std::size_t(std::size_t, std::size_t)>& item) {
-  Histories histories;
-  auto ids = std::make_shared<IdMap>(IdKind::int64);
-  for (std::size_t i = 0; i < items; ++i) ids->insert(i);
-  histories.item_ids = ids;
-  for (std::size_t u = 0; u < users; ++u) {
-    for (std::size_t i = 0; i < length; ++i) histories.items.push_back(static_cast<ItemHandle>(item(u, i)));
-    histories.offsets.push_back(histories.items.size());
-  }
-  histories.kinds.assign(histories.items.size(), 0);
-  histories.values.assign(histories.items.size(), 1.0f);
-  return histories;
+// Every user walks one cycle in steps that only the transition counts learn in one epoch.
+Split learned_by_counts() {
+  return leave_one_out(histories_of(60, 12, 40, [](std::size_t u, std::size_t i) { return (u + 7 * i) % 40; }));
 }
 
-// The next item is the one after the last: 0, 1, 2, ..., 0, 1, ...
-Histories cycle(std::size_t users, std::size_t length, std::size_t items) {
-  return histories_of(users, length, items, [items](std::size_t u, std::size_t i) { return (u + i) % items; });
-}
-
-Histories scattered(std::size_t users, std::size_t length, std::size_t items) {
-  return histories_of(users, length, items,
-                      [=](std::size_t u, std::size_t i) { return detail::mix(u, i % (1 + u % length)) % items; });
-}
-
-TrainerConfig small_config() {
-  TrainerConfig config;
-  config.encoder.embedding_dim = 16;
-  config.encoder.num_blocks = 1;
-  config.encoder.inner_dim = 32;
-  config.encoder.max_sequence_length = 20;
-  config.encoder.dropout = 0.1;
-  config.adam.learning_rate = 0.01;
-  config.batch_sequences = 16;
-  config.warmup_steps = 5;
-  config.epochs = 3;
+TrainerConfig blending_config() {
+  TrainerConfig config = small_config();
+  config.epochs = 1;
+  config.blend = true;
   return config;
-}
-
-Split leave_one_out(Histories histories) { return split(std::move(histories), SplitOptions::parse("leave-one-out")); }
-
-std::vector<float> all_weights(const TrainedModel& model) {
-  std::vector<float> all(model.encoder->weights().begin(), model.encoder->weights().end());
-  for (std::size_t r = 0; r < model.encoder->items().rows(); ++r) {
-    const auto row = model.encoder->items().row(r);
-    all.insert(all.end(), row.begin(), row.end());
-  }
-  return all;
 }
 
 bool all_finite(const TrainedModel& model) {
   const auto weights = all_weights(model);
   return std::all_of(weights.begin(), weights.end(), [](float x) { return std::isfinite(x); });
-}
-
-ErrorCode code_of(const std::function<void()>& call, std::string* message = nullptr) {
-  try {
-    call();
-  } catch (const Error& error) {
-    if (message) *message = error.what();
-    return error.code();
-  }
-  FAIL("expected an error");
-  return {};
 }
 
 }  // namespace
@@ -161,6 +115,68 @@ TEST_CASE("The weights of the best epoch by validation are kept", "[training][tr
   }
 }
 
+TEST_CASE("Training stops after as many epochs as its patience without a better one", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(60, 10, 40));
+  TrainerConfig config = small_config();
+  config.adam.learning_rate = 1e-30;  // nothing moves: the first epoch stays the best
+  config.epochs = 30;
+  config.patience = GENERATE(1, 4);
+  Trainer trainer(config);
+  trainer.fit(parts.train, parts.validation);
+  CHECK(trainer.epochs().size() == 1 + config.patience);
+  CHECK(trainer.best_epoch() == 1);
+}
+
+TEST_CASE("Validation leaves out what was seen unless it is told not to", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(60, 10, 40));
+  TrainerConfig config = small_config();
+  config.epochs = 1;
+  config.exclude_seen = GENERATE(true, false);
+  Trainer trainer(config);
+  const TrainedModel model = trainer.fit(parts.train, parts.validation);
+  const auto ndcg = [&](bool exclude_seen) {
+    return evaluate(model, parts.validation, {.cutoffs = {10}, .exclude_seen = exclude_seen, .bootstrap = 0})
+        .ndcg_at(10);
+  };
+  CHECK(trainer.epochs().front().ndcg_10 == ndcg(config.exclude_seen));
+  CHECK(trainer.epochs().front().ndcg_10 != ndcg(!config.exclude_seen));
+}
+
+TEST_CASE("Validation beyond its limit is an evenly spaced sample", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(60, 10, 40));
+  TrainerConfig config = small_config();
+  config.epochs = 1;
+  config.max_validation_queries = 20;
+  Trainer trainer(config);
+  const TrainedModel model = trainer.fit(parts.train, parts.validation);
+  const auto ndcg = [&](std::size_t first, std::size_t apart) {
+    EvaluationQueries chosen{parts.validation.histories, {}};
+    for (std::size_t q = first; q < parts.validation.size(); q += apart) {
+      chosen.queries.push_back(parts.validation.queries[q]);
+    }
+    return evaluate(model, chosen, {.cutoffs = {10}, .bootstrap = 0}).ndcg_at(10);
+  };
+  REQUIRE(parts.validation.size() == 60);
+  const double validated = trainer.epochs().front().ndcg_10;
+  CHECK(validated == ndcg(0, 3));
+  CHECK(validated != ndcg(0, 1));
+  CHECK(validated != ndcg(0, 60));   // the first query alone
+  CHECK(validated != ndcg(59, 60));  // the last
+}
+
+TEST_CASE("A trainer adapts its configuration where it is told to", "[training][trainer]") {
+  const Histories train = scattered(40, 10, 20);
+  TrainerConfig config = small_config();
+  config.epochs = 1;
+  config.batch_sequences = 128;
+  config.adapt = GENERATE(true, false);
+  std::size_t steps = 0;
+  const TrainedModel model =
+      Trainer(config).fit(train, {}, {.step = [&](const StepReport& report) { return steps = report.steps, true; }});
+  CHECK(model.encoder->config().dropout == (config.adapt ? 0.5 : 0.1));
+  CHECK(steps == (config.adapt ? 3 : 1));  // 16 sequences each
+}
+
 TEST_CASE("Without validation queries the last epoch is the result", "[training][trainer]") {
   const Histories histories = cycle(10, 8, 6);
   Trainer trainer(small_config());
@@ -179,21 +195,36 @@ TEST_CASE("A trained model carries its counts, its ids and every event it was gi
   CHECK(model.blend_weight == 0);
   const auto counts = model.popularity->counts();
   CHECK(std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}) == parts.train.num_events());
-  CHECK(model.markov->num_items() == 15);
+  CHECK(model.counts->num_items() == 15);
 }
 
-TEST_CASE("Items without a training event are never recommended", "[training][trainer]") {
-  const Histories histories =
-      histories_of(20, 6, 9, [](std::size_t u, std::size_t i) { return (u + i) % 7; });  // never 7 and 8
+TEST_CASE("Items that were never trained are never recommended", "[training][trainer]") {
+  Histories histories = histories_of(20, 6, 11, [](std::size_t u, std::size_t i) { return (u + i) % 7; });
+  const auto add_user = [&](const std::vector<ItemHandle>& items) {
+    histories.items.insert(histories.items.end(), items.begin(), items.end());
+    histories.offsets.push_back(histories.items.size());
+  };
+  add_user({8});         // one event is no sequence
+  add_user({10, 1, 2});  // the oldest event of a sequence is read
+  std::vector<ItemHandle> long_history(small_config().encoder.max_sequence_length + 2, 3);
+  long_history.front() = 9;  // older than the newest window and its target
+  add_user(long_history);
+  histories.kinds.assign(histories.items.size(), 0);
+  histories.values.assign(histories.items.size(), 1.0f);
+
   const TrainedModel model = Trainer(small_config()).fit(histories, {});
-  for (const std::size_t item : {7u, 8u}) {
-    for (const float x : model.encoder->items().row(item)) CHECK(x == 0.0f);
-  }
-  std::vector<float> scores(9);
+  CHECK(model.popularity->counts()[8] == 1);
+  CHECK(model.popularity->counts()[9] == 1);
+  std::vector<float> scores(11);
   const std::vector<ItemHandle> history{1, 2};
   ModelUnderTest(model).session()({history}, {}, scores);
-  CHECK(std::isfinite(scores[6]));
-  CHECK(scores[7] == -std::numeric_limits<float>::infinity());
+  for (std::size_t item = 0; item < 11; ++item) {
+    INFO(item);
+    const bool trained = item < 7 || item == 10;
+    const auto row = model.encoder->items().row(item);
+    CHECK(std::any_of(row.begin(), row.end(), [](float x) { return x != 0.0f; }) == trained);
+    CHECK((scores[item] > -std::numeric_limits<float>::infinity()) == trained);
+  }
 }
 
 TEST_CASE("A callback can stop training", "[training][trainer]") {
@@ -222,16 +253,6 @@ TEST_CASE("A callback can stop training", "[training][trainer]") {
     CHECK(steps.back().step == 2);
     CHECK(steps.back().steps == 3);
   }
-}
-
-TEST_CASE("Training that leaves the finite numbers names parameter, epoch and step (UR-25)", "[training][trainer]") {
-  const Split parts = leave_one_out(scattered(40, 10, 20));
-  TrainerConfig config = small_config();
-  config.adam.learning_rate = 1e30;
-  std::string message;
-  CHECK(code_of([&] { Trainer(config).fit(parts.train, parts.validation); }, &message) == ErrorCode::non_finite);
-  CHECK(message.find(" is not finite at epoch 1, step ") != std::string::npos);
-  CHECK((message.find("weight") != std::string::npos || message.find("bias") != std::string::npos));
 }
 
 TEST_CASE("Degenerate data trains to finite weights or a clear error (UR-25)", "[training][trainer]") {
@@ -263,14 +284,32 @@ TEST_CASE("A time budget ends training where the next epoch would not fit", "[tr
   config.epochs = 50;
   config.patience = 50;
   config.time_budget_seconds = 1e-9;
-  Trainer trainer(config);
-  trainer.fit(parts.train, parts.validation);
-  CHECK(trainer.epochs().size() == 1);
+  Trainer short_of_time(config);
+  short_of_time.fit(parts.train, parts.validation);
+  CHECK(short_of_time.epochs().size() == 1);
+
+  config.epochs = 5;
+  config.time_budget_seconds = 1e6;
+  Trainer with_time(config);
+  with_time.fit(parts.train, parts.validation);
+  CHECK(with_time.epochs().size() == 5);
 }
 
 TEST_CASE("The window shrinks to the longest sequence there is to learn from", "[training][trainer]") {
   const TrainedModel model = Trainer(small_config()).fit(cycle(5, 7, 4), {});
   CHECK(model.encoder->config().max_sequence_length == 6);
+}
+
+TEST_CASE("A trained model carries its hop", "[training][trainer]") {
+  TrainerConfig config = small_config();
+  config.epochs = 1;
+  const auto hop_for = [&](std::size_t hop) {
+    config.encoder.hop = hop;
+    return Trainer(config).fit(cycle(5, 13, 4), {}).encoder->config().hop;  // a window of 12
+  };
+  CHECK(hop_for(0) == 3);
+  CHECK(hop_for(5) == 5);
+  CHECK(hop_for(20) == 12);
 }
 
 TEST_CASE("Scores do not depend on how a history is reached", "[training][trainer]") {
@@ -288,13 +327,41 @@ TEST_CASE("Scores do not depend on how a history is reached", "[training][traine
   }
 }
 
+TEST_CASE("Scores do not depend on which users a session has met", "[training][trainer]") {
+  // All histories begin with the same events.
+  const Split parts = leave_one_out(histories_of(
+      12, 40, 25, [](std::size_t u, std::size_t i) { return detail::mix(i < 2 + 3 * u ? 0 : u, i) % 25; }));
+  const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
+  const ModelUnderTest under_test(model);
+  const auto session = under_test.session();
+  std::vector<float> shared(25), fresh(25);
+  std::size_t different = 0;
+  for (const std::size_t length : {3u, 9u, 15u, 30u}) {
+    for (std::size_t user = 0; user < 12; ++user) {
+      const HistoryView history = parts.all->of(user).first(length + user % 3);
+      session(history, {}, shared);
+      under_test.session()(history, {}, fresh);
+      different += shared != fresh;
+    }
+  }
+  CHECK(different == 0);
+
+  // Another history in the same memory.
+  std::vector<ItemHandle> memory(parts.all->of(3).items.begin(), parts.all->of(3).items.end());
+  session({memory}, {}, shared);
+  std::reverse(memory.begin(), memory.end());
+  session({memory}, {}, shared);
+  under_test.session()({memory}, {}, fresh);
+  CHECK(shared == fresh);
+}
+
 TEST_CASE("A blend adds the weighted logarithm of the transition share to the logit", "[training][trainer]") {
   const Split parts = leave_one_out(scattered(30, 12, 25));
   TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
   const HistoryView history = parts.all->of(4);
   std::vector<float> cosine(25), blend(25), share(25);
   ModelUnderTest(model).session()(history, {}, cosine);
-  ModelUnderTest(*model.markov).session()(history, {}, share);
+  ModelUnderTest(*model.counts).session()(history, {}, share);
   model.blend_weight = 0.5;
   ModelUnderTest(model).session()(history, {}, blend);
   for (std::size_t i = 0; i < 25; ++i) {
@@ -305,14 +372,11 @@ TEST_CASE("A blend adds the weighted logarithm of the transition share to the lo
 }
 
 TEST_CASE("The weight of a blend is chosen on validation", "[training][trainer]") {
-  // Every user walks one cycle in steps that only the transition counts learn in one epoch.
-  const Split parts =
-      leave_one_out(histories_of(60, 12, 40, [](std::size_t u, std::size_t i) { return (u + 7 * i) % 40; }));
-  TrainerConfig config = small_config();
-  config.epochs = 1;
-  config.blend = true;
-  Trainer trainer(config);
-  TrainedModel model = trainer.fit(parts.train, parts.validation);
+  const Split parts = learned_by_counts();
+  Trainer trainer(blending_config());
+  std::vector<BlendReport> tried;
+  const auto note = [&](const BlendReport& report) { return tried.push_back(report), true; };
+  TrainedModel model = trainer.fit(parts.train, parts.validation, {.blend = note});
   const auto ndcg_at_weight = [&](double weight) {
     model.blend_weight = weight;
     return evaluate(model, parts.validation, {.cutoffs = {10}, .bootstrap = 0}).ndcg_at(10);
@@ -325,8 +389,39 @@ TEST_CASE("The weight of a blend is chosen on validation", "[training][trainer]"
     if (other > chosen) CHECK(ndcg_at_weight(other) < ndcg_at_weight(chosen));
   }
   CHECK(ndcg_at_weight(0) == trainer.epochs().front().ndcg_10);
+  REQUIRE(tried.size() == 7);
+  for (const BlendReport& report : tried) CHECK(report.ndcg_10 == ndcg_at_weight(report.weight));
 
-  CHECK(Trainer(config).fit(parts.train, {}).blend_weight == 0);
+  CHECK(Trainer(blending_config()).fit(parts.train, {}).blend_weight == 0);
+}
+
+TEST_CASE("A blend is weighed only while there is time and nobody says stop", "[training][trainer]") {
+  const Split parts = learned_by_counts();
+  TrainerConfig config = blending_config();
+  std::size_t tried = 0, allowed = 100;
+  Progress progress{.blend = [&](const BlendReport&) { return ++tried < allowed; }};
+  const auto weight = [&] { return Trainer(config).fit(parts.train, parts.validation, progress).blend_weight; };
+  SECTION("the best weight so far is the result") {
+    allowed = 2;
+    CHECK(weight() == 0.5);
+    CHECK(tried == 2);
+  }
+  SECTION("training that was stopped tries no weight") {
+    progress.epoch = [](const EpochReport&) { return false; };
+    CHECK(weight() == 0);
+    CHECK(tried == 0);
+  }
+  SECTION("nor does training that was stopped within an epoch") {
+    config.epochs = 2;
+    progress.step = [](const StepReport& report) { return report.epoch < 2; };
+    CHECK(weight() == 0);
+    CHECK(tried == 0);
+  }
+  SECTION("no weight is tried without time") {
+    config.time_budget_seconds = 1e-9;
+    CHECK(weight() == 0);
+    CHECK(tried == 0);
+  }
 }
 
 TEST_CASE("A history the encoder cannot read is scored by the counts", "[training][trainer]") {
@@ -334,7 +429,7 @@ TEST_CASE("A history the encoder cannot read is scored by the counts", "[trainin
   const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
   std::vector<float> scores(25), counts(25);
   ModelUnderTest(model).session()({}, {}, scores);
-  ModelUnderTest(*model.markov).session()({}, {}, counts);
+  ModelUnderTest(*model.counts).session()({}, {}, counts);
   CHECK(scores == counts);
 }
 
@@ -350,6 +445,18 @@ TEST_CASE("Queries with other handles are translated by id", "[training][trainer
   queries.histories = reversed;
   const EvaluationOptions options{.bootstrap = 0};
   CHECK(evaluate(model, queries, options).metrics == evaluate(model, parts.test, options).metrics);
+}
+
+TEST_CASE("Queries without item ids are refused", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(30, 12, 25));
+  const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);
+  EvaluationQueries queries = parts.test;
+  auto nameless = std::make_shared<Histories>(*queries.histories);
+  nameless->item_ids = nullptr;
+  queries.histories = nameless;
+  std::string message;
+  CHECK(code_of([&] { evaluate(model, queries); }, &message) == ErrorCode::invalid_argument);
+  CHECK(message == "queries: expected histories with item ids, found none");
 }
 
 }  // namespace attune

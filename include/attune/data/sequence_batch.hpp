@@ -16,10 +16,12 @@ namespace attune::inline v0_1 {
 class ATTUNE_EXPORT SequenceBatch {
  public:
   void clear() noexcept;
-  // `events` gives inputs events[0 .. n-1) and targets events[1 .. n); position numbers count from 0 at its first
-  // event. `key` identifies the sequence for random numbers (dropout), whatever batch it lands in.
-  // Precondition: at least two events.
-  void add_training_sequence(HistoryView events, std::uint64_t key);
+  // `events` gives inputs events[0 .. n-1) and targets events[1 .. n), of which the first `context` are none; position
+  // numbers count from 0 at its first event. `key` identifies the sequence for random numbers (dropout), whatever batch
+  // it lands in. Precondition: at least two events.
+  void add_training_sequence(HistoryView events, std::uint64_t key, std::size_t context = 0);
+  // Inputs are the events, but kNoHandle where hidden[i]; targets are what is hidden. Precondition: at least one event.
+  void add_masked_sequence(HistoryView events, std::span<const std::uint8_t> hidden, std::uint64_t key);
   // Inputs only: no targets. Precondition: at least one event.
   void add_sequence(HistoryView events, std::uint64_t key = 0);
 

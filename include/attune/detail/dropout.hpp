@@ -23,15 +23,24 @@ constexpr std::uint64_t mix(std::uint64_t x) noexcept {
 }
 constexpr std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept { return mix(mix(a) ^ b); }
 
+// What random numbers are for. Each purpose draws from streams of its own: the n-th of one never says anything about
+// the n-th of another.
+enum class Purpose : std::uint64_t { initial_values = 1, shuffle, dropout, bootstrap, windows };
+constexpr std::uint64_t stream_of(std::uint64_t seed, Purpose purpose, std::uint64_t n) noexcept {
+  return mix(mix(seed, static_cast<std::uint64_t>(purpose)), n);
+}
+
 // Names a place of dropout: block 0 is the input; row tells the rows of attention weights apart.
 constexpr std::uint64_t dropout_site(std::size_t block, std::size_t part, std::size_t row = 0) noexcept {
   return std::uint64_t{block} << 48 | std::uint64_t{part} << 32 | row;
 }
 
 struct Dropout {
+  static constexpr double kLeastRate = 1.0 / 512;  // rates are rounded to 1/256: a smaller one would drop nothing
+
   double rate = 0.0;            // of activations
   double attention_rate = 0.0;  // of attention weights
-  std::uint64_t stream = 0;     // mix(seed, step)
+  std::uint64_t stream = 0;     // of the step
 
   bool active() const noexcept { return rate > 0.0 || attention_rate > 0.0; }
 

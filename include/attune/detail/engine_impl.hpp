@@ -39,7 +39,7 @@ inline bool has_direction(std::span<const float> vector) noexcept {
 }  // namespace detail
 
 template <Encoder E, Scorer S, ColdStart C>
-Engine<E, S, C>::Engine(E encoder, S scorer, C cold_start, std::shared_ptr<const MarkovModel> additive,
+Engine<E, S, C>::Engine(E encoder, S scorer, C cold_start, std::shared_ptr<const CountModel> additive,
                         float blend_weight)
     : encoder_(std::move(encoder)),
       scorer_(std::move(scorer)),
@@ -98,13 +98,12 @@ Query Engine<E, S, C>::encode(HistoryView history, const Context& context, detai
 template <Encoder E, Scorer S, ColdStart C>
 std::span<const float> Engine<E, S, C>::additive_terms(HistoryView history, Workspace& workspace) const {
   if (!additive_) return {};
-  // A share of zero, or an item that was never counted, weighs as little as the smallest share there is.
-  constexpr float kLeastShare = std::numeric_limits<float>::min();
   const std::size_t counted = additive_->num_items();
   const std::span<float> terms = workspace.additive.take(std::max(size(), counted));
-  additive_->score_all(history, terms.first(counted));
+  additive_->score_all(history, terms.first(counted), workspace);
   std::fill(terms.begin() + static_cast<std::ptrdiff_t>(counted), terms.end(), 0.0f);
-  for (float& term : terms) term = blend_weight_ * std::log(std::max(term, kLeastShare));
+  additive_->to_terms(terms);
+  for (float& term : terms) term *= blend_weight_;
   return terms.first(size());
 }
 

@@ -26,6 +26,34 @@ struct AdamStep {
   T gradient_scale;
 };
 
+// Softmax over the V rows of a table for P positions, D wide, fused: the logits exist only as `weights`, in a form of
+// the level's own, which forward leaves for backward. P <= kMaxPositions.
+template <class T>
+struct SoftmaxTable {
+  // Elements of T that a packed table and the weights of P positions take.
+  std::size_t (*packed_size)(std::size_t rows, std::size_t dim);
+  std::size_t (*weights_size)(std::size_t positions, std::size_t rows);
+  // packed from table [V, D]: once per step, for all threads.
+  void (*pack)(T* packed, const T* table, std::size_t rows, std::size_t dim);
+  // weights[p, v] = exp(scale * <hidden[p], table[v]> - shifts[p]); sums[p] = sum over v of weights[p, v];
+  // d_hidden[p] = sum over v of weights[p, v] * table[v]. hidden and d_hidden [P, D].
+  void (*forward)(T* d_hidden, T* sums, T* weights, const T* hidden, const T* packed, T scale, const T* shifts,
+                  std::size_t positions, std::size_t rows, std::size_t dim);
+  // d_table[v] += sum over p of weights[p, v] * scaled_hidden[p]; scaled_hidden [P, D] carries what weights lack.
+  void (*backward)(T* d_table, const T* weights, const T* scaled_hidden, std::size_t positions, std::size_t rows,
+                   std::size_t dim);
+};
+inline constexpr std::size_t kMaxPositions = 128;
+
+// Bias of a row of attention, added to its scores: position[j] + time[gaps[j]]. Either part may be missing (null
+// position, null gaps).
+template <class T>
+struct AttentionBias {
+  const T* position;
+  const T* time;
+  const std::uint8_t* gaps;
+};
+
 template <class T>
 struct KernelTable {
   const char* level;
@@ -36,6 +64,12 @@ struct KernelTable {
   Matmul* matmul_nn;  // A [M, K], B [K, N]
   Matmul* matmul_nt;  // A [M, K], B [N, K]
   Matmul* matmul_tn;  // A [K, M], B [K, N]
+
+  // The same where inputs may be rounded to bfloat16, sums not: for training alone.
+  Matmul* rounded_nn;
+  Matmul* rounded_nt;
+  Matmul* rounded_tn;
+  SoftmaxTable<T> softmax_table, rounded_softmax_table;
 
   // The score of the library. 16 partial sums (lane l adds elements l, l + 16, ...; multiply and add rounded
   // separately), folded as lanes l + (l + 8), l + (l + 4), l + (l + 2), l + (l + 1). Every level gives the same bits.
@@ -81,6 +115,19 @@ struct KernelTable {
   // `scores` is scratch for heads * (count rounded up to 16) elements.
   void (*attend_cached)(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count,
                         std::size_t heads, std::size_t head_dim, T scale, T* scores);
+
+  // Pointwise attention (HSTU, Zhai et al. 2024). In place: s [n] becomes scale * silu(s + bias).
+  void (*silu_attention_forward)(T* s, const AttentionBias<T>& bias, T scale, std::size_t n);
+  // From the scores s [n] and d [n], the gradient of what forward makes of them: s becomes that, d the gradient of the
+  // scores, which is that of the bias as well.
+  void (*silu_attention_backward)(T* d, T* s, const AttentionBias<T>& bias, T scale, std::size_t n);
+  // sums[gaps[j]] += d[j].
+  void (*scatter_add)(T* sums, const T* d, const std::uint8_t* gaps, std::size_t n);
+  // One row of it against a cache, as attend_cached; bias.position of head h lies h * position_stride further.
+  void (*silu_attend_cached)(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count,
+                             std::size_t heads, std::size_t head_dim, const AttentionBias<T>& bias,
+                             std::size_t position_stride, T scale, T* scores);
+  void (*multiply)(T* y, const T* a, const T* b, std::size_t n);  // y = a * b, element by element
 
   // w, m, v are updated in place from the gradient g, all [n].
   void (*adam)(T* w, T* m, T* v, const T* g, std::size_t n, const AdamStep<T>& step);

@@ -54,65 +54,69 @@ std::size_t SasrecBlock<T>::scratch_size(const SequenceBatch& batch) const noexc
 
 // Parts of a block with dropout of their own: 0 is the attention branch, 1 the feed-forward branch, the rest heads.
 template <class T>
-void SasrecBlock<T>::add_residual(T* y, const T* x, const SequenceBatch& batch, const detail::Dropout& dropout,
-                                  std::size_t part) const {
-  dropout.apply_rows(y, batch, dim_, detail::dropout_site(index_ + 1, part));
-  kernels_->add(y, x, batch.num_tokens() * dim_);
+void SasrecBlock<T>::add_residual(T* y, const T* x, const detail::TrainingPass<T>& pass, std::size_t part) const {
+  pass.mode.dropout.apply_rows(y, pass.batch, dim_, detail::dropout_site(index_ + 1, part));
+  kernels_->add(y, x, pass.batch.num_tokens() * dim_);
 }
 
 template <class T>
-void SasrecBlock<T>::forward(T* y, T* tape, const T* x, const SequenceBatch& batch, const T* parameters,
-                             const detail::Dropout& dropout, T* scratch) const {
-  const Tape<T> kept = layout(tape, batch);
-  const std::size_t tokens = batch.num_tokens();
+void SasrecBlock<T>::forward(T* y, T* tape, const T* x, const detail::TrainingPass<T>& pass, T* scratch) const {
+  const Tape<T> kept = layout(tape, pass.batch);
+  const std::size_t tokens = pass.batch.num_tokens();
+  const T* parameters = pass.parameters;
+  const detail::Precision precision = pass.mode.precision;
   if (pre()) {
     attention_norm_.forward(kept.first, kept.attention_stats, x, tokens, parameters);
-    attention_.forward(kept.middle, kept.attention, kept.first, batch, parameters, dropout, scratch);
-    add_residual(kept.middle, x, batch, dropout, 0);
+    attention_.forward(kept.middle, kept.attention, kept.first, pass, scratch);
+    add_residual(kept.middle, x, pass, 0);
     feed_forward_norm_.forward(kept.last, kept.feed_forward_stats, kept.middle, tokens, parameters);
-    feed_forward_.forward(y, kept.feed_forward, kept.last, tokens, parameters);
-    add_residual(y, kept.middle, batch, dropout, 1);
+    feed_forward_.forward(y, kept.feed_forward, kept.last, tokens, parameters, precision);
+    add_residual(y, kept.middle, pass, 1);
   } else {
-    attention_.forward(kept.first, kept.attention, x, batch, parameters, dropout, scratch);
-    add_residual(kept.first, x, batch, dropout, 0);
+    attention_.forward(kept.first, kept.attention, x, pass, scratch);
+    add_residual(kept.first, x, pass, 0);
     attention_norm_.forward(kept.middle, kept.attention_stats, kept.first, tokens, parameters);
-    feed_forward_.forward(kept.last, kept.feed_forward, kept.middle, tokens, parameters);
-    add_residual(kept.last, kept.middle, batch, dropout, 1);
+    feed_forward_.forward(kept.last, kept.feed_forward, kept.middle, tokens, parameters, precision);
+    add_residual(kept.last, kept.middle, pass, 1);
     feed_forward_norm_.forward(y, kept.feed_forward_stats, kept.last, tokens, parameters);
   }
 }
 
 template <class T>
-void SasrecBlock<T>::backward(T* d, T* d_parameters, const T* x, const T* tape, const SequenceBatch& batch,
-                              const T* parameters, const detail::Dropout& dropout, T* scratch) const {
-  const Tape<const T> kept = layout(tape, batch);
-  const std::size_t tokens = batch.num_tokens();
+void SasrecBlock<T>::backward(T* d, T* d_parameters, const T* x, const T* tape, const detail::TrainingPass<T>& pass,
+                              T* scratch) const {
+  const Tape<const T> kept = layout(tape, pass.batch);
+  const std::size_t tokens = pass.batch.num_tokens();
+  const T* parameters = pass.parameters;
+  const detail::Precision precision = pass.mode.precision;
   detail::Carver<T> carver(scratch);
   T* branch = carver.take(tokens * dim_);
   T* rest = carver.take(0);
   const auto enter_branch = [&](std::size_t part) {
     std::copy(d, d + tokens * dim_, branch);
-    dropout.apply_rows(branch, batch, dim_, detail::dropout_site(index_ + 1, part));
+    pass.mode.dropout.apply_rows(branch, pass.batch, dim_, detail::dropout_site(index_ + 1, part));
   };
   const auto leave_branch = [&] { kernels_->add(d, branch, tokens * dim_); };
 
   if (pre()) {
     enter_branch(1);
-    feed_forward_.backward(branch, d_parameters, branch, kept.last, kept.feed_forward, tokens, parameters, rest);
+    feed_forward_.backward(branch, d_parameters, branch, kept.last, kept.feed_forward, tokens, parameters, precision,
+                           rest);
     feed_forward_norm_.backward(branch, d_parameters, branch, kept.middle, kept.feed_forward_stats, tokens, parameters);
     leave_branch();
     enter_branch(0);
-    attention_.backward(branch, d_parameters, branch, kept.first, kept.attention, batch, parameters, dropout, rest);
+    attention_.backward(branch, d_parameters, branch, kept.first, kept.attention, pass, rest);
     attention_norm_.backward(branch, d_parameters, branch, x, kept.attention_stats, tokens, parameters);
     leave_branch();
   } else {
     feed_forward_norm_.backward(d, d_parameters, d, kept.last, kept.feed_forward_stats, tokens, parameters);
     enter_branch(1);
-    feed_forward_.backward(branch, d_parameters, branch, kept.middle, kept.feed_forward, tokens, parameters, rest);
+    feed_forward_.backward(branch, d_parameters, branch, kept.middle, kept.feed_forward, tokens, parameters, precision,
+                           rest);
     leave_branch();
     attention_norm_.backward(d, d_parameters, d, kept.first, kept.attention_stats, tokens, parameters);
     enter_branch(0);
-    attention_.backward(branch, d_parameters, branch, x, kept.attention, batch, parameters, dropout, rest);
+    attention_.backward(branch, d_parameters, branch, x, kept.attention, pass, rest);
     leave_branch();
   }
 }
@@ -142,30 +146,28 @@ const T* SasrecBlock<T>::attention_input(const T* x, std::size_t rows, const T* 
 }
 
 template <class T>
-void SasrecBlock<T>::remember(const T* x, std::size_t rows, std::size_t position, KeyValueCache<T> cache,
-                              const T* parameters, T* scratch) const {
-  const ServingScratch work = serving_layout(scratch, rows);
-  for (std::size_t first = 0; first < rows; first += kServingRows) {
-    const std::size_t count = std::min(kServingRows, rows - first);
-    const T* input = attention_input(x + first * dim_, count, parameters, work);
-    attention_.project(nullptr, cache, input, count, position + first, parameters, work.attention);
+void SasrecBlock<T>::remember(const T* x, const detail::ServingPass<T>& pass, T* scratch) const {
+  const ServingScratch work = serving_layout(scratch, pass.rows);
+  for (std::size_t first = 0; first < pass.rows; first += kServingRows) {
+    const std::size_t count = std::min(kServingRows, pass.rows - first);
+    const T* input = attention_input(x + first * dim_, count, pass.parameters, work);
+    attention_.project(nullptr, input, pass.part(first, count), work.attention);
   }
 }
 
 template <class T>
-void SasrecBlock<T>::extend(T* x, std::size_t rows, std::size_t position, KeyValueCache<T> cache, const T* parameters,
-                            T* scratch) const {
-  const ServingScratch work = serving_layout(scratch, rows);
-  for (std::size_t first = 0; first < rows; first += kServingRows) {
-    const std::size_t count = std::min(kServingRows, rows - first);
-    const T* input = attention_input(x + first * dim_, count, parameters, work);
-    attention_.project(work.queries + first * dim_, cache, input, count, position + first, parameters, work.attention);
+void SasrecBlock<T>::extend(T* x, const detail::ServingPass<T>& pass, T* scratch) const {
+  const ServingScratch work = serving_layout(scratch, pass.rows);
+  for (std::size_t first = 0; first < pass.rows; first += kServingRows) {
+    const std::size_t count = std::min(kServingRows, pass.rows - first);
+    const T* input = attention_input(x + first * dim_, count, pass.parameters, work);
+    attention_.project(work.queries + first * dim_, input, pass.part(first, count), work.attention);
   }
-  for (std::size_t first = 0; first < rows; first += kServingRows) {
-    const std::size_t count = std::min(kServingRows, rows - first);
-    attention_.attend(work.rows, work.queries + first * dim_, cache, count, position + first, position + rows,
-                      parameters, work.attention);
-    finish(x + first * dim_, count, parameters, work);
+  for (std::size_t first = 0; first < pass.rows; first += kServingRows) {
+    const std::size_t count = std::min(kServingRows, pass.rows - first);
+    attention_.attend(work.rows, work.queries + first * dim_, pass.position + pass.rows, pass.part(first, count),
+                      work.attention);
+    finish(x + first * dim_, count, pass.parameters, work);
   }
 }
 

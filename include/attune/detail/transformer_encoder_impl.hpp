@@ -13,65 +13,44 @@ namespace attune::inline v0_1 {
 
 namespace detail {
 
-// Standard normal, cut at two deviations: uniform proposals in [-2, 2], kept with probability exp(-x^2 / 2). A function
-// of `key` alone.
-inline double truncated_normal(std::uint64_t key) noexcept {
-  const auto uniform = [&](std::uint64_t draw) { return static_cast<double>(mix(key, draw) >> 11) * 0x1p-53; };
-  for (std::uint64_t draw = 0;; draw += 2) {
-    const double x = 4.0 * uniform(draw) - 2.0;
-    if (uniform(draw + 1) < std::exp(-0.5 * x * x)) return x;
-  }
+inline EncoderConfig with_block(EncoderConfig config, BlockKind block) noexcept {
+  config.block = block;
+  return config;
 }
-
-// The random stream of the item table; dense parameters use their index in the list.
-inline constexpr std::uint64_t kItemStream = ~std::uint64_t{0};
 
 }  // namespace detail
 
 template <class T, template <class> class Block>
 TransformerEncoder<T, Block>::TransformerEncoder(const EncoderConfig& config, std::size_t num_items)
-    : config_((config.validate(), config)),
+    : SequenceEncoder<T>(detail::with_block(config, Block<T>::kKind), num_items),
       kernels_(&detail::kernels<T>()),
-      item_scale_(static_cast<T>(config.scale_items ? std::sqrt(static_cast<double>(config.embedding_dim)) : 1.0)),
-      items_(num_items, config.embedding_dim) {
-  positions_ =
-      parameters_.add("position_embedding.weight", {config_.max_sequence_length, dim()}, Initial::normal, true);
+      item_scale_(static_cast<T>(config.scale_items ? std::sqrt(static_cast<double>(config.embedding_dim)) : 1.0)) {
+  if (config_.absolute_positions) {
+    positions_ =
+        parameters_.add("position_embedding.weight", {config_.max_sequence_length, dim()}, Initial::normal, true);
+  }
+  if (config_.mask_token) hidden_item_ = parameters_.add("mask_embedding.weight", {dim()}, Initial::normal);
+  if (config_.time_buckets > 0) time_gaps_.emplace(config_.time_buckets);
   if (config_.embedding_norm) {
     embedding_norm_.emplace("embedding_norm", dim(), config_.layer_norm_epsilon, parameters_);
   }
   for (std::size_t b = 0; b < config_.num_blocks; ++b) blocks_.emplace_back(config_, b, parameters_);
   if (config_.final_norm) final_norm_.emplace("final_norm", dim(), config_.layer_norm_epsilon, parameters_);
-
-  weights_.take(parameters_.total());
-  for (const Parameter& parameter : parameters_.list()) {
-    const T value = parameter.initial == Initial::one ? T(1) : T(0);
-    std::fill_n(weights().begin() + static_cast<std::ptrdiff_t>(parameter.offset), parameter.size, value);
-  }
-}
-
-template <class T, template <class> class Block>
-void TransformerEncoder<T, Block>::initialize(std::uint64_t seed) {
-  const auto draw = [&](std::uint64_t stream, std::size_t element) {
-    return static_cast<T>(0.02 * detail::truncated_normal(detail::mix(detail::mix(seed, stream), element)));
-  };
-  const std::span<const Parameter> list = parameters_.list();
-  for (std::size_t p = 0; p < list.size(); ++p) {
-    T* const values = weights().data() + list[p].offset;
-    for (std::size_t i = 0; i < list[p].size; ++i) {
-      values[i] = list[p].initial == Initial::normal ? draw(p, i) : list[p].initial == Initial::one ? T(1) : T(0);
-    }
-  }
-  for (std::size_t r = 0; r < items_.rows(); ++r) {
-    for (std::size_t d = 0; d < dim(); ++d) items_.row(r)[d] = draw(detail::kItemStream, r * dim() + d);
-  }
+  this->make_weights();
 }
 
 template <class T, template <class> class Block>
 void TransformerEncoder<T, Block>::embed(T* x, std::span<const ItemHandle> items, std::size_t position) const {
-  const T* place = weights().data() + positions_ + position * dim();
-  std::copy(place, place + items.size() * dim(), x);
+  const std::size_t size = items.size() * dim();
+  if (positions_) {
+    const T* place = weights_.data() + *positions_ + position * dim();
+    std::copy(place, place + size, x);
+  } else {
+    std::fill(x, x + size, T(0));
+  }
   for (std::size_t i = 0; i < items.size(); ++i) {
-    kernels_->scaled_add(x + i * dim(), item_scale_, items_.row(items[i]).data(), dim());
+    const T* row = items[i] == kNoHandle ? weights_.data() + *hidden_item_ : items_.row(items[i]).data();
+    kernels_->scaled_add(x + i * dim(), item_scale_, row, dim());
   }
 }
 
@@ -81,69 +60,126 @@ template <class T, template <class> class Block>
 void TransformerEncoder<T, Block>::apply_final_norm(T* y, const T* x) const {
   T stats[2];
   if (final_norm_) {
-    final_norm_->forward(y, stats, x, 1, weights().data());
+    final_norm_->forward(y, stats, x, 1, weights_.data());
   } else {
     std::copy(x, x + dim(), y);
   }
 }
 
+// An encoder with a mask token reads its answer off a hidden item at the end. (It is never cacheable: every row is
+// new.)
+template <class T, template <class> class Block>
+std::span<const ItemHandle> TransformerEncoder<T, Block>::with_hidden_item(std::span<const ItemHandle> items,
+                                                                           BasicWorkspace<T>& workspace) const {
+  if (!hidden_item_) return items;
+  const std::span<ItemHandle> sequence = workspace.sequence.take(items.size() + 1);
+  std::copy(items.begin(), items.end(), sequence.begin());
+  sequence.back() = kNoHandle;
+  return sequence;
+}
+
+// [rows, stride]: a row looks back from its own time or, where it knows that, from the time of the event behind it.
+template <class T, template <class> class Block>
+const std::uint8_t* TransformerEncoder<T, Block>::gaps_of(const Rows& rows, std::size_t stride,
+                                                          BasicWorkspace<T>& workspace) const {
+  if (!time_gaps_) return nullptr;
+  std::uint8_t* const gaps = workspace.gaps.take(rows.items.size() * stride).data();
+  for (std::size_t i = 0; i < rows.items.size(); ++i) {
+    const std::size_t row = rows.position + i;
+    if (rows.times.empty()) {
+      std::fill_n(gaps + i * stride, row + 1, std::uint8_t{0});
+      continue;
+    }
+    Timestamp at = rows.times[row];
+    if (config_.request_time) at = row + 1 < rows.times.size() ? rows.times[row + 1] : rows.now;
+    if (at == kNoTime) at = rows.times[row];
+    time_gaps_->fill(gaps + i * stride, at, rows.times.data(), row + 1);
+  }
+  return gaps;
+}
+
 template <class T, template <class> class Block>
 template <class Caches>
-const T* TransformerEncoder<T, Block>::extend(std::span<const ItemHandle> items, std::size_t position,
-                                              std::size_t reserved, Caches cache, BasicWorkspace<T>& workspace) const {
-  const std::size_t rows = items.size();
+const T* TransformerEncoder<T, Block>::extend(const Rows& rows, std::size_t reserved, Caches cache,
+                                              BasicWorkspace<T>& workspace) const {
+  const std::size_t count = rows.items.size(), gap_stride = rows.position + count;
   detail::Carver<T> sizes(nullptr);
   sizes.take(reserved);
-  sizes.take(rows * dim());
-  sizes.take(std::max(blocks_.front().serving_scratch_size(rows), detail::LayerNorm<T>::tape_size(rows)));
+  sizes.take(count * dim());
+  sizes.take(std::max(blocks_.front().serving_scratch_size(count), detail::LayerNorm<T>::tape_size(count)));
   detail::Carver<T> carver(workspace.encoder.take(sizes.used()).data());
   carver.take(reserved);
-  T* x = carver.take(rows * dim());
+  T* x = carver.take(count * dim());
   T* scratch = carver.take(0);
-  const T* parameters = weights().data();
 
-  embed(x, items, position);
-  if (embedding_norm_) embedding_norm_->forward(x, scratch, x, rows, parameters);
+  embed(x, rows.items, rows.position);
+  if (embedding_norm_) embedding_norm_->forward(x, scratch, x, count, weights_.data());
+  const std::uint8_t* const gaps = gaps_of(rows, gap_stride, workspace);
+  const auto pass = [&](std::size_t block) {
+    return detail::ServingPass<T>{cache(block), count, rows.position, weights_.data(), gaps, gap_stride};
+  };
   const std::size_t last = blocks_.size() - 1;
-  for (std::size_t b = 0; b < last; ++b) blocks_[b].extend(x, rows, position, cache(b), parameters, scratch);
+  for (std::size_t b = 0; b < last; ++b) blocks_[b].extend(x, pass(b), scratch);
   // Nobody reads what the last block makes of the rows before the last.
-  blocks_[last].remember(x, rows - 1, position, cache(last), parameters, scratch);
-  x += (rows - 1) * dim();
-  blocks_[last].extend(x, 1, position + rows - 1, cache(last), parameters, scratch);
+  const std::size_t unread = count - (rows.last_wanted ? 1 : 0);
+  if (unread > 0) blocks_[last].remember(x, pass(last).part(0, unread), scratch);
+  if (!rows.last_wanted) return nullptr;
+  x += unread * dim();
+  blocks_[last].extend(x, pass(last).part(unread, 1), scratch);
   return x;
 }
 
 template <class T, template <class> class Block>
 void TransformerEncoder<T, Block>::advance(State& state, HistoryView history, BasicWorkspace<T>& workspace) const {
-  const std::size_t start = window_start(history.size(), config_.max_sequence_length, config_.effective_hop());
-  if (state.start() != start || state.num_events() > history.size() || !cacheable()) state.set_range(start, start);
+  const std::size_t n = history.size(), start = start_of(n);
+  if (state.start() != start || state.num_events() > n || !this->cacheable()) state.set_range(start, start);
   const std::size_t known = state.num_events();
-  if (known == history.size()) return;
+  if (known == n) return;
+  // Rows that are there: all but one that is open.
+  const std::size_t first = known - (last_row_is_open() && known > start ? 1 : 0);
+  const std::size_t end = n - (last_row_is_open() ? 1 : 0);
+  std::span<const Timestamp> times;
+  if (time_gaps_) {
+    for (std::size_t i = known; i < n; ++i) {
+      state.times()[i - start] = history.times.empty() ? kNoTime : history.times[i];
+    }
+    times = {state.times(), n - start};
+  }
+  state.set_newest(history.items.back());
+  state.set_range(start, n);
+  if (first == end) return;
+
+  const auto items = with_hidden_item(history.items.subspan(first, end - first), workspace);
   const T* hidden = extend(
-      history.items.subspan(known), state.length(), 0, [&](std::size_t block) { return state.cache(block); },
-      workspace);
-  std::copy(hidden, hidden + dim(), state.hidden());
-  state.set_range(start, history.size());
+      {items, first - start, times, kNoTime, !last_row_is_open()}, 0,
+      [&](std::size_t block) { return state.cache(block); }, workspace);
+  if (hidden != nullptr) std::copy(hidden, hidden + dim(), state.hidden());
 }
 
 template <class T, template <class> class Block>
-void TransformerEncoder<T, Block>::user_vector(std::span<T> user_vector, const State& state, const Context&,
-                                               BasicWorkspace<T>&) const {
-  apply_final_norm(user_vector.data(), state.hidden());
+void TransformerEncoder<T, Block>::user_vector(std::span<T> user_vector, State& state, const Context& context,
+                                               BasicWorkspace<T>& workspace) const {
+  if (!last_row_is_open()) return apply_final_norm(user_vector.data(), state.hidden());
+  const ItemHandle newest = state.newest();
+  const Rows row{{&newest, 1}, state.length() - 1, {state.times(), state.length()}, context.now, true};
+  apply_final_norm(user_vector.data(), extend(
+                                           row, 0, [&](std::size_t block) { return state.cache(block); }, workspace));
 }
 
 template <class T, template <class> class Block>
-void TransformerEncoder<T, Block>::encode(std::span<T> user_vector, HistoryView history, const Context&,
+void TransformerEncoder<T, Block>::encode(std::span<T> user_vector, HistoryView history, const Context& context,
                                           BasicWorkspace<T>& workspace) const {
   if (history.empty()) {
     std::fill(user_vector.begin(), user_vector.end(), T(0));
     return;
   }
-  const std::size_t start = window_start(history.size(), config_.max_sequence_length, config_.effective_hop());
-  const std::size_t length = history.size() - start;
+  const std::size_t start = start_of(history.size());
+  const HistoryView suffix = history.subview(start, history.size() - start);
+  const auto items = with_hidden_item(suffix.items, workspace);
   // One cache serves every block in turn.
-  const auto cache = [&](std::size_t) { return KeyValueCache<T>(workspace.encoder.data(), length, dim()); };
-  const T* hidden = extend(history.items.subspan(start), 0, KeyValueCache<T>::size(length, dim()), cache, workspace);
+  const auto cache = [&](std::size_t) { return KeyValueCache<T>(workspace.encoder.data(), items.size(), dim()); };
+  const T* hidden = extend({items, 0, suffix.times, context.now, true}, KeyValueCache<T>::size(items.size(), dim()),
+                           cache, workspace);
   apply_final_norm(user_vector.data(), hidden);
 }
 
@@ -154,8 +190,12 @@ typename TransformerEncoder<T, Block>::Tape TransformerEncoder<T, Block>::layout
     T* tape, const SequenceBatch& batch) const noexcept {
   const std::size_t tokens = batch.num_tokens();
   const Block<T>& block = blocks_.front();  // all need the same
+  std::size_t pairs = 0;
+  for (std::size_t s = 0; time_gaps_ && s < batch.num_sequences(); ++s) pairs += batch.length(s) * batch.length(s);
   detail::Carver<T> carver(tape);
   Tape parts{};
+  T* const gaps = carver.take((pairs + sizeof(T) - 1) / sizeof(T));
+  parts.gaps = time_gaps_ ? reinterpret_cast<std::uint8_t*>(gaps) : nullptr;
   parts.sum = carver.take(embedding_norm_ ? tokens * dim() : 0);
   parts.embedding_stats = carver.take(embedding_norm_ ? detail::LayerNorm<T>::tape_size(tokens) : 0);
   parts.input_stride = tokens * dim();
@@ -169,58 +209,80 @@ typename TransformerEncoder<T, Block>::Tape TransformerEncoder<T, Block>::layout
 }
 
 template <class T, template <class> class Block>
+void TransformerEncoder<T, Block>::fill_gaps(std::uint8_t* gaps, const SequenceBatch& batch) const noexcept {
+  for (std::size_t s = 0; s < batch.num_sequences(); ++s) {
+    const std::size_t begin = batch.begin(s), length = batch.length(s);
+    for (std::size_t i = 0; i < length; ++i, gaps += length) {
+      if (batch.times().empty()) {
+        std::fill_n(gaps, i + 1, std::uint8_t{0});
+        continue;
+      }
+      Timestamp at = config_.request_time ? batch.next_times()[begin + i] : kNoTime;
+      if (at == kNoTime) at = batch.times()[begin + i];
+      time_gaps_->fill(gaps, at, batch.times().data() + begin, i + 1);
+    }
+  }
+}
+
+template <class T, template <class> class Block>
 void TransformerEncoder<T, Block>::forward(std::span<T> hidden, Buffer<T>& tape, const SequenceBatch& batch,
-                                           const detail::Dropout& dropout) const {
+                                           const TrainingMode& mode) const {
   const Tape kept = layout(tape.take(layout(nullptr, batch).size).data(), batch);
   const std::size_t tokens = batch.num_tokens();
-  const T* parameters = weights().data();
+  if (time_gaps_) fill_gaps(kept.gaps, batch);
   T* x = embedding_norm_ ? kept.sum : kept.inputs;
   for (std::size_t s = 0; s < batch.num_sequences(); ++s) {
     assert(batch.length(s) <= config_.max_sequence_length);
     embed(x + batch.begin(s) * dim(), batch.items().subspan(batch.begin(s), batch.length(s)), 0);
   }
-  if (embedding_norm_) embedding_norm_->forward(kept.inputs, kept.embedding_stats, x, tokens, parameters);
-  dropout.apply_rows(kept.inputs, batch, dim(), detail::dropout_site(0, 0));
+  if (embedding_norm_) embedding_norm_->forward(kept.inputs, kept.embedding_stats, x, tokens, weights_.data());
+  mode.dropout.apply_rows(kept.inputs, batch, dim(), detail::dropout_site(0, 0));
 
+  const auto pass = pass_over(batch, mode, kept);
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const T* input = kept.inputs + b * kept.input_stride;
     const bool to_tape = b + 1 < blocks_.size() || final_norm_;
     T* output = to_tape ? kept.inputs + (b + 1) * kept.input_stride : hidden.data();
-    blocks_[b].forward(output, kept.blocks + b * kept.block_stride, input, batch, parameters, dropout, kept.scratch);
+    blocks_[b].forward(output, kept.blocks + b * kept.block_stride, input, pass, kept.scratch);
   }
   if (final_norm_) {
     const T* input = kept.inputs + blocks_.size() * kept.input_stride;
-    final_norm_->forward(hidden.data(), kept.final_stats, input, tokens, parameters);
+    final_norm_->forward(hidden.data(), kept.final_stats, input, tokens, weights_.data());
   }
 }
 
 template <class T, template <class> class Block>
 void TransformerEncoder<T, Block>::backward(std::span<T> d_weights, std::span<T> d_inputs, std::span<const T> d_hidden,
                                             Buffer<T>& tape, const SequenceBatch& batch,
-                                            const detail::Dropout& dropout) const {
+                                            const TrainingMode& mode) const {
   const Tape kept = layout(tape.data(), batch);
   const std::size_t tokens = batch.num_tokens();
-  const T* parameters = weights().data();
   T* d = d_inputs.data();
   T* d_parameters = d_weights.data();
   if (final_norm_) {
     const T* input = kept.inputs + blocks_.size() * kept.input_stride;
-    final_norm_->backward(d, d_parameters, d_hidden.data(), input, kept.final_stats, tokens, parameters);
+    final_norm_->backward(d, d_parameters, d_hidden.data(), input, kept.final_stats, tokens, weights_.data());
   } else {
     std::copy_n(d_hidden.begin(), tokens * dim(), d);
   }
+  const auto pass = pass_over(batch, mode, kept);
   for (std::size_t b = blocks_.size(); b-- > 0;) {
-    blocks_[b].backward(d, d_parameters, kept.inputs + b * kept.input_stride, kept.blocks + b * kept.block_stride,
-                        batch, parameters, dropout, kept.scratch);
+    blocks_[b].backward(d, d_parameters, kept.inputs + b * kept.input_stride, kept.blocks + b * kept.block_stride, pass,
+                        kept.scratch);
   }
-  dropout.apply_rows(d, batch, dim(), detail::dropout_site(0, 0));
+  mode.dropout.apply_rows(d, batch, dim(), detail::dropout_site(0, 0));
   if (embedding_norm_) {
-    embedding_norm_->backward(d, d_parameters, d, kept.sum, kept.embedding_stats, tokens, parameters);
+    embedding_norm_->backward(d, d_parameters, d, kept.sum, kept.embedding_stats, tokens, weights_.data());
   }
-  for (std::size_t s = 0; s < batch.num_sequences(); ++s) {
-    kernels_->add(d_parameters + positions_, d + batch.begin(s) * dim(), batch.length(s) * dim());
+  for (std::size_t s = 0; positions_ && s < batch.num_sequences(); ++s) {
+    kernels_->add(d_parameters + *positions_, d + batch.begin(s) * dim(), batch.length(s) * dim());
   }
   if (config_.scale_items) kernels_->scale(d, item_scale_, tokens * dim());
+  for (std::size_t i = 0; hidden_item_ && i < tokens; ++i) {
+    if (batch.items()[i] != kNoHandle) continue;
+    kernels_->add(d_parameters + *hidden_item_, d + i * dim(), dim());
+    std::fill_n(d + i * dim(), dim(), T(0));
+  }
 }
 
 }  // namespace attune::inline v0_1

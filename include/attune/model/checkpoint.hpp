@@ -5,7 +5,7 @@
 //
 //   manifest.json            format and its version, required features, configuration, size and CRC-32 of each file
 //   weights.safetensors      the encoder (absent in a model that only counts)
-//   counts.safetensors       popularity and transition counts
+//   counts.safetensors       popularity and the other counts
 //   items.ids                binary id map of the items, in order of their rows
 //   histories.bin            users and their events, a file of their own so that erasing a user rewrites nothing else
 //
@@ -19,8 +19,9 @@
 #include <vector>
 
 #include "attune/data/interaction_log.hpp"
-#include "attune/model/count_models.hpp"
-#include "attune/model/transformer_encoder.hpp"
+#include "attune/model/count_model.hpp"
+#include "attune/model/popularity_model.hpp"
+#include "attune/model/sequence_encoder.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -29,10 +30,12 @@ inline constexpr int kModelFormatVersion = 1;
 struct ATTUNE_EXPORT TrainedModel {
   std::string version;  // names the model in answers; derived from its content when saved without one
   std::shared_ptr<const IdMap> item_ids;
-  std::shared_ptr<const SasrecEncoder> encoder;  // null: a model that only counts
-  std::shared_ptr<const PopularityModel> popularity;
-  std::shared_ptr<const MarkovModel> markov;
-  double blend_weight = 0;  // of log(Markov share) added to the encoder's score; 0: the encoder alone
+  std::shared_ptr<const SequenceEncoder<float>> encoder;  // null: a model that only counts
+  std::shared_ptr<const PopularityModel> popularity;      // events per item in training; answers where nothing else can
+  // The model itself where there is no encoder; beside one it answers what the encoder cannot, and is the term of the
+  // blend. One of model/count_models.hpp.
+  std::shared_ptr<const CountModel> counts;
+  double blend_weight = 0;                     // of the counts' term added to the encoder's logit; 0: the encoder alone
   std::shared_ptr<const Histories> histories;  // every event it was given, for serving
   std::map<std::string, std::string> notes;    // free text for people: split, seed, data; shown by `inspect`
 

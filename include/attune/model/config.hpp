@@ -14,26 +14,43 @@ namespace attune::inline v0_1 {
 
 using detail::Activation;
 
-enum class NormPlacement : std::uint8_t { pre, post };  // x + f(LN(x))  |  LN(x + f(x))
+enum class BlockKind : std::uint8_t { sasrec, hstu, custom };  // custom: a host's own, which no file can name
+enum class NormPlacement : std::uint8_t { pre, post };         // x + f(LN(x))  |  LN(x + f(x))
 enum class AttentionMask : std::uint8_t { causal, bidirectional };
 
 struct EncoderConfig {
+  BlockKind block = BlockKind::sasrec;
   std::size_t embedding_dim = 64;
   std::size_t num_blocks = 2;
   std::size_t num_heads = 2;
-  std::size_t inner_dim = 256;            // of the feed-forward layer
+  std::size_t inner_dim = 256;            // of the feed-forward layer (sasrec)
   std::size_t max_sequence_length = 200;  // W: most events the encoder looks at
   std::size_t hop = 0;                    // H: the window slides by this many events; 0 means max(1, W / 4)
 
+  AttentionMask mask = AttentionMask::causal;
+  // A learned row stands where an event is hidden: what masked training predicts, and the last row of every encoded
+  // suffix, which takes one place of the window. Needs a bidirectional mask.
+  bool mask_token = false;
+  bool absolute_positions = true;  // a learned row per position, counted from the oldest event
+
+  // sasrec
   Activation activation = Activation::gelu;
   NormPlacement norm_placement = NormPlacement::pre;
-  AttentionMask mask = AttentionMask::causal;
+
+  // hstu
+  bool relative_positions = true;     // a learned bias of attention per distance
+  bool bias_per_head = true;          // each head has its own of these, else they share one
+  std::size_t time_buckets = 0;       // learned bias per gap in time, each bucket 1.35 times as wide; 0: order alone
+  bool request_time = false;          // rows know when the event they predict happens; needs time_buckets
+  std::size_t attention_divisor = 0;  // of the sum over keys; 0: their number
+  bool learned_norms = false;         // norms with scale and shift
+
   bool embedding_norm = false;  // layer norm of item + position
-  bool final_norm = true;       // layer norm after the last block
+  bool final_norm = true;       // layer norm after the last block (a cosine score makes it needless for hstu)
   bool scale_items = false;     // multiply item rows by sqrt(embedding_dim)
   double layer_norm_epsilon = 1e-8;
-  double dropout = 0.2;            // of the input and of both residual branches
-  double attention_dropout = 0.0;  // of the attention weights
+  double dropout = 0.2;            // of the input and of the residual branches
+  double attention_dropout = 0.0;  // of the attention weights (sasrec)
 
   ScoreKind score = ScoreKind::cosine;  // cosine or dot
   double temperature = 0.05;            // cosine logits are divided by it in training
@@ -41,9 +58,12 @@ struct EncoderConfig {
   std::size_t effective_hop() const noexcept {
     return hop != 0 ? hop : std::max<std::size_t>(1, max_sequence_length / 4);
   }
+  // Most events of a history that are encoded at once.
+  std::size_t window() const noexcept { return max_sequence_length - (mask_token ? 1 : 0); }
 
   // Throws Error(invalid_config) naming the field, what is allowed and what was given. Upper limits: width and inner
-  // width 4096, 64 blocks, 64 heads, window 65536.
+  // width 4096, 64 blocks, 64 heads, window 65536. Dropout rates are rounded to 1/256: one below 1/512 that is not 0 is
+  // refused, since it would drop nothing.
   ATTUNE_EXPORT void validate() const;
 };
 

@@ -2,7 +2,7 @@
 #pragma once
 
 // The input rows of a model: un-normalised vectors, one per item handle, growable without moving what is there.
-// (The rows that a scorer scans are a table of their own, serving/cosine_scorer.hpp.)
+// (The rows that a scorer scans are a table of their own, model/scorer_rows.hpp.)
 // `T` is float in products and double in gradient tests. Const members are safe from any number of threads.
 
 #include <algorithm>

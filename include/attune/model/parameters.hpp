@@ -4,6 +4,7 @@
 // The dense weights of a model as one array with named, shaped parts. Layers register what they need while they are
 // built; files, optimisers, gradients and tests then see the same list.
 
+#include <cassert>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -14,8 +15,9 @@
 
 namespace attune::inline v0_1 {
 
-// How a parameter starts, and whether weight decay may touch it (matrices only).
-enum class Initial { zero, one, normal };
+// How a parameter starts. normal: deviation 0.02, cut at two deviations; xavier: uniform within sqrt(6 / (in + out)) of
+// an [in, out] matrix (Glorot & Bengio 2010).
+enum class Initial { zero, one, normal, xavier };
 
 struct Parameter {
   std::string name;                // "blocks.0.attention.qkv.weight"
@@ -23,7 +25,7 @@ struct Parameter {
   std::size_t offset = 0;          // of its first element in the dense array
   std::size_t size = 0;
   Initial initial = Initial::zero;
-  bool decay = false;
+  bool decay = false;  // whether weight decay may touch it
 };
 
 class ParameterList {
@@ -39,8 +41,9 @@ class ParameterList {
   }
   std::span<const Parameter> list() const noexcept { return list_; }
   std::size_t total() const noexcept { return total_; }
-  // The part that holds element `index` of the dense array: for messages.
+  // The part that holds element `index` of the dense array: for messages. Precondition: index < total().
   const Parameter& owner(std::size_t index) const noexcept {
+    assert(index < total_);
     std::size_t i = 0;
     while (index >= list_[i].offset + list_[i].size) ++i;
     return list_[i];

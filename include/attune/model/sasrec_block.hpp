@@ -12,48 +12,40 @@
 
 #include <cstddef>
 
-#include "attune/data/sequence_batch.hpp"
 #include "attune/detail/attention.hpp"
-#include "attune/detail/dropout.hpp"
-#include "attune/detail/kernels.hpp"
-#include "attune/detail/layers.hpp"
+#include "attune/detail/training_pass.hpp"
 #include "attune/model/config.hpp"
 #include "attune/model/parameters.hpp"
-#include "attune/model/sequence_state.hpp"
 
 namespace attune::inline v0_1 {
 
 template <class T>
 class SasrecBlock {
  public:
-  static constexpr bool kNeedsTime = false;
-  static constexpr const char* kName = "sasrec";
+  static constexpr BlockKind kKind = BlockKind::sasrec;
 
   // Registers its parameters under "blocks.<index>.".
   SasrecBlock(const EncoderConfig& config, std::size_t index, ParameterList& parameters);
 
-  // Training. `parameters` is the dense array of the encoder, d_parameters is laid out like it.
+  // Training. d_parameters is laid out like the dense array of the encoder.
 
   // Elements of T that forward keeps for backward, and that both need on top while they run.
   std::size_t tape_size(const SequenceBatch& batch) const noexcept { return layout<T>(nullptr, batch).size; }
   std::size_t scratch_size(const SequenceBatch& batch) const noexcept;
 
   // y [N, D] from x [N, D].
-  void forward(T* y, T* tape, const T* x, const SequenceBatch& batch, const T* parameters,
-               const detail::Dropout& dropout, T* scratch) const;
+  void forward(T* y, T* tape, const T* x, const detail::TrainingPass<T>& pass, T* scratch) const;
   // `d` [N, D] holds d_y and receives d_x; adds to d_parameters.
-  void backward(T* d, T* d_parameters, const T* x, const T* tape, const SequenceBatch& batch, const T* parameters,
-                const detail::Dropout& dropout, T* scratch) const;
+  void backward(T* d, T* d_parameters, const T* x, const T* tape, const detail::TrainingPass<T>& pass,
+                T* scratch) const;
 
   // Serving.
 
-  // R more rows of a sequence, at positions position ... position + R - 1: x [R, D] is replaced by the block's output,
-  // keys and values are stored. A bidirectional mask needs all rows of the sequence at once.
-  void extend(T* x, std::size_t rows, std::size_t position, KeyValueCache<T> cache, const T* parameters,
-              T* scratch) const;
+  // x [R, D] is replaced by the block's output, keys and values are stored. A bidirectional mask needs all rows of the
+  // sequence at once.
+  void extend(T* x, const detail::ServingPass<T>& pass, T* scratch) const;
   // Stores keys and values alone: for rows whose output nobody reads. x is kept.
-  void remember(const T* x, std::size_t rows, std::size_t position, KeyValueCache<T> cache, const T* parameters,
-                T* scratch) const;
+  void remember(const T* x, const detail::ServingPass<T>& pass, T* scratch) const;
   std::size_t serving_scratch_size(std::size_t rows) const noexcept { return serving_layout(nullptr, rows).size; }
 
  private:
@@ -88,8 +80,7 @@ class SasrecBlock {
   const T* attention_input(const T* x, std::size_t rows, const T* parameters, const ServingScratch& work) const;
 
   // y += x after dropout on y.
-  void add_residual(T* y, const T* x, const SequenceBatch& batch, const detail::Dropout& dropout,
-                    std::size_t part) const;
+  void add_residual(T* y, const T* x, const detail::TrainingPass<T>& pass, std::size_t part) const;
   bool pre() const noexcept { return placement_ == NormPlacement::pre; }
 
   const detail::KernelTable<T>* kernels_;

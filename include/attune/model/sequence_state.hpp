@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 
 #include "attune/detail/kernel_table.hpp"
 #include "attune/model/workspace.hpp"
@@ -37,15 +38,17 @@ struct KeyValueCache {
   }
 };
 
-// One cache per block, and `hidden` [D]: the last row after the last block, before the final norm.
+// One cache per block, and `hidden` [D]: the last row after the last block, before the final norm. For an encoder that
+// reads times, those of the events as well, and the newest event, whose row may still be open.
 template <class T>
 class SequenceState {
  public:
   SequenceState() = default;
-  SequenceState(std::size_t num_blocks, std::size_t dim, std::size_t window)
+  SequenceState(std::size_t num_blocks, std::size_t dim, std::size_t window, bool with_times = false)
       : num_blocks_(num_blocks), dim_(dim), window_(window) {
     const std::span<T> memory = memory_.take(num_blocks * KeyValueCache<T>::size(window, dim) + dim);
     std::fill(memory.begin(), memory.end(), T(0));
+    if (with_times) times_.take(window);
   }
 
   // Events of the model's history that are encoded, and where the encoded suffix begins. length() counts rows.
@@ -62,13 +65,17 @@ class SequenceState {
     return {memory_.data() + block * KeyValueCache<T>::size(window_, dim_), window_, dim_};
   }
   T* hidden() noexcept { return memory_.data() + num_blocks_ * KeyValueCache<T>::size(window_, dim_); }
-  const T* hidden() const noexcept { return memory_.data() + num_blocks_ * KeyValueCache<T>::size(window_, dim_); }
-  std::size_t memory_bytes() const noexcept { return memory_.memory_bytes() + sizeof(*this); }
+  Timestamp* times() noexcept { return times_.data(); }  // [window], or null
+  ItemHandle newest() const noexcept { return newest_; }
+  void set_newest(ItemHandle item) noexcept { newest_ = item; }
+  std::size_t memory_bytes() const noexcept { return memory_.memory_bytes() + times_.memory_bytes() + sizeof(*this); }
 
  private:
   std::size_t num_blocks_ = 0, dim_ = 0, window_ = 0;
   std::size_t start_ = 0, num_events_ = 0;
+  ItemHandle newest_ = kNoHandle;
   Buffer<T> memory_;
+  Buffer<Timestamp> times_;
 };
 
 }  // namespace attune::inline v0_1

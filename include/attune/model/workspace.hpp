@@ -55,15 +55,21 @@ class Buffer {
 template <class T>
 struct BasicWorkspace {
   Buffer<T> encoder;              // activations of a full or one-row forward pass
+  Buffer<std::uint8_t> gaps;      // buckets of the gaps in time between its rows and keys
+  Buffer<ItemHandle> sequence;    // the encoded suffix with a hidden item behind it
   Buffer<T> scores;               // of the whole catalogue, or of a group in the scan
   Buffer<T> query;                // the normalised, padded query
   Buffer<T> user_vector;          // [dim]
   Buffer<T> additive;             // [handles]
+  Buffer<T> counts;               // what a count model works in
+  Buffer<T> count_vector;         // a user's, where a count model makes one
+  Buffer<T> count_scores;         // of a count model, in the order of its own rows
   std::vector<ScoredHandle> top;  // the k best of the last top_k or rank
   std::vector<ItemHandle> items;  // the part of a history that the model knows, column by column
   std::vector<Timestamp> times;
   std::vector<std::uint8_t> kinds;
   std::vector<float> weights;
+  std::vector<ItemHandle> count_items;  // a history in the rows of a count model
   std::vector<std::uint64_t> eligible;  // bitmap over handles
 };
 using Workspace = BasicWorkspace<float>;

@@ -10,16 +10,16 @@
 #include <span>
 
 #include "attune/concepts.hpp"
-#include "attune/model/count_models.hpp"
+#include "attune/model/count_model.hpp"
 
 namespace attune::inline v0_1 {
 
-// Transition counts where the history has an item they know, else popularity. Scores are shares in [0, 1]; every
-// eligible item can be returned, those never counted last with a score of 0.
+// A count model where the history has an event it knows, else popularity. Every eligible item can be returned; what was
+// never counted has a score of 0.
 class ATTUNE_EXPORT CountsColdStart {
  public:
   // Either may be null. Handles may go beyond the items that were counted.
-  CountsColdStart(std::shared_ptr<const PopularityModel> popularity, std::shared_ptr<const MarkovModel> markov);
+  CountsColdStart(std::shared_ptr<const CountModel> popularity, std::shared_ptr<const CountModel> counts);
 
   Source source(HistoryView history, const Context& context) const noexcept;
   std::span<const ScoredHandle> top_k(HistoryView history, const Context& context,
@@ -29,9 +29,8 @@ class ATTUNE_EXPORT CountsColdStart {
              Workspace& workspace) const;
 
  private:
-  std::span<const float> score_all(HistoryView history, const Context& context, Workspace& workspace) const;
-  std::shared_ptr<const PopularityModel> popularity_;
-  std::shared_ptr<const MarkovModel> markov_;
+  std::span<const float> score_all(HistoryView history, Workspace& workspace) const;
+  std::shared_ptr<const CountModel> popularity_, counts_;
 };
 static_assert(ColdStart<CountsColdStart>);
 

@@ -13,15 +13,15 @@
 
 #include "attune/concepts.hpp"
 #include "attune/detail/engine_interface.hpp"
-#include "attune/model/count_models.hpp"
+#include "attune/model/count_model.hpp"
 
 namespace attune::inline v0_1 {
 
 template <Encoder E, Scorer S, ColdStart C>
 class Engine {
  public:
-  // `additive`, if given, adds blend_weight * log(share) per item to every score of the model.
-  Engine(E encoder, S scorer, C cold_start, std::shared_ptr<const MarkovModel> additive = nullptr,
+  // `additive`, if given, adds blend_weight * its term (CountModel::to_terms) per item to every score of the model.
+  Engine(E encoder, S scorer, C cold_start, std::shared_ptr<const CountModel> additive = nullptr,
          float blend_weight = 0.0f);
 
   std::size_t size() const noexcept { return scorer_.size(); }  // handles it can rank
@@ -50,7 +50,7 @@ class Engine {
   E encoder_;
   S scorer_;
   C cold_start_;
-  std::shared_ptr<const MarkovModel> additive_;
+  std::shared_ptr<const CountModel> additive_;
   float blend_weight_;
 };
 

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "attune/concepts.hpp"
-#include "attune/model/transformer_encoder.hpp"
+#include "attune/model/sequence_encoder.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -39,6 +39,6 @@ class SharedEncoder {
  private:
   std::shared_ptr<const E> encoder_;
 };
-static_assert(IncrementalEncoder<SharedEncoder<SasrecEncoder>>);
+static_assert(IncrementalEncoder<SharedEncoder<SequenceEncoder<float>>>);
 
 }  // namespace attune::inline v0_1

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "attune/detail/kernel_table.hpp"
-#include "attune/model/transformer_encoder.hpp"
+#include "attune/model/sequence_encoder.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -59,7 +59,7 @@ struct AdamOptions {
 // until they are needed: settle() then makes up for the missed steps exactly as a dense optimiser would have.
 class ATTUNE_EXPORT Adam {
  public:
-  Adam(const SasrecEncoder& encoder, const AdamOptions& options);
+  Adam(const SequenceEncoder<float>& encoder, const AdamOptions& options);
   // The general form, for any weights: `decayed` marks elements of the dense part that weight decay touches.
   Adam(std::size_t dense, std::vector<bool> decayed, std::size_t rows, std::size_t dim, const AdamOptions& options);
 

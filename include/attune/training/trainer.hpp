@@ -7,46 +7,78 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "attune/data/split.hpp"
 #include "attune/executor.hpp"
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/count_models.hpp"
 #include "attune/training/evaluation.hpp"
+#include "attune/training/objective.hpp"
 #include "attune/training/optimizer.hpp"
 
 namespace attune::inline v0_1 {
 
+enum class Schedule : std::uint8_t { constant, linear, cosine };  // of the learning rate, behind the warm-up
+enum class Windows : std::uint8_t { newest, all };
+
 struct ATTUNE_EXPORT TrainerConfig {
   EncoderConfig encoder;
+  ObjectiveConfig objective;
   AdamOptions adam;
   std::size_t epochs = 100;   // at most
   std::size_t patience = 10;  // epochs without a better validation NDCG@10 before stopping
   std::size_t batch_sequences = 128;
-  std::size_t warmup_steps = 100;    // the learning rate grows linearly over these
-  double final_learning_rate = 1.0;  // share of the learning rate left at the last epoch (cosine decay); 1: constant
-  double time_budget_seconds = 0;  // 0: none. Checked after each epoch: training ends where the next one would not fit
+  std::size_t warmup_steps = 100;  // the learning rate grows linearly over these
+  Schedule schedule = Schedule::cosine;
+  double final_learning_rate = 1.0;  // share of the learning rate left at the last epoch
+  double average = 0.0;              // decay per step of the averaged weights that are kept; 0: the weights themselves
+  // Of a history longer than the window an epoch sees the newest window, or all of it in windows that are cut at other
+  // places in every epoch and that begin with `overlap` events as context alone.
+  Windows windows = Windows::newest;
+  std::size_t overlap = 0;
+  double mask_probability = 0.2;  // of an event in masked training (encoder.mask_token)
+  // Weight of a target by its event kind (1 where it is not named), times its value where value_weights says so.
+  std::map<std::string, double> event_weights;
+  bool value_weights = false;
+  // Matrix products of training round their inputs to bfloat16 where the CPU has instructions for that. Weights, sums
+  // and what is served stay in float.
+  bool mixed_precision = true;
+  // 0: none. Checked after each epoch: training ends where the next one, or the choice of a blend behind it, would not
+  // fit.
+  double time_budget_seconds = 0;
   std::size_t max_validation_queries = 20000;  // a fixed sample beyond that
   std::size_t gradient_slots = 8;              // bounds the useful number of threads
   std::uint64_t seed = 1;
   bool exclude_seen = true;  // in validation
-  // Adds the transition counts to the encoder's scores: at the heaviest weight that comes within 1 % of the best
-  // NDCG@10 in validation, 0 where none beats the encoder alone. Costs a few validations at the end.
+  // Adds the counts to the encoder's scores: at the heaviest weight that comes within 1 % of the best NDCG@10 in
+  // validation, 0 where none beats the encoder alone. Costs seven validations at the end.
   bool blend = false;
   // Lets fit() raise dropout and lower batch_sequences for small data, see adapted_to(). A configuration file that
   // names one of them turns this off.
   bool adapt = false;
+  // Which model counts: it answers where the encoder cannot, and is what a blend adds.
+  CountKind counts = CountKind::markov;
+  bool counts_alone = false;  // no encoder, no epochs: the counts are the model
+  PopularityOptions popularity;
   MarkovOptions markov;
+  ItemKnnOptions item_knn;
+  EaseOptions ease;
+  IalsOptions ials;  // its seed is the one above
 
-  // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "default": the same, blended with the transition counts.
-  // Throws Error(invalid_argument) naming the known ones.
+  // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "hstu-small": HSTU, width 50, 2 blocks. "hstu-large": HSTU,
+  // width 64, 8 blocks, 2 heads. "bert4rec": SASRec blocks without a causal mask, trained to fill in hidden events.
+  // "default": the best all-round choice, blended with the transition counts. "popularity", "markov", "item-knn",
+  // "ease", "ials": that count model alone. Throws Error(invalid_argument) naming the known ones.
   static TrainerConfig preset(const std::string& name);
   // Overrides fields from a JSON object ({"encoder": {"embedding_dim": 32}, "epochs": 5}); throws Error(invalid_config)
   // naming an unknown or ill-typed field.
   void apply_json(const std::string& text, const std::string& name_for_messages);
   std::string to_json() const;
   void validate() const;
+  CountOptions count_options() const;  // of the model that counts
   // Fewer than 150 training targets per item: both dropouts rise, to 0.5 at 30 and below. Few users: smaller batches,
   // for about 40 steps an epoch, but at least 16 sequences each. Nothing changes without `adapt`.
   TrainerConfig adapted_to(const Histories& train) const;
@@ -67,10 +99,18 @@ struct StepReport {
   double loss = 0;
 };
 
-// Both may be empty. Returning false stops training: the best epoch so far is the result.
+// The validation of the best epoch with the counts blended in.
+struct BlendReport {
+  double weight = 0;
+  double ndcg_10 = 0;
+};
+
+// Each may be empty. Returning false stops training: the best epoch so far is the result, at the best weight so far,
+// which is 0 where the epochs themselves were stopped.
 struct Progress {
   std::function<bool(const EpochReport&)> epoch = {};
   std::function<bool(const StepReport&)> step = {};
+  std::function<bool(const BlendReport&)> blend = {};
 };
 
 class ATTUNE_EXPORT Trainer {
@@ -78,10 +118,11 @@ class ATTUNE_EXPORT Trainer {
   explicit Trainer(TrainerConfig config, Executor* executor = nullptr);  // null: the calling thread
 
   // Weights of the best epoch by validation NDCG@10 (of the last one without validation queries). Every call starts
-  // anew. An epoch sees the newest max_sequence_length + 1 events of every user; the model's window is no longer than
-  // the longest of these sequences. Items without a training event get zero rows: they are never recommended. Throws
-  // Error: invalid_data (nothing to learn from: no user with two events), non_finite (names parameter or loss, epoch
-  // and step), cancelled (stopped before the first epoch ended).
+  // anew. The model's window is no longer than the longest sequence an epoch sees. Items that none of the sequences
+  // holds were never trained, whether they have older events or not: they get zero rows, and the encoder never
+  // recommends them. Throws Error: invalid_data (nothing to learn from: no user with two events, for counts alone no
+  // event; no times, and the encoder reads them), non_finite (names parameter or loss, epoch and step), cancelled
+  // (stopped before the first epoch ended).
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
   std::size_t best_epoch() const noexcept { return best_epoch_; }
@@ -95,12 +136,11 @@ class ATTUNE_EXPORT Trainer {
   double train_seconds_ = 0;
 };
 
-// Adapts a TrainedModel, PopularityModel or MarkovModel to evaluate(). The model must outlive the sessions.
+// Adapts a TrainedModel or a CountModel to evaluate(). The model must outlive the sessions.
 class ATTUNE_EXPORT ModelUnderTest {
  public:
   explicit ModelUnderTest(const TrainedModel& model);
-  explicit ModelUnderTest(const PopularityModel& model);
-  explicit ModelUnderTest(const MarkovModel& model);
+  explicit ModelUnderTest(const CountModel& model);
   std::size_t num_items() const noexcept { return num_items_; }
   detail::ScoreAll session() const { return make_session_(); }
 

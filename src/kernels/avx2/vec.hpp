@@ -47,6 +47,10 @@ inline Vec sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
 inline Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return {_mm256_blendv_ps(y.v, x.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
 }
+inline Vec lookup(const float* table, const std::uint8_t* index) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(index));
+  return {_mm256_i32gather_ps(table, _mm256_cvtepu8_epi32(bytes), 4)};
+}
 inline Vec shift_into_exponent(Vec a) { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a.v), 23))}; }
 inline std::uint64_t at_least(Vec a, Vec b) {
   return static_cast<std::uint64_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)));

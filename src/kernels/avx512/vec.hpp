@@ -42,6 +42,10 @@ inline Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
 inline Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return {_mm512_mask_mov_ps(y.v, _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), x.v)};
 }
+inline Vec lookup(const float* table, const std::uint8_t* index) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(index));
+  return {_mm512_i32gather_ps(_mm512_cvtepu8_epi32(bytes), table, 4)};
+}
 inline Vec shift_into_exponent(Vec a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 23))}; }
 inline std::uint64_t at_least(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
 inline __m256 lower(Vec a) { return _mm512_castps512_ps256(a.v); }

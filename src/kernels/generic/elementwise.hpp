@@ -78,6 +78,10 @@ void add(float* y, const float* x, std::size_t n) {
   for_each_vector(n, [&](std::size_t i, auto lanes) { lanes.store(y + i, lanes.load(y + i) + lanes.load(x + i)); });
 }
 
+void multiply(float* y, const float* a, const float* b, std::size_t n) {
+  for_each_vector(n, [&](std::size_t i, auto lanes) { lanes.store(y + i, lanes.load(a + i) * lanes.load(b + i)); });
+}
+
 void scaled_add(float* y, float a, const float* x, std::size_t n) {
   const Vec factor = Vec::broadcast(a);
   for_each_vector(
@@ -108,7 +112,8 @@ void set_elementwise(KernelTable<float>& table) {
   table.activation_backward = activation_backward;
   table.add = add;
   table.scaled_add = scaled_add;
-  table.scale = multiply;
+  table.scale = scale_by;
+  table.multiply = multiply;
   table.adam = adam;
 }
 

@@ -88,7 +88,7 @@ inline std::size_t visible_in_row(std::size_t row, std::size_t cols, bool causal
 void softmax_forward(float* p, std::size_t ld, std::size_t rows, std::size_t cols, float scale, bool causal) {
   for (std::size_t r = 0; r < rows; ++r, p += ld) {
     const std::size_t visible = visible_in_row(r, cols, causal);
-    multiply(p, inverse_or_zero(softmax_weights(p, visible, scale)), visible);
+    scale_by(p, inverse_or_zero(softmax_weights(p, visible, scale)), visible);
     zero(p + visible, cols - visible);
   }
 }

@@ -6,6 +6,7 @@
 // of one level can stand in for another's.
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/generic/unroll.hpp"
 
@@ -18,6 +19,7 @@ inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b;
 struct Whole {
   static Vec load(const float* p) { return Vec::load(p); }
   static Vec load(const float* p, float) { return Vec::load(p); }
+  static Vec lookup(const float* table, const std::uint8_t* index) { return detail::lookup(table, index); }
   static void store(float* p, Vec v) { v.store(p); }
   static Vec keep(Vec v) { return v; }
 };
@@ -25,6 +27,11 @@ struct First {
   std::size_t count;
   Vec load(const float* p) const { return Vec::load_first(p, count); }
   Vec load(const float* p, float beyond) const { return Vec::load_first(p, count).or_beyond(count, beyond); }
+  Vec lookup(const float* table, const std::uint8_t* index) const {
+    std::uint8_t whole[Vec::kWidth] = {};
+    for (std::size_t i = 0; i < count; ++i) whole[i] = index[i];
+    return detail::lookup(table, whole);
+  }
   void store(float* p, Vec v) const { v.store_first(p, count); }
   Vec keep(Vec v) const { return v.or_beyond(count, 0.0f); }  // zero in the lanes beyond
 };

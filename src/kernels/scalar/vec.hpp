@@ -90,6 +90,12 @@ struct Vec {
     return Quad{__builtin_sqrtf(q[0]), __builtin_sqrtf(q[1]), __builtin_sqrtf(q[2]), __builtin_sqrtf(q[3])};
   });
 }
+// Lane l is table[index[l]].
+inline Vec lookup(const float* table, const std::uint8_t* index) {
+  float lanes[Vec::kWidth];
+  for (std::size_t i = 0; i < Vec::kWidth; ++i) lanes[i] = table[index[i]];
+  return Vec::load(lanes);
+}
 // The float whose bits are those of a, 23 places to the left.
 [[gnu::always_inline]] inline Vec shift_into_exponent(const Vec& a) {
   return Vec::each([&](auto i) { return (Quad)((QuadWords)a.part[i] << 23); });

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/baselines.hpp"
+
+#include <algorithm>
+
+#include "cli/report.hpp"
+
+namespace attune::cli {
+namespace {
+
+// Multiplications of a fit, roughly; an addition at a random place counts as ten.
+double work(CountKind kind, const Histories& train) {
+  double pairs = 0;
+  for (std::size_t user = 0; user < train.num_users(); ++user) {
+    const auto events = static_cast<double>(train.of(user).size());
+    pairs += events * events;
+  }
+  const auto items = static_cast<double>(train.num_items());
+  if (kind == CountKind::item_knn) return 10 * pairs;
+  if (kind == CountKind::ease) return 10 * pairs + items * items * items;
+  return 0;
+}
+
+// The model's own or one fitted on `train`. Throws Error with the reason where it is neither.
+std::shared_ptr<const CountModel> counts_of(CountKind kind, const TrainedModel& model, const Histories* train,
+                                            bool quick, Executor* executor) {
+  constexpr double kFewSeconds = 6e10;
+  if (kind == CountKind::popularity && model.popularity) return model.popularity;
+  if (model.counts && model.counts->name() == to_string(kind)) return model.counts;
+  if (train == nullptr) {
+    throw Error(ErrorCode::unsupported, "the events that the model was trained on are not known");
+  }
+  if (quick && work(kind, *train) > kFewSeconds) {
+    throw Error(ErrorCode::unsupported, "takes more than a few seconds; attune evaluate --baselines measures it");
+  }
+  TrainerConfig defaults;
+  defaults.counts = kind;
+  return fit_counts(*train, defaults.count_options(), executor);
+}
+
+}  // namespace
+
+std::vector<Baseline> measure_baselines(const TrainedModel& model, const Histories* train,
+                                        const EvaluationQueries& queries, const EvaluationOptions& options, bool quick,
+                                        Console& console) {
+  std::vector<Baseline> all;
+  if (queries.empty()) return all;
+  EvaluationOptions plain = options;
+  plain.bootstrap = 0;
+  TrainedModel counting;
+  counting.item_ids = model.item_ids;
+  counting.popularity = model.popularity;
+  for (const CountKind kind : {CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease}) {
+    console.line("measuring " + std::string(to_string(kind)));
+    Baseline& baseline = all.emplace_back();
+    baseline.name = to_string(kind);
+    std::replace(baseline.name.begin(), baseline.name.end(), '-', '_');
+    try {
+      counting.counts = counts_of(kind, model, train, quick, plain.executor);
+      baseline.report = evaluate(counting, queries, plain);
+    } catch (const Error& error) {
+      baseline.left_out = error.what();
+    }
+  }
+  return all;
+}
+
+std::optional<Histories> training_part(const TrainedModel& model) {
+  if (!model.histories || !model.popularity) return std::nullopt;
+  try {
+    Histories train = split(*model.histories, Protocol::read(model.notes).split).train;
+    const PopularityModel found = PopularityModel::fit(train);
+    if (std::ranges::equal(found.counts(), model.popularity->counts())) return train;
+  } catch (const Error&) {  // a split that these events do not allow
+  }
+  return std::nullopt;
+}
+
+}  // namespace attune::cli

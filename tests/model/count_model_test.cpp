@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attune/model/count_model.hpp"
+
+#include "catch.hpp"
+#include "model/count_data.hpp"
+
+using namespace attune;
+using namespace attune::test;
+
+namespace {
+
+// A host's own: one more for every event on an odd item.
+class OddItems final : public CountModel {
+ public:
+  std::string_view name() const noexcept override { return "odd"; }
+  std::size_t num_items() const noexcept override { return 4; }
+  bool knows(ItemHandle item) const noexcept override { return item < 4 && item % 2 == 1; }
+  void score_all(HistoryView history, std::span<float> scores, Workspace&) const override {
+    std::ranges::fill(scores, 0.0f);
+    for (const ItemHandle item : history.items) {
+      if (knows(item)) ++scores[item];
+    }
+  }
+  using CountModel::score_all;
+};
+
+}  // namespace
+
+TEST_CASE("A count model knows a history when it knows one of its events", "[model][count_model]") {
+  const OddItems model;
+  const std::vector<ItemHandle> known{0, 2, 3}, unknown{0, 2, 5};
+  CHECK(model.knows_any({known}));
+  CHECK(!model.knows_any({unknown}));
+  CHECK(!model.knows_any({}));
+  CHECK(scores_of(model, {3, 3, 1}) == std::vector<float>{0, 1, 0, 2});
+}
+
+TEST_CASE("The scores of a count model are its terms unless it says otherwise", "[model][count_model]") {
+  std::vector<float> terms{-1.5f, 0.0f, 2.0f};
+  OddItems().to_terms(terms);
+  CHECK(terms == std::vector<float>{-1.5f, 0.0f, 2.0f});
+}
+
+TEST_CASE("Counts answer a history that they know, popularity every other", "[model][count_model]") {
+  const OddItems counts, popularity;
+  const std::vector<ItemHandle> known{1}, unknown{2};
+  CHECK(answering(&counts, &popularity, {known}) == &counts);
+  CHECK(answering(&counts, &popularity, {unknown}) == &popularity);
+  CHECK(answering(&counts, nullptr, {unknown}) == &counts);
+  CHECK(answering(nullptr, &popularity, {known}) == &popularity);
+  CHECK(answering(nullptr, nullptr, {known}) == nullptr);
+}
