@@ -72,7 +72,9 @@ void Protocol::apply(const ProtocolOptions& options, const DataOptions& data) {
       throw UsageError(std::string("--split: ") + error.what());
     }
   }
-  split.baskets = split.baskets || options.baskets;
+  const bool temporal = split.kind == SplitOptions::Kind::temporal;
+  if (options.baskets && !temporal) throw UsageError("--basket: expected a temporal split, found " + split.name());
+  split.baskets = temporal && (split.baskets || options.baskets);
   exclude_seen = options.exclude_seen.value_or(exclude_seen);
   request_time = options.request_time.value_or(request_time);
   if (data.min_rating) cleaning.min_rating = static_cast<float>(*data.min_rating);

@@ -41,6 +41,8 @@ TEST_CASE("Values of options are checked before anything is read", "[cli][usage]
   const std::string train = "train --interactions missing.csv --output model ";
   check_usage_error(sandbox.attune(train + "--split sometimes"), "--split");
   check_usage_error(sandbox.attune(train + "--split temporal:1.5"), "--split");
+  check_usage_error(sandbox.attune(train + "--split leave-one-out --basket"), "--basket");
+  check_usage_error(sandbox.attune(train + "--split none --basket"), "--basket");
   check_usage_error(sandbox.attune(train + "--preset huge"), "sasrec-small");
   check_usage_error(sandbox.attune(train + "--preset ease --epochs 5"), "has no epochs");
   check_usage_error(sandbox.attune(train + "--preset ials --time-budget 5"), "has no epochs");
