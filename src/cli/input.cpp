@@ -44,6 +44,7 @@ Interactions read_interactions(const DataOptions& options, const Cleaning& clean
   console.line("reading " + (options.interactions == "-" ? "standard input" : options.interactions));
   ReadOptions reading;
   reading.columns = options.columns;
+  reading.skip_header = options.skip_header;
   reading.separator = options.separator;
   reading.item_ids = items;
   reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;

@@ -180,6 +180,19 @@ TEST_CASE("Interactions come from standard input and from files without a header
   CHECK(bare.json()["load"]["separator"] == "\t");
 }
 
+TEST_CASE("A header whose names are replaced is no interaction", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  std::string events = sandbox.read("events.csv");
+  sandbox.write("named.csv", "who,what,liked,seen_at" + events.substr(events.find('\n')));
+  const Run run = sandbox.attune(kTrain + "named.csv --columns user,item,,timestamp --skip-header");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(run.json()["load"]["records"] == 360);
+  CHECK(run.json()["load"]["header_lines"] == 1);
+  CHECK(run.json()["load"]["users"] == 30);
+}
+
 TEST_CASE("A file of items is checked against the catalogue", "[cli][train]") {
   const Sandbox sandbox;
   sandbox.write("items.csv", "item,title\ni1,First\ni2,\"Second, with comma\"\nother,Unknown\n");

@@ -30,6 +30,7 @@ TEST_CASE("Wrong usage ends with status 2 and names what is wrong", "[cli][usage
   check_usage_error(sandbox.attune("recommend --model model --user u1 --history i1"), "--user");
   check_usage_error(sandbox.attune("recommend --model model --user u1 -k -3"), "-k");
   check_usage_error(sandbox.attune("score --model model"), "--history");
+  check_usage_error(sandbox.attune("train --interactions e.csv --output model --skip-header"), "--columns");
   check_usage_error(sandbox.attune("inspect"), "path");
   check_usage_error(sandbox.attune("metrics"), "file");
   check_usage_error(sandbox.attune("doctor --threads 0"), "--threads");
