@@ -9,6 +9,7 @@
 #include <span>
 
 #include "cli/report.hpp"
+#include "data/time_column.hpp"
 #include "platform/files.hpp"
 
 namespace attune::cli {
@@ -28,14 +29,24 @@ std::vector<Drop> drops(const Interactions& interactions) {
   return all;
 }
 
-Timestamp parse_time(const std::string& text, const std::string& option) {
-  std::int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, number);
-  if (result.ec == std::errc{} && result.ptr == end) return from_seconds_or_milliseconds(number);
-  const Timestamp time = parse_iso8601(text);
-  if (time == kNoTime) throw UsageError(option + ": expected seconds, milliseconds or ISO-8601, found '" + text + "'");
-  return time;
+// The times of an option, recognised together, as those of a file.
+std::vector<Timestamp> parse_times(const std::vector<std::string>& texts, const std::string& option) {
+  detail::TimeColumn column(detail::TimeColumn::Kind::timestamp);
+  std::vector<Timestamp> times;
+  for (const std::string& text : texts) {
+    times.push_back(column.parse(text, times.size() + 1));
+    if (times.back() == kNoTime) {
+      throw UsageError(option + ": expected " + column.expected() + ", found '" + text + "'");
+    }
+  }
+  if (column.mixes_units()) throw UsageError(option + ": expected one unit, found seconds and milliseconds");
+  column.finish(times, option);
+  const auto later = std::is_sorted_until(times.begin(), times.end());
+  if (later != times.end()) {
+    throw UsageError(option + ": expected times in order, oldest first, found '" +
+                     texts[static_cast<std::size_t>(later - times.begin())] + "' behind a later one");
+  }
+  return times;
 }
 
 }  // namespace
@@ -183,8 +194,8 @@ History read_history(const HistoryOptions& options) {
     throw UsageError("--timestamps: expected one for each of the " + std::to_string(history.text.size()) +
                      " items of --history, found " + std::to_string(options.timestamps.size()));
   }
-  for (const std::string& time : options.timestamps) history.times.push_back(parse_time(time, "--timestamps"));
-  if (!options.now.empty()) history.now = parse_time(options.now, "--now");
+  history.times = parse_times(options.timestamps, "--timestamps");
+  if (!options.now.empty()) history.now = parse_times({options.now}, "--now").front();
   return history;
 }
 

@@ -159,7 +159,7 @@ Timestamp TimeColumn::parse_number(std::string_view text, std::size_t line) noex
 const char* TimeColumn::expected() const noexcept {
   if (kind_ == Kind::position) return "a whole number";
   if (kind_ == Kind::timestamp_ms) return "milliseconds since 1970, before the year 5138";
-  if (form_ == Form::iso_8601) return "an ISO-8601 time, as in the lines before";
+  if (form_ == Form::iso_8601) return "an ISO-8601 time, as before";
   if (form_ == Form::number) return "seconds or milliseconds since 1970, before the year 5138";
   return "seconds or milliseconds since 1970, or an ISO-8601 time";
 }
@@ -168,8 +168,12 @@ bool TimeColumn::in_milliseconds() const noexcept {
   return kind_ == Kind::timestamp_ms || (form_ == Form::number && first_milliseconds_line_ != 0);
 }
 
+bool TimeColumn::mixes_units() const noexcept {
+  return kind_ == Kind::timestamp && first_milliseconds_line_ != 0 && first_seconds_line_ != 0;
+}
+
 void TimeColumn::finish(std::span<Timestamp> times, const std::string& file) const {
-  if (kind_ == Kind::timestamp && first_milliseconds_line_ != 0 && first_seconds_line_ != 0) {
+  if (mixes_units()) {
     throw Error(ErrorCode::invalid_data,
                 file + ": column 'timestamp': expected one unit, found seconds (first in line " +
                     std::to_string(first_seconds_line_) + ") and milliseconds (first in line " +
