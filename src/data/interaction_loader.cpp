@@ -95,18 +95,25 @@ void InteractionLoader::require_columns() const {
   if (min_rating_) require(rating_, "'rating' (or 'value')");
   if (missing.empty()) return;
 
-  const auto& columns = file_.columns();
-  const bool has_header = std::none_of(columns.begin(), columns.end(), [](const std::string& column) {
-    return parse_number<double>(column).has_value();
-  });
-  std::string found;
-  for (const std::string& column : columns) found += (found.empty() ? "" : ", ") + column;
-  if (!has_header) found = "numbers, as in a line of data";
   const std::string& separator = file_.scanner().separator();
   throw Error(ErrorCode::invalid_data,
-              file_.scanner().file() + ": missing column " + missing + "; found columns: " + found +
+              file_.scanner().file() + ": missing column " + missing + "; found " + found_columns() +
                   "; where there is no header line, name the columns (--columns); where fields are not separated by " +
                   (separator == "\t" ? "a tab" : "'" + separator + "'") + ", name the separator");
+}
+
+// The names only where one of them is known: else they may be a line of data, with the id of a user in it.
+std::string InteractionLoader::found_columns() const {
+  const auto known = [this](const char* name) { return file_.column(name) != kNone; };
+  const auto names = {"user",     "session", "item",   "timestamp", "timestamp_ms",
+                      "position", "value",   "rating", "event",     "event_id"};
+  const auto& columns = file_.columns();
+  if (std::none_of(names.begin(), names.end(), known)) {
+    return std::to_string(columns.size()) + (columns.size() == 1 ? " column" : " columns") + ", none of a known name";
+  }
+  std::string found;
+  for (const std::string& column : columns) found += (found.empty() ? "columns: " : ", ") + column;
+  return found;
 }
 
 InteractionLog InteractionLoader::load(LoadReport& report) {

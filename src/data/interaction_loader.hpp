@@ -39,6 +39,7 @@ class InteractionLoader {
   std::size_t find_column(std::string_view name) const;
   TimeColumn::Kind find_time_column();
   void require_columns() const;
+  std::string found_columns() const;
 
   bool load_record(const Fields& fields);
   // kNoHandle if the id is new.
