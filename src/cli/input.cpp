@@ -148,6 +148,8 @@ TrainerConfig trainer_config(const std::string& preset, const CommonOptions& opt
   return config;
 }
 
+void check_config(const CommonOptions& options) { trainer_config("default", options); }
+
 std::unique_ptr<Executor> make_executor(const CommonOptions& options) {
   return std::make_unique<ThreadPool>(options.threads);
 }

@@ -41,6 +41,8 @@ std::map<std::string, std::string> read_titles(const std::string& file);
 
 // The configuration of a preset with the file of --config and --seed laid over it.
 TrainerConfig trainer_config(const std::string& preset, const CommonOptions& options);
+// The same check for the verbs that train nothing: a file of --config that cannot be used is an error everywhere.
+void check_config(const CommonOptions& options);
 std::unique_ptr<Executor> make_executor(const CommonOptions& options);
 
 // All of a file, or of standard input for "-".

@@ -9,6 +9,7 @@
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/safetensors.hpp"
+#include "cli/input.hpp"
 #include "cli/verbs.hpp"
 #include "model/json_object.hpp"
 
@@ -88,6 +89,7 @@ void print(std::ostream& out, const Json& result) {
 }  // namespace
 
 void run(const InspectOptions& options, Console& console) {
+  check_config(options.common);
   Json result{{"tensors", Json::array()}, {"metadata", Json::object()}};
   if (std::filesystem::is_directory(options.path)) {
     result = inspect_directory(options.path);

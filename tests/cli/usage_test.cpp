@@ -54,6 +54,25 @@ TEST_CASE("Values of options are checked before anything is read", "[cli][usage]
   check_usage_error(sandbox.attune("evaluate --model model --interactions e.csv --cutoffs 5,0"), "--cutoffs");
 }
 
+TEST_CASE("Every verb checks the file of options that it is given", "[cli][usage]") {
+  const Sandbox sandbox;
+  REQUIRE(sandbox.train().status == 0);
+  sandbox.write("bad.json", R"({"epoch": 3})");
+  sandbox.write("good.json", R"({"epochs": 3})");
+  sandbox.write("lists.json", R"({"cutoffs": [1], "recommended": [["a"]], "relevant": [["a"]],
+    "train_item_count": {"a": 1}})");
+  for (const std::string verb :
+       {"evaluate --model model --interactions events.csv", "recommend --model model --user u1",
+        "score --model model --history i1", "inspect model", "metrics lists.json", "doctor"}) {
+    INFO(verb);
+    const Run bad = sandbox.attune(verb + " --config bad.json");
+    CHECK(bad.status == 1);
+    CHECK(bad.out.empty());
+    CHECK(bad.err.find("bad.json: ") != std::string::npos);
+    CHECK(sandbox.attune(verb + " --config good.json").status == 0);
+  }
+}
+
 TEST_CASE("Options of versions to come are unknown and not ignored", "[cli][usage]") {
   const Sandbox sandbox;
   const std::string train = "train --interactions events.csv --output model ";
