@@ -97,7 +97,7 @@ void add_train(CLI::App& verb, TrainOptions& options) {
   verb.add_option("--time-budget", options.time_budget, "Train no longer than this")
       ->type_name("SECONDS")
       ->check(quietly(CLI::PositiveNumber));
-  add_protocol(verb, options.protocol, "temporal:0.9");
+  add_protocol(verb, options.protocol, "temporal:0.9\n(leave-one-out for a file without times)");
   add_common(verb, options.common);
 }
 

@@ -101,6 +101,25 @@ TEST_CASE("A minimum rating finds its column whatever the case of its name", "[c
   CHECK(run.json()["load"]["dropped"][0]["reason"] == "below the minimum rating");
 }
 
+TEST_CASE("A file without times is split by leave-one-out unless a split is asked for", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const std::string events = sandbox.read("events.csv");
+  const std::string bare = events.substr(events.find('\n') + 1);
+  sandbox.write("timeless.csv", bare);
+  const std::string train = kTrain + "timeless.csv --columns user,item,, ";
+  const Run run = sandbox.attune(train);
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(run.json()["protocol"]["split"] == "leave-one-out");
+  CHECK(run.json()["protocol"]["note"].get<std::string>().rfind("no times, so leave-one-out", 0) == 0);
+  const auto measured =
+      sandbox.attune("evaluate --model model --interactions timeless.csv --columns user,item,, --json");
+  CHECK(measured.json()["metrics"]["ndcg@10"] == run.json()["metrics"]["ndcg@10"]);
+  check_failure(sandbox.attune(train + "--split temporal:0.9"), {"times"});
+  check_failure(sandbox.attune(train + "--basket"), {"times"});
+}
+
 TEST_CASE("The split none trains on everything and measures nothing", "[cli][train]") {
   const Sandbox sandbox;
   const auto report = sandbox.train("--json --split none").json();
