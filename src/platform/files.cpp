@@ -102,9 +102,10 @@ void sync_directory(const fs::path& directory) {
 
 fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
 
+// A link is there even if what it names is not.
 bool is_there(const fs::path& path) {
   std::error_code ignored;
-  return fs::exists(path, ignored);
+  return fs::exists(fs::symlink_status(path, ignored));
 }
 
 void create_with_parents(const fs::path& directory) {
@@ -196,6 +197,24 @@ fs::path resolved(const fs::path& directory) {
   return path;
 }
 
+// What check_replaceable says without trying. The uppermost of the directories that replacing creates, else
+// `directory`.
+fs::path require_replaceable(const fs::path& directory, const std::string& marker) {
+  const fs::path target = resolved(directory);
+  fs::path nearest = target, created = target;
+  for (; !is_there(nearest) && nearest != nearest.parent_path(); nearest = parent_of(nearest)) created = nearest;
+  std::error_code error;
+  if (!fs::is_directory(nearest, error)) fail("write", nearest, fs::exists(nearest, error) ? ENOTDIR : ENOENT);
+  require_permission(nearest);
+  if (nearest != target) return created;
+  require_permission(parent_of(target));
+  if (!fs::is_empty(target, error) && !fs::is_regular_file(target / marker, error)) {
+    throw Error(ErrorCode::invalid_argument,
+                "\"" + directory.string() + "\" is not replaced: it is not empty and holds no " + marker);
+  }
+  return target;
+}
+
 }  // namespace
 
 InputFile::InputFile(const fs::path& path) : path_(path) {
@@ -252,23 +271,12 @@ std::vector<std::byte> read_file(const fs::path& path, std::uint64_t limit) {
 }
 
 void check_replaceable(const fs::path& directory, const std::string& marker) {
-  const fs::path target = resolved(directory);
-  fs::path nearest = target;
-  while (!is_there(nearest) && nearest != nearest.parent_path()) nearest = parent_of(nearest);
-  std::error_code error;
-  if (!fs::is_directory(nearest, error)) fail("write", nearest, ENOTDIR);
-  require_permission(nearest);
-  if (nearest != target) return;
-  require_permission(parent_of(target));
-  if (!fs::is_empty(target, error) && !fs::is_regular_file(target / marker, error)) {
-    throw Error(ErrorCode::invalid_argument,
-                "\"" + directory.string() + "\" is not replaced: it is not empty and holds no " + marker);
-  }
+  const Sibling probe(require_replaceable(directory, marker));
 }
 
 void replace_directory(const fs::path& directory, std::span<const NamedBytes> files, const std::string& marker,
                        Swap swap) {
-  check_replaceable(directory, marker);
+  require_replaceable(directory, marker);
   const fs::path target = resolved(directory);
   const bool replaces = is_there(target);
   if (!replaces) create_with_parents(parent_of(target));

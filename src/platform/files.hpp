@@ -55,8 +55,8 @@ struct NamedBytes {
 };
 
 // Whether replace_directory may put something at `directory`: nothing is there, or a writable directory that is empty
-// or holds the file `marker`. Throws Error: invalid_argument for a directory that holds something else, io_error for a
-// file, and where the permission to write is missing.
+// or holds the file `marker`, and a directory can be made beside it. Throws Error: invalid_argument for a directory that
+// holds something else, io_error for a file, a link to nothing, and where nothing can be made.
 void check_replaceable(const std::filesystem::path& directory, const std::string& marker);
 
 // How a directory takes the place of another: `exchange` is atomic; `two_renames`, for file systems without it, leaves

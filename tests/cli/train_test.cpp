@@ -282,6 +282,8 @@ TEST_CASE("An output that cannot be written is refused before training, and the 
   CHECK(sandbox.read("mine/thesis.txt") == "precious");
   CHECK(contents(sandbox.path("model")) == model);
   check_failure(sandbox.attune(kTrain + "events.csv --output /proc/model"), {"/proc"});
+  CHECK(sandbox.attune("train --interactions events.csv --output /proc/model").err.find("reading") ==
+        std::string::npos);
 }
 
 TEST_CASE("A result that cannot be printed is a failure", "[cli][train]") {

@@ -226,6 +226,21 @@ TEST_CASE("What is no model is not replaced", "[platform][files]") {
   CHECK(content_of(directory.path()) == before);
 }
 
+TEST_CASE("Where nothing can be made is found out without writing", "[platform][files]") {
+  const TemporaryDirectory directory;
+  fs::create_symlink("nowhere", directory / "dangling");
+  const Content before = content_of(directory.path());
+  for (const fs::path& path : {directory / "dangling", directory / "dangling/model", fs::path("/proc/model")}) {
+    INFO(path);
+    const auto error = error_of([&] { platform::check_replaceable(path, kMarker); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::io_error);
+    CHECK(contains(error->what(), "No such file or directory"));
+  }
+  platform::check_replaceable(directory / "a/b/model", kMarker);
+  CHECK(content_of(directory.path()) == before);
+}
+
 TEST_CASE("Wherever a call fails, the old directory is intact and nothing is left beside it", "[platform][files]") {
   const auto swap = GENERATE(platform::Swap::exchange, platform::Swap::two_renames);
   const bool replaces = GENERATE(true, false);
