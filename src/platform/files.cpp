@@ -2,6 +2,7 @@
 #include "platform/files.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include <cstdio>
 #include <limits>
 #include <new>
+#include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -130,9 +133,11 @@ bool exchange([[maybe_unused]] const fs::path& a, [[maybe_unused]] const fs::pat
   return false;
 }
 
+constexpr std::string_view kAside = ".aside";
+
 void swap_directories(const fs::path& a, const fs::path& b, Swap how) {
   if (how == Swap::exchange && exchange(a, b)) return;
-  const fs::path aside = a.string() + ".aside";
+  const fs::path aside = a.string() + std::string(kAside);
   rename_path(b, aside);
   int error = 0;
   if (::rename(a.c_str(), b.c_str()) != 0) {
@@ -147,16 +152,42 @@ void swap_directories(const fs::path& a, const fs::path& b, Swap how) {
   fail("replace", b, error);
 }
 
+// Marks a directory as somebody's work, wherever it is moved, until the object or the process is gone. A lock, unlike
+// the number of a process, means the same in every container and is never given to somebody else.
+class Lock {
+ public:
+  enum class State { held, taken, impossible };  // taken by somebody else; impossible on this file system
+  explicit Lock(const fs::path& directory)
+      : directory_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) {
+    if (directory_.value() >= 0 && ::flock(directory_.value(), LOCK_EX | LOCK_NB) == 0) {
+      state_ = State::held;
+    } else if (errno == EWOULDBLOCK) {
+      state_ = State::taken;
+    }
+  }
+  State state() const noexcept { return state_; }
+
+ private:
+  Descriptor directory_;
+  State state_ = State::impossible;
+};
+
+std::string sibling_stem(const fs::path& target) { return std::string(".") + target.filename().string() + ".saving-"; }
+
 // A fresh directory beside `target`. Whatever stands at its path in the end is removed.
 class Sibling {
  public:
   explicit Sibling(const fs::path& target) {
-    const std::string stem =
-        std::string(".") + target.filename().string() + ".saving-" + std::to_string(process_id()) + "-";
+    const std::string stem = sibling_stem(target) + std::to_string(process_id()) + "-";
     for (int attempt = 0;; ++attempt) {
       path_ = parent_of(target) / (stem + std::to_string(attempt));
-      if (::mkdir(path_.c_str(), 0777) == 0) return;
-      if (errno != EEXIST) fail("create", path_, errno);
+      if (::mkdir(path_.c_str(), 0777) == 0) {
+        lock_.emplace(path_);
+        // Somebody else may have taken it for abandoned just before it was locked.
+        if (lock_->state() != Lock::State::taken && is_there(path_)) return;
+      } else if (errno != EEXIST) {
+        fail("create", path_, errno);
+      }
     }
   }
   Sibling(Sibling&&) = delete;
@@ -167,7 +198,8 @@ class Sibling {
   const fs::path& path() const noexcept { return path_; }
 
   // Puts this directory at `target`, durably, and takes what was there.
-  void swap_with(const fs::path& target, bool target_exists, Swap how) const {
+  void swap_with(const fs::path& target, bool target_exists, Swap how) {
+    if (target_exists) lock_of_old_.emplace(target);
     const auto swap = [&](bool forward) {
       if (target_exists) return swap_directories(path_, target, how);
       forward ? rename_path(path_, target) : rename_path(target, path_);
@@ -183,7 +215,26 @@ class Sibling {
 
  private:
   fs::path path_;
+  std::optional<Lock> lock_, lock_of_old_;
 };
+
+// Removes what saves of `target` have left that were killed: siblings that nobody has locked. Only once a whole model
+// stands at `target`, because a save killed between two renames leaves the old one nowhere else.
+void remove_abandoned(const fs::path& target) {
+  const std::string stem = sibling_stem(target);
+  std::error_code error;
+  std::vector<fs::path> abandoned;
+  for (fs::directory_iterator entry(parent_of(target), error), end; !error && entry != end; entry.increment(error)) {
+    std::string name = entry->path().filename().string();
+    if (name.ends_with(kAside)) name.resize(name.size() - kAside.size());
+    if (!name.starts_with(stem) || name.find_first_not_of("0123456789-", stem.size()) != std::string::npos) continue;
+    abandoned.push_back(entry->path());
+  }
+  for (const fs::path& path : abandoned) {
+    const Lock lock(path);
+    if (lock.state() == Lock::State::held) fs::remove_all(path, error);
+  }
+}
 
 void require_permission(const fs::path& directory) {
   if (::access(directory.c_str(), W_OK | X_OK) != 0) fail("write", directory, errno);
@@ -280,7 +331,7 @@ void replace_directory(const fs::path& directory, std::span<const NamedBytes> fi
   const fs::path target = resolved(directory);
   const bool replaces = is_there(target);
   if (!replaces) create_with_parents(parent_of(target));
-  const Sibling sibling(target);
+  Sibling sibling(target);
   for (const NamedBytes& file : files) write_new_file(sibling.path() / file.name, file.bytes);
   sync_directory(sibling.path());
   std::error_code error;
@@ -291,6 +342,7 @@ void replace_directory(const fs::path& directory, std::span<const NamedBytes> fi
     throw Error(ErrorCode::io_error, "\"" + directory.string() + "\" is written, but what it replaced is left in \"" +
                                          sibling.path().string() + "\": " + error.message());
   }
+  remove_abandoned(target);
 }
 
 }  // namespace attune::inline v0_1::platform
