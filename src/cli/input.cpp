@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <span>
 
 #include "cli/report.hpp"
+#include "data/text.hpp"
 #include "data/time_column.hpp"
 #include "platform/files.hpp"
 
@@ -166,10 +166,8 @@ std::string read_text(const std::string& file) {
 
 Id id_of(const std::string& text, IdKind kind) {
   if (kind == IdKind::string) return text;
-  std::int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, number);
-  return result.ec == std::errc{} && result.ptr == end ? Id(number) : Id(text);
+  const auto number = detail::parse_number<std::int64_t>(text);
+  return number ? Id(*number) : Id(text);
 }
 
 std::vector<Id> History::ids(IdKind kind) const {

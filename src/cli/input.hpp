@@ -58,7 +58,7 @@ struct History {
   std::vector<Id> ids(IdKind kind) const;
 };
 History read_history(const HistoryOptions& options);
-// The id a model of this kind knows `text` by.
+// The id a model of this kind knows `text` by, read as in files.
 Id id_of(const std::string& text, IdKind kind);
 
 }  // namespace attune::cli

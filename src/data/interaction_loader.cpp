@@ -2,7 +2,6 @@
 #include "data/interaction_loader.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -10,23 +9,13 @@
 #include "data/row_groups.hpp"
 #include "data/separator.hpp"
 #include "data/short_text.hpp"
+#include "data/text.hpp"
 
 namespace attune::inline v0_1::detail {
 
 namespace {
 
 constexpr std::size_t kNone = DelimitedReader::npos;
-
-// A number that is all of the text, but for blanks around it.
-template <class Number>
-std::optional<Number> parse_number(std::string_view text) noexcept {
-  text = without_outer_blanks(text);
-  Number number{};
-  const char* const end = text.data() + text.size();
-  const auto [parsed, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || parsed != end) return std::nullopt;
-  return number;
-}
 
 // No id if the text is not of that kind.
 Id to_id(std::string_view text, IdKind kind) noexcept {
@@ -35,13 +24,7 @@ Id to_id(std::string_view text, IdKind kind) noexcept {
   return number ? Id(*number) : Id();
 }
 
-std::string in_quotes(std::string_view text) {
-  constexpr std::size_t kShown = 40;
-  std::string shown(text.substr(0, kShown));
-  std::replace_if(
-      shown.begin(), shown.end(), [](unsigned char c) { return c < ' '; }, '?');
-  return text.empty() ? "nothing" : "'" + shown + (text.size() > kShown ? "...'" : "'");
-}
+std::string shown(std::string_view field) { return field.empty() ? "nothing" : in_quotes(field, '\''); }
 
 std::string in_column(std::string_view name) { return "column '" + std::string(name) + "': "; }
 
@@ -186,7 +169,7 @@ bool InteractionLoader::accepts(const IdColumn& column, const Fields& fields) {
     return refuse(std::string("empty ") + column.name, in_column(column.name) + "expected an id, found nothing");
   }
   const char* const expected = kind == IdKind::string ? "text without NUL" : "a 64-bit integer";
-  const std::string found = &column == &user_ ? std::to_string(field.size()) + " other characters" : in_quotes(field);
+  const std::string found = &column == &user_ ? std::to_string(field.size()) + " other characters" : shown(field);
   return refuse(std::string("bad id in ") + column.name,
                 in_column(column.name) + "expected " + expected + ", found " + found);
 }
@@ -202,7 +185,7 @@ std::optional<float> InteractionLoader::parse_value(std::size_t column, const Fi
   const auto value = parse_number<float>(field);
   if (value && std::isfinite(*value)) return value;
   const std::string& name = file_.columns()[column];
-  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + in_quotes(field));
+  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + shown(field));
   return std::nullopt;
 }
 
@@ -212,7 +195,7 @@ std::optional<Timestamp> InteractionLoader::parse_time(const Fields& fields) {
   if (time != kNoTime) return time;
   const std::string& name = file_.columns()[time_index_];
   refuse("bad time in " + name,
-         in_column(name) + "expected " + time_.expected() + ", found " + in_quotes(fields[time_index_]));
+         in_column(name) + "expected " + time_.expected() + ", found " + shown(fields[time_index_]));
   return std::nullopt;
 }
 

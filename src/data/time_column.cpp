@@ -2,13 +2,12 @@
 #include "data/time_column.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdlib>
 
 #include "attune/data/reader.hpp"
 #include "attune/error.hpp"
-#include "data/separator.hpp"
+#include "data/text.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -114,11 +113,7 @@ namespace detail {
 
 Timestamp TimeColumn::parse(std::string_view text, std::size_t line) noexcept {
   text = without_outer_blanks(text);
-  if (kind_ == Kind::position) {
-    Timestamp position = kNoTime;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), position);
-    return error == std::errc() && end == text.data() + text.size() ? position : kNoTime;
-  }
+  if (kind_ == Kind::position) return detail::parse_number<Timestamp>(text).value_or(kNoTime);
   if (form_ != Form::iso_8601) {
     const Timestamp time = parse_number(text, line);
     if (time != kNoTime) form_ = Form::number;

@@ -144,6 +144,8 @@ TEST_CASE("A model of numeric ids knows them by the digits that are typed", "[cl
   CHECK(user["shortfall"]["seen"] == 8);
   CHECK(user["items"][0]["item"].is_string());
   CHECK(sandbox.attune("recommend --model model --history 1,2 --json").json()["source"] == "model");
+  CHECK(sandbox.attune("recommend --model model --history '1, 2' --json").out ==
+        sandbox.attune("recommend --model model --history 1,2 --json").out);
   CHECK(sandbox.attune("recommend --model model --history one,two --json").json()["source"] == "popularity");
   CHECK(sandbox.attune("recommend --model model --user three --json").json()["source"] == "popularity");
   CHECK(sandbox.attune("score --model model --history 1 --json").json()["scores"].size() == 15);

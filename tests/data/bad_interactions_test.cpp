@@ -85,7 +85,7 @@ TEST_CASE("A bad number is named by line, column and text (UR-41)", "[data][inte
   }
   require_bad_line("user,item,value\nu,b,\n", ":2: column 'value': expected a finite number, found nothing");
   require_bad_line("user,item,value\nu,b," + std::string(90, 'z') + "\n",
-                   ":2: column 'value': expected a finite number, found '" + std::string(40, 'z') + "...'");
+                   ":2: column 'value': expected a finite number, found '" + std::string(80, 'z') + "...'");
 }
 
 TEST_CASE("Bad numbers are counted and skipped where that is asked for (UR-41)", "[data][interaction_loader]") {
