@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   }
   try {
     const auto model = attune::TrainedModel::load(argv[1]);
+    if (!model.encoder) throw attune::Error(attune::ErrorCode::invalid_argument, "expected a model with an encoder");
     attune::ScorerRows<float> rows(model.encoder->items(), attune::ScoreKind::cosine);
     attune::Engine engine(DecayedMeanEncoder(model.encoder, 0.8f), attune::CosineScorer<float>(std::move(rows)),
                           attune::CountsColdStart(model.popularity, model.counts));

@@ -15,7 +15,7 @@
 // Cosine plus `weight` for an item that appeared just now, half of it after each `half_life`.
 class FreshnessScorer {
  public:
-  // `first_seen` [size]: when each item had its first event.
+  // `first_seen` [size]: when each item had its first event; kNoTime, which is never fresh, where that is not known.
   FreshnessScorer(attune::ScorerRows<float> rows, std::vector<attune::Timestamp> first_seen, float weight,
                   double half_life)
       : cosine_(std::move(rows)), first_seen_(std::move(first_seen)), weight_(weight), half_life_(half_life) {}
@@ -42,6 +42,7 @@ class FreshnessScorer {
     terms.assign(additive.begin(), additive.end());
     terms.resize(size());
     for (std::size_t item = 0; item < size(); ++item) {
+      if (first_seen_[item] == attune::kNoTime) continue;
       const double age = static_cast<double>(std::max<attune::Timestamp>(0, now - first_seen_[item]));
       terms[item] += weight_ * static_cast<float>(std::exp2(-age / half_life_));
     }
@@ -56,9 +57,10 @@ class FreshnessScorer {
 static_assert(attune::Scorer<FreshnessScorer>);
 
 std::vector<attune::Timestamp> first_events(const attune::Histories& histories) {
-  std::vector<attune::Timestamp> first(histories.num_items(), std::numeric_limits<attune::Timestamp>::max());
+  std::vector<attune::Timestamp> first(histories.num_items(), attune::kNoTime);
   for (std::size_t i = 0; i < histories.times.size(); ++i) {
-    first[histories.items[i]] = std::min(first[histories.items[i]], histories.times[i]);
+    attune::Timestamp& seen = first[histories.items[i]];
+    if (seen == attune::kNoTime || histories.times[i] < seen) seen = histories.times[i];
   }
   return first;
 }
@@ -76,6 +78,9 @@ int main(int argc, char** argv) {
   }
   try {
     const auto model = attune::TrainedModel::load(argv[1]);
+    if (!model.encoder || !model.histories || model.histories->num_users() == 0) {
+      throw attune::Error(attune::ErrorCode::invalid_argument, "expected a model with an encoder and histories");
+    }
     constexpr double kWeek = 7.0 * 24 * 3600 * 1000;
     attune::Engine engine(attune::SharedEncoder(model.encoder),
                           FreshnessScorer({model.encoder->items(), attune::ScoreKind::cosine},

@@ -39,6 +39,8 @@ void add_data(CLI::App& verb, DataOptions& options) {
           "--columns", [&options](const std::string& text) { options.columns = split_commas(text); },
           "Columns of a file without a header line, as in user,item,,timestamp")
       ->type_name("A,B,...");
+  verb.add_flag("--skip-header", options.skip_header, "The first line names columns that --columns replaces")
+      ->needs("--columns");
   verb.add_option("--separator", options.separator, "What stands between two fields (default: found out)")
       ->type_name("TEXT");
   verb.add_flag("--skip-bad-lines", options.skip_bad_lines, "Count lines that cannot be read instead of stopping");
@@ -95,7 +97,7 @@ void add_train(CLI::App& verb, TrainOptions& options) {
   verb.add_option("--time-budget", options.time_budget, "Train no longer than this")
       ->type_name("SECONDS")
       ->check(quietly(CLI::PositiveNumber));
-  add_protocol(verb, options.protocol, "temporal:0.9");
+  add_protocol(verb, options.protocol, "temporal:0.9\n(leave-one-out for a file without times)");
   add_common(verb, options.common);
 }
 

@@ -26,6 +26,7 @@ struct CommonOptions {
 struct DataOptions {
   std::string interactions;
   std::vector<std::string> columns;
+  bool skip_header = false;
   std::string separator;
   bool skip_bad_lines = false;
   std::optional<double> min_rating;

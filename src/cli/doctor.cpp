@@ -9,6 +9,7 @@
 
 #include "attune/model/checkpoint.hpp"
 #include "attune/version.hpp"
+#include "cli/input.hpp"
 #include "cli/verbs.hpp"
 #include "kernels/levels.hpp"
 
@@ -43,7 +44,8 @@ void print(std::ostream& out, const Json& result) {
 
 }  // namespace
 
-void run(const DoctorOptions&, Console& console) {
+void run(const DoctorOptions& options, Console& console) {
+  check_config(options.common);
   const Json result{
       {"version", version()},
       {"build",

@@ -3,20 +3,17 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <span>
 
 #include "cli/report.hpp"
+#include "data/text.hpp"
+#include "data/time_column.hpp"
 #include "platform/files.hpp"
 
 namespace attune::cli {
 namespace {
-
-bool has_column(const LoadReport& load, std::string_view name) {
-  return std::find(load.columns.begin(), load.columns.end(), name) != load.columns.end();
-}
 
 struct Drop {
   std::string reason;
@@ -28,38 +25,45 @@ std::vector<Drop> drops(const Interactions& interactions) {
   for (const auto& drop : interactions.load.dropped) all.push_back({drop.reason, drop.lines, drop.first_line});
   const CleaningReport& cleaning = interactions.cleaning;
   if (cleaning.duplicates != 0) all.push_back({"duplicate", cleaning.duplicates, 0});
-  if (cleaning.below_min_value != 0) all.push_back({"below the minimum rating", cleaning.below_min_value, 0});
   if (cleaning.outside_core != 0) all.push_back({"outside the k-core", cleaning.outside_core, 0});
   return all;
 }
 
-Timestamp parse_time(const std::string& text, const std::string& option) {
-  std::int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, number);
-  if (result.ec == std::errc{} && result.ptr == end) return from_seconds_or_milliseconds(number);
-  const Timestamp time = parse_iso8601(text);
-  if (time == kNoTime) throw UsageError(option + ": expected seconds, milliseconds or ISO-8601, found '" + text + "'");
-  return time;
+// The times of an option, recognised together, as those of a file.
+std::vector<Timestamp> parse_times(const std::vector<std::string>& texts, const std::string& option) {
+  detail::TimeColumn column(detail::TimeColumn::Kind::timestamp);
+  std::vector<Timestamp> times;
+  for (const std::string& text : texts) {
+    times.push_back(column.parse(text, times.size() + 1));
+    if (times.back() == kNoTime) {
+      throw UsageError(option + ": expected " + column.expected() + ", found '" + text + "'");
+    }
+  }
+  if (column.mixes_units()) throw UsageError(option + ": expected one unit, found seconds and milliseconds");
+  column.finish(times, option);
+  const auto later = std::is_sorted_until(times.begin(), times.end());
+  if (later != times.end()) {
+    throw UsageError(option + ": expected times in order, oldest first, found '" +
+                     texts[static_cast<std::size_t>(later - times.begin())] + "' behind a later one");
+  }
+  return times;
 }
 
 }  // namespace
 
-Interactions read_interactions(const DataOptions& options, const CleaningOptions& cleaning, IdKind items,
-                               Console& console) {
+Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console) {
   console.line("reading " + (options.interactions == "-" ? "standard input" : options.interactions));
   ReadOptions reading;
   reading.columns = options.columns;
+  reading.skip_header = options.skip_header;
   reading.separator = options.separator;
   reading.item_ids = items;
   reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;
+  reading.min_rating = cleaning.min_rating;
   Interactions result;
   const InteractionLog log = attune::read_interactions(options.interactions, reading, &result.load);
-  if (options.min_rating && !has_column(result.load, "rating") && !has_column(result.load, "value")) {
-    throw Error(ErrorCode::invalid_data, options.interactions + ": --min-rating expects a column rating or value");
-  }
   try {
-    result.log = clean(log, cleaning, &result.cleaning);
+    result.log = clean(log, {.k_core = cleaning.k_core}, &result.cleaning);
   } catch (const Error& error) {
     throw Error(error.code(), options.interactions + ": " + error.what());
   }
@@ -144,6 +148,8 @@ TrainerConfig trainer_config(const std::string& preset, const CommonOptions& opt
   return config;
 }
 
+void check_config(const CommonOptions& options) { trainer_config("default", options); }
+
 std::unique_ptr<Executor> make_executor(const CommonOptions& options) {
   return std::make_unique<ThreadPool>(options.threads);
 }
@@ -160,10 +166,8 @@ std::string read_text(const std::string& file) {
 
 Id id_of(const std::string& text, IdKind kind) {
   if (kind == IdKind::string) return text;
-  std::int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, number);
-  return result.ec == std::errc{} && result.ptr == end ? Id(number) : Id(text);
+  const auto number = detail::parse_number<std::int64_t>(text);
+  return number ? Id(*number) : Id(text);
 }
 
 std::vector<Id> History::ids(IdKind kind) const {
@@ -190,8 +194,8 @@ History read_history(const HistoryOptions& options) {
     throw UsageError("--timestamps: expected one for each of the " + std::to_string(history.text.size()) +
                      " items of --history, found " + std::to_string(options.timestamps.size()));
   }
-  for (const std::string& time : options.timestamps) history.times.push_back(parse_time(time, "--timestamps"));
-  if (!options.now.empty()) history.now = parse_time(options.now, "--now");
+  history.times = parse_times(options.timestamps, "--timestamps");
+  if (!options.now.empty()) history.now = parse_times({options.now}, "--now").front();
   return history;
 }
 

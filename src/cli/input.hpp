@@ -6,6 +6,7 @@
 #include <iosfwd>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,13 +20,18 @@
 
 namespace attune::cli {
 
+// Which events count.
+struct Cleaning {
+  std::optional<float> min_rating;
+  std::size_t k_core = 0;
+};
+
 struct Interactions {
   InteractionLog log;  // cleaned
   LoadReport load;
   CleaningReport cleaning;
 };
-Interactions read_interactions(const DataOptions& options, const CleaningOptions& cleaning, IdKind items,
-                               Console& console);
+Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console);
 // Every record accounted for: those kept, those dropped and why.
 Json load_json(const Interactions& interactions);
 void print_load(std::ostream& out, const Interactions& interactions);
@@ -35,6 +41,8 @@ std::map<std::string, std::string> read_titles(const std::string& file);
 
 // The configuration of a preset with the file of --config and --seed laid over it.
 TrainerConfig trainer_config(const std::string& preset, const CommonOptions& options);
+// The same check for the verbs that train nothing: a file of --config that cannot be used is an error everywhere.
+void check_config(const CommonOptions& options);
 std::unique_ptr<Executor> make_executor(const CommonOptions& options);
 
 // All of a file, or of standard input for "-".
@@ -50,7 +58,7 @@ struct History {
   std::vector<Id> ids(IdKind kind) const;
 };
 History read_history(const HistoryOptions& options);
-// The id a model of this kind knows `text` by.
+// The id a model of this kind knows `text` by, read as in files.
 Id id_of(const std::string& text, IdKind kind);
 
 }  // namespace attune::cli

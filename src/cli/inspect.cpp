@@ -9,17 +9,12 @@
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/safetensors.hpp"
+#include "cli/input.hpp"
 #include "cli/verbs.hpp"
 #include "model/json_object.hpp"
 
 namespace attune::cli {
 namespace {
-
-std::string shape_text(const std::vector<std::size_t>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + ']';
-}
 
 void add_tensors(Json& result, const SafetensorsFile& file) {
   for (const TensorInfo& tensor : file.tensors()) {
@@ -79,7 +74,7 @@ void print(std::ostream& out, const Json& result) {
     std::size_t size = 1;
     for (const std::size_t extent : shape) size *= extent;
     elements += size;
-    rows.push_back({tensor["name"], tensor["dtype"], shape_text(shape)});
+    rows.push_back({tensor["name"], tensor["dtype"], tensor["shape"].dump()});
   }
   print_table(out, rows, "l");
   out << plural(result["tensors"].size(), "tensor", "tensors") << ", " << grouped(elements) << " elements\n";
@@ -88,6 +83,7 @@ void print(std::ostream& out, const Json& result) {
 }  // namespace
 
 void run(const InspectOptions& options, Console& console) {
+  check_config(options.common);
   Json result{{"tensors", Json::array()}, {"metadata", Json::object()}};
   if (std::filesystem::is_directory(options.path)) {
     result = inspect_directory(options.path);

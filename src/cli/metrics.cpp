@@ -105,6 +105,7 @@ class Lists {
 }  // namespace
 
 void run(const MetricsOptions& options, Console& console) {
+  check_config(options.common);
   Lists input{options.file};
   const RankedLists lists = input.lists();
   const auto metrics = list_metrics(lists, input.cutoffs());

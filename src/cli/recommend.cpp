@@ -63,6 +63,7 @@ void print_answer(std::ostream& out, const Answer& answer, const Titles& titles,
 }  // namespace
 
 void run(const RecommendOptions& options, Console& console) {
+  check_config(options.common);
   if (!options.user && !options.history.items) throw UsageError("recommend: expected --user or --history");
   const Titles titles = options.items.empty() ? Titles{} : read_titles(options.items);
   const Answer answer = ask(options);

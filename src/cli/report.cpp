@@ -27,6 +27,8 @@ constexpr std::array<std::string_view, 11> kNames{"hr",
                                                   "average_popularity",
                                                   "tail_percentage"};
 
+constexpr float kNoMinimum = -std::numeric_limits<float>::infinity();  // as notes write it
+
 struct Metric {
   std::size_t place, cutoff;  // place in kNames
   std::string name;           // "hr@10"
@@ -70,10 +72,12 @@ void Protocol::apply(const ProtocolOptions& options, const DataOptions& data) {
       throw UsageError(std::string("--split: ") + error.what());
     }
   }
-  split.baskets = split.baskets || options.baskets;
+  const bool temporal = split.kind == SplitOptions::Kind::temporal;
+  if (options.baskets && !temporal) throw UsageError("--basket: expected a temporal split, found " + split.name());
+  split.baskets = temporal && (split.baskets || options.baskets);
   exclude_seen = options.exclude_seen.value_or(exclude_seen);
   request_time = options.request_time.value_or(request_time);
-  if (data.min_rating) cleaning.min_value = static_cast<float>(*data.min_rating);
+  if (data.min_rating) cleaning.min_rating = static_cast<float>(*data.min_rating);
   cleaning.k_core = data.k_core.value_or(cleaning.k_core);
 }
 
@@ -84,7 +88,7 @@ void Protocol::write(Notes& notes) const {
   notes["request_time"] = request_time ? "on" : "off";
   notes["k_core"] = std::to_string(cleaning.k_core);
   std::array<char, 64> text;
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), cleaning.min_value);
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), cleaning.min_rating.value_or(kNoMinimum));
   notes["min_rating"] = std::string(text.data(), end.ptr);
 }
 
@@ -96,12 +100,14 @@ Protocol Protocol::read(const Notes& notes) {
   protocol.request_time = value_of(notes, "request_time", "off") == "on";
   const std::string core = value_of(notes, "k_core", "0"), rating = value_of(notes, "min_rating", "-inf");
   std::from_chars(core.data(), core.data() + core.size(), protocol.cleaning.k_core);
-  std::from_chars(rating.data(), rating.data() + rating.size(), protocol.cleaning.min_value);
+  float minimum = kNoMinimum;
+  std::from_chars(rating.data(), rating.data() + rating.size(), minimum);
+  if (minimum > kNoMinimum) protocol.cleaning.min_rating = minimum;
   return protocol;
 }
 
 Json protocol_json(const Protocol& protocol, const Report& report) {
-  const float rating = protocol.cleaning.min_value;
+  const auto& rating = protocol.cleaning.min_rating;
   return {{"split", protocol.split.name()},
           {"basket", protocol.split.baskets},
           {"users", report.users},
@@ -112,7 +118,7 @@ Json protocol_json(const Protocol& protocol, const Report& report) {
           {"request_time", protocol.request_time ? "on" : "off"},
           {"repeated_targets", report.repeated_targets},
           {"unseen_targets", report.unseen_targets},
-          {"min_rating", rating == -std::numeric_limits<float>::infinity() ? Json() : Json(rating)},
+          {"min_rating", rating ? Json(*rating) : Json()},
           {"k_core", protocol.cleaning.k_core},
           {"note", protocol.note}};
 }

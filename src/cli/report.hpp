@@ -17,6 +17,7 @@
 #include "cli/arguments.hpp"
 #include "cli/baselines.hpp"
 #include "cli/console.hpp"
+#include "cli/input.hpp"
 
 namespace attune::cli {
 
@@ -26,7 +27,7 @@ struct Protocol {
   SplitOptions split;
   bool exclude_seen = true;
   bool request_time = false;
-  CleaningOptions cleaning;
+  Cleaning cleaning;
   std::string note;  // what a reader of the numbers must know, from the split
 
   // Takes over what was given on the command line. Throws UsageError.

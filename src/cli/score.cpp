@@ -14,6 +14,7 @@
 namespace attune::cli {
 
 void run(const ScoreOptions& options, Console& console) {
+  check_config(options.common);
   const Recommender recommender = Recommender::open(options.model);
   const IdMap items = recommender.item_ids();
   const History history = read_history(options.history);

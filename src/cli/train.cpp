@@ -73,6 +73,15 @@ Json items_json(const std::string& file, const IdMap& catalogue) {
   return {{"file", file}, {"items", titles.size()}, {"in_catalogue", named}, {"untitled", catalogue.size() - named}};
 }
 
+// By the split that was asked for. Where none was and the file has no times, which the default needs, leave-one-out.
+Split split_by(Protocol& protocol, const ProtocolOptions& asked, Histories histories) {
+  const bool falls_back = !asked.split && !asked.baskets && histories.times.empty();
+  if (falls_back) protocol.split = SplitOptions::parse("leave-one-out");
+  Split split = attune::split(std::move(histories), protocol.split);
+  protocol.note = (falls_back ? "no times, so leave-one-out in place of the temporal split; " : "") + split.note;
+  return split;
+}
+
 }  // namespace
 
 void run(const TrainOptions& options, Console& console) {
@@ -86,8 +95,7 @@ void run(const TrainOptions& options, Console& console) {
   Json load = load_json(interactions);
   if (!options.items.empty()) load["items_file"] = items_json(options.items, interactions.log.item_ids());
   if (!console.json()) print_load(console.text(), interactions);
-  const Split split = attune::split(group_by_user(std::move(interactions.log)), protocol.split);
-  protocol.note = split.note;
+  const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
 
   const auto executor = make_executor(options.common);
   Trainer trainer{config, executor.get()};

@@ -6,6 +6,7 @@
 
 #include "attune/error.hpp"
 #include "data/separator.hpp"
+#include "data/text.hpp"
 
 namespace attune::inline v0_1::detail {
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "attune/error.hpp"
+#include "data/byte_reader.hpp"
 #include "data/short_text.hpp"
 
 namespace attune::inline v0_1 {
@@ -76,48 +77,6 @@ constexpr std::uint64_t make_slot(std::uint64_t hash, std::uint32_t handle) noex
   return (hash & 0xFFFFFFFF00000000u) | handle;
 }
 constexpr std::uint32_t handle_of(std::uint64_t slot) noexcept { return static_cast<std::uint32_t>(slot); }
-
-template <class Unsigned>
-void write(std::vector<std::byte>& out, Unsigned value) {
-  for (std::size_t i = 0; i < sizeof(value); ++i) out.push_back(static_cast<std::byte>((value >> (8 * i)) & 0xFF));
-}
-
-class ByteReader {
- public:
-  ByteReader(std::span<const std::byte> bytes, const std::string& what) : bytes_(bytes), what_(what) {}
-
-  template <class Unsigned>
-  Unsigned read() {
-    Unsigned value = 0;
-    const auto bytes = take(sizeof(Unsigned));
-    for (std::size_t i = 0; i < sizeof(Unsigned); ++i) {
-      value = static_cast<Unsigned>(value | static_cast<Unsigned>(std::to_integer<Unsigned>(bytes[i]) << (8 * i)));
-    }
-    return value;
-  }
-  std::string_view text(std::size_t size) {
-    const auto bytes = take(size);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
-  std::size_t left() const noexcept { return bytes_.size(); }
-  [[noreturn]] void fail(const std::string& problem) const {
-    throw Error(ErrorCode::corrupt_file, what_ + ": " + problem);
-  }
-
- private:
-  std::span<const std::byte> take(std::size_t size) {
-    if (size > bytes_.size()) {
-      fail("the id map ends early: expected " + std::to_string(size) + " more bytes, found " +
-           std::to_string(bytes_.size()));
-    }
-    const auto taken = bytes_.first(size);
-    bytes_ = bytes_.subspan(size);
-    return taken;
-  }
-
-  std::span<const std::byte> bytes_;
-  const std::string& what_;
-};
 
 }  // namespace
 
@@ -234,32 +193,31 @@ std::size_t IdMap::memory_bytes() const noexcept {
 }
 
 void IdMap::serialize(std::vector<std::byte>& out) const {
-  write(out, static_cast<std::uint8_t>(kind()));
-  write(out, static_cast<std::uint32_t>(size()));
-  for (const std::int64_t number : impl_->numbers) write(out, static_cast<std::uint64_t>(number));
+  detail::append_number(out, static_cast<std::uint8_t>(kind()));
+  detail::append_number(out, static_cast<std::uint32_t>(size()));
+  for (const std::int64_t number : impl_->numbers) detail::append_number(out, number);
   for (const std::string_view text : impl_->texts) {
-    write(out, static_cast<std::uint32_t>(text.size()));
-    const auto bytes = std::as_bytes(std::span(text));
-    out.insert(out.end(), bytes.begin(), bytes.end());
+    detail::append_number(out, static_cast<std::uint32_t>(text.size()));
+    detail::append_array(out, std::span<const char>(text));
   }
 }
 
 IdMap IdMap::deserialize(std::span<const std::byte> bytes, const std::string& what) {
-  ByteReader reader(bytes, what);
-  const auto kind = reader.read<std::uint8_t>();
+  detail::ByteReader reader(bytes, what);
+  const auto kind = reader.number<std::uint8_t>();
   if (kind > static_cast<std::uint8_t>(IdKind::int64)) {
     reader.fail("expected an id kind of 0 or 1, found " + std::to_string(kind));
   }
   IdMap map(static_cast<IdKind>(kind));
-  const std::size_t count = reader.read<std::uint32_t>();
+  const std::size_t count = reader.number<std::uint32_t>();
   const std::size_t least_size = map.kind() == IdKind::int64 ? sizeof(std::int64_t) : sizeof(std::uint32_t) + 1;
   if (count > kMaxIds || count > reader.left() / least_size) {
     reader.fail("expected " + std::to_string(count) + " ids, found only " + std::to_string(reader.left()) + " bytes");
   }
   map.impl_->reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
-    const Id id = map.kind() == IdKind::int64 ? Id(static_cast<std::int64_t>(reader.read<std::uint64_t>()))
-                                              : Id(reader.text(reader.read<std::uint32_t>()));
+    const Id id = map.kind() == IdKind::int64 ? Id(reader.number<std::int64_t>())
+                                              : Id(reader.text(reader.number<std::uint32_t>()));
     if (!map.accepts(id)) reader.fail("id " + std::to_string(i) + " is empty or contains NUL");
     if (map.insert(id) != i) reader.fail("id " + std::to_string(i) + " repeats an earlier one");
   }

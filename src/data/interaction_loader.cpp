@@ -2,7 +2,6 @@
 #include "data/interaction_loader.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -10,23 +9,13 @@
 #include "data/row_groups.hpp"
 #include "data/separator.hpp"
 #include "data/short_text.hpp"
+#include "data/text.hpp"
 
 namespace attune::inline v0_1::detail {
 
 namespace {
 
 constexpr std::size_t kNone = DelimitedReader::npos;
-
-// A number that is all of the text, but for blanks around it.
-template <class Number>
-std::optional<Number> parse_number(std::string_view text) noexcept {
-  text = without_outer_blanks(text);
-  Number number{};
-  const char* const end = text.data() + text.size();
-  const auto [parsed, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || parsed != end) return std::nullopt;
-  return number;
-}
 
 // No id if the text is not of that kind.
 Id to_id(std::string_view text, IdKind kind) noexcept {
@@ -35,13 +24,7 @@ Id to_id(std::string_view text, IdKind kind) noexcept {
   return number ? Id(*number) : Id();
 }
 
-std::string in_quotes(std::string_view text) {
-  constexpr std::size_t kShown = 40;
-  std::string shown(text.substr(0, kShown));
-  std::replace_if(
-      shown.begin(), shown.end(), [](unsigned char c) { return c < ' '; }, '?');
-  return text.empty() ? "nothing" : "'" + shown + (text.size() > kShown ? "...'" : "'");
-}
+std::string shown(std::string_view field) { return field.empty() ? "nothing" : in_quotes(field, '\''); }
 
 std::string in_column(std::string_view name) { return "column '" + std::string(name) + "': "; }
 
@@ -50,15 +33,18 @@ std::string in_column(std::string_view name) { return "column '" + std::string(n
 InteractionLoader::InteractionLoader(const std::filesystem::path& path, const ReadOptions& options)
     : file_(path, options),
       bad_value_(options.bad_value),
+      min_rating_(options.min_rating),
       log_(options.user_ids, options.item_ids),
       user_{"user", find_column("user"), log_.user_ids(), options.user_ids == IdKind::string, {}, kNoHandle},
       item_{"item", find_column("item"), log_.item_ids(), false, {}, kNoHandle},
       value_(find_column("value")),
+      rating_(find_column("rating")),
       event_(find_column("event")),
       event_id_(find_column("event_id")),
       time_(find_time_column()) {
   if (user_.index == kNone) user_.index = find_column(user_.name = "session");
-  if (value_ == kNone) value_ = find_column("rating");
+  if (value_ == kNone) value_ = rating_;
+  if (rating_ == kNone) rating_ = value_;
   require_columns();
 }
 
@@ -84,22 +70,33 @@ TimeColumn::Kind InteractionLoader::find_time_column() {
 
 void InteractionLoader::require_columns() const {
   std::string missing;
-  if (user_.index == kNone) missing = "'user' (or 'session')";
-  if (item_.index == kNone) missing += missing.empty() ? "'item'" : " and 'item'";
+  const auto require = [&](std::size_t column, const char* names) {
+    if (column == kNone) missing += (missing.empty() ? "" : " and ") + std::string(names);
+  };
+  require(user_.index, "'user' (or 'session')");
+  require(item_.index, "'item'");
+  if (min_rating_) require(rating_, "'rating' (or 'value')");
   if (missing.empty()) return;
 
-  const auto& columns = file_.columns();
-  const bool has_header = std::none_of(columns.begin(), columns.end(), [](const std::string& column) {
-    return parse_number<double>(column).has_value();
-  });
-  std::string found;
-  for (const std::string& column : columns) found += (found.empty() ? "" : ", ") + column;
-  if (!has_header) found = "numbers, as in a line of data";
   const std::string& separator = file_.scanner().separator();
   throw Error(ErrorCode::invalid_data,
-              file_.scanner().file() + ": missing column " + missing + "; found columns: " + found +
+              file_.scanner().file() + ": missing column " + missing + "; found " + found_columns() +
                   "; where there is no header line, name the columns (--columns); where fields are not separated by " +
                   (separator == "\t" ? "a tab" : "'" + separator + "'") + ", name the separator");
+}
+
+// The names only where one of them is known: else they may be a line of data, with the id of a user in it.
+std::string InteractionLoader::found_columns() const {
+  const auto known = [this](const char* name) { return file_.column(name) != kNone; };
+  const auto names = {"user",     "session", "item",   "timestamp", "timestamp_ms",
+                      "position", "value",   "rating", "event",     "event_id"};
+  const auto& columns = file_.columns();
+  if (std::none_of(names.begin(), names.end(), known)) {
+    return std::to_string(columns.size()) + (columns.size() == 1 ? " column" : " columns") + ", none of a known name";
+  }
+  std::string found;
+  for (const std::string& column : columns) found += (found.empty() ? "columns: " : ", ") + column;
+  return found;
 }
 
 InteractionLog InteractionLoader::load(LoadReport& report) {
@@ -135,18 +132,20 @@ bool InteractionLoader::load_record(const Fields& fields) {
   const std::uint32_t known_item = find(item_, fields);
   if (known_user == kNoHandle && !accepts(user_, fields)) return false;
   if (known_item == kNoHandle && !accepts(item_, fields)) return false;
-  const auto value = parse_value(fields);
+  const auto value = parse_value(value_, fields);
   if (!value) return false;
   const auto time = parse_time(fields);
   if (!time) return false;
+  if (min_rating_) {
+    const auto rating = rating_ == value_ ? value : parse_value(rating_, fields);
+    if (!rating) return false;
+    if (*rating < *min_rating_) return drop("below the minimum rating");
+  }
   const std::uint8_t kind = event_kind(fields);
   const auto event = event_id(fields);
   if (!event) return false;
   const UserHandle user = known_user != kNoHandle ? known_user : insert(user_, fields);
-  if (*event != kNoHandle && !log_.claim_event_id(*event, user)) {
-    count_dropped("repeated event_id");
-    return false;
-  }
+  if (*event != kNoHandle && !log_.claim_event_id(*event, user)) return drop("repeated event_id");
   log_.append(user, known_item != kNoHandle ? known_item : insert(item_, fields), *time, kind, *value);
   return true;
 }
@@ -170,7 +169,7 @@ bool InteractionLoader::accepts(const IdColumn& column, const Fields& fields) {
     return refuse(std::string("empty ") + column.name, in_column(column.name) + "expected an id, found nothing");
   }
   const char* const expected = kind == IdKind::string ? "text without NUL" : "a 64-bit integer";
-  const std::string found = &column == &user_ ? std::to_string(field.size()) + " other characters" : in_quotes(field);
+  const std::string found = &column == &user_ ? std::to_string(field.size()) + " other characters" : shown(field);
   return refuse(std::string("bad id in ") + column.name,
                 in_column(column.name) + "expected " + expected + ", found " + found);
 }
@@ -179,14 +178,14 @@ std::uint32_t InteractionLoader::insert(IdColumn& column, const Fields& fields) 
   return column.ids.insert(to_id(fields[column.index], column.ids.kind()));
 }
 
-std::optional<float> InteractionLoader::parse_value(const Fields& fields) {
-  if (value_ == kNone) return 1.0f;
-  const std::string_view field = fields[value_];
+std::optional<float> InteractionLoader::parse_value(std::size_t column, const Fields& fields) {
+  if (column == kNone) return 1.0f;
+  const std::string_view field = fields[column];
   if (field.size() == 1 && field[0] >= '0' && field[0] <= '9') return static_cast<float>(field[0] - '0');
   const auto value = parse_number<float>(field);
   if (value && std::isfinite(*value)) return value;
-  const std::string& name = file_.columns()[value_];
-  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + in_quotes(field));
+  const std::string& name = file_.columns()[column];
+  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + shown(field));
   return std::nullopt;
 }
 
@@ -196,7 +195,7 @@ std::optional<Timestamp> InteractionLoader::parse_time(const Fields& fields) {
   if (time != kNoTime) return time;
   const std::string& name = file_.columns()[time_index_];
   refuse("bad time in " + name,
-         in_column(name) + "expected " + time_.expected() + ", found " + in_quotes(fields[time_index_]));
+         in_column(name) + "expected " + time_.expected() + ", found " + shown(fields[time_index_]));
   return std::nullopt;
 }
 
@@ -219,15 +218,15 @@ std::optional<std::uint32_t> InteractionLoader::event_id(const Fields& fields) {
 
 bool InteractionLoader::refuse(const std::string& reason, const std::string& expected_and_found) {
   if (bad_value_ == BadValue::error) throw Error(ErrorCode::invalid_data, file_.place() + expected_and_found);
-  count_dropped(reason);
-  return false;
+  return drop(reason);
 }
 
-void InteractionLoader::count_dropped(const std::string& reason) {
+bool InteractionLoader::drop(const std::string& reason) {
   auto entry =
       std::find_if(dropped_.begin(), dropped_.end(), [&](const auto& known) { return known.reason == reason; });
   if (entry == dropped_.end()) entry = dropped_.insert(entry, {reason, 0, file_.scanner().line()});
   ++entry->lines;
+  return false;
 }
 
 // Within the places that a user's events have in the log, so that other users keep theirs.

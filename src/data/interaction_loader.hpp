@@ -39,30 +39,33 @@ class InteractionLoader {
   std::size_t find_column(std::string_view name) const;
   TimeColumn::Kind find_time_column();
   void require_columns() const;
+  std::string found_columns() const;
 
   bool load_record(const Fields& fields);
   // kNoHandle if the id is new.
   static std::uint32_t find(IdColumn& column, const Fields& fields);
   bool accepts(const IdColumn& column, const Fields& fields);
   static std::uint32_t insert(IdColumn& column, const Fields& fields);
-  std::optional<float> parse_value(const Fields& fields);
+  std::optional<float> parse_value(std::size_t column, const Fields& fields);
   std::optional<Timestamp> parse_time(const Fields& fields);
   std::uint8_t event_kind(const Fields& fields);
   // Its number in the log, kNoHandle if the event has none.
   std::optional<std::uint32_t> event_id(const Fields& fields);
 
-  // Under BadValue::error throws, else counts; false.
+  // Counts what is not taken; false.
+  bool drop(const std::string& reason);
+  // Under BadValue::error throws, else drops; false.
   bool refuse(const std::string& reason, const std::string& expected_and_found);
-  void count_dropped(const std::string& reason);
 
   void order_by_position();
   void complete(LoadReport& report);
 
   DelimitedFile file_;
   BadValue bad_value_;
+  std::optional<float> min_rating_;
   InteractionLog log_;
   IdColumn user_, item_;
-  std::size_t value_, event_, event_id_, time_index_ = DelimitedReader::npos;  // npos: no such column
+  std::size_t value_, rating_, event_, event_id_, time_index_ = DelimitedReader::npos;  // npos: no such column
   TimeColumn time_;
   std::size_t records_ = 0;
   std::vector<LoadReport::Dropped> dropped_;

@@ -5,6 +5,8 @@
 #include <array>
 #include <vector>
 
+#include "data/text.hpp"
+
 namespace attune::inline v0_1::detail {
 
 namespace {

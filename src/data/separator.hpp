@@ -10,11 +10,6 @@
 namespace attune::inline v0_1::detail {
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept;
-inline std::string_view without_outer_blanks(std::string_view text) noexcept {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
 
 // What separates the fields of the text at the start of a file, from its first lines: "::", tab, comma, semicolon, "|"
 // or blank. In this order, the first that divides each line into `columns` fields, if they are known (else 0), or whose

@@ -164,20 +164,21 @@ std::string SplitOptions::name() const {
   return std::string(kTemporal) + ":" + std::string(digits.data(), end);
 }
 
-Split split(Histories histories, const SplitOptions& options) {
+Split split(Histories histories, const SplitOptions& asked) {
+  SplitOptions options = asked;
+  options.baskets = asked.baskets && asked.kind == SplitOptions::Kind::temporal;
   if (!(options.fraction > 0 && options.fraction < 1)) {
     throw Error(ErrorCode::invalid_argument,
                 "split: fraction: expected a number between 0 and 1, found " + std::to_string(options.fraction));
   }
   const auto all = std::make_shared<const Histories>(std::move(histories));
   const std::vector<Bounds> bounds = find_bounds(*all, options);
-  const bool baskets = options.baskets && options.kind == SplitOptions::Kind::temporal;
 
   Split result{options, all, first_events(*all, bounds), {all, {}}, {all, {}}, {}};
   for (std::size_t user = 0; user < all->num_users(); ++user) {
     const auto [train, validation] = bounds[user];
-    add_queries(result.validation.queries, *all, user, train, validation, baskets);
-    add_queries(result.test.queries, *all, user, validation, all->of(user).size(), baskets);
+    add_queries(result.validation.queries, *all, user, train, validation, options.baskets);
+    add_queries(result.test.queries, *all, user, validation, all->of(user).size(), options.baskets);
   }
   result.note = note_of(result);
   return result;

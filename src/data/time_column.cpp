@@ -2,13 +2,12 @@
 #include "data/time_column.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdlib>
 
 #include "attune/data/reader.hpp"
 #include "attune/error.hpp"
-#include "data/separator.hpp"
+#include "data/text.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -114,11 +113,7 @@ namespace detail {
 
 Timestamp TimeColumn::parse(std::string_view text, std::size_t line) noexcept {
   text = without_outer_blanks(text);
-  if (kind_ == Kind::position) {
-    Timestamp position = kNoTime;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), position);
-    return error == std::errc() && end == text.data() + text.size() ? position : kNoTime;
-  }
+  if (kind_ == Kind::position) return detail::parse_number<Timestamp>(text).value_or(kNoTime);
   if (form_ != Form::iso_8601) {
     const Timestamp time = parse_number(text, line);
     if (time != kNoTime) form_ = Form::number;
@@ -159,7 +154,7 @@ Timestamp TimeColumn::parse_number(std::string_view text, std::size_t line) noex
 const char* TimeColumn::expected() const noexcept {
   if (kind_ == Kind::position) return "a whole number";
   if (kind_ == Kind::timestamp_ms) return "milliseconds since 1970, before the year 5138";
-  if (form_ == Form::iso_8601) return "an ISO-8601 time, as in the lines before";
+  if (form_ == Form::iso_8601) return "an ISO-8601 time, as before";
   if (form_ == Form::number) return "seconds or milliseconds since 1970, before the year 5138";
   return "seconds or milliseconds since 1970, or an ISO-8601 time";
 }
@@ -168,8 +163,12 @@ bool TimeColumn::in_milliseconds() const noexcept {
   return kind_ == Kind::timestamp_ms || (form_ == Form::number && first_milliseconds_line_ != 0);
 }
 
+bool TimeColumn::mixes_units() const noexcept {
+  return kind_ == Kind::timestamp && first_milliseconds_line_ != 0 && first_seconds_line_ != 0;
+}
+
 void TimeColumn::finish(std::span<Timestamp> times, const std::string& file) const {
-  if (kind_ == Kind::timestamp && first_milliseconds_line_ != 0 && first_seconds_line_ != 0) {
+  if (mixes_units()) {
     throw Error(ErrorCode::invalid_data,
                 file + ": column 'timestamp': expected one unit, found seconds (first in line " +
                     std::to_string(first_seconds_line_) + ") and milliseconds (first in line " +

@@ -29,6 +29,8 @@ class TimeColumn {
   // one of them is 10^11 or more in absolute value. Throws Error(invalid_data) if there are both, milliseconds and
   // numbers that can only be seconds (10^8 to 10^11: 1973 and later as seconds, before that as milliseconds).
   void finish(std::span<Timestamp> times, const std::string& file) const;
+  // What finish() refuses.
+  bool mixes_units() const noexcept;
   Kind kind() const noexcept { return kind_; }
   // "none", "seconds", "milliseconds", "iso-8601", "position".
   const char* unit() const noexcept;

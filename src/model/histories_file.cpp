@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "attune/error.hpp"
-#include "model/little_endian.hpp"
+#include "data/byte_reader.hpp"
 
 namespace attune::inline v0_1::detail {
 namespace {
@@ -21,61 +21,21 @@ constexpr std::size_t kMaxEventKinds = 256;
 
 void append_text(std::vector<std::byte>& out, std::string_view text) { append_array(out, std::span<const char>(text)); }
 
-class FileReader {
- public:
-  FileReader(std::span<const std::byte> bytes, const std::string& name, std::string_view magic)
-      : bytes_(bytes), name_(name) {
-    if (text(std::min(magic.size(), bytes_.size())) != magic) fail("does not begin with " + std::string(magic));
-    const auto version = number<std::uint32_t>();
-    if (version > kFileVersion) {
-      throw Error(ErrorCode::unsupported_version, name_ + ": format version " + std::to_string(version) +
-                                                      ", this attune reads up to " + std::to_string(kFileVersion));
-    }
-    require(version == kFileVersion, "format version 0");
+// The bytes behind the magic word and the version.
+ByteReader open_file(std::span<const std::byte> bytes, const std::string& name, std::string_view magic) {
+  ByteReader reader(bytes, name);
+  reader.require(reader.text(std::min(magic.size(), reader.left())) == magic,
+                 "does not begin with " + std::string(magic));
+  const auto version = reader.number<std::uint32_t>();
+  if (version > kFileVersion) {
+    throw Error(ErrorCode::unsupported_version, name + ": format version " + std::to_string(version) +
+                                                    ", this attune reads up to " + std::to_string(kFileVersion));
   }
+  reader.require(version == kFileVersion, "format version 0");
+  return reader;
+}
 
-  std::span<const std::byte> take(std::uint64_t size) {
-    if (size > bytes_.size()) {
-      fail("expected " + std::to_string(size) + " more bytes, found " + std::to_string(bytes_.size()));
-    }
-    const auto taken = bytes_.first(size);
-    bytes_ = bytes_.subspan(size);
-    return taken;
-  }
-  std::span<const std::byte> rest() { return take(bytes_.size()); }
-
-  template <class Number>
-  Number number() {
-    return load_number<Number>(take(sizeof(Number)).data());
-  }
-  template <class Number>
-  std::vector<Number> array(std::uint64_t count) {
-    if (count > bytes_.size() / sizeof(Number)) {
-      fail("expected " + std::to_string(count) + " numbers, found " + std::to_string(bytes_.size()) + " bytes");
-    }
-    const auto data = take(count * sizeof(Number));
-    std::vector<Number> numbers(count);
-    if (count > 0) std::memcpy(numbers.data(), data.data(), data.size());
-    return numbers;
-  }
-  std::string text(std::uint64_t size) {
-    const auto data = take(size);
-    return {reinterpret_cast<const char*>(data.data()), data.size()};
-  }
-
-  void require(bool holds, const char* problem) const {
-    if (!holds) fail(problem);
-  }
-  [[noreturn]] void fail(const std::string& problem) const {
-    throw Error(ErrorCode::corrupt_file, name_ + ": " + problem);
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-  const std::string& name_;
-};
-
-void check(const Histories& histories, const FileReader& reader) {
+void check(const Histories& histories, const ByteReader& reader) {
   reader.require(histories.offsets.front() == 0 && histories.offsets.back() == histories.num_events() &&
                      std::ranges::is_sorted(histories.offsets),
                  "the offsets of the users do not cover the events");
@@ -100,7 +60,7 @@ std::vector<std::byte> item_ids_bytes(const IdMap& ids) {
 }
 
 IdMap parse_item_ids(std::span<const std::byte> bytes, const std::string& name) {
-  FileReader reader(bytes, name, kItemIdsMagic);
+  ByteReader reader = open_file(bytes, name, kItemIdsMagic);
   return IdMap::deserialize(reader.rest(), name);
 }
 
@@ -130,7 +90,7 @@ std::vector<std::byte> histories_bytes(const Histories& histories) {
 
 Histories parse_histories(std::span<const std::byte> bytes, std::shared_ptr<const IdMap> item_ids,
                           const std::string& name) {
-  FileReader reader(bytes, name, kHistoriesMagic);
+  ByteReader reader = open_file(bytes, name, kHistoriesMagic);
   const auto flags = reader.number<std::uint32_t>();
   reader.require((flags & ~(kHasTimes | kHasKinds | kHasValues)) == 0, "unknown flags");
   const auto num_kinds = reader.number<std::uint32_t>();
@@ -145,7 +105,7 @@ Histories parse_histories(std::span<const std::byte> bytes, std::shared_ptr<cons
   reader.require(histories.user_ids->size() == num_users, "the number of users and of their ids differ");
   histories.event_kinds.clear();
   for (std::uint32_t kind = 0; kind < num_kinds; ++kind) {
-    histories.event_kinds.push_back(reader.text(reader.number<std::uint32_t>()));
+    histories.event_kinds.emplace_back(reader.text(reader.number<std::uint32_t>()));
   }
   histories.offsets = reader.array<std::size_t>(num_users + 1);
   histories.items = reader.array<ItemHandle>(num_events);

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "model/little_endian.hpp"
+#include "data/little_endian.hpp"
 #include "model/safetensors_header.hpp"
 #include "platform/files.hpp"
 

@@ -8,8 +8,8 @@
 #include <tuple>
 #include <utility>
 
+#include "data/little_endian.hpp"
 #include "model/json_scanner.hpp"
-#include "model/little_endian.hpp"
 
 namespace attune::inline v0_1::detail {
 namespace {
@@ -216,15 +216,6 @@ std::uint64_t header_length(std::span<const std::byte> prefix, std::uint64_t fil
 
 SafetensorsHeader parse_header(std::string_view json, std::uint64_t data_size, const std::string& file) {
   return HeaderParser(json, data_size, file).parse();
-}
-
-std::string in_quotes(std::string_view name) {
-  constexpr std::size_t kShown = 80;
-  std::size_t end = std::min(name.size(), kShown);
-  while (end < name.size() && end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;
-  std::string text = "\"";
-  for (const char c : name.substr(0, end)) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
-  return text + (end < name.size() ? "...\"" : "\"");
 }
 
 }  // namespace attune::inline v0_1::detail

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "attune/model/safetensors.hpp"
+#include "data/text.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -40,7 +41,7 @@ std::uint64_t header_length(std::span<const std::byte> prefix, std::uint64_t fil
 // `file` is for messages. Throws Error: corrupt_file, limit_exceeded, unsupported (element type).
 SafetensorsHeader parse_header(std::string_view json, std::uint64_t data_size, const std::string& file);
 
-// A name from a file as it may stand in a message: in quotes, on one line, of bounded length.
-std::string in_quotes(std::string_view name);
+// A name from a file as it may stand in a message.
+inline std::string in_quotes(std::string_view name) { return in_quotes(name, '"'); }
 
 }  // namespace attune::inline v0_1::detail

@@ -2,6 +2,7 @@
 #include "platform/files.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include <cstdio>
 #include <limits>
 #include <new>
+#include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -102,9 +105,10 @@ void sync_directory(const fs::path& directory) {
 
 fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
 
+// A link is there even if what it names is not.
 bool is_there(const fs::path& path) {
   std::error_code ignored;
-  return fs::exists(path, ignored);
+  return fs::exists(fs::symlink_status(path, ignored));
 }
 
 void create_with_parents(const fs::path& directory) {
@@ -129,9 +133,11 @@ bool exchange([[maybe_unused]] const fs::path& a, [[maybe_unused]] const fs::pat
   return false;
 }
 
+constexpr std::string_view kAside = ".aside";
+
 void swap_directories(const fs::path& a, const fs::path& b, Swap how) {
   if (how == Swap::exchange && exchange(a, b)) return;
-  const fs::path aside = a.string() + ".aside";
+  const fs::path aside = a.string() + std::string(kAside);
   rename_path(b, aside);
   int error = 0;
   if (::rename(a.c_str(), b.c_str()) != 0) {
@@ -146,16 +152,42 @@ void swap_directories(const fs::path& a, const fs::path& b, Swap how) {
   fail("replace", b, error);
 }
 
+// Marks a directory as somebody's work, wherever it is moved, until the object or the process is gone. A lock, unlike
+// the number of a process, means the same in every container and is never given to somebody else.
+class Lock {
+ public:
+  enum class State { held, taken, impossible };  // taken by somebody else; impossible on this file system
+  explicit Lock(const fs::path& directory)
+      : directory_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) {
+    if (directory_.value() >= 0 && ::flock(directory_.value(), LOCK_EX | LOCK_NB) == 0) {
+      state_ = State::held;
+    } else if (errno == EWOULDBLOCK) {
+      state_ = State::taken;
+    }
+  }
+  State state() const noexcept { return state_; }
+
+ private:
+  Descriptor directory_;
+  State state_ = State::impossible;
+};
+
+std::string sibling_stem(const fs::path& target) { return std::string(".") + target.filename().string() + ".saving-"; }
+
 // A fresh directory beside `target`. Whatever stands at its path in the end is removed.
 class Sibling {
  public:
   explicit Sibling(const fs::path& target) {
-    const std::string stem =
-        std::string(".") + target.filename().string() + ".saving-" + std::to_string(process_id()) + "-";
+    const std::string stem = sibling_stem(target) + std::to_string(process_id()) + "-";
     for (int attempt = 0;; ++attempt) {
       path_ = parent_of(target) / (stem + std::to_string(attempt));
-      if (::mkdir(path_.c_str(), 0777) == 0) return;
-      if (errno != EEXIST) fail("create", path_, errno);
+      if (::mkdir(path_.c_str(), 0777) == 0) {
+        lock_.emplace(path_);
+        // Somebody else may have taken it for abandoned just before it was locked.
+        if (lock_->state() != Lock::State::taken && is_there(path_)) return;
+      } else if (errno != EEXIST) {
+        fail("create", path_, errno);
+      }
     }
   }
   Sibling(Sibling&&) = delete;
@@ -166,7 +198,8 @@ class Sibling {
   const fs::path& path() const noexcept { return path_; }
 
   // Puts this directory at `target`, durably, and takes what was there.
-  void swap_with(const fs::path& target, bool target_exists, Swap how) const {
+  void swap_with(const fs::path& target, bool target_exists, Swap how) {
+    if (target_exists) lock_of_old_.emplace(target);
     const auto swap = [&](bool forward) {
       if (target_exists) return swap_directories(path_, target, how);
       forward ? rename_path(path_, target) : rename_path(target, path_);
@@ -182,7 +215,26 @@ class Sibling {
 
  private:
   fs::path path_;
+  std::optional<Lock> lock_, lock_of_old_;
 };
+
+// Removes what saves of `target` have left that were killed: siblings that nobody has locked. Only once a whole model
+// stands at `target`, because a save killed between two renames leaves the old one nowhere else.
+void remove_abandoned(const fs::path& target) {
+  const std::string stem = sibling_stem(target);
+  std::error_code error;
+  std::vector<fs::path> abandoned;
+  for (fs::directory_iterator entry(parent_of(target), error), end; !error && entry != end; entry.increment(error)) {
+    std::string name = entry->path().filename().string();
+    if (name.ends_with(kAside)) name.resize(name.size() - kAside.size());
+    if (!name.starts_with(stem) || name.find_first_not_of("0123456789-", stem.size()) != std::string::npos) continue;
+    abandoned.push_back(entry->path());
+  }
+  for (const fs::path& path : abandoned) {
+    const Lock lock(path);
+    if (lock.state() == Lock::State::held) fs::remove_all(path, error);
+  }
+}
 
 void require_permission(const fs::path& directory) {
   if (::access(directory.c_str(), W_OK | X_OK) != 0) fail("write", directory, errno);
@@ -194,6 +246,24 @@ fs::path resolved(const fs::path& directory) {
   const fs::path path = fs::weakly_canonical(directory.has_filename() ? directory : directory.parent_path(), error);
   if (error) fail("write", directory, error.message());
   return path;
+}
+
+// What check_replaceable says without trying. The uppermost of the directories that replacing creates, else
+// `directory`.
+fs::path require_replaceable(const fs::path& directory, const std::string& marker) {
+  const fs::path target = resolved(directory);
+  fs::path nearest = target, created = target;
+  for (; !is_there(nearest) && nearest != nearest.parent_path(); nearest = parent_of(nearest)) created = nearest;
+  std::error_code error;
+  if (!fs::is_directory(nearest, error)) fail("write", nearest, fs::exists(nearest, error) ? ENOTDIR : ENOENT);
+  require_permission(nearest);
+  if (nearest != target) return created;
+  require_permission(parent_of(target));
+  if (!fs::is_empty(target, error) && !fs::is_regular_file(target / marker, error)) {
+    throw Error(ErrorCode::invalid_argument,
+                "\"" + directory.string() + "\" is not replaced: it is not empty and holds no " + marker);
+  }
+  return target;
 }
 
 }  // namespace
@@ -252,27 +322,16 @@ std::vector<std::byte> read_file(const fs::path& path, std::uint64_t limit) {
 }
 
 void check_replaceable(const fs::path& directory, const std::string& marker) {
-  const fs::path target = resolved(directory);
-  fs::path nearest = target;
-  while (!is_there(nearest) && nearest != nearest.parent_path()) nearest = parent_of(nearest);
-  std::error_code error;
-  if (!fs::is_directory(nearest, error)) fail("write", nearest, ENOTDIR);
-  require_permission(nearest);
-  if (nearest != target) return;
-  require_permission(parent_of(target));
-  if (!fs::is_empty(target, error) && !fs::is_regular_file(target / marker, error)) {
-    throw Error(ErrorCode::invalid_argument,
-                "\"" + directory.string() + "\" is not replaced: it is not empty and holds no " + marker);
-  }
+  const Sibling probe(require_replaceable(directory, marker));
 }
 
 void replace_directory(const fs::path& directory, std::span<const NamedBytes> files, const std::string& marker,
                        Swap swap) {
-  check_replaceable(directory, marker);
+  require_replaceable(directory, marker);
   const fs::path target = resolved(directory);
   const bool replaces = is_there(target);
   if (!replaces) create_with_parents(parent_of(target));
-  const Sibling sibling(target);
+  Sibling sibling(target);
   for (const NamedBytes& file : files) write_new_file(sibling.path() / file.name, file.bytes);
   sync_directory(sibling.path());
   std::error_code error;
@@ -283,6 +342,7 @@ void replace_directory(const fs::path& directory, std::span<const NamedBytes> fi
     throw Error(ErrorCode::io_error, "\"" + directory.string() + "\" is written, but what it replaced is left in \"" +
                                          sibling.path().string() + "\": " + error.message());
   }
+  remove_abandoned(target);
 }
 
 }  // namespace attune::inline v0_1::platform

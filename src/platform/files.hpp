@@ -55,8 +55,8 @@ struct NamedBytes {
 };
 
 // Whether replace_directory may put something at `directory`: nothing is there, or a writable directory that is empty
-// or holds the file `marker`. Throws Error: invalid_argument for a directory that holds something else, io_error for a
-// file, and where the permission to write is missing.
+// or holds the file `marker`, and a directory can be made beside it. Throws Error: invalid_argument for a directory
+// that holds something else, io_error for a file, a link to nothing, and where nothing can be made.
 void check_replaceable(const std::filesystem::path& directory, const std::string& marker);
 
 // How a directory takes the place of another: `exchange` is atomic; `two_renames`, for file systems without it, leaves
@@ -66,7 +66,10 @@ enum class Swap { exchange, two_renames };
 // Replaces or creates a directory that holds exactly these files, as a whole or not at all: they are written beside it,
 // synced, swapped in, and the parent directory is synced. Missing parents are created; a symbolic link is followed.
 // A failure leaves the old directory as it was and nothing beside it; only where the old one cannot be removed at the
-// end, the new one is in place and the message says what is left. check_replaceable is applied first.
+// end, the new one is in place and the message says what is left. check_replaceable is applied first. A process that is
+// killed leaves what it has written, as ".NAME.saving-*"; the next one to succeed removes it. Work in progress is
+// locked and stays; so does everything on a file system without locks. One whose locks end at the machine, and which
+// several machines write to at once, is not safe: one may take for abandoned what another is writing.
 void replace_directory(const std::filesystem::path& directory, std::span<const NamedBytes> files,
                        const std::string& marker, Swap swap = Swap::exchange);
 

@@ -108,6 +108,17 @@ TEST_CASE("Times are seconds, milliseconds or ISO-8601, one for each item", "[cl
   const std::string seconds = sandbox.attune(ask + "--timestamps 1700000000,1700003600 --now 1700007200").out;
   CHECK(seconds == sandbox.attune(ask + "--timestamps 1700000000000,1700003600000 --now 1700007200000").out);
   CHECK(seconds == sandbox.attune(ask + "--timestamps 2023-11-14T22:13:20Z,2023-11-14T23:13:20Z --now 1700007200").out);
+  CHECK(seconds == sandbox.attune(ask + "--timestamps 1700000000.0,1700003600.000 --now 1700007200").out);
+  // As in a file: five seconds are five milliseconds where the next number can only be milliseconds.
+  CHECK(sandbox.attune(ask + "--timestamps 5,1700003600000").out ==
+        sandbox.attune(ask + "--timestamps 1970-01-01T00:00:00.005Z,2023-11-14T23:13:20Z").out);
+  for (const std::string times : {"1700000000,1700003600000", "1700003600000000,1700007200000000",
+                                  "1700003600,1700000000", "2023-11-14,1700003600"}) {
+    const Run run = sandbox.attune(ask + "--timestamps " + times);
+    INFO(run.err);
+    CHECK(run.status == 2);
+    CHECK(run.err.find("--timestamps") != std::string::npos);
+  }
   const Run few = sandbox.attune(ask + "--timestamps 1700000000");
   CHECK(few.status == 2);
   CHECK(few.err.find("--timestamps") != std::string::npos);
@@ -133,6 +144,8 @@ TEST_CASE("A model of numeric ids knows them by the digits that are typed", "[cl
   CHECK(user["shortfall"]["seen"] == 8);
   CHECK(user["items"][0]["item"].is_string());
   CHECK(sandbox.attune("recommend --model model --history 1,2 --json").json()["source"] == "model");
+  CHECK(sandbox.attune("recommend --model model --history '1, 2' --json").out ==
+        sandbox.attune("recommend --model model --history 1,2 --json").out);
   CHECK(sandbox.attune("recommend --model model --history one,two --json").json()["source"] == "popularity");
   CHECK(sandbox.attune("recommend --model model --user three --json").json()["source"] == "popularity");
   CHECK(sandbox.attune("score --model model --history 1 --json").json()["scores"].size() == 15);

@@ -48,6 +48,14 @@ TEST_CASE("What the command line says of the protocol overrides the model's own"
   CHECK(sandbox.attune("evaluate --model model --interactions events.csv").out.find("ndcg") != std::string::npos);
 }
 
+TEST_CASE("Baskets of a model's own protocol do not outlive its temporal split", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  CHECK(sandbox.train("--basket --json").json()["protocol"]["basket"] == true);
+  const std::string ask = "evaluate --model model --interactions events.csv --json ";
+  CHECK(sandbox.attune(ask).json()["protocol"]["basket"] == true);
+  CHECK(sandbox.attune(ask + "--split leave-one-out").json()["protocol"]["basket"] == false);
+}
+
 TEST_CASE("Items the model does not know are misses as targets and nothing in a history", "[cli][evaluate]") {
   const Sandbox sandbox;
   sandbox.train("--split leave-one-out");

@@ -90,6 +90,36 @@ TEST_CASE("The protocol of the command line is the one that is reported", "[cli]
   CHECK(protocol["load"]["records"] == protocol["load"]["interactions"].get<std::size_t>() + dropped);
 }
 
+TEST_CASE("A minimum rating finds its column whatever the case of its name", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  std::string events = sandbox.read("events.csv");
+  events.replace(events.find("rating"), 6, "Rating");
+  const Run run = sandbox.attune(kTrain + sandbox.write("Case.csv", events) + " --min-rating 2");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(run.json()["load"]["dropped"][0]["reason"] == "below the minimum rating");
+}
+
+TEST_CASE("A file without times is split by leave-one-out unless a split is asked for", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const std::string events = sandbox.read("events.csv");
+  const std::string bare = events.substr(events.find('\n') + 1);
+  sandbox.write("timeless.csv", bare);
+  const std::string train = kTrain + "timeless.csv --columns user,item,, ";
+  const Run run = sandbox.attune(train);
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(run.json()["protocol"]["split"] == "leave-one-out");
+  CHECK(run.json()["protocol"]["note"].get<std::string>().rfind("no times, so leave-one-out", 0) == 0);
+  const auto measured =
+      sandbox.attune("evaluate --model model --interactions timeless.csv --columns user,item,, --json");
+  CHECK(measured.json()["metrics"]["ndcg@10"] == run.json()["metrics"]["ndcg@10"]);
+  check_failure(sandbox.attune(train + "--split temporal:0.9"), {"times"});
+  check_failure(sandbox.attune(train + "--basket"), {"times"});
+}
+
 TEST_CASE("The split none trains on everything and measures nothing", "[cli][train]") {
   const Sandbox sandbox;
   const auto report = sandbox.train("--json --split none").json();
@@ -169,6 +199,19 @@ TEST_CASE("Interactions come from standard input and from files without a header
   CHECK(bare.json()["load"]["separator"] == "\t");
 }
 
+TEST_CASE("A header whose names are replaced is no interaction", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  std::string events = sandbox.read("events.csv");
+  sandbox.write("named.csv", "who,what,liked,seen_at" + events.substr(events.find('\n')));
+  const Run run = sandbox.attune(kTrain + "named.csv --columns user,item,,timestamp --skip-header");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(run.json()["load"]["records"] == 360);
+  CHECK(run.json()["load"]["header_lines"] == 1);
+  CHECK(run.json()["load"]["users"] == 30);
+}
+
 TEST_CASE("A file of items is checked against the catalogue", "[cli][train]") {
   const Sandbox sandbox;
   sandbox.write("items.csv", "item,title\ni1,First\ni2,\"Second, with comma\"\nother,Unknown\n");
@@ -239,6 +282,8 @@ TEST_CASE("An output that cannot be written is refused before training, and the 
   CHECK(sandbox.read("mine/thesis.txt") == "precious");
   CHECK(contents(sandbox.path("model")) == model);
   check_failure(sandbox.attune(kTrain + "events.csv --output /proc/model"), {"/proc"});
+  CHECK(sandbox.attune("train --interactions events.csv --output /proc/model").err.find("reading") ==
+        std::string::npos);
 }
 
 TEST_CASE("A result that cannot be printed is a failure", "[cli][train]") {

@@ -30,6 +30,7 @@ TEST_CASE("Wrong usage ends with status 2 and names what is wrong", "[cli][usage
   check_usage_error(sandbox.attune("recommend --model model --user u1 --history i1"), "--user");
   check_usage_error(sandbox.attune("recommend --model model --user u1 -k -3"), "-k");
   check_usage_error(sandbox.attune("score --model model"), "--history");
+  check_usage_error(sandbox.attune("train --interactions e.csv --output model --skip-header"), "--columns");
   check_usage_error(sandbox.attune("inspect"), "path");
   check_usage_error(sandbox.attune("metrics"), "file");
   check_usage_error(sandbox.attune("doctor --threads 0"), "--threads");
@@ -41,6 +42,8 @@ TEST_CASE("Values of options are checked before anything is read", "[cli][usage]
   const std::string train = "train --interactions missing.csv --output model ";
   check_usage_error(sandbox.attune(train + "--split sometimes"), "--split");
   check_usage_error(sandbox.attune(train + "--split temporal:1.5"), "--split");
+  check_usage_error(sandbox.attune(train + "--split leave-one-out --basket"), "--basket");
+  check_usage_error(sandbox.attune(train + "--split none --basket"), "--basket");
   check_usage_error(sandbox.attune(train + "--preset huge"), "sasrec-small");
   check_usage_error(sandbox.attune(train + "--preset ease --epochs 5"), "has no epochs");
   check_usage_error(sandbox.attune(train + "--preset ials --time-budget 5"), "has no epochs");
@@ -49,6 +52,25 @@ TEST_CASE("Values of options are checked before anything is read", "[cli][usage]
   check_usage_error(sandbox.attune(train + "--epochs 0"), "--epochs");
   check_usage_error(sandbox.attune(train + "--time-budget -1"), "--time-budget");
   check_usage_error(sandbox.attune("evaluate --model model --interactions e.csv --cutoffs 5,0"), "--cutoffs");
+}
+
+TEST_CASE("Every verb checks the file of options that it is given", "[cli][usage]") {
+  const Sandbox sandbox;
+  REQUIRE(sandbox.train().status == 0);
+  sandbox.write("bad.json", R"({"epoch": 3})");
+  sandbox.write("good.json", R"({"epochs": 3})");
+  sandbox.write("lists.json", R"({"cutoffs": [1], "recommended": [["a"]], "relevant": [["a"]],
+    "train_item_count": {"a": 1}})");
+  for (const std::string verb :
+       {"evaluate --model model --interactions events.csv", "recommend --model model --user u1",
+        "score --model model --history i1", "inspect model", "metrics lists.json", "doctor"}) {
+    INFO(verb);
+    const Run bad = sandbox.attune(verb + " --config bad.json");
+    CHECK(bad.status == 1);
+    CHECK(bad.out.empty());
+    CHECK(bad.err.find("bad.json: ") != std::string::npos);
+    CHECK(sandbox.attune(verb + " --config good.json").status == 0);
+  }
 }
 
 TEST_CASE("Options of versions to come are unknown and not ignored", "[cli][usage]") {

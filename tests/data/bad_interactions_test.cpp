@@ -42,16 +42,19 @@ TEST_CASE("A missing column is named beside those that are there", "[data][inter
   REQUIRE(failure_of_loading("1,2\n1,3\n", with_columns({"user", "product"})).says("missing column 'item'"));
 }
 
-TEST_CASE("A line of numbers in place of a header is not shown", "[data][interaction_loader]") {
-  const Failure failure = failure_of_loading("4711,1193,5\n1,2,3\n");
-  REQUIRE(failure.says("found columns: numbers, as in a line of data"));
-  REQUIRE_FALSE(failure.says("4711"));
+TEST_CASE("A line of data in place of a header is not shown", "[data][interaction_loader]") {
+  const Failure numbers = failure_of_loading("4711,1193,5\n1,2,3\n");
+  REQUIRE(numbers.says("found 3 columns, none of a known name"));
+  REQUIRE_FALSE(numbers.says("4711"));
+  const Failure texts = failure_of_loading("anna@example.org,B00X,five\nb,c,d\n");
+  REQUIRE(texts.says("found 3 columns, none of a known name"));
+  REQUIRE_FALSE(texts.says("anna"));
 }
 
 TEST_CASE("A wrong separator shows in the columns that are found", "[data][interaction_loader]") {
   const Failure failure = failure_of_loading("user;item\n1;2\n", with_columns({}, ","));
   REQUIRE(failure.code == ErrorCode::invalid_data);
-  REQUIRE(failure.says("found columns: user;item"));
+  REQUIRE(failure.says("found 1 column, none of a known name"));
   REQUIRE(failure.says("not separated by ',', name the separator"));
   require_bad_line("1;2\n", ":1: expected 2 fields, found 1", with_columns({"user", "item"}, ","));
 }
@@ -82,7 +85,7 @@ TEST_CASE("A bad number is named by line, column and text (UR-41)", "[data][inte
   }
   require_bad_line("user,item,value\nu,b,\n", ":2: column 'value': expected a finite number, found nothing");
   require_bad_line("user,item,value\nu,b," + std::string(90, 'z') + "\n",
-                   ":2: column 'value': expected a finite number, found '" + std::string(40, 'z') + "...'");
+                   ":2: column 'value': expected a finite number, found '" + std::string(80, 'z') + "...'");
 }
 
 TEST_CASE("Bad numbers are counted and skipped where that is asked for (UR-41)", "[data][interaction_loader]") {

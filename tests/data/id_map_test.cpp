@@ -209,7 +209,7 @@ TEST_CASE("A binary form with a bad kind, count or id is refused", "[data][id_ma
   REQUIRE(refused(numbers, 4, std::byte{127}).says("found only 16 bytes"));
   REQUIRE(refused(numbers, 13, std::byte{1}).says("repeats"));
   REQUIRE(refused(texts, 10, std::byte{0}).says("id 0 is empty or contains NUL"));
-  REQUIRE(refused(texts, 5, std::byte{255}).says("ends early"));
+  REQUIRE(refused(texts, 5, std::byte{255}).says("more bytes, found"));
 
   auto repeated = bytes_of(texts);
   repeated[15] = std::byte{'a'};

@@ -96,6 +96,24 @@ TEST_CASE("A session stands for a user, and `user` goes before it", "[data][inte
   REQUIRE(load("session,user,item\ns1,u1,a\n").pairs() == Texts{"u1 a"});
 }
 
+TEST_CASE("A minimum looks at the rating, whatever column gives the value", "[data][interaction_loader]") {
+  ReadOptions options;
+  options.min_rating = 3.0f;
+  const std::string text = "user,item,Rating,value,event_id\nu,a,2,9,e\nu,b,3,1,e\nu,c,5,1,f\nv,d,1,1,g\n";
+  const Loaded both = load(text, options);
+  REQUIRE(both.pairs() == Texts{"u b", "u c"});
+  REQUIRE(both.values() == std::vector<float>{1, 1});
+  REQUIRE(both.report.dropped.size() == 1);
+  REQUIRE(both.report.dropped[0].reason == "below the minimum rating");
+  REQUIRE(both.report.dropped[0].lines == 2);
+  REQUIRE(both.report.dropped[0].first_line == 2);
+  REQUIRE(both.report.users == 1);
+  REQUIRE(load("user,item,VALUE\nu,a,2\nu,b,3\n", options).pairs() == Texts{"u b"});
+  REQUIRE(failure_of_loading("user,item,rating,value\nu,a,-,9\n", options).says("column 'rating'"));
+  REQUIRE(failure_of_loading("user,item\nu,a\n", options).says("missing column 'rating' (or 'value')"));
+  REQUIRE(failure_of_loading("user,item,rating\nu,a,1\n", options).says("line 2: below the minimum rating"));
+}
+
 TEST_CASE("Values come from `value`, else `rating`, else are one", "[data][interaction_loader]") {
   REQUIRE(load("user,item,rating,value\nu,a,2,3\n").values() == std::vector<float>{3});
   REQUIRE(load("user,item,rating\nu,a,2\n").values() == std::vector<float>{2});

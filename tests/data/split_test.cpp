@@ -144,6 +144,8 @@ TEST_CASE("Events of one user at one time are one query if baskets are asked for
   const Split baskets = split(histories_of(events), temporal(0.45, true));
   REQUIRE(text_of(baskets.test) == Texts{"u:ab>cd", "u:abcd>e", "v:x>y"});
   REQUIRE(training_of(baskets, "u") == training_of(single, "u"));
+  REQUIRE(baskets.options.baskets);
+  REQUIRE_FALSE(split(histories_of(events), {Kind::leave_one_out, 0.9, true}).options.baskets);
 }
 
 TEST_CASE("A user who first appears in the test part has a query without history", "[data][split]") {

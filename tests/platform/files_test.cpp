@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/files.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -223,6 +225,54 @@ TEST_CASE("What is no model is not replaced", "[platform][files]") {
   REQUIRE(file);
   CHECK(file->code() == ErrorCode::io_error);
   CHECK(contains(file->what(), "Not a directory"));
+  CHECK(content_of(directory.path()) == before);
+}
+
+TEST_CASE("Where nothing can be made is found out without writing", "[platform][files]") {
+  const TemporaryDirectory directory;
+  fs::create_symlink("nowhere", directory / "dangling");
+  const Content before = content_of(directory.path());
+  for (const fs::path& path : {directory / "dangling", directory / "dangling/model", fs::path("/proc/model")}) {
+    INFO(path);
+    const auto error = error_of([&] { platform::check_replaceable(path, kMarker); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::io_error);
+    CHECK(contains(error->what(), "No such file or directory"));
+  }
+  platform::check_replaceable(directory / "a/b/model", kMarker);
+  CHECK(content_of(directory.path()) == before);
+}
+
+TEST_CASE("What killed processes have left is removed, and what others are writing stays", "[platform][files]") {
+  const TemporaryDirectory directory;
+  for (const char* name : {".model.saving-4711-0", ".model.saving-4711-1.aside", ".model.saving-12-0",
+                           ".model.saving-notes", ".other.saving-4711-0", "model.saving-4711-0"}) {
+    fs::create_directory(directory / name);
+    write_text(directory / name / "weights", "w");
+  }
+  const int other = ::open((directory / ".model.saving-12-0").c_str(), O_RDONLY | O_DIRECTORY);
+  REQUIRE(::flock(other, LOCK_EX | LOCK_NB) == 0);
+  const auto swap = GENERATE(platform::Swap::exchange, platform::Swap::two_renames);
+  if (GENERATE(true, false)) replace(directory / "model", kOld, swap);
+  replace(directory / "model", kNew, swap);
+  ::close(other);
+
+  Content expected = inside("model", kNew);
+  for (const char* name : {".model.saving-12-0", ".model.saving-notes", ".other.saving-4711-0", "model.saving-4711-0"})
+    expected.merge(inside(name, {{"weights", "w"}}));
+  CHECK(content_of(directory.path()) == expected);
+}
+
+TEST_CASE("A failed save removes nothing that others have left", "[platform][files]") {
+  const TemporaryDirectory directory;
+  fs::create_directory(directory / ".model.saving-4711-0");
+  const Content before = content_of(directory.path());
+  {
+    Faults faults;
+    faults.fail_at = 3;
+    faults.error = EIO;
+    CHECK(error_of([&] { replace(directory / "model", kNew); }));
+  }
   CHECK(content_of(directory.path()) == before);
 }
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ struct ReadOptions {
   IdKind user_ids = IdKind::string;
   IdKind item_ids = IdKind::string;
   BadValue bad_value = BadValue::error;
+  // Events with a lower `rating` (a lower `value` where there is no column of ratings) are dropped and counted.
+  std::optional<float> min_rating = {};
 };
 
 struct LoadReport {
@@ -55,9 +58,9 @@ struct LoadReport {
 // seconds unless one is 10^11 or more. `position` orders the events of each user, which then have no time.
 // An event_id that repeats an earlier one of the user is dropped and counted.
 // Throws Error: io_error (cannot open or read), invalid_data (empty file, missing column, wrong separator, a bad line
-// under BadValue::error, times in two units, a quote left open), corrupt_file (damaged compression), unsupported (zip,
-// zstd, UTF-16), limit_exceeded (a record of more than 16 MiB, more than 256 kinds of events). The message names file,
-// line, expected and found.
+// under BadValue::error, times in two units, a quote left open, no event left), corrupt_file (damaged compression),
+// unsupported (zip, zstd, UTF-16), limit_exceeded (a record of more than 16 MiB, more than 256 kinds of events). The
+// message names file, line, expected and found.
 ATTUNE_EXPORT InteractionLog read_interactions(const std::string& file, const ReadOptions& options = {},
                                                LoadReport* report = nullptr);
 

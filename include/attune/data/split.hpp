@@ -53,7 +53,7 @@ struct EvaluationQueries {
 };
 
 struct Split {
-  SplitOptions options;
+  SplitOptions options;                  // as applied: without baskets unless temporal
   std::shared_ptr<const Histories> all;  // every event, whatever the part
   Histories train;                       // same users and items; some users may be left with no event
   EvaluationQueries validation;

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Text of files: as numbers, and in messages.
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "attune/version.hpp"
+
+namespace attune::inline v0_1::detail {
+
+inline std::string_view without_outer_blanks(std::string_view text) noexcept {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
+// A number that is all of the text, but for blanks around it.
+template <class Number>
+std::optional<Number> parse_number(std::string_view text) noexcept {
+  text = without_outer_blanks(text);
+  Number number{};
+  const char* const end = text.data() + text.size();
+  const auto [parsed, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || parsed != end) return std::nullopt;
+  return number;
+}
+
+// Text from a file as it may stand in a message: on one line, of bounded length, no character of UTF-8 cut in two.
+inline std::string in_quotes(std::string_view text, char quote) {
+  constexpr std::size_t kShown = 80;
+  std::size_t end = std::min(text.size(), kShown);
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  std::string shown(1, quote);
+  for (const char c : text.substr(0, end)) shown += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+  if (end < text.size()) shown += "...";
+  return shown + quote;
+}
+
+}  // namespace attune::inline v0_1::detail
