@@ -47,6 +47,7 @@ struct TrainOptions {
   std::string items, output, preset = "default";
   std::optional<std::size_t> epochs;
   std::optional<double> time_budget;  // seconds
+  bool resume = false;
 };
 
 struct EvaluateOptions {
