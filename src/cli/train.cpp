@@ -10,8 +10,10 @@
 #include <ostream>
 
 #include "cli/input.hpp"
+#include "cli/memory.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
+#include "platform/memory.hpp"
 
 namespace attune::cli {
 namespace {
@@ -125,6 +127,8 @@ void run(const TrainOptions& options, Console& console) {
   const auto executor = make_executor(options.common);
   const StateFile state = state_file(options);
   explain(state, console);
+  const MemoryEstimate memory = estimate_memory(config, split.train, options.common.threads, true);
+  explain_memory(memory, platform::available_memory(), options.memory_limit, console);
   Trainer trainer{config, executor.get()};
   TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console), state);
   model.histories = split.all;
@@ -148,6 +152,7 @@ void run(const TrainOptions& options, Console& console) {
                     {"best_epoch", trainer.best_epoch()},
                     {"resumed_epochs", trainer.resumed_epochs()},
                     {"train_seconds", trainer.train_seconds()},
+                    {"memory", memory_json(memory)},
                     {"blend_weight", model.blend_weight},
                     {"protocol", protocol_json(protocol, report)},
                     {"metrics", metrics_json(report.metrics)},

@@ -18,6 +18,12 @@
 
 namespace attune::inline v0_1::detail {
 
+// The sequences of the first epoch. Throws Error(invalid_data) when there is nothing to learn from, or no times for an
+// encoder that reads them.
+std::vector<TrainingSequence> require_sequences(const TrainerConfig& config, const Histories& train);
+// With a window no longer than the longest history needs, and a hop.
+EncoderConfig within(EncoderConfig config, const Histories& train);
+
 class Learner {
  public:
   // Throws Error(invalid_data) when there is nothing to learn from, or no times for an encoder that reads them. The

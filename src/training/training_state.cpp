@@ -246,7 +246,12 @@ void StateStore::save(const TrainingState& state, const Learner& learner) const 
   for (const EpochReport& report : state.epochs) json["epochs"].push_back(json_of(report));
   const std::string text = json.dump();
 
+  std::size_t array_bytes = 0;
+  auto measure = [&](auto values) { array_bytes += values.size_bytes(); };
+  learner.write_state(measure);
+  visit_weights(std::as_const(*state.best), measure);
   Bytes bytes;
+  bytes.reserve(kContentAt + sizeof(std::uint64_t) + text.size() + array_bytes);
   append_array(bytes, std::span<const char>(kMagic));
   append_number(bytes, std::uint32_t{kStateFormatVersion});
   append_number(bytes, std::uint32_t{0});
