@@ -38,6 +38,7 @@
 #include "attune/model/transformer_encoder.hpp"
 
 #include "attune/training/evaluation.hpp"
+#include "attune/training/memory_estimate.hpp"
 #include "attune/training/objective.hpp"
 #include "attune/training/optimizer.hpp"
 #include "attune/training/trainer.hpp"

@@ -48,6 +48,8 @@ struct TrainOptions {
   std::string items, output, preset = "default";
   std::optional<std::size_t> epochs;
   std::optional<double> time_budget;  // seconds
+  bool resume = false;
+  std::optional<std::size_t> memory_limit;  // megabytes
 };
 
 struct EvaluateOptions {

@@ -5,12 +5,15 @@
 #include "attune/training/trainer.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "cli/input.hpp"
+#include "cli/memory.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
+#include "platform/memory.hpp"
 
 namespace attune::cli {
 namespace {
@@ -55,6 +58,23 @@ Progress progress_on(Console& console) {
   return progress;
 }
 
+// Beside the model, where nobody who serves it looks.
+StateFile state_file(const TrainOptions& options) {
+  std::filesystem::path output = std::filesystem::absolute(options.output).lexically_normal();
+  if (!output.has_filename()) output = output.parent_path();
+  return {.path = output.string() + ".training", .resume = options.resume};
+}
+
+// Whoever forgot --resume can still stop: nothing is replaced before the first epoch has ended.
+void explain(const StateFile& state, Console& console) {
+  if (state.resume && !state.exists()) {
+    console.line("found no interrupted training in " + state.path + ", starting from the beginning");
+  } else if (!state.resume && state.exists()) {
+    console.line("starting anew: the first epoch will replace the interrupted training in " + state.path +
+                 ", which --resume would continue");
+  }
+}
+
 Json epochs_json(const std::vector<EpochReport>& epochs) {
   Json json = Json::array();
   for (const EpochReport& epoch : epochs) {
@@ -82,6 +102,21 @@ Split split_by(Protocol& protocol, const ProtocolOptions& asked, Histories histo
   return split;
 }
 
+// The result for people.
+void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel& model, const Protocol& protocol,
+                  const Report& report, const std::vector<Baseline>& baselines, const std::string& output) {
+  out << "trained in " << fixed(trainer.train_seconds(), 1) << " s";
+  if (model.encoder) out << ", best epoch " << trainer.best_epoch();
+  if (model.blend_weight != 0) {
+    out << ", blended with " << model.counts->name() << " at weight " << fixed(model.blend_weight, 2);
+  }
+  out << '\n';
+  print_protocol(out, protocol, report);
+  if (report.queries != 0) print_comparison(out, report, baselines, 10);
+  out << "model written to " << output << "; ask it with\n  attune recommend --model " << output << " --user "
+      << to_string(model.histories->user_ids->id(0)) << '\n';
+}
+
 }  // namespace
 
 void run(const TrainOptions& options, Console& console) {
@@ -98,13 +133,18 @@ void run(const TrainOptions& options, Console& console) {
   const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
 
   const auto executor = make_executor(options.common);
+  const StateFile state = state_file(options);
+  explain(state, console);
+  const MemoryEstimate memory = estimate_memory(config, split.train, options.common.threads, true);
+  explain_memory(memory, platform::available_memory(), options.memory_limit, console);
   Trainer trainer{config, executor.get()};
-  TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console));
+  TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console), state);
   model.histories = split.all;
   protocol.write(model.notes);
   model.notes["preset"] = options.preset;
   model.notes["seed"] = std::to_string(config.seed);
   model.save(options.output);
+  state.remove();
 
   EvaluationOptions measuring;
   measuring.exclude_seen = protocol.exclude_seen;
@@ -118,7 +158,9 @@ void run(const TrainOptions& options, Console& console) {
     console.object({{"load", std::move(load)},
                     {"epochs", epochs_json(trainer.epochs())},
                     {"best_epoch", trainer.best_epoch()},
+                    {"resumed_epochs", trainer.resumed_epochs()},
                     {"train_seconds", trainer.train_seconds()},
+                    {"memory", memory_json(memory)},
                     {"blend_weight", model.blend_weight},
                     {"protocol", protocol_json(protocol, report)},
                     {"metrics", metrics_json(report.metrics)},
@@ -128,17 +170,7 @@ void run(const TrainOptions& options, Console& console) {
                     {"model", options.output}});
     return;
   }
-  std::ostream& out = console.text();
-  out << "trained in " << fixed(trainer.train_seconds(), 1) << " s";
-  if (model.encoder) out << ", best epoch " << trainer.best_epoch();
-  if (model.blend_weight != 0) {
-    out << ", blended with " << model.counts->name() << " at weight " << fixed(model.blend_weight, 2);
-  }
-  out << '\n';
-  print_protocol(out, protocol, report);
-  if (!split.test.empty()) print_comparison(out, report, baselines, 10);
-  out << "model written to " << options.output << "; ask it with\n  attune recommend --model " << options.output
-      << " --user " << to_string(split.all->user_ids->id(0)) << '\n';
+  print_result(console.text(), trainer, model, protocol, report, baselines, options.output);
 }
 
 }  // namespace attune::cli

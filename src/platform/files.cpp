@@ -124,6 +124,15 @@ void rename_path(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) fail("replace", to, errno);
 }
 
+// Where a file is written before it takes its place.
+fs::path beside(const fs::path& path) { return path.string() + ".new"; }
+
+void remove_path(const fs::path& path) {
+  std::error_code error;
+  fs::remove(path, error);
+  if (error) fail("remove", path, error.message());
+}
+
 // False where the file system cannot do it.
 bool exchange([[maybe_unused]] const fs::path& a, [[maybe_unused]] const fs::path& b) {
 #ifdef RENAME_EXCHANGE
@@ -319,6 +328,26 @@ std::vector<std::byte> read_file(const fs::path& path, std::uint64_t limit) {
                                                " bytes; at most " + std::to_string(limit) + " are read");
   }
   return file.read(file.size());
+}
+
+void replace_file(const fs::path& path, std::span<const std::byte> bytes) {
+  const fs::path fresh = beside(path);
+  if (!is_there(parent_of(path))) create_with_parents(parent_of(path));
+  remove_path(fresh);
+  try {
+    write_new_file(fresh, bytes);
+    rename_path(fresh, path);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(fresh, ignored);
+    throw;
+  }
+  sync_directory(parent_of(path));
+}
+
+void remove_file(const fs::path& path) {
+  remove_path(path);
+  remove_path(beside(path));
 }
 
 void check_replaceable(const fs::path& directory, const std::string& marker) {

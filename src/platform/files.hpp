@@ -54,6 +54,12 @@ struct NamedBytes {
   std::span<const std::byte> bytes;
 };
 
+// Replaces or creates a file, durably, as a whole or not at all: the bytes are written beside it under the name
+// "<path>.new", synced, renamed, and the directory is synced. Missing directories are created.
+void replace_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
+// Removes what replace_file wrote, finished or not. Nothing there is no error.
+void remove_file(const std::filesystem::path& path);
+
 // Whether replace_directory may put something at `directory`: nothing is there, or a writable directory that is empty
 // or holds the file `marker`, and a directory can be made beside it. Throws Error: invalid_argument for a directory
 // that holds something else, io_error for a file, a link to nothing, and where nothing can be made.

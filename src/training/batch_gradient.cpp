@@ -10,10 +10,6 @@ namespace attune::inline v0_1::detail {
 
 namespace {
 
-// A pass through the encoder packs sequences up to this many tokens: enough for full blocks of the objective, few
-// enough for their activations to stay in the cache.
-constexpr std::size_t kPackedTokens = 512;
-
 // Names what a random number of a step is for.
 constexpr std::uint64_t kDrawNegatives = 1, kHideEvents = 2;
 

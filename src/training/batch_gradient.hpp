@@ -17,6 +17,10 @@
 
 namespace attune::inline v0_1::detail {
 
+// A pass through the encoder packs sequences up to this many tokens: enough for full blocks of the objective, few
+// enough for their activations to stay in the cache.
+inline constexpr std::size_t kPackedTokens = 512;
+
 class BatchGradient {
  public:
   BatchGradient(const TrainerConfig& config, const Histories& histories, const SequenceEncoder<float>& encoder,

@@ -28,32 +28,6 @@ std::size_t targets_window(const EncoderConfig& config) {
   return config.mask_token ? std::max<std::size_t>(1, config.max_sequence_length - 1) : config.max_sequence_length;
 }
 
-std::vector<TrainingSequence> require_sequences(const TrainerConfig& config, const Histories& train) {
-  if (!train.item_ids) throw Error(ErrorCode::invalid_data, "training histories: expected item ids, found none");
-  if (config.encoder.time_buckets > 0 && train.times.empty()) {
-    throw Error(ErrorCode::invalid_data,
-                "training histories: expected times, as the encoder reads them (time_buckets is " +
-                    std::to_string(config.encoder.time_buckets) + "), found none");
-  }
-  auto sequences = sequences_of(config, train, targets_window(config.encoder), 1);
-  if (sequences.empty()) {
-    throw Error(ErrorCode::invalid_data,
-                "training histories: expected a user with at least two events, found none among " +
-                    std::to_string(train.num_users()) + " users with " + std::to_string(train.num_events()) +
-                    " events");
-  }
-  return sequences;
-}
-
-// No longer than the longest history needs.
-EncoderConfig within(EncoderConfig config, const Histories& train) {
-  std::size_t longest = 0;
-  for (std::size_t user = 0; user < train.num_users(); ++user) longest = std::max(longest, train.of(user).size());
-  config.max_sequence_length = std::min(config.max_sequence_length, config.mask_token ? longest : longest - 1);
-  config.hop = std::min(config.effective_hop(), config.max_sequence_length);
-  return config;
-}
-
 bool not_finite(float x) { return !std::isfinite(x); }
 
 // The parameter that holds the first element of `dense` that is not finite; "" if there is none.
@@ -86,6 +60,31 @@ std::string first_not_finite(const ParameterList& parameters, const GradientBuff
 }
 
 }  // namespace
+
+std::vector<TrainingSequence> require_sequences(const TrainerConfig& config, const Histories& train) {
+  if (!train.item_ids) throw Error(ErrorCode::invalid_data, "training histories: expected item ids, found none");
+  if (config.encoder.time_buckets > 0 && train.times.empty()) {
+    throw Error(ErrorCode::invalid_data,
+                "training histories: expected times, as the encoder reads them (time_buckets is " +
+                    std::to_string(config.encoder.time_buckets) + "), found none");
+  }
+  auto sequences = sequences_of(config, train, targets_window(config.encoder), 1);
+  if (sequences.empty()) {
+    throw Error(ErrorCode::invalid_data,
+                "training histories: expected a user with at least two events, found none among " +
+                    std::to_string(train.num_users()) + " users with " + std::to_string(train.num_events()) +
+                    " events");
+  }
+  return sequences;
+}
+
+EncoderConfig within(EncoderConfig config, const Histories& train) {
+  std::size_t longest = 0;
+  for (std::size_t user = 0; user < train.num_users(); ++user) longest = std::max(longest, train.of(user).size());
+  config.max_sequence_length = std::min(config.max_sequence_length, config.mask_token ? longest : longest - 1);
+  config.hop = std::min(config.effective_hop(), config.max_sequence_length);
+  return config;
+}
 
 Learner::Learner(const TrainerConfig& config, const Histories& train, Executor& executor)
     : config_(config),

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "attune/training/optimizer.hpp"
@@ -16,6 +17,12 @@
 #include "training/sequences.hpp"
 
 namespace attune::inline v0_1::detail {
+
+// The sequences of the first epoch. Throws Error(invalid_data) when there is nothing to learn from, or no times for an
+// encoder that reads them.
+std::vector<TrainingSequence> require_sequences(const TrainerConfig& config, const Histories& train);
+// With a window no longer than the longest history needs, and a hop.
+EncoderConfig within(EncoderConfig config, const Histories& train);
 
 class Learner {
  public:
@@ -34,7 +41,37 @@ class Learner {
   // items. Items that no sequence holds get zero rows: the model knows nothing about them.
   void copy_weights(SequenceEncoder<float>& encoder);
 
+  std::size_t num_items() const noexcept { return encoder_->items().rows(); }
+  std::uint64_t steps() const noexcept { return adam_.steps(); }
+  // Calls write(span) for every array that training changes, in a fixed order, and read(span) for the same ones to fill
+  // them as they were after `steps` steps: training then goes on to the same bits.
+  template <class Write>
+  void write_state(Write& write) const {
+    visit_arrays(*this, adam_.state(), write);
+  }
+  template <class Read>
+  void read_state(std::size_t steps, Read& read) {
+    AdamState adam = adam_.state();
+    adam.rates.resize(steps);
+    visit_arrays(*this, adam, read);
+    adam_.restore(std::move(adam));
+  }
+
  private:
+  template <class Self, class State, class Visit>
+  static void visit_arrays(Self& self, State& adam, Visit& visit) {
+    visit(std::span(adam.rates));
+    visit(std::span(adam.dense_m));
+    visit(std::span(adam.dense_v));
+    visit(std::span(adam.row_m));
+    visit(std::span(adam.row_v));
+    visit(std::span(adam.row_steps));
+    visit(self.encoder_->weights());
+    EmbeddingTable<float>& rows = self.encoder_->items();
+    for (std::size_t c = 0; c < rows.num_chunks(); ++c) visit(rows.chunk(c));
+    visit(std::span(self.average_));
+    for (std::size_t c = 0; c < self.average_items_.num_chunks(); ++c) visit(self.average_items_.chunk(c));
+  }
   double learning_rate_scale(std::size_t step, std::size_t steps) const;
   void update_average();
   // Throw Error(non_finite) naming parameter, epoch and step.

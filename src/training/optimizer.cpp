@@ -2,11 +2,13 @@
 #include "attune/training/optimizer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
 
 #include "attune/detail/kernels.hpp"
+#include "attune/error.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -81,12 +83,9 @@ Adam::Adam(std::size_t dense, std::vector<bool> decayed, std::size_t rows, std::
     : options_(options),
       dim_(dim),
       replayed_(steps_until_still(options)),
-      dense_m_(dense, 0.0f),
-      dense_v_(dense, 0.0f),
-      row_m_(rows * dim, 0.0f),
-      row_v_(rows * dim, 0.0f),
+      state_{std::vector<float>(dense),      std::vector<float>(dense),        std::vector<float>(rows * dim),
+             std::vector<float>(rows * dim), std::vector<std::uint32_t>(rows), {}},
       no_gradient_(dim, 0.0f),
-      row_step_(rows, 0),
       log_decay_{0.0} {
   for (std::size_t i = 0; i < dense; ++i) {
     if (runs_.empty() || runs_.back().decayed != decayed[i]) runs_.push_back({i, i, decayed[i]});
@@ -94,10 +93,27 @@ Adam::Adam(std::size_t dense, std::vector<bool> decayed, std::size_t rows, std::
   }
 }
 
+void Adam::restore(AdamState state) {
+  const auto sizes = [](const AdamState& s) {
+    return std::array{s.dense_m.size(), s.dense_v.size(), s.row_m.size(), s.row_v.size(), s.row_steps.size()};
+  };
+  const std::size_t steps = state.rates.size();
+  if (sizes(state) != sizes(state_) || std::ranges::any_of(state.row_steps, [&](auto made) { return made > steps; })) {
+    throw Error(ErrorCode::invalid_argument, "the state of an optimiser does not fit the weights");
+  }
+  state_ = std::move(state);
+  log_decay_.resize(1);
+  for (const double rate : state_.rates) log_decay_.push_back(log_decay_after(rate));
+}
+
+double Adam::log_decay_after(double rate) const {
+  return log_decay_.back() + std::log1p(-rate * options_.weight_decay);
+}
+
 // Steps count from 1.
 detail::AdamStep<float> Adam::step_at(std::size_t step, double gradient_scale, bool decayed) const {
   const auto t = static_cast<double>(step);
-  const double rate = rates_[step - 1];
+  const double rate = state_.rates[step - 1];
   return {.beta1 = static_cast<float>(options_.beta1),
           .beta2 = static_cast<float>(options_.beta2),
           .epsilon = static_cast<float>(options_.epsilon),
@@ -110,21 +126,21 @@ detail::AdamStep<float> Adam::step_at(std::size_t step, double gradient_scale, b
 void Adam::step(std::span<float> weights, EmbeddingTable<float>& items, const GradientBuffer& gradient,
                 double gradient_scale, double learning_rate_scale) {
   settle(items, gradient.touched());
-  rates_.push_back(options_.learning_rate * learning_rate_scale);
-  log_decay_.push_back(log_decay_.back() + std::log1p(-rates_.back() * options_.weight_decay));
-  const std::size_t now = rates_.size();
+  state_.rates.push_back(options_.learning_rate * learning_rate_scale);
+  log_decay_.push_back(log_decay_after(state_.rates.back()));
+  const std::size_t now = state_.rates.size();
   const auto& kernels = detail::kernels<float>();
 
   for (const Run& run : runs_) {
-    kernels.adam(weights.data() + run.begin, dense_m_.data() + run.begin, dense_v_.data() + run.begin,
+    kernels.adam(weights.data() + run.begin, state_.dense_m.data() + run.begin, state_.dense_v.data() + run.begin,
                  gradient.dense().data() + run.begin, run.end - run.begin, step_at(now, gradient_scale, run.decayed));
   }
   const auto row_step = step_at(now, gradient_scale, true);
   for (std::size_t i = 0; i < gradient.touched().size(); ++i) {
     const std::size_t item = gradient.touched()[i];
-    kernels.adam(items.row(item).data(), row_m_.data() + item * dim_, row_v_.data() + item * dim_,
+    kernels.adam(items.row(item).data(), state_.row_m.data() + item * dim_, state_.row_v.data() + item * dim_,
                  gradient.touched_row(i).data(), dim_, row_step);
-    row_step_[item] = static_cast<std::uint32_t>(now);
+    state_.row_steps[item] = static_cast<std::uint32_t>(now);
   }
 }
 
@@ -133,17 +149,17 @@ void Adam::settle(EmbeddingTable<float>& items, std::span<const ItemHandle> rows
 }
 
 void Adam::settle_all(EmbeddingTable<float>& items) {
-  for (std::size_t item = 0; item < row_step_.size(); ++item) settle_row(items.row(item), item);
+  for (std::size_t item = 0; item < state_.row_steps.size(); ++item) settle_row(items.row(item), item);
 }
 
 void Adam::settle_row(std::span<float> row, std::size_t index) {
-  const std::size_t now = rates_.size();
-  const std::size_t last = row_step_[index];
+  const std::size_t now = state_.rates.size();
+  const std::size_t last = state_.row_steps[index];
   if (last == now) return;
   const auto& kernels = detail::kernels<float>();
   const std::size_t replay_end = now - last > replayed_ ? last + replayed_ : now;
-  float* const m = row_m_.data() + index * dim_;
-  float* const v = row_v_.data() + index * dim_;
+  float* const m = state_.row_m.data() + index * dim_;
+  float* const v = state_.row_v.data() + index * dim_;
   const bool moved = std::any_of(m, m + dim_, [](float x) { return x != 0.0f; });
   const std::size_t replayed = moved ? replay_end : last;
   for (std::size_t step = last + 1; step <= replayed; ++step) {
@@ -156,7 +172,7 @@ void Adam::settle_row(std::span<float> row, std::size_t index) {
     const double decay = log_decay_[now] - log_decay_[replayed];
     if (decay != 0.0) kernels.scale(row.data(), static_cast<float>(std::exp(decay)), dim_);
   }
-  row_step_[index] = static_cast<std::uint32_t>(now);
+  state_.row_steps[index] = static_cast<std::uint32_t>(now);
 }
 
 }  // namespace attune::inline v0_1

@@ -11,6 +11,7 @@
 
 #include "attune/error.hpp"
 #include "training/learner.hpp"
+#include "training/training_state.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -20,14 +21,16 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// The seconds that training may take, from now on; 0: as many as it likes.
+// The seconds that training may take, of which some are spent; 0: as many as it likes.
 class TimeBudget {
  public:
-  explicit TimeBudget(double seconds) : seconds_(seconds == 0 ? std::numeric_limits<double>::infinity() : seconds) {}
-  double left() const { return std::max(0.0, seconds_ - seconds_since(start_)); }
+  TimeBudget(double seconds, double spent)
+      : seconds_(seconds == 0 ? std::numeric_limits<double>::infinity() : seconds), spent_(spent) {}
+  double spent() const { return spent_ + seconds_since(start_); }
+  double left() const { return std::max(0.0, seconds_ - spent()); }
 
  private:
-  double seconds_;
+  double seconds_, spent_;
   Clock::time_point start_ = Clock::now();
 };
 
@@ -109,9 +112,10 @@ Trainer::Trainer(TrainerConfig config, Executor* executor) : config_(std::move(c
   config_.validate();
 }
 
-TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress) {
+TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress,
+                          const StateFile& file) {
   epochs_.clear();
-  best_epoch_ = 0;
+  best_epoch_ = resumed_epochs_ = 0;
   train_seconds_ = 0;
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
@@ -124,46 +128,52 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     return model;
   }
   detail::Learner learner(config, train, executor);
+  detail::TrainingState state{.planned = config.epochs};
+  const detail::StateStore store(file, config, train, validation);
+  store.load(state, learner);
+  resumed_epochs_ = state.epochs.size();
+  publish(state);
   TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = sample(validation, config.max_validation_queries);
   const EvaluationOptions measuring = validation_options(config, executor);
-  const TimeBudget budget(config.time_budget_seconds);
+  const TimeBudget budget(config.time_budget_seconds, state.seconds);
   const bool blend = config.blend && !queries.empty();
   bool stopped = false;
-  std::shared_ptr<SequenceEncoder<float>> candidate, best;
-  std::size_t planned = config.epochs;
-  double best_ndcg = 0;
-  for (std::size_t epoch = 1; epoch <= planned && !stopped; ++epoch) {
+  while (!stopped && state.goes_on(config.patience)) {
     const auto epoch_start = Clock::now();
-    const auto loss = learner.train_epoch(epoch, planned, progress.step);
+    EpochReport report{.epoch = state.epochs.size() + 1, .epochs = state.planned};
+    const auto loss = learner.train_epoch(report.epoch, report.epochs, progress.step);
     stopped = !loss;
     if (stopped) break;
-    EpochReport report{.epoch = epoch, .epochs = planned, .seconds = seconds_since(epoch_start), .loss = *loss};
-    train_seconds_ += report.seconds;
+    report.loss = *loss;
+    report.seconds = seconds_since(epoch_start);
 
-    if (!candidate) candidate = make_encoder(learner.encoder_config(), train.num_items());
-    learner.copy_weights(*candidate);
-    model.encoder = candidate;
+    learner.copy_weights(*state.spare_encoder(learner));
+    model.encoder = state.spare;
     validate(report, model, queries, measuring);
-    report.best = !best || !report.validated || report.ndcg_10 > best_ndcg;
-    if (report.best) {
-      best_epoch_ = epoch;
-      best_ndcg = report.ndcg_10;
-      std::swap(candidate, best);
-    }
-    epochs_.push_back(report);
-    stopped = progress.epoch && !progress.epoch(report);
-    if (epoch - best_epoch_ >= config.patience) break;
-    planned = fitting_epochs(config, report, seconds_since(epoch_start), blend, budget);
+    state.add(report);
+    state.planned = fitting_epochs(config, report, seconds_since(epoch_start), blend, budget);
+    state.seconds = budget.spent();
+    store.save(state, learner);
+    publish(state);
+    stopped = progress.epoch && !progress.epoch(epochs_.back());
   }
-  if (!best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
-  model.encoder = std::move(best);
+  if (!state.best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
+  model.encoder = std::move(state.best);
   if (blend && !stopped) {
-    model.blend_weight = choose_blend_weight(model, queries, measuring, best_ndcg, budget, progress);
+    const double encoder_ndcg = epochs_[best_epoch_ - 1].ndcg_10;
+    model.blend_weight = choose_blend_weight(model, queries, measuring, encoder_ndcg, budget, progress);
   }
   model.notes["trainer"] = config.to_json();
   model.notes["best_epoch"] = std::to_string(best_epoch_);
   return model;
+}
+
+void Trainer::publish(const detail::TrainingState& state) {
+  epochs_ = state.epochs;
+  best_epoch_ = state.best_epoch;
+  train_seconds_ = 0;
+  for (const EpochReport& report : epochs_) train_seconds_ += report.seconds;
 }
 
 }  // namespace attune::inline v0_1

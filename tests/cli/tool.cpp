@@ -2,11 +2,14 @@
 #include "cli/tool.hpp"
 
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <random>
 #include <sstream>
+#include <stdexcept>
 
 namespace attune::test {
 namespace {
@@ -45,6 +48,31 @@ Run Sandbox::attune(const std::string& arguments, const std::string& input) cons
       "cd '" + folder_.string() + "' && '" ATTUNE_TOOL "' " + arguments + " > stdout 2> stderr < stdin";
   const int status = std::system(command.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read("stdout"), read("stderr")};
+}
+
+Run Sandbox::attune_killed_at(const std::string& text, const std::string& arguments) const {
+  int ends[2];
+  if (::pipe(ends) != 0) throw std::runtime_error("no pipe");
+  const std::string command = "cd '" + folder_.string() + "' && exec '" ATTUNE_TOOL "' " + arguments + " > stdout";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    ::_exit(127);
+  }
+  ::close(ends[1]);
+  std::string err;
+  char buffer[256];
+  for (ssize_t got; err.find(text) == std::string::npos && (got = ::read(ends[0], buffer, sizeof(buffer))) > 0;) {
+    err.append(buffer, static_cast<std::size_t>(got));
+  }
+  ::kill(child, SIGKILL);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ::close(ends[0]);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read("stdout"), err};
 }
 
 std::string Sandbox::events() const {

@@ -34,6 +34,9 @@ class Sandbox {
   // `arguments` as typed in a shell whose current folder is this one; `input` goes to standard input.
   Run attune(const std::string& arguments, const std::string& input = "") const;
 
+  // The same, killed (SIGKILL) as soon as standard error holds `text`: then 128 + 9 is its status.
+  Run attune_killed_at(const std::string& text, const std::string& arguments) const;
+
   // Events of 30 users with 20 items, "i0" to "i19", in "events.csv"; each user walks on from item to item.
   std::string events() const;
   // A small model of them, trained for two epochs, in "model".

@@ -62,6 +62,24 @@ TEST_CASE("train accounts for every line, epoch and metric in one JSON object", 
   CHECK(std::filesystem::exists(sandbox.path("model/manifest.json")));
 }
 
+TEST_CASE("Training says what memory it needs, and does not begin beyond a limit", "[cli][train]") {
+  const Sandbox sandbox;
+  const Run run = sandbox.train("--json");
+  CHECK(run.err.find("training needs about 1 MB\n") != std::string::npos);
+  const auto memory = run.json()["memory"];
+  for (const std::string part :
+       {"weights", "optimiser", "gradients", "activations", "counts", "evaluation", "saving"}) {
+    INFO(part);
+    CHECK(memory[part] > 0);
+    CHECK(memory[part] < memory["total"]);
+  }
+  const std::string wide = "train --interactions events.csv --output wide --epochs 1 --threads 1 --quiet --json ";
+  check_failure(sandbox.attune(wide + "--memory-limit 1"),
+                {"training needs about", "--memory-limit allows 1 MB; lower"});
+  CHECK(!std::filesystem::exists(sandbox.path("wide")));
+  CHECK(sandbox.attune(wide + "--memory-limit 1000").status == 0);
+}
+
 TEST_CASE("Progress is plain lines on standard error, and none with --quiet", "[cli][train]") {
   const Sandbox sandbox;
   const Run plain = sandbox.train();

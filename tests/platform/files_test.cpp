@@ -304,6 +304,48 @@ TEST_CASE("Wherever a call fails, the old directory is intact and nothing is lef
   CHECK(content_of(directory.path()) == inside("model", kNew));
 }
 
+TEST_CASE("A file is replaced durably, as a whole or not at all", "[platform][files]") {
+  const bool replaces = GENERATE(true, false);
+  const TemporaryDirectory directory;
+  if (replaces) write_text(directory / "state", "old");
+  const Content before = content_of(directory.path());
+  const std::string text(100'000, 'n');
+  int failures = 0;
+  for (;; ++failures) {
+    std::optional<Error> error;
+    {
+      Faults faults;
+      faults.fail_at = failures;
+      faults.error = EIO;
+      error = error_of([&] { platform::replace_file(directory / "state", std::as_bytes(std::span(text))); });
+    }
+    if (!error) break;
+    INFO("call " << failures);
+    CHECK(error->code() == ErrorCode::io_error);
+    const Content after = content_of(directory.path());
+    // Only the sync of the directory comes behind the replacement.
+    if (failures < 3) CHECK(after == before);
+    CHECK(after.size() <= 1);
+  }
+  CHECK(failures == 4);  // write, fsync, rename, fsync of the directory
+  CHECK(content_of(directory.path()) == Content{{"state", text}});
+}
+
+TEST_CASE("What an interrupted replacement left is overwritten, and removed with the file", "[platform][files]") {
+  const TemporaryDirectory directory;
+  const auto bytes = [](const std::string& text) { return std::as_bytes(std::span(text)); };
+  write_text(directory / "state.new", "half");
+  const std::string text = "whole";
+  platform::replace_file(directory / "state", bytes(text));
+  CHECK(content_of(directory.path()) == Content{{"state", text}});
+  write_text(directory / "state.new", "half");
+  platform::remove_file(directory / "state");
+  CHECK(content_of(directory.path()).empty());
+  platform::remove_file(directory / "state");
+  platform::replace_file(directory / "a/b/state", bytes(text));
+  CHECK(read_text(directory / "a/b/state") == text);
+}
+
 TEST_CASE("A full disk leaves the old directory intact", "[platform][files]") {
   const TemporaryDirectory directory;
   replace(directory / "model", kOld);

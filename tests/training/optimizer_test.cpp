@@ -93,6 +93,32 @@ TEST_CASE("Weight decay touches only the elements that are marked", "[training][
   CHECK(weights == std::vector<float>{0.95f, 1.0f, 0.95f});
 }
 
+TEST_CASE("An optimiser goes on from the state of another", "[training][optimizer]") {
+  const AdamOptions options{.learning_rate = 0.01, .weight_decay = 0.05};
+  Rows one(3, 2, options);
+  for (std::uint64_t step = 0; step < 5; ++step) {
+    one.gradient.row(static_cast<ItemHandle>(step % 2))[0] = 0.5f;
+    one.step(1.0 / static_cast<double>(step + 1));
+  }
+  Rows other(3, 2, options);
+  std::ranges::copy(one.items.chunk(0), other.items.chunk(0).begin());
+  other.adam.restore(one.adam.state());
+  CHECK(other.adam.steps() == 5);
+  for (Rows* rows : {&one, &other}) {
+    rows->gradient.row(2)[1] = -1.0f;
+    rows->step(0.3);
+    rows->adam.settle_all(rows->items);
+  }
+  CHECK(std::ranges::equal(one.items.chunk(0), other.items.chunk(0)));
+
+  AdamState state = one.adam.state();
+  state.row_steps[1] = 7;
+  CHECK_THROWS_AS(other.adam.restore(state), Error);
+  state = one.adam.state();
+  state.row_m.pop_back();
+  CHECK_THROWS_AS(other.adam.restore(state), Error);
+}
+
 TEST_CASE("Rows that wait for their gradient end where a dense optimiser takes them", "[training][optimizer]") {
   const AdamOptions options{
       .learning_rate = 0.01, .beta1 = 0.9, .beta2 = GENERATE(0.98, 0.999), .weight_decay = GENERATE(0.0, 0.05)};

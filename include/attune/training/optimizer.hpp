@@ -55,6 +55,14 @@ struct AdamOptions {
   double weight_decay = 0.0;  // decoupled (AdamW), on matrices and item rows; 0 is plain Adam
 };
 
+// What an optimiser knows besides the weights: for those who keep it and go on later.
+struct AdamState {
+  std::vector<float> dense_m, dense_v;   // moments of the dense part
+  std::vector<float> row_m, row_v;       // [rows, D]
+  std::vector<std::uint32_t> row_steps;  // [rows]: steps that a row has made
+  std::vector<double> rates;             // learning rate of each step so far
+};
+
 // Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019). Item rows without a gradient in a step are left alone
 // until they are needed: settle() then makes up for the missed steps exactly as a dense optimiser would have.
 class ATTUNE_EXPORT Adam {
@@ -69,7 +77,12 @@ class ATTUNE_EXPORT Adam {
   // Makes up missed steps of the given rows (before they are read), or of all.
   void settle(EmbeddingTable<float>& items, std::span<const ItemHandle> rows);
   void settle_all(EmbeddingTable<float>& items);
-  std::uint64_t steps() const noexcept { return static_cast<std::uint64_t>(rates_.size()); }
+  std::uint64_t steps() const noexcept { return static_cast<std::uint64_t>(state_.rates.size()); }
+
+  const AdamState& state() const noexcept { return state_; }
+  // Goes on from the state of an optimiser of the same weights and options. Throws Error(invalid_argument) where the
+  // arrays do not have the lengths of this one's, or a row has made more steps than there are.
+  void restore(AdamState state);
 
  private:
   struct Run {  // elements of the dense part with one weight decay
@@ -77,16 +90,16 @@ class ATTUNE_EXPORT Adam {
     bool decayed;
   };
   detail::AdamStep<float> step_at(std::size_t step, double gradient_scale, bool decayed) const;
+  double log_decay_after(double rate) const;  // of one more step
   void settle_row(std::span<float> row, std::size_t index);
 
   AdamOptions options_;
   std::vector<Run> runs_;
   std::size_t dim_;
   std::size_t replayed_;  // missed steps after which the momentum no longer moves a weight
-  std::vector<float> dense_m_, dense_v_, row_m_, row_v_, no_gradient_;
-  std::vector<std::uint32_t> row_step_;  // steps that a row has made
-  std::vector<double> rates_;            // learning rate of each step so far
-  std::vector<double> log_decay_;        // [steps + 1]: log of what weight decay left of a weight after each
+  AdamState state_;
+  std::vector<float> no_gradient_;
+  std::vector<double> log_decay_;  // [steps + 1]: log of what weight decay left of a weight after each
 };
 
 }  // namespace attune::inline v0_1

@@ -117,6 +117,24 @@ struct Progress {
   std::function<bool(const BlendReport&)> blend = {};
 };
 
+namespace detail {
+struct TrainingState;
+}
+
+// Where fit() keeps what it needs to go on after an interruption: weights, optimiser and reports. The file is no part
+// of a model; it is written after every epoch, durably and as a whole, and stays until it is removed, which is best
+// done once the model is saved. An epoch that was interrupted is repeated.
+struct ATTUNE_EXPORT StateFile {
+  std::string path = {};  // "": nowhere
+  // Go on from the file, to the same bits as without an interruption, on any number of threads. Otherwise, and where
+  // there is no file, training starts anew and its first epoch replaces what was there.
+  bool resume = false;
+
+  bool exists() const;
+  // Throws Error(io_error). Nothing there is no error.
+  void remove() const;
+};
+
 class ATTUNE_EXPORT Trainer {
  public:
   explicit Trainer(TrainerConfig config, Executor* executor = nullptr);  // null: the calling thread
@@ -126,17 +144,25 @@ class ATTUNE_EXPORT Trainer {
   // holds were never trained, whether they have older events or not: they get zero rows, and the encoder never
   // recommends them. Throws Error: invalid_data (nothing to learn from: no user with two events, for counts alone no
   // event; no times, and the encoder reads them), non_finite (names parameter or loss, epoch and step), cancelled
-  // (stopped before the first epoch ended).
-  TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {});
+  // (stopped before the first epoch ended); io_error (the state cannot be written). Resuming also throws
+  // corrupt_file and unsupported_version, and where the state is of another training, naming what differs:
+  // invalid_config, invalid_data, unsupported (another instruction-set level or attune). The time budget counts the
+  // seconds before the interruption too.
+  TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {},
+                   const StateFile& state = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
   std::size_t best_epoch() const noexcept { return best_epoch_; }
+  std::size_t resumed_epochs() const noexcept { return resumed_epochs_; }  // that an earlier part had trained
   double train_seconds() const noexcept { return train_seconds_; }
 
  private:
+  void publish(const detail::TrainingState& state);
+
   TrainerConfig config_;
   Executor* executor_;
   std::vector<EpochReport> epochs_;
   std::size_t best_epoch_ = 0;
+  std::size_t resumed_epochs_ = 0;
   double train_seconds_ = 0;
 };
 
