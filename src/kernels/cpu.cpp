@@ -27,12 +27,13 @@ CpuFeatures cpu_features() noexcept {
     __asm__("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
     features.xcr0_low = eax;
   }
-  if (features.has_avx512vnni() && features.has_tiles()) {
-    static const bool granted = platform::request_tile_registers();
-    features.tiles_granted = granted;
-  }
 #endif
   return features;
+}
+
+bool tiles_granted() noexcept {
+  static const bool granted = platform::request_tile_registers();
+  return granted;
 }
 
 }  // namespace attune::inline v0_1::detail

@@ -12,7 +12,7 @@ namespace attune::inline v0_1::detail {
 constexpr std::uint32_t feature_bit(unsigned i) noexcept { return std::uint32_t{1} << i; }
 constexpr bool has_all(std::uint32_t word, std::uint32_t bits) noexcept { return (word & bits) == bits; }
 
-// What CPUID and XGETBV answer, and what the kernel granted; all zero on other processors than x86.
+// What CPUID and XGETBV answer; all zero on other processors than x86.
 struct CpuFeatures {
   std::uint32_t leaf1_ecx = 0;    // CPUID 1
   std::uint32_t leaf7_ebx = 0;    // CPUID 7.0
@@ -20,7 +20,6 @@ struct CpuFeatures {
   std::uint32_t leaf7_edx = 0;    // CPUID 7.0
   std::uint32_t leaf7_1_eax = 0;  // CPUID 7.1
   std::uint32_t xcr0_low = 0;     // register state that the operating system saves, 0 where it does not say
-  bool tiles_granted = false;     // this process may use tile registers
 
   constexpr bool has_avx2() const noexcept {  // with FMA and F16C
     constexpr std::uint32_t kFma = feature_bit(12), kOsxsave = feature_bit(27), kAvx = feature_bit(28),
@@ -38,19 +37,18 @@ struct CpuFeatures {
     constexpr std::uint32_t kVnni = feature_bit(11), kBf16 = feature_bit(5);
     return has_avx512() && has_all(leaf7_ecx, kVnni) && has_all(leaf7_1_eax, kBf16);
   }
-  // The CPU has TILE, BF16 and INT8 of AMX, and the operating system knows how to save tiles; not yet that it grants
-  // them.
-  constexpr bool has_tiles() const noexcept {
+  // TILE, BF16 and INT8 of AMX, and all of has_avx512vnni(); not that the operating system, which knows how to save
+  // tiles, grants them to this process.
+  constexpr bool has_amx() const noexcept {
     constexpr std::uint32_t kBf16 = feature_bit(22), kTile = feature_bit(24), kInt8 = feature_bit(25),
                             kSavedTiles = feature_bit(17) | feature_bit(18);
-    return has_all(leaf7_edx, kBf16 | kTile | kInt8) && has_all(xcr0_low, kSavedTiles);
-  }
-  constexpr bool has_amx() const noexcept {  // all of has_avx512vnni(), and tiles that are granted
-    return has_avx512vnni() && has_tiles() && tiles_granted;
+    return has_avx512vnni() && has_all(leaf7_edx, kBf16 | kTile | kInt8) && has_all(xcr0_low, kSavedTiles);
   }
 };
 
-// Asks the CPU and, where that has tiles, the kernel for the permission to use them (once in a process).
 CpuFeatures cpu_features() noexcept;
+
+// Asks the operating system, once, for the permission of this process to use tile registers.
+bool tiles_granted() noexcept;
 
 }  // namespace attune::inline v0_1::detail

@@ -18,6 +18,7 @@ struct Level {
   const char* needs;  // of the CPU and the operating system
   bool (*runs_on)(const CpuFeatures& features);
   std::array<Fill*, 6> families;  // what it replaces of the level before it; none where not compiled for this platform
+  bool (*granted)() = nullptr;    // asks the operating system for what it does not give unasked
 };
 
 constexpr bool on_every_cpu(const CpuFeatures&) { return true; }
@@ -48,7 +49,8 @@ constexpr Level kLevels[] = {
     {"amx",
      "AMX-TILE, AMX-BF16 and AMX-INT8 with the kernel's permission, or AVX-512 VNNI and BF16",
      [](const CpuFeatures& features) { return features.has_amx(); },
-     {amx::fill_matmul, amx::fill_softmax_table}},
+     {amx::fill_matmul, amx::fill_softmax_table},
+     tiles_granted},
 #else
     {"avx2", "x86-64", nullptr, {}},
     {"avx512", "x86-64", nullptr, {}},
@@ -68,15 +70,16 @@ constexpr Level kLevels[] = {
 constexpr std::size_t kNumLevels = std::size(kLevels);
 
 bool compiled(const Level& level) { return level.families[0] != nullptr; }
-bool supported(const Level& level) { return compiled(level) && level.runs_on(cpu_features()); }
+bool fits_the_cpu(const Level& level) { return compiled(level) && level.runs_on(cpu_features()); }
+bool supported(const Level& level) { return fits_the_cpu(level) && (level.granted == nullptr || level.granted()); }
 
-// One table per level, empty where it is not supported.
+// One table per level, empty where it does not fit the CPU. Asks for nothing.
 const std::array<KernelTable<float>, kNumLevels>& tables() {
   static const auto all = [] {
     std::array<KernelTable<float>, kNumLevels> made{};
     KernelTable<float> table{};
     for (std::size_t i = 0; i < kNumLevels; ++i) {
-      if (!supported(kLevels[i])) continue;
+      if (!fits_the_cpu(kLevels[i])) continue;
       table.level = kLevels[i].name;
       for (Fill* fill : kLevels[i].families) {
         if (fill) fill(table);

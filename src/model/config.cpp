@@ -54,6 +54,11 @@ void EncoderConfig::validate() const {
   if (block == BlockKind::hstu && mask != AttentionMask::causal) refuse("mask", "causal for hstu", "bidirectional");
   if (time_buckets > 255) refuse("time_buckets", "0 to 255", time_buckets);
   if (time_buckets > 0 && block != BlockKind::hstu) refuse("time_buckets", "0 unless block is hstu", time_buckets);
+  // The bucket of every pair of events takes a byte.
+  constexpr std::size_t kLongestWithTimes = 8192;
+  if (time_buckets > 0 && max_sequence_length > kLongestWithTimes) {
+    refuse("max_sequence_length", "at most 8192 where time_buckets is not 0", max_sequence_length);
+  }
   if (request_time && time_buckets == 0) refuse("request_time", "false without time_buckets", "true");
   check_range("layer_norm_epsilon", layer_norm_epsilon, 1e-30, 1.0, "1e-30 to 1");
   check_dropout("dropout", dropout);

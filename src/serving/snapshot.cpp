@@ -91,7 +91,7 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
   CosineScorer<float> scorer(ScorerRows<float>(encoder->items(), config.score),
                              tempered ? static_cast<float>(1.0 / config.temperature) : 1.0f);
   std::vector<bool> known(order.size());
-  for (const ItemHandle item : handles) known[item] = true;
+  for (const ItemHandle item : handles) known[item] = encoder->knows(item);
   return adapt(Engine(ServedEncoder(std::move(encoder), std::move(known)), std::move(scorer), std::move(cold_start),
                       blend ? counts : nullptr, static_cast<float>(model.blend_weight)));
 }

@@ -33,7 +33,8 @@ BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histo
   if (config.objective.loss == LossKind::softmax) return;
   sampler_ = NegativeSampler(PopularityModel::fit(histories).counts(), config.objective.sampling_power);
   if (!config.objective.log_q) return;
-  for (ItemHandle item = 0; item < histories.num_items(); ++item) bias_.push_back(-sampler_.log_share(item));
+  if (config.objective.shared_negatives) bias_ = sampler_.log_inclusions(config.objective.negatives);
+  for (float& logarithm : bias_) logarithm = -logarithm;
 }
 
 void BatchGradient::prepare_outputs(std::uint64_t stream) {
@@ -91,7 +92,7 @@ void BatchGradient::add_sequence(Worker& worker, const TrainingSequence& sequenc
   }
   const std::uint64_t draws = mix(mix(stream, kHideEvents), key);
   const auto hidden = [draws](std::size_t event, double rate) {
-    return mix(draws, event + 1) % 65536 < static_cast<std::uint64_t>(rate * 65536.0);
+    return static_cast<double>(mix(draws, event + 1) >> 11) * 0x1p-53 < rate;
   };
   if (!encoder_.config().mask_token) {
     const std::size_t first = worker.batch.num_tokens();

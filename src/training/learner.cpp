@@ -145,14 +145,16 @@ std::optional<double> Learner::train_epoch(std::size_t epoch, std::size_t planne
     batch_.clear();
     for (std::size_t i = begin; i < end; ++i) batch_.push_back(sequences_[order_[i]]);
 
-    if (!batch_gradient_.touches_all_items()) adam_.settle_all(encoder_->items());
     const auto loss = batch_gradient_.compute(batch_, stream_of(config_.seed, Purpose::dropout, adam_.steps()));
-    if (loss.targets == 0) continue;
-    const double mean = loss.sum / loss.targets;
-    check_gradient(mean, epoch, step + 1);
-    adam_.step(encoder_->weights(), encoder_->items(), batch_gradient_.gradient(), 1.0 / loss.targets,
-               learning_rate_scale(adam_.steps(), planned * steps));
-    update_average();
+    const double mean = loss.targets == 0 ? 0.0 : loss.sum / loss.targets;
+    if (loss.targets != 0) {
+      check_gradient(mean, epoch, step + 1);
+      adam_.step(encoder_->weights(), encoder_->items(), batch_gradient_.gradient(), 1.0 / loss.targets,
+                 learning_rate_scale(adam_.steps(), planned * steps));
+      // The next step may read any row, and the average takes all as they are now.
+      adam_.settle_all(encoder_->items());
+      update_average();
+    }
     loss_sum += loss.sum;
     targets += loss.targets;
     if (progress && !progress({.epoch = epoch, .step = step + 1, .steps = steps, .loss = mean})) return std::nullopt;
@@ -178,7 +180,6 @@ void Learner::check_weights(std::size_t epoch, std::size_t step) const {
 }
 
 void Learner::copy_weights(SequenceEncoder<float>& encoder) {
-  adam_.settle_all(encoder_->items());
   const bool averaged = config_.average != 0;
   std::ranges::copy(averaged ? std::span<const float>(average_) : encoder_->weights(), encoder.weights().begin());
   const EmbeddingTable<float>& rows = averaged ? average_items_ : encoder_->items();

@@ -37,7 +37,9 @@ class EncoderSession {
     if (known.empty()) return score_by_counts(model_, history, scores, workspace_);
     advance(known, history.items.data());
     const auto user_vector = workspace_.user_vector.take(model_.encoder->dim());
-    model_.encoder->user_vector(user_vector, state_, context, workspace_);
+    Context at = context;  // as Engine has it
+    if (at.now == kNoTime && !history.times.empty()) at.now = history.times.back();
+    model_.encoder->user_vector(user_vector, state_, at, workspace_);
     if (!rows_->prepare(user_vector, workspace_.query)) return score_by_counts(model_, history, scores, workspace_);
 
     rows_->dot(scores.data(), workspace_.query.data(), 0, rows_->size());

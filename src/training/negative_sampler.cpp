@@ -32,7 +32,7 @@ void ObjectiveConfig::validate() const {
 }
 
 NegativeSampler::NegativeSampler(std::span<const std::uint64_t> counts, double power)
-    : log_shares_(counts.size(), 0.0f) {
+    : uniform_(power == 0), log_shares_(counts.size(), 0.0f) {
   for (std::size_t item = 0; item < counts.size(); ++item) {
     if (counts[item] == 0) continue;
     items_.push_back(static_cast<ItemHandle>(item));
@@ -53,12 +53,37 @@ ItemHandle NegativeSampler::draw(std::uint64_t key, ItemHandle except) const noe
   std::size_t index = 0;
   for (std::uint64_t attempt = 0; attempt < kTries; ++attempt) {
     const double at = static_cast<double>(detail::mix(key, attempt) >> 11) * 0x1p-53;
-    const auto found = std::upper_bound(cumulative_.begin(), cumulative_.end(), at);
-    index = std::min(static_cast<std::size_t>(found - cumulative_.begin()), items_.size() - 1);
+    const auto place = uniform_ ? static_cast<std::ptrdiff_t>(at * static_cast<double>(items_.size()))
+                                : std::upper_bound(cumulative_.begin(), cumulative_.end(), at) - cumulative_.begin();
+    index = std::min(static_cast<std::size_t>(place), items_.size() - 1);
     if (items_[index] != except) return items_[index];
   }
   // `except` has nearly all of the weight, or is alone.
   return items_.size() == 1 ? kNoHandle : items_[(index + 1) % items_.size()];
+}
+
+// A set is what n draws with replacement bring, n such that it has `count` items on average.
+std::vector<float> NegativeSampler::log_inclusions(std::size_t count) const {
+  std::vector<float> logarithms(log_shares_.size(), 0.0f);
+  if (count >= items_.size()) return logarithms;
+  const auto log_inclusion = [&](ItemHandle item, double draws) {
+    const double share = std::exp(static_cast<double>(log_shares_[item]));
+    return std::log(-std::expm1(draws * std::log1p(-std::min(share, 1.0 - 1e-12))));
+  };
+  const auto size = [&](double draws) {
+    double sum = 0;
+    for (const ItemHandle item : items_) sum += std::exp(log_inclusion(item, draws));
+    return sum;
+  };
+  constexpr double kMostDraws = 1e15;
+  double low = 0, high = static_cast<double>(count);
+  while (size(high) < static_cast<double>(count) && high < kMostDraws) high *= 2;
+  for (int halving = 0; halving < 40; ++halving) {
+    const double middle = 0.5 * (low + high);
+    (size(middle) < static_cast<double>(count) ? low : high) = middle;
+  }
+  for (const ItemHandle item : items_) logarithms[item] = static_cast<float>(log_inclusion(item, high));
+  return logarithms;
 }
 
 void NegativeSampler::draw_set(std::vector<ItemHandle>& set, std::size_t count, std::uint64_t key) const {
@@ -68,7 +93,7 @@ void NegativeSampler::draw_set(std::vector<ItemHandle>& set, std::size_t count, 
     return;
   }
   // Repetitions are drawn anew; where one item has nearly all of the weight, the set stays smaller.
-  constexpr std::uint64_t kRounds = 8;
+  constexpr std::uint64_t kRounds = 32;
   for (std::uint64_t round = 0; round < kRounds && set.size() < count; ++round) {
     const std::size_t missing = count - set.size();
     for (std::size_t i = 0; i < missing; ++i) set.push_back(draw(detail::mix(detail::mix(key, round), i)));

@@ -15,12 +15,13 @@ T dot(const T* x, const T* y, std::size_t n) {
   return sum;
 }
 
-// 1 / |x|, and 0 for a zero vector. In double, so that no finite vector overflows; NaN stays NaN.
+// 1 / |x|, and 0 for a vector too short to have a direction (the engine's rule). In double, so that no finite vector
+// overflows; NaN stays NaN.
 template <class T>
 T inverse_norm(const T* x, std::size_t n) {
   double sum = 0;
   for (std::size_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return sum == 0.0 ? T(0) : static_cast<T>(1.0 / std::sqrt(sum));
+  return sum < 1e-60 ? T(0) : static_cast<T>(1.0 / std::sqrt(sum));
 }
 
 // y = x / |x|, in place; returns 1 / |x|.

@@ -32,7 +32,7 @@ struct Block {
   T* inverse_norms;         // [P], of hidden
   T* target_inverse_norms;  // [P], of targets outside the table
   T *shifts, *sums;         // [P]
-  T* weights;               // of the softmax, in the form of its kernels
+  T* weights;               // of the softmax, in the form of the kernels that made them
   T* logits;                // [V]
 
  private:
@@ -41,7 +41,8 @@ struct Block {
     for (T** vectors : {&hidden, &d_hidden, &targets}) *vectors = carver.take(kPositions * table.width());
     d_target = carver.take(table.width());
     for (T** numbers : {&inverse_norms, &target_inverse_norms, &shifts, &sums}) *numbers = carver.take(kPositions);
-    weights = carver.take(table.kernels().weights_size(kPositions, table.rows()));
+    const auto weights_size = [&](const auto& form) { return form.weights_size(kPositions, table.rows()); };
+    weights = carver.take(std::max(weights_size(table.kernels()), weights_size(detail::kernels<T>().softmax_table)));
     logits = carver.take(table.rows());
   }
 };
@@ -72,15 +73,19 @@ void gather(Block<T>& block, std::size_t p, const T* hidden, ItemHandle target, 
   std::fill(target_row + dim, target_row + width, table.bias(target));
 }
 
-// Softmax of the block, relative to each position's target: no sum is below one. Where other logits are so far above
-// the target's that their exponentials overflow, the largest logit takes its place.
+// Softmax of the block, relative to each position's target, so that no sum is below one where the target is in the
+// table. Where other logits are so far above the target's that their exponentials overflow, the largest logit takes its
+// place. Returns the kernels that made the weights: not the rounding ones where rounding moved a logit by much.
 template <class T>
-void softmax_relative_to_target(Block<T>& block, std::size_t positions, const OutputTable<T>& table) {
+const detail::SoftmaxTable<T>& softmax_relative_to_target(Block<T>& block, std::size_t positions,
+                                                          const OutputTable<T>& table, ObjectiveScratch<T>& scratch) {
   const std::size_t width = table.width(), rows = table.rows();
   const T scale = table.logit_scale();
-  const auto forward = [&] {
-    table.kernels().forward(block.d_hidden, block.sums, block.weights, block.hidden, table.packed(), scale,
-                            block.shifts, positions, rows, width);
+  const detail::KernelTable<T>& kernels = detail::kernels<T>();
+  const detail::SoftmaxTable<T>* form = &table.kernels();
+  const auto forward = [&](const T* packed) {
+    form->forward(block.d_hidden, block.sums, block.weights, block.hidden, packed, scale, block.shifts, positions, rows,
+                  width);
   };
   for (std::size_t p = 0; p < positions; ++p) {
     block.shifts[p] = scale * dot(block.hidden + p * width, block.targets + p * width, width);
@@ -88,20 +93,38 @@ void softmax_relative_to_target(Block<T>& block, std::size_t positions, const Ou
   if (rows == 0) {
     std::fill_n(block.d_hidden, positions * width, T(0));
     std::fill_n(block.sums, positions, T(0));
-    return;
+    return *form;
   }
-  forward();
-  constexpr T kLargestSum = T(1e30);
+  const T* packed = table.packed();
+  forward(packed);
+  constexpr T kLeastSum = T(0.9), kLargestSum = T(1e30);
+  const auto in_range = [&](std::size_t p) {
+    const bool in_table = table.row_of(scratch.targets[p]) != kNoHandle;
+    return block.sums[p] <= kLargestSum && (!in_table || block.sums[p] >= kLeastSum);
+  };
+  const auto all_in_range = [&] {
+    for (std::size_t p = 0; p < positions; ++p) {
+      if (!in_range(p) && std::isfinite(block.shifts[p])) return false;
+    }
+    return true;
+  };
+  if (form != &kernels.softmax_table && !all_in_range()) {
+    form = &kernels.softmax_table;
+    T* const exact = scratch.packed.take(form->packed_size(rows, width)).data();
+    form->pack(exact, table.data().data(), rows, width);
+    packed = exact;
+    forward(packed);
+  }
   bool overflowed = false;
   for (std::size_t p = 0; p < positions; ++p) {
     if (block.sums[p] <= kLargestSum || !std::isfinite(block.shifts[p])) continue;
     overflowed = true;
-    const auto& kernels = detail::kernels<T>();
     kernels.matmul_nt(block.logits, rows, block.hidden + p * width, width, table.data().data(), width, 1, rows, width,
                       false);
     block.shifts[p] = scale * kernels.max(block.logits, rows);
   }
-  if (overflowed) forward();
+  if (overflowed) forward(packed);
+  return *form;
 }
 
 // What position p takes from and gives to the row of its target: `d_target` [W] is its gradient.
@@ -130,7 +153,7 @@ double finish_block(std::span<T> d_hidden, OutputGradient<T>& outputs, BasicGrad
   const auto& kernels = detail::kernels<T>();
   const std::size_t dim = table.dim(), width = table.width(), positions = scratch.tokens.size();
   const T scale = table.logit_scale(), kept = T(1) - problem.smoothing;
-  softmax_relative_to_target(block, positions, table);
+  const auto& form = softmax_relative_to_target(block, positions, table, scratch);
   double loss = 0;
   for (std::size_t p = 0; p < positions; ++p) {
     const std::size_t token = scratch.tokens[p];
@@ -169,8 +192,9 @@ double finish_block(std::span<T> d_hidden, OutputGradient<T>& outputs, BasicGrad
     add_to_target(outputs, gradient, block.d_target, block, p, target, table);
     kernels.scale(hidden, factor / block.sums[p], width);
   }
-  table.kernels().backward(outputs.rows.data(), block.weights, block.hidden, positions, table.rows(), width);
+  form.backward(outputs.rows.data(), block.weights, block.hidden, positions, table.rows(), width);
   scratch.tokens.clear();
+  scratch.targets.clear();
   return loss;
 }
 
@@ -202,12 +226,13 @@ void OutputTable<T>::assign_set(const EmbeddingTable<T>& items, ScoreKind kind, 
 template <class T>
 void OutputTable<T>::fill(const EmbeddingTable<T>& items, ScoreKind kind, double temperature, bool rounded) {
   const auto& kernels = detail::kernels<T>();
-  kernels_ = rounded ? &kernels.rounded_softmax_table : &kernels.softmax_table;
   items_ = &items;
   dim_ = items.dim();
   width_ = dim_ + (bias_.empty() ? 0 : 1);
   kind_ = kind;
   logit_scale_ = kind == ScoreKind::cosine ? static_cast<T>(1.0 / temperature) : T(1);
+  constexpr std::size_t kWidest = 1024;  // the rounding kernels hold 192 bytes of the stack for each column
+  kernels_ = rounded && width_ <= kWidest ? &kernels.rounded_softmax_table : &kernels.softmax_table;
   data_.resize(rows_ * width_);
   inverse_norms_.resize(kind == ScoreKind::cosine ? rows_ : 0);
   mean_.assign(width_, T(0));
@@ -233,10 +258,12 @@ double softmax_cross_entropy(std::span<T> d_hidden, OutputGradient<T>& outputs, 
   Block<T> block(scratch, table);
   double loss = 0;
   scratch.tokens.clear();
+  scratch.targets.clear();
   for (std::size_t token = 0; token < targets.size(); ++token) {
     if (targets[token] == kNoHandle) continue;
     gather(block, scratch.tokens.size(), hidden.data() + token * table.dim(), targets[token], table);
     scratch.tokens.push_back(token);
+    scratch.targets.push_back(targets[token]);
     if (scratch.tokens.size() == detail::kMaxPositions) {
       loss += finish_block(d_hidden, outputs, gradient, block, problem, scratch);
     }

@@ -145,14 +145,18 @@ void Adam::step(std::span<float> weights, EmbeddingTable<float>& items, const Gr
 }
 
 void Adam::settle(EmbeddingTable<float>& items, std::span<const ItemHandle> rows) {
-  for (const ItemHandle item : rows) settle_row(items.row(item), item);
+  if (state_.rates.empty()) return;
+  const auto newest = step_at(state_.rates.size(), 1.0, true);
+  for (const ItemHandle item : rows) settle_row(items.row(item), item, newest);
 }
 
 void Adam::settle_all(EmbeddingTable<float>& items) {
-  for (std::size_t item = 0; item < state_.row_steps.size(); ++item) settle_row(items.row(item), item);
+  if (state_.rates.empty()) return;
+  const auto newest = step_at(state_.rates.size(), 1.0, true);
+  for (std::size_t item = 0; item < state_.row_steps.size(); ++item) settle_row(items.row(item), item, newest);
 }
 
-void Adam::settle_row(std::span<float> row, std::size_t index) {
+void Adam::settle_row(std::span<float> row, std::size_t index, const detail::AdamStep<float>& newest) {
   const std::size_t now = state_.rates.size();
   const std::size_t last = state_.row_steps[index];
   if (last == now) return;
@@ -163,7 +167,8 @@ void Adam::settle_row(std::span<float> row, std::size_t index) {
   const bool moved = std::any_of(m, m + dim_, [](float x) { return x != 0.0f; });
   const std::size_t replayed = moved ? replay_end : last;
   for (std::size_t step = last + 1; step <= replayed; ++step) {
-    kernels.adam(row.data(), m, v, no_gradient_.data(), dim_, step_at(step, 1.0, true));
+    const auto missed = step == now ? newest : step_at(step, 1.0, true);
+    kernels.adam(row.data(), m, v, no_gradient_.data(), dim_, missed);
   }
   if (replayed < now) {
     const auto rest = static_cast<double>(now - replayed);

@@ -23,7 +23,8 @@ std::vector<TrainingSequence> training_sequences(const Histories& histories, std
 
 std::vector<TrainingSequence> training_windows(const Histories& histories, std::size_t window, std::size_t overlap,
                                                std::uint64_t seed, std::size_t epoch) {
-  constexpr std::size_t kLeastTargets = 8;
+  // Of a rest that an epoch sees: few enough that no event is left out of all epochs, wherever they cut.
+  const std::size_t least_targets = std::min<std::size_t>(8, (window - overlap + 1) / 2);
   std::vector<TrainingSequence> sequences;
   for (std::size_t user = 0; user < histories.num_users(); ++user) {
     const std::size_t events = histories.of(user).size();
@@ -33,7 +34,7 @@ std::vector<TrainingSequence> training_windows(const Histories& histories, std::
     // Targets are events [first, end).
     for (std::size_t end = events; end > 1; most = window - overlap) {
       const std::size_t first = end - std::min(most, end - 1);
-      if (end < events && end - first < kLeastTargets) break;
+      if (end < events && end - first < least_targets) break;
       const std::size_t context = std::min(overlap, std::min(first - 1, window - (end - first)));
       const std::size_t begin = first - 1 - context;
       sequences.push_back({static_cast<UserHandle>(user), begin, end - begin, context});

@@ -168,9 +168,12 @@ TrainerConfig TrainerConfig::adapted_to(const Histories& train) const {
   constexpr std::size_t kSteps = 40, kLeastBatch = 16;
   TrainerConfig adapted = *this;
   if (!adapt || !train.item_ids) return adapted;
-  const auto sequences = detail::training_sequences(train, encoder.max_sequence_length);
+  const std::size_t window = encoder.max_sequence_length;
+  const auto sequences = windows == Windows::newest
+                             ? detail::training_sequences(train, window)
+                             : detail::training_windows(train, window, std::min(overlap, window - 1), seed, 1);
   std::size_t targets = 0;
-  for (const detail::TrainingSequence& sequence : sequences) targets += sequence.length - 1;
+  for (const detail::TrainingSequence& sequence : sequences) targets += sequence.length - 1 - sequence.context;
   if (targets == 0) return adapted;
   const auto trained = detail::trained_items(sequences, train);
   const auto items = static_cast<double>(std::count(trained.begin(), trained.end(), true));

@@ -13,7 +13,7 @@
 
 #include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
-#include "model/little_endian.hpp"
+#include "data/little_endian.hpp"
 #include "model/manifest.hpp"
 #include "platform/files.hpp"
 

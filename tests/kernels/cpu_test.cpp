@@ -8,7 +8,7 @@ using attune::detail::CpuFeatures;
 namespace {
 
 // A CPU of 2013 with AVX2, FMA and F16C, one of 2017 with AVX-512 and one of 2023 with AMX, as CPUID describes them
-// under an operating system that saves all registers and grants tiles.
+// under an operating system that saves all registers.
 constexpr CpuFeatures kHaswell{.leaf1_ecx = 0x7ffafbbf, .leaf7_ebx = 0x000027ab, .xcr0_low = 0x7};
 constexpr CpuFeatures kSkylakeServer{.leaf1_ecx = 0x7ffefbff, .leaf7_ebx = 0xd39ffffb, .xcr0_low = 0xe7};
 constexpr CpuFeatures kSapphireRapids{.leaf1_ecx = 0x7ffefbff,
@@ -16,8 +16,7 @@ constexpr CpuFeatures kSapphireRapids{.leaf1_ecx = 0x7ffefbff,
                                       .leaf7_ecx = 0x1b415f7e,
                                       .leaf7_edx = 0xffc14010,
                                       .leaf7_1_eax = 0x1c30,
-                                      .xcr0_low = 0x602e7,
-                                      .tiles_granted = true};
+                                      .xcr0_low = 0x602e7};
 
 }  // namespace
 
@@ -55,7 +54,7 @@ TEST_CASE("A missing part of a level is missed", "[kernels][cpu]") {
 }
 
 TEST_CASE("Bfloat16 and tiles need all their parts", "[kernels][cpu]") {
-  CpuFeatures without_vnni = kSapphireRapids, without_bf16 = kSapphireRapids, refused = kSapphireRapids;
+  CpuFeatures without_vnni = kSapphireRapids, without_bf16 = kSapphireRapids;
   without_vnni.leaf7_ecx &= ~(1u << 11);
   without_bf16.leaf7_1_eax &= ~(1u << 5);
   for (const CpuFeatures& cpu : {without_vnni, without_bf16}) {
@@ -69,9 +68,6 @@ TEST_CASE("Bfloat16 and tiles need all their parts", "[kernels][cpu]") {
     CHECK(cpu.has_avx512vnni());
     CHECK_FALSE(cpu.has_amx());
   }
-  refused.tiles_granted = false;
-  CHECK(refused.has_tiles());
-  CHECK_FALSE(refused.has_amx());
 }
 
 TEST_CASE("Registers that the operating system does not save are not used", "[kernels][cpu]") {

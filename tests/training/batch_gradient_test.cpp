@@ -126,4 +126,43 @@ TEST_CASE("Dropped items are inputs that the encoder does not see, and targets a
   CHECK(loss(0.5, 1).second == none.targets);
 }
 
+TEST_CASE("A shared set of all items with logQ is the full softmax", "[training][batch_gradient]") {
+  const Histories histories = cycle(40, 25, 30);
+  TrainerConfig full = small_config(), sampled = small_config();
+  full.mixed_precision = sampled.mixed_precision = false;
+  sampled.objective = {.loss = LossKind::sampled_softmax,
+                       .negatives = 30,
+                       .shared_negatives = true,
+                       .sampling_power = 1.0,
+                       .log_q = true};
+  const auto encoder = make_encoder(full.encoder, histories.num_items());
+  encoder->initialize(1);
+  InlineExecutor executor;
+  auto sequences = detail::training_sequences(histories, full.encoder.max_sequence_length);
+  const double expected = detail::BatchGradient(full, histories, *encoder, executor).compute(sequences, 1).sum;
+  CHECK(detail::BatchGradient(sampled, histories, *encoder, executor).compute(sequences, 1).sum ==
+        Approx(expected).epsilon(1e-5));
+}
+
+TEST_CASE("Products that round give the gradient within what rounding costs", "[training][batch_gradient]") {
+  const Histories histories = scattered(60, 25, 30);
+  TrainerConfig config = small_config();
+  config.encoder.block = GENERATE(BlockKind::sasrec, BlockKind::hstu);
+  const auto encoder = make_encoder(config.encoder, histories.num_items());
+  encoder->initialize(1);
+  InlineExecutor executor;
+  auto sequences = detail::training_sequences(histories, config.encoder.max_sequence_length);
+  const auto gradient = [&](bool mixed_precision) {
+    config.mixed_precision = mixed_precision;
+    detail::BatchGradient batch_gradient(config, histories, *encoder, executor);
+    const auto loss = batch_gradient.compute(sequences, 1);
+    const auto dense = batch_gradient.gradient().dense();
+    return Gradient{loss.sum, loss.targets, {dense.begin(), dense.end()}, all_rows(batch_gradient.gradient())};
+  };
+  const Gradient rounded = gradient(true), exact = gradient(false);
+  CHECK(rounded.loss == Approx(exact.loss).epsilon(2e-3));
+  CHECK(relative_distance(rounded.dense, exact.dense) < 0.02);
+  CHECK(relative_distance(rounded.rows, exact.rows) < 0.02);
+}
+
 }  // namespace attune

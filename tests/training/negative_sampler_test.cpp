@@ -78,3 +78,23 @@ TEST_CASE("An objective names the field that it refuses", "[training][negative_s
   CHECK_THAT(message([](auto& c) { c.log_q = true; }), Contains("false unless sampled_softmax"));
   CHECK_THAT(message([](auto& c) { c.shared_negatives = true; }), Contains("false unless sampled_softmax"));
 }
+
+TEST_CASE("A set holds an item as often as it is said to", "[training][negative_sampler]") {
+  const std::vector<std::uint64_t> counts{1, 2, 4, 8, 0, 16, 32, 64};
+  const NegativeSampler sampler(counts, 1.0);
+  const std::size_t size = GENERATE(1u, 3u, 4u);
+  std::vector<double> held(counts.size());
+  std::vector<ItemHandle> set;
+  constexpr std::size_t kSets = 20'000;
+  for (std::size_t i = 0; i < kSets; ++i) {
+    sampler.draw_set(set, size, detail::mix(2, i));
+    for (const ItemHandle item : set) held[item] += 1.0 / kSets;
+  }
+  const std::vector<float> logarithms = sampler.log_inclusions(size);
+  REQUIRE(logarithms.size() == counts.size());
+  for (std::size_t item = 0; item < counts.size(); ++item) {
+    INFO("item " << item << " in sets of " << size);
+    if (counts[item] > 0) CHECK(std::exp(static_cast<double>(logarithms[item])) == Approx(held[item]).margin(0.06));
+  }
+  CHECK(sampler.log_inclusions(7) == std::vector<float>(counts.size(), 0.0f));
+}

@@ -34,6 +34,7 @@ struct Problem {
   double smoothing = 0;
   std::vector<ItemHandle> set;  // of the table's rows; empty: all
   std::vector<float> bias;      // of the logits of items, with a set
+  bool rounded = false;
 
   std::size_t tokens() const { return targets.size(); }
 };
@@ -44,7 +45,7 @@ struct Shape {
 
 template <class T>
 Problem<T> make_problem(ScoreKind kind, Shape shape, double temperature = 0.2) {
-  Problem<T> problem{shape.dim, kind, temperature, {shape.rows, shape.dim}, {}, {}, {}, 0, {}, {}};
+  Problem<T> problem{shape.dim, kind, temperature, {shape.rows, shape.dim}, {}, {}, {}, 0, {}, {}, false};
   for (std::size_t r = 0; r < shape.rows; ++r) {
     const auto row = random_vector<T>(shape.dim, 100 + r);
     std::copy(row.begin(), row.end(), problem.items.row(r).begin());
@@ -77,9 +78,9 @@ template <class T>
 Result<T> solve(const Problem<T>& problem) {
   OutputTable<T> table;
   if (problem.set.empty()) {
-    table.assign(problem.items, problem.kind, problem.temperature);
+    table.assign(problem.items, problem.kind, problem.temperature, problem.rounded);
   } else {
-    table.assign_set(problem.items, problem.kind, problem.temperature, problem.set, problem.bias);
+    table.assign_set(problem.items, problem.kind, problem.temperature, problem.set, problem.bias, problem.rounded);
   }
   ObjectiveScratch<T> scratch;
   OutputGradient<T> outputs;
@@ -268,10 +269,34 @@ TEST_CASE("A low temperature does not underflow", "[training][objective]") {
 
 TEST_CASE("Huge logits neither overflow nor lose the loss", "[training][objective]") {
   auto problem = make_problem<float>(ScoreKind::dot, {3, 4, 4});
+  problem.rounded = GENERATE(false, true);
   for (float& x : problem.hidden) x *= 1e4f;
+  const auto result = solve(problem);
+  for (const float x : result.d_hidden) CHECK(std::isfinite(x));
+  auto exact = make_problem<double>(ScoreKind::dot, {3, 4, 4});
+  for (std::size_t i = 0; i < exact.hidden.size(); ++i) exact.hidden[i] = static_cast<double>(problem.hidden[i]);
+  CHECK(result.loss == Approx(solve(exact).loss).epsilon(1e-4));
+}
+
+TEST_CASE("Rounding leaves a certain answer certain", "[training][objective]") {
+  auto problem = make_problem<float>(ScoreKind::dot, {2, 1, 8});
+  problem.rounded = true;
+  const float size = GENERATE(1e1f, 1e3f, 1e6f);
+  std::ranges::copy(problem.items.row(0), problem.hidden.begin());
+  for (float& x : problem.hidden) x *= size;
+  const auto result = solve(problem);
+  CHECK(result.loss == Approx(0).margin(0.2));  // one item: the softmax has nothing to choose
+  for (const float x : result.d_hidden) CHECK(std::abs(x) <= 0.2f);
+}
+
+TEST_CASE("A vector too short to have a direction passes no gradient under cosine", "[training][objective]") {
+  auto problem = make_problem<float>(ScoreKind::cosine, {3, 4, 4});
+  std::ranges::fill(problem.items.row(2), 1e-42f);
+  std::fill_n(problem.hidden.begin(), 4, 1e-42f);
   const auto result = solve(problem);
   CHECK(std::isfinite(result.loss));
   for (const float x : result.d_hidden) CHECK(std::isfinite(x));
+  CHECK(std::all_of(result.d_hidden.begin(), result.d_hidden.begin() + 4, [](float x) { return x == 0.0f; }));
 }
 
 TEST_CASE("A vector that is not a number makes the loss not a number", "[training][objective]") {

@@ -57,6 +57,29 @@ TEST_CASE("Windows make every event of a long history a target once, cut anew in
   CHECK((cuts[1] != cuts[2] || cuts[2] != cuts[3]));
 }
 
+TEST_CASE("Short windows leave out no more than a rest", "[training][sequences]") {
+  Histories histories;
+  histories.items.assign(100, 0);
+  histories.offsets = {0, 100};
+  for (std::size_t window = 1; window <= 20; ++window) {
+    for (std::size_t overlap = 0; overlap < window; ++overlap) {
+      INFO("window " << window << ", overlap " << overlap);
+      std::vector<std::size_t> ever(100, 0);
+      for (std::size_t epoch = 1; epoch <= 40; ++epoch) {
+        std::vector<std::size_t> targets(100, 0);
+        for (const TrainingSequence& sequence : detail::training_windows(histories, window, overlap, 5, epoch)) {
+          for (std::size_t i = 1 + sequence.context; i < sequence.length; ++i) ++targets[sequence.begin + i];
+        }
+        for (std::size_t i = 8; i < 100; ++i) REQUIRE(targets[i] == 1);
+        for (std::size_t i = 1; i < 100; ++i) ever[i] += targets[i];
+      }
+      if (window > 1 && window - overlap > 1) {  // otherwise every epoch cuts alike
+        REQUIRE(std::all_of(ever.begin() + 1, ever.end(), [](std::size_t times) { return times > 0; }));
+      }
+    }
+  }
+}
+
 TEST_CASE("An epoch visits every sequence once, in an order of its own", "[training][sequences]") {
   std::vector<std::size_t> first(50), again(50), second(50);
   detail::shuffle(first, 7, 1);

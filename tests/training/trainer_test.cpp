@@ -433,6 +433,28 @@ TEST_CASE("A history the encoder cannot read is scored by the counts", "[trainin
   CHECK(scores == counts);
 }
 
+TEST_CASE("An item that was never trained says nothing to the encoder", "[training][trainer]") {
+  // Item 9 occurs only before the newest window, always in front of 5; nothing has item 10.
+  const Histories histories = histories_of(30, 30, 11, [](std::size_t u, std::size_t i) {
+    return i == 2 ? 9 : i == 3 ? 5 : (u + i) % 8;
+  });
+  TrainerConfig config = small_config();
+  config.encoder.max_sequence_length = 12;
+  const TrainedModel model = Trainer(config).fit(histories, {});
+  REQUIRE(model.encoder->knows(5));
+  std::vector<float> scores(11), expected(11);
+  for (const ItemHandle untrained : {9, 10}) {
+    CHECK_FALSE(model.encoder->knows(untrained));
+    ModelUnderTest(model).session()({.items = {&untrained, 1}}, {}, scores);
+    ModelUnderTest(*model.counts).session()({.items = {&untrained, 1}}, {}, expected);
+    CHECK(scores == expected);
+  }
+  const std::vector<ItemHandle> with{3, 9, 4, 10}, without{3, 4};
+  ModelUnderTest(model).session()({.items = with}, {}, scores);
+  ModelUnderTest(model).session()({.items = without}, {}, expected);
+  CHECK(scores == expected);
+}
+
 TEST_CASE("Queries with other handles are translated by id", "[training][trainer]") {
   const Split parts = leave_one_out(scattered(30, 12, 25));
   const TrainedModel model = Trainer(small_config()).fit(parts.train, parts.validation);

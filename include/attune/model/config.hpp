@@ -62,8 +62,8 @@ struct EncoderConfig {
   std::size_t window() const noexcept { return max_sequence_length - (mask_token ? 1 : 0); }
 
   // Throws Error(invalid_config) naming the field, what is allowed and what was given. Upper limits: width and inner
-  // width 4096, 64 blocks, 64 heads, window 65536. Dropout rates are rounded to 1/256: one below 1/512 that is not 0 is
-  // refused, since it would drop nothing.
+  // width 4096, 64 blocks, 64 heads, window 65536, with time buckets 8192. Dropout rates are rounded to 1/256: one
+  // below 1/512 that is not 0 is refused, since it would drop nothing.
   ATTUNE_EXPORT void validate() const;
 };
 

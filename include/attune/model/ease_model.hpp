@@ -30,7 +30,7 @@ class ATTUNE_EXPORT EaseModel final : public CountModel {
  public:
   EaseModel() = default;
   // The same for any number of threads. 12 bytes per pair of items while it fits, 4 afterwards. Throws Error:
-  // limit_exceeded (catalogue beyond max_items, with the memory it would take), invalid_config.
+  // limit_exceeded (catalogue beyond max_items, with the memory it would take), invalid_config, non_finite.
   // Without an executor the calling thread works.
   static EaseModel fit(const Histories& histories, const EaseOptions& options = {}, Executor* executor = nullptr);
 

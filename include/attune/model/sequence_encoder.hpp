@@ -5,6 +5,7 @@
 // files and serving work with this; TransformerEncoder<T, Block> fills it. Const members are safe from any number of
 // threads, each with its own workspace and state.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -46,8 +47,10 @@ class SequenceEncoder {
   // Dense, laid out by parameters().
   std::span<T> weights() noexcept { return {weights_.data(), parameters_.total()}; }
   std::span<const T> weights() const noexcept { return {weights_.data(), parameters_.total()}; }
-  // Handles below items().rows() whose row the encoder may read.
-  bool knows(ItemHandle item) const noexcept { return item < items_.rows(); }
+  // Handles below items().rows(), but rows of zeros: those were never trained, and say nothing.
+  bool knows(ItemHandle item) const noexcept {
+    return item < items_.rows() && std::ranges::any_of(items_.row(item), [](T x) { return x != T(0); });
+  }
 
   // Serving.
 

@@ -29,7 +29,9 @@ struct ObjectiveConfig {
   std::size_t negatives = 128;
   bool shared_negatives = false;  // sampled_softmax: one set per step for all positions, and not one per position
   double sampling_power = 0;      // items are drawn in proportion to (training events)^power; 0: uniformly
-  bool log_q = false;             // sampled_softmax: logits less the logarithm of the share of draws (Bengio 2008)
+  // sampled_softmax: logits less the logarithm of an item's share of the draws, or of the probability that a shared set
+  // holds it (Bengio & Senecal 2008).
+  bool log_q = false;
   double calibration = 0.75;      // gbce: 0 is bce, 1 undoes the overconfidence that sampling brings
 
   // Throws Error(invalid_config) naming the field, what is allowed and what was given.
@@ -51,8 +53,11 @@ class ATTUNE_EXPORT NegativeSampler {
   void draw_set(std::vector<ItemHandle>& set, std::size_t count, std::uint64_t key) const;
   // Logarithm of the share of draws; 0 for an item that is never drawn.
   float log_share(ItemHandle item) const noexcept { return item < log_shares_.size() ? log_shares_[item] : 0.0f; }
+  // [items]: logarithm of the probability that a set of `count` items holds an item, nearly; 0 where it holds all.
+  std::vector<float> log_inclusions(std::size_t count) const;
 
  private:
+  bool uniform_ = true;
   std::vector<ItemHandle> items_;
   std::vector<double> cumulative_;  // [size()], ends at 1
   std::vector<float> log_shares_;   // [items]
@@ -107,7 +112,9 @@ class ATTUNE_EXPORT OutputTable {
 template <class T>
 struct ObjectiveScratch {
   std::vector<std::size_t> tokens;  // [P]: the positions of a block
+  std::vector<ItemHandle> targets;  // [P]
   Buffer<T> block;                  // their vectors and logits
+  Buffer<T> packed;                 // the table as it is, where rounding is too coarse for a block
 };
 
 // The gradient of the table's rows as the logits see them, until it is folded.

@@ -91,7 +91,8 @@ class ATTUNE_EXPORT Adam {
   };
   detail::AdamStep<float> step_at(std::size_t step, double gradient_scale, bool decayed) const;
   double log_decay_after(double rate) const;  // of one more step
-  void settle_row(std::span<float> row, std::size_t index);
+  // `newest` is the step that was made last.
+  void settle_row(std::span<float> row, std::size_t index, const detail::AdamStep<float>& newest);
 
   AdamOptions options_;
   std::vector<Run> runs_;

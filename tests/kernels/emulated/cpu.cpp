@@ -12,8 +12,10 @@ namespace attune::inline v0_1::detail {
 CpuFeatures cpu_features() noexcept {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return {};
   constexpr std::uint32_t kAll = 0xffffffff;
-  return {kAll, kAll, kAll, kAll, kAll, kAll, true};
+  return {kAll, kAll, kAll, kAll, kAll, kAll};
 }
+
+bool tiles_granted() noexcept { return true; }
 
 }  // namespace attune::inline v0_1::detail
 
