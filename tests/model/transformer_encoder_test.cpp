@@ -242,15 +242,17 @@ TEST_CASE("A new encoder has zero weights, norms of one, and refuses a bad confi
   CHECK_THROWS_AS(SasrecEncoder(config, kItems), Error);
 }
 
-TEST_CASE("An encoder knows the items it has rows for, and those that are added", "[model][encoder]") {
+TEST_CASE("An encoder knows the items whose rows say something, and those that are added", "[model][encoder]") {
   SasrecEncoder encoder(small_config(), 5000);
-  CHECK(encoder.knows(4999));
+  CHECK_FALSE(encoder.knows(4999));  // zeros
   CHECK_FALSE(encoder.knows(5000));
   CHECK_FALSE(encoder.knows(kNoHandle));
   encoder.items().row(4999)[0] = 3.0f;
+  CHECK(encoder.knows(4999));
   const float* address = encoder.items().row(4999).data();
   encoder.items().append_rows(10'000);
-  CHECK(encoder.knows(14'999));
+  encoder.items().row(14'998)[5] = -1.0f;
+  CHECK(encoder.knows(14'998));
   CHECK(encoder.items().row(4999).data() == address);
   CHECK(encoder.items().row(4999)[0] == 3.0f);
   CHECK(encoder.items().row(14'999)[23] == 0.0f);
