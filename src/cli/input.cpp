@@ -46,12 +46,13 @@ Timestamp parse_time(const std::string& text, const std::string& option) {
 }  // namespace
 
 Interactions read_interactions(const DataOptions& options, const CleaningOptions& cleaning, IdKind items,
-                               Console& console) {
+                               Console& console, IdKind users) {
   console.line("reading " + (options.interactions == "-" ? "standard input" : options.interactions));
   ReadOptions reading;
   reading.columns = options.columns;
   reading.separator = options.separator;
   reading.item_ids = items;
+  reading.user_ids = users;
   reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;
   Interactions result;
   const InteractionLog log = attune::read_interactions(options.interactions, reading, &result.load);

@@ -25,7 +25,7 @@ struct Interactions {
   CleaningReport cleaning;
 };
 Interactions read_interactions(const DataOptions& options, const CleaningOptions& cleaning, IdKind items,
-                               Console& console);
+                               Console& console, IdKind users = IdKind::string);
 // Every record accounted for: those kept, those dropped and why.
 Json load_json(const Interactions& interactions);
 void print_load(std::ostream& out, const Interactions& interactions);
