@@ -20,7 +20,7 @@ namespace {
 // one of them.
 Protocol protocol_of(const UpdateOptions& options, const TrainedModel& model) {
   Protocol protocol = Protocol::read(model.notes);
-  protocol.split = {};
+  protocol.split = {.baskets = protocol.split.baskets};
   protocol.cleaning.k_core = 0;
   protocol.apply(options.protocol, options.data);
   if (protocol.split.kind == SplitOptions::Kind::leave_one_out) {
@@ -37,6 +37,23 @@ struct Comparison {
              const EvaluationOptions& options)
       : before(evaluate(old, queries, options)), after(evaluate(updated, queries, options)) {}
 };
+
+// One query for a user's events of one time, with all of them relevant.
+EvaluationQueries by_baskets(const EvaluationQueries& queries) {
+  EvaluationQueries baskets{queries.histories, {}};
+  for (const EvaluationQueries::Query& query : queries.queries) {
+    EvaluationQueries::Query* const last = baskets.queries.empty() ? nullptr : &baskets.queries.back();
+    const bool goes_on = last != nullptr && last->user == query.user &&
+                         last->history_length + last->num_targets == query.history_length &&
+                         queries.time(*last) == queries.time(query);
+    if (goes_on) {
+      ++last->num_targets;
+    } else {
+      baskets.queries.push_back(query);
+    }
+  }
+  return baskets;
+}
 
 // Those of users that the old model knew.
 EvaluationQueries of_known_users(const EvaluationQueries& queries, const TrainedModel& old) {
@@ -106,7 +123,7 @@ void run(const UpdateOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.bootstrap = 0;
   measuring.executor = executor.get();
-  const EvaluationQueries& held_out = updater.held_out();
+  const EvaluationQueries held_out = protocol.split.baskets ? by_baskets(updater.held_out()) : updater.held_out();
   if (!held_out.empty()) console.line("measuring " + plural(held_out.size(), "query", "queries"));
   const Comparison all(old, model, held_out, measuring);
   if (!console.json()) return print_result(console.text(), report, all, protocol, options.output);

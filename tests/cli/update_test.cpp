@@ -65,10 +65,26 @@ TEST_CASE("An update reports what is new, and measures the model beside the one 
   CHECK(contents(sandbox.path("model")) == before);
 
   const auto inspected = sandbox.attune("inspect next --json").json();
-  CHECK(inspected["notes"]["updated_from"] ==
-        sandbox.attune("inspect model --json").json()["model"]["version"]);
+  CHECK(inspected["notes"]["updated_from"] == sandbox.attune("inspect model --json").json()["model"]["version"]);
   CHECK(sandbox.attune("recommend --model next --user u35 --json").json()["source"] == "model");
   CHECK(sandbox.attune("score --model next --history i3 --json").json()["scores"].size() == 25);
+}
+
+TEST_CASE("Events of one time are one query of an update where they are a basket", "[cli][update]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  std::ostringstream text;
+  text << "user,item,timestamp\n";
+  for (int event = 0; event < 40; ++event) {
+    text << 'u' << event / 4 << ",i" << event % 20 << ',' << 1800000000 + 100000 * (event / 2) << '\n';
+  }
+  sandbox.write("baskets.csv", text.str());
+  const auto queries = [&](const std::string& more) {
+    const std::string update = "update --model model --interactions baskets.csv --output next --split temporal:0.5 ";
+    return sandbox.attune(update + more + " --json").json()["protocol"]["queries"];
+  };
+  CHECK(queries("") == 20);
+  CHECK(queries("--basket") == 10);
 }
 
 TEST_CASE("An update may replace its own model, as a whole", "[cli][update]") {
