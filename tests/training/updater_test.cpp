@@ -178,6 +178,48 @@ TEST_CASE("What is held out is in the histories, but not learned from", "[traini
   CHECK(std::all_of(row.begin(), row.end(), [](float x) { return x == 0.0f; }));
 }
 
+TEST_CASE("Replay adds as many old histories as it says, while there are some", "[training][updater]") {
+  const World world;
+  TrainerConfig config = small_config();
+  config.batch_sequences = 1;
+  config.epochs = 1;
+  const TrainedModel model = train(config, world.log(0, 30, 0, 12));
+  const auto steps_with = [&](double replay) {
+    std::size_t steps = 0;
+    const Progress count{.step = [&](const StepReport& report) { return steps = report.steps, true; }};
+    Updater({.epochs = 1, .replay = replay}).update(model, world.log(0, 10, 12, 14), count);
+    return steps;
+  };
+  CHECK(steps_with(0) == 10);
+  CHECK(steps_with(0.5) == 15);
+  CHECK(steps_with(1) == 20);
+  CHECK(steps_with(7) == 30);
+}
+
+TEST_CASE("Many new events of one user are learned in several windows", "[training][updater]") {
+  const World world;
+  TrainerConfig config = small_config();
+  config.batch_sequences = 1;
+  config.encoder.max_sequence_length = 10;
+  config.epochs = 1;
+  const TrainedModel model = train(config, world.log(0, 5, 0, 20));
+  std::size_t steps = 0;
+  const Progress count{.step = [&](const StepReport& report) { return steps = report.steps, true; }};
+  Updater({.epochs = 1, .replay = 0}).update(model, world.log(2, 3, 20, 45), count);
+  CHECK(steps == 3);  // 25 targets
+}
+
+TEST_CASE("A model that does not say how it was trained is updated by the defaults", "[training][updater]") {
+  const World world;
+  TrainedModel model = train(small_config(), world.log(0, 20, 0, 12));
+  model.notes.clear();
+  CHECK(all_weights(Updater({.epochs = 1}).update(model, world.log(0, 20, 12, 16))) != all_weights(model));
+  model.notes["trainer"] = "{\"epoch\": 1}";
+  std::string message;
+  CHECK(code_of([&] { Updater().update(model, world.log(0, 20, 12, 16)); }, &message) == ErrorCode::invalid_config);
+  CHECK(message.find("\"trainer\": epoch: no such field") != std::string::npos);
+}
+
 TEST_CASE("A new item begins near the items it came with", "[training][updater]") {
   const World world;
   const TrainedModel model = train(learning_config(), world.log(0, 30, 0, 16));
