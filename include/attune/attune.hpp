@@ -42,6 +42,7 @@
 #include "attune/training/objective.hpp"
 #include "attune/training/optimizer.hpp"
 #include "attune/training/trainer.hpp"
+#include "attune/training/updater.hpp"
 
 #include "attune/concepts.hpp"
 #include "attune/recommender.hpp"

@@ -106,6 +106,28 @@ void add_train(CLI::App& verb, TrainOptions& options) {
   add_common(verb, options.common);
 }
 
+void add_update(CLI::App& verb, UpdateOptions& options) {
+  add_model(verb, options.model);
+  add_data(verb, options.data);
+  verb.add_option("--output", options.output, "Model directory to write; may be that of --model")
+      ->type_name("DIR")
+      ->required();
+  verb.add_option("--epochs", options.updater.epochs, "Passes over the new events")
+      ->type_name("N")
+      ->check(from_one_to(1000))
+      ->capture_default_str();
+  verb.add_option("--learning-rate", options.updater.learning_rate, "Share of the rate that the model was trained with")
+      ->type_name("R")
+      ->check(quietly(CLI::PositiveNumber))
+      ->capture_default_str();
+  verb.add_option("--replay", options.updater.replay, "Old histories in an epoch for each one with new events")
+      ->type_name("R")
+      ->check(whole())
+      ->capture_default_str();
+  add_protocol(verb, options.protocol, "temporal:0.9, the newest tenth of the new events");
+  add_common(verb, options.common);
+}
+
 void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
   add_model(verb, options.model);
   add_data(verb, options.data);
@@ -194,6 +216,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   app.option_defaults()->take_last();  // an option given twice: the last one counts
 
   TrainOptions train;
+  UpdateOptions update;
   EvaluateOptions evaluate;
   RecommendOptions recommend;
   ScoreOptions score;
@@ -202,6 +225,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   DoctorOptions doctor;
   std::optional<Command> chosen;
   add_verb(app, "train", "Train a model on interactions and write it to a directory", train, add_train, chosen);
+  add_verb(app, "update", "Teach a model the events that came after it", update, add_update, chosen);
   add_verb(app, "evaluate", "Measure a model on interactions", evaluate, add_evaluate, chosen);
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);
   add_verb(app, "score", "Score every item of the model for a history", score, add_score, chosen);

@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "attune/training/updater.hpp"
+
 namespace attune::cli {
 
 // Accepted by every verb.
@@ -50,6 +52,14 @@ struct TrainOptions {
   std::optional<double> time_budget;  // seconds
   bool resume = false;
   std::optional<std::size_t> memory_limit;  // megabytes
+};
+
+struct UpdateOptions {
+  CommonOptions common;
+  DataOptions data;
+  ProtocolOptions protocol;
+  std::string model, output;
+  UpdaterConfig updater;
 };
 
 struct EvaluateOptions {
@@ -97,8 +107,8 @@ struct DoctorOptions {
   CommonOptions common;
 };
 
-using Command = std::variant<TrainOptions, EvaluateOptions, RecommendOptions, ScoreOptions, InspectOptions,
-                             MetricsOptions, DoctorOptions>;
+using Command = std::variant<TrainOptions, UpdateOptions, EvaluateOptions, RecommendOptions, ScoreOptions,
+                             InspectOptions, MetricsOptions, DoctorOptions>;
 
 // Exit statuses of the tool.
 inline constexpr int kDone = 0;

@@ -51,13 +51,15 @@ std::vector<Timestamp> parse_times(const std::vector<std::string>& texts, const 
 
 }  // namespace
 
-Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console) {
+Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console,
+                               IdKind users) {
   console.line("reading " + (options.interactions == "-" ? "standard input" : options.interactions));
   ReadOptions reading;
   reading.columns = options.columns;
   reading.skip_header = options.skip_header;
   reading.separator = options.separator;
   reading.item_ids = items;
+  reading.user_ids = users;
   reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;
   reading.min_rating = cleaning.min_rating;
   Interactions result;

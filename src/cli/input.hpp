@@ -31,7 +31,8 @@ struct Interactions {
   LoadReport load;
   CleaningReport cleaning;
 };
-Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console);
+Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console,
+                               IdKind users = IdKind::string);
 // Every record accounted for: those kept, those dropped and why.
 Json load_json(const Interactions& interactions);
 void print_load(std::ostream& out, const Interactions& interactions);

@@ -23,9 +23,12 @@ std::vector<TrainingSequence> sequences_of(const TrainerConfig& config, const Hi
   return training_windows(train, window, std::min(config.overlap, window - 1), config.seed, epoch);
 }
 
-// Masked training has no event that is a target alone.
-std::size_t targets_window(const EncoderConfig& config) {
-  return config.mask_token ? std::max<std::size_t>(1, config.max_sequence_length - 1) : config.max_sequence_length;
+std::vector<bool> items_with_rows(const EmbeddingTable<float>& items) {
+  std::vector<bool> with_row;
+  for (std::size_t item = 0; item < items.rows(); ++item) {
+    with_row.push_back(std::ranges::any_of(items.row(item), [](float x) { return x != 0.0f; }));
+  }
+  return with_row;
 }
 
 bool not_finite(float x) { return !std::isfinite(x); }
@@ -60,6 +63,10 @@ std::string first_not_finite(const ParameterList& parameters, const GradientBuff
 }
 
 }  // namespace
+
+std::size_t targets_window(const EncoderConfig& config) {
+  return config.mask_token ? std::max<std::size_t>(1, config.max_sequence_length - 1) : config.max_sequence_length;
+}
 
 std::vector<TrainingSequence> require_sequences(const TrainerConfig& config, const Histories& train) {
   if (!train.item_ids) throw Error(ErrorCode::invalid_data, "training histories: expected item ids, found none");
@@ -96,6 +103,25 @@ Learner::Learner(const TrainerConfig& config, const Histories& train, Executor& 
       adam_(*encoder_, config.adam),
       batch_gradient_(config, train, *encoder_, executor) {
   encoder_->initialize(config.seed);
+  begin_average();
+}
+
+Learner::Learner(const TrainerConfig& config, const Histories& train, const SequenceEncoder<float>& start,
+                 Executor& executor)
+    : config_(config),
+      histories_(train),
+      trained_(items_with_rows(start.items())),
+      encoder_(make_encoder(start.config(), start.items().rows())),
+      adam_(*encoder_, config.adam),
+      batch_gradient_(config, train, *encoder_, executor) {
+  std::ranges::copy(start.weights(), encoder_->weights().begin());
+  for (std::size_t c = 0; c < start.items().num_chunks(); ++c) {
+    std::ranges::copy(start.items().chunk(c), encoder_->items().chunk(c).begin());
+  }
+  begin_average();
+}
+
+void Learner::begin_average() {
   if (config_.average == 0) return;
   average_.assign(encoder_->weights().begin(), encoder_->weights().end());
   average_items_ = EmbeddingTable<float>(encoder_->items().rows(), encoder_->dim());

@@ -21,6 +21,8 @@ namespace attune::inline v0_1::detail {
 // The sequences of the first epoch. Throws Error(invalid_data) when there is nothing to learn from, or no times for an
 // encoder that reads them.
 std::vector<TrainingSequence> require_sequences(const TrainerConfig& config, const Histories& train);
+// Events of a sequence beside the one that is a target alone; masked training has none such.
+std::size_t targets_window(const EncoderConfig& config);
 // With a window no longer than the longest history needs, and a hop.
 EncoderConfig within(EncoderConfig config, const Histories& train);
 
@@ -30,6 +32,10 @@ class Learner {
   // window shrinks to the longest sequence there is: no later history may reach a position that was never trained. The
   // hop is settled, so that a model carries its own.
   Learner(const TrainerConfig& config, const Histories& train, Executor& executor);
+  // Goes on from the weights of another encoder, on the sequences that use() gives. Items whose row is zero stay so.
+  Learner(const TrainerConfig& config, const Histories& train, const SequenceEncoder<float>& start, Executor& executor);
+  // The sequences of the epochs to come, which Windows::all would replace. Precondition: not empty.
+  void use(std::vector<TrainingSequence> sequences) { sequences_ = std::move(sequences); }
 
   // Epoch `epoch` (from 1) of `planned`, on which the learning rate depends. Returns the mean loss over targets, or
   // nothing when `progress` asked to stop. Throws Error(non_finite).
@@ -72,6 +78,7 @@ class Learner {
     visit(std::span(self.average_));
     for (std::size_t c = 0; c < self.average_items_.num_chunks(); ++c) visit(self.average_items_.chunk(c));
   }
+  void begin_average();
   double learning_rate_scale(std::size_t step, std::size_t steps) const;
   void update_average();
   // Throw Error(non_finite) naming parameter, epoch and step.

@@ -27,7 +27,8 @@ struct MemoryEstimate {
 };
 
 // For a trainer of this configuration on an executor of `threads`; `keeps_state`: fit() is given a StateFile. Within a
-// third of the truth for encoders of some size. Histories as fit() takes them; throws what it would for them.
+// third of the truth for encoders of some size. Histories as fit() takes them. Throws Error(invalid_data) where there
+// is nothing for an encoder to learn from.
 ATTUNE_EXPORT MemoryEstimate estimate_memory(const TrainerConfig& config, const Histories& train, std::size_t threads,
                                              bool keeps_state = false);
 
