@@ -36,9 +36,20 @@ void release(void* memory) noexcept {
 }  // namespace
 
 void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return allocate(size, alignof(std::max_align_t));
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void* operator new(std::size_t size, std::align_val_t alignment) {
   return allocate(size, static_cast<std::size_t>(alignment));
 }
+// A sanitizer's own forms for arrays would not come here.
+void* operator new[](std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
+void operator delete[](void* memory) noexcept { release(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { release(memory); }
 void operator delete(void* memory) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
@@ -98,8 +109,8 @@ void check_estimate(const TrainerConfig& config, const Split& parts, std::size_t
 TEST_CASE("An estimate of memory is within a third of what training takes", "[training][memory]") {
   const bool keeps_state = GENERATE(false, true);
   const std::size_t threads = keeps_state ? 2 : 1;
-  const Split many_items = leave_one_out(scattered(300, 20, 9000)),
-              long_histories = leave_one_out(scattered(60, 150, 700));
+  const Split many_items = leave_one_out(scattered(100, 20, 9000)),
+              long_histories = leave_one_out(scattered(40, 150, 700));
   check_estimate(config_of(64, 1, 20), many_items, threads, keeps_state);
   check_estimate(sampled(config_of(64, 1, 20), true), many_items, threads, keeps_state);
   check_estimate(sampled(config_of(32, 1, 20), false), many_items, threads, keeps_state);
