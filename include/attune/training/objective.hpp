@@ -32,7 +32,7 @@ struct ObjectiveConfig {
   // sampled_softmax: logits less the logarithm of an item's share of the draws, or of the probability that a shared set
   // holds it (Bengio & Senecal 2008).
   bool log_q = false;
-  double calibration = 0.75;      // gbce: 0 is bce, 1 undoes the overconfidence that sampling brings
+  double calibration = 0.75;  // gbce: 0 is bce, 1 undoes the overconfidence that sampling brings
 
   // Throws Error(invalid_config) naming the field, what is allowed and what was given.
   ATTUNE_EXPORT void validate() const;
