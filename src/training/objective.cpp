@@ -292,13 +292,12 @@ void softmax_cross_entropy_fold(BasicGradientBuffer<T>& gradient, const OutputTa
   std::fill(outputs.common.begin(), outputs.common.end(), T(0));
 }
 
-#define ATTUNE_INSTANTIATE(T)                                                                                     \
-  template class OutputTable<T>;                                                                                  \
-  template ATTUNE_EXPORT double softmax_cross_entropy(                                                            \
-      std::span<T>, OutputGradient<T>&, BasicGradientBuffer<T>&, std::span<const T>, std::span<const ItemHandle>, \
-      std::span<const T>, const OutputTable<T>&, double, ObjectiveScratch<T>&);                                   \
-  template ATTUNE_EXPORT void softmax_cross_entropy_fold(BasicGradientBuffer<T>&, const OutputTable<T>&,          \
-                                                         OutputGradient<T>&);
+#define ATTUNE_INSTANTIATE(T)                                                                                          \
+  template class OutputTable<T>;                                                                                       \
+  template double softmax_cross_entropy(std::span<T>, OutputGradient<T>&, BasicGradientBuffer<T>&, std::span<const T>, \
+                                        std::span<const ItemHandle>, std::span<const T>, const OutputTable<T>&,        \
+                                        double, ObjectiveScratch<T>&);                                                 \
+  template void softmax_cross_entropy_fold(BasicGradientBuffer<T>&, const OutputTable<T>&, OutputGradient<T>&);
 ATTUNE_INSTANTIATE(float)
 ATTUNE_INSTANTIATE(double)
 #undef ATTUNE_INSTANTIATE

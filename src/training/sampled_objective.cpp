@@ -143,11 +143,11 @@ double sampled_loss(std::span<T> d_hidden, BasicGradientBuffer<T>& gradient, std
   return loss;
 }
 
-#define ATTUNE_INSTANTIATE(T)                                                                                     \
-  template ATTUNE_EXPORT double sampled_loss(                                                                     \
-      std::span<T>, BasicGradientBuffer<T>&, std::span<const T>, std::span<const ItemHandle>, std::span<const T>, \
-      std::span<const std::uint64_t>, const EmbeddingTable<T>&, ScoreKind, double, const ObjectiveConfig&,        \
-      const NegativeSampler&, ObjectiveScratch<T>&);
+#define ATTUNE_INSTANTIATE(T)                                                                                          \
+  template double sampled_loss(std::span<T>, BasicGradientBuffer<T>&, std::span<const T>, std::span<const ItemHandle>, \
+                               std::span<const T>, std::span<const std::uint64_t>, const EmbeddingTable<T>&,           \
+                               ScoreKind, double, const ObjectiveConfig&, const NegativeSampler&,                      \
+                               ObjectiveScratch<T>&);
 ATTUNE_INSTANTIATE(float)
 ATTUNE_INSTANTIATE(double)
 #undef ATTUNE_INSTANTIATE

@@ -129,24 +129,26 @@ struct OutputGradient {
 // (weights may be empty: all one). A zero hidden vector has logits 0 under cosine and passes no gradient. Gradients of
 // the table's rows are added to `outputs`, those of targets outside a set to `gradient`.
 template <class T>
-double softmax_cross_entropy(std::span<T> d_hidden, OutputGradient<T>& outputs, BasicGradientBuffer<T>& gradient,
-                             std::span<const T> hidden, std::span<const ItemHandle> targets, std::span<const T> weights,
-                             const OutputTable<T>& table, double label_smoothing, ObjectiveScratch<T>& scratch);
+ATTUNE_EXPORT double softmax_cross_entropy(std::span<T> d_hidden, OutputGradient<T>& outputs,
+                                           BasicGradientBuffer<T>& gradient, std::span<const T> hidden,
+                                           std::span<const ItemHandle> targets, std::span<const T> weights,
+                                           const OutputTable<T>& table, double label_smoothing,
+                                           ObjectiveScratch<T>& scratch);
 
 // Adds the gradient of the table's rows, taken back through the normalisation, to the rows of `gradient`, and clears
 // it.
 template <class T>
-void softmax_cross_entropy_fold(BasicGradientBuffer<T>& gradient, const OutputTable<T>& table,
-                                OutputGradient<T>& outputs);
+ATTUNE_EXPORT void softmax_cross_entropy_fold(BasicGradientBuffer<T>& gradient, const OutputTable<T>& table,
+                                              OutputGradient<T>& outputs);
 
 // The same sum for losses with negatives of each position's own, drawn by `sampler` as functions of keys[i] [N]:
 // sampled_softmax, bce, or gbce (Petrov & Macdonald 2023). Gradients of items are added to `gradient`.
 template <class T>
-double sampled_loss(std::span<T> d_hidden, BasicGradientBuffer<T>& gradient, std::span<const T> hidden,
-                    std::span<const ItemHandle> targets, std::span<const T> weights,
-                    std::span<const std::uint64_t> keys, const EmbeddingTable<T>& items, ScoreKind kind,
-                    double temperature, const ObjectiveConfig& objective, const NegativeSampler& sampler,
-                    ObjectiveScratch<T>& scratch);
+ATTUNE_EXPORT double sampled_loss(std::span<T> d_hidden, BasicGradientBuffer<T>& gradient, std::span<const T> hidden,
+                                  std::span<const ItemHandle> targets, std::span<const T> weights,
+                                  std::span<const std::uint64_t> keys, const EmbeddingTable<T>& items, ScoreKind kind,
+                                  double temperature, const ObjectiveConfig& objective, const NegativeSampler& sampler,
+                                  ObjectiveScratch<T>& scratch);
 
 extern template class OutputTable<float>;
 extern template class OutputTable<double>;
