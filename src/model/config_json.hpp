@@ -18,8 +18,6 @@
 
 namespace attune::inline v0_1::detail {
 
-using Json = nlohmann::ordered_json;
-
 template <class Enum>
 using Names = std::vector<std::pair<std::string_view, Enum>>;
 
@@ -170,7 +168,7 @@ class ConfigReader {
     }
   }
   [[noreturn]] void refuse(const std::string& name, const std::string& expected, const Json& found) const {
-    throw Error(ErrorCode::invalid_config, path_ + name + ": expected " + expected + ", found " + found.dump());
+    throw Error(ErrorCode::invalid_config, path_ + name + ": expected " + expected + ", found " + text_of(found));
   }
 
   Json& object_;

@@ -17,7 +17,7 @@ namespace attune::inline v0_1::detail {
 inline constexpr int kMaxJsonDepth = 32;
 
 // One object, nested at most kMaxJsonDepth levels, in which no key stands twice; throws Error(code) for anything else.
-template <class Json = nlohmann::ordered_json>
+template <class Json>
 Json parse_object(std::string_view text, const std::string& name, ErrorCode code = ErrorCode::invalid_config) {
   using Event = typename Json::parse_event_t;
   std::vector<std::set<std::string>> keys;
@@ -41,5 +41,10 @@ Json parse_object(std::string_view text, const std::string& name, ErrorCode code
     throw Error(code, name + ": expected a JSON object; " + error.what());
   }
 }
+
+// The library's own JSON keeps the order of fields. Reading and printing it are compiled once: each costs a unit seconds.
+using Json = nlohmann::ordered_json;
+Json parse_object(std::string_view text, const std::string& name, ErrorCode code = ErrorCode::invalid_config);
+std::string text_of(const Json& json);  // on one line
 
 }  // namespace attune::inline v0_1::detail

@@ -35,7 +35,7 @@ Json json_of(const Manifest::Ids& ids) { return {{"count", ids.count}, {"ids", n
 // Over everything but itself, in the order of the file, however it is indented.
 std::string checksum_of(Json json) {
   json.erase("checksum");
-  const std::string text = json.dump();
+  const std::string text = text_of(json);
   return hex_of(crc32_of(std::as_bytes(std::span(text))));
 }
 
@@ -72,7 +72,7 @@ class Fields {
   const std::string& path() const noexcept { return path_; }
 
   [[noreturn]] void fail(const std::string& key, const std::string& expected, const Json& found) const {
-    throw Error(ErrorCode::corrupt_file, path_ + key + ": expected " + expected + ", found " + found.dump());
+    throw Error(ErrorCode::corrupt_file, path_ + key + ": expected " + expected + ", found " + text_of(found));
   }
 
  private:
@@ -181,7 +181,7 @@ void check_readable(const Fields& fields) {
   for (const Json& feature : features) {
     if (!feature.is_string()) fields.fail("required_features", "texts", features);
     if (!is_known(feature.get_ref<const std::string&>())) {
-      throw Error(ErrorCode::unsupported, fields.path() + "the model requires the feature " + feature.dump() +
+      throw Error(ErrorCode::unsupported, fields.path() + "the model requires the feature " + text_of(feature) +
                                               ", which this attune does not know");
     }
   }
@@ -209,7 +209,7 @@ std::map<std::string, Manifest::File> read_files(const Fields& fields) {
   std::map<std::string, Manifest::File> files;
   for (const auto& [name, entry] : fields.json().items()) {
     if (!is_bare_name(name)) {
-      throw Error(ErrorCode::corrupt_file, fields.path() + ": expected a bare file name, found " + Json(name).dump());
+      throw Error(ErrorCode::corrupt_file, fields.path() + ": expected a bare file name, found " + text_of(name));
     }
     const Fields file(entry, fields.path() + name + '.');
     const std::string crc32 = file.text("crc32");

@@ -160,7 +160,7 @@ void TrainerConfig::apply_json(const std::string& text, const std::string& name_
 std::string TrainerConfig::to_json() const {
   Json json = Json::object();
   visit_trainer(*this, ConfigWriter(json));
-  return json.dump();
+  return detail::text_of(json);
 }
 
 TrainerConfig TrainerConfig::adapted_to(const Histories& train) const {

@@ -92,7 +92,7 @@ Json training_json(const TrainerConfig& config, const Histories& train, const Ev
             {"events", train.num_events()},
             {"fingerprint", histories.text()}}},
           {"validation", {{"queries", validation.size()}, {"fingerprint", queries.text()}}},
-          {"config", Json::parse(config.to_json())}};
+          {"config", parse_object(config.to_json(), "config")}};
 }
 
 struct Difference {
@@ -181,8 +181,8 @@ void StateStore::check_training(const Json& kept) const {
   ErrorCode code = ErrorCode::unsupported;
   if (field.starts_with("config")) code = ErrorCode::invalid_config;
   if (field.starts_with("histories") || field.starts_with("validation")) code = ErrorCode::invalid_data;
-  fail(code, "the state is of another training: " + field + ": expected " + difference->expected.dump() + ", found " +
-                 difference->found.dump());
+  fail(code, "the state is of another training: " + field + ": expected " + text_of(difference->expected) + ", found " +
+                 text_of(difference->found));
 }
 
 std::span<const std::byte> StateStore::checked_content(std::span<const std::byte> bytes) const {
@@ -244,7 +244,7 @@ void StateStore::save(const TrainingState& state, const Learner& learner) const 
   Json json{{"training", training_},    {"planned", state.planned}, {"best_epoch", state.best_epoch},
             {"seconds", state.seconds}, {"steps", learner.steps()}, {"epochs", Json::array()}};
   for (const EpochReport& report : state.epochs) json["epochs"].push_back(json_of(report));
-  const std::string text = json.dump();
+  const std::string text = text_of(json);
 
   std::size_t array_bytes = 0;
   auto measure = [&](auto values) { array_bytes += values.size_bytes(); };
