@@ -42,7 +42,8 @@ Json parse_object(std::string_view text, const std::string& name, ErrorCode code
   }
 }
 
-// The library's own JSON keeps the order of fields. Reading and printing it are compiled once: each costs a unit seconds.
+// The library's own JSON keeps the order of fields. Reading and printing it are compiled once: each costs a unit
+// seconds.
 using Json = nlohmann::ordered_json;
 Json parse_object(std::string_view text, const std::string& name, ErrorCode code = ErrorCode::invalid_config);
 std::string text_of(const Json& json);  // on one line
