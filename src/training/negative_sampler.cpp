@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
+#include <vector>
 
 #include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
@@ -92,14 +94,27 @@ void NegativeSampler::draw_set(std::vector<ItemHandle>& set, std::size_t count, 
     set = items_;
     return;
   }
-  // Repetitions are drawn anew; where one item has nearly all of the weight, the set stays smaller.
-  constexpr std::uint64_t kRounds = 32;
+  // Repetitions are drawn anew.
+  constexpr std::uint64_t kRounds = 8;
   for (std::uint64_t round = 0; round < kRounds && set.size() < count; ++round) {
     const std::size_t missing = count - set.size();
     for (std::size_t i = 0; i < missing; ++i) set.push_back(draw(detail::mix(detail::mix(key, round), i)));
     std::sort(set.begin(), set.end());
     set.erase(std::unique(set.begin(), set.end()), set.end());
   }
+  if (set.size() == count) return;
+  // A few items have nearly all of the weight. The others race: whoever waits least comes next, which is as if draws
+  // had gone on (Efraimidis & Spirakis 2006).
+  std::vector<std::pair<double, ItemHandle>> waits;
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    if (std::binary_search(set.begin(), set.end(), items_[i])) continue;
+    const double at = (static_cast<double>(detail::mix(detail::mix(key, kRounds), i) >> 11) + 0.5) * 0x1p-53;
+    waits.emplace_back(-std::log(at) / std::exp(static_cast<double>(log_shares_[items_[i]])), items_[i]);
+  }
+  const std::size_t missing = count - set.size();
+  std::nth_element(waits.begin(), waits.begin() + static_cast<std::ptrdiff_t>(missing - 1), waits.end());
+  for (std::size_t i = 0; i < missing; ++i) set.push_back(waits[i].second);
+  std::sort(set.begin(), set.end());
 }
 
 }  // namespace attune::inline v0_1

@@ -56,7 +56,7 @@ TEST_CASE("A set holds different items, as many as asked for where there are so 
   CHECK(set.size() == 49);
   const std::vector<std::uint64_t> skewed{1, 1'000'000'000'000'000, 1};
   NegativeSampler(skewed, 1.0).draw_set(set, 2, 3);
-  CHECK((set.size() == 1 || set.size() == 2));
+  CHECK(set.size() == 2);
 }
 
 TEST_CASE("An objective names the field that it refuses", "[training][negative_sampler]") {
@@ -82,7 +82,7 @@ TEST_CASE("An objective names the field that it refuses", "[training][negative_s
 TEST_CASE("A set holds an item as often as it is said to", "[training][negative_sampler]") {
   const std::vector<std::uint64_t> counts{1, 2, 4, 8, 0, 16, 32, 64};
   const NegativeSampler sampler(counts, 1.0);
-  const std::size_t size = GENERATE(1u, 3u, 4u);
+  const std::size_t size = GENERATE(1u, 3u, 4u, 6u);
   std::vector<double> held(counts.size());
   std::vector<ItemHandle> set;
   constexpr std::size_t kSets = 20'000;
