@@ -4,23 +4,31 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <cstdlib>
 #include <new>
 
 namespace {
 
-bool watching = false;
-std::size_t allocations = 0, largest_bytes = 0, peak_bytes = 0;
-std::ptrdiff_t live_bytes = 0;  // negative when what is freed was allocated before
+std::atomic<bool> watching = false;
+std::atomic<std::size_t> allocations = 0, largest_bytes = 0, peak_bytes = 0;
+std::atomic<std::ptrdiff_t> live_bytes = 0;  // negative when what is freed was allocated before
 
-void* allocate(std::size_t size) {
-  void* const memory = std::malloc(std::max<std::size_t>(size, 1));
+void raise(std::atomic<std::size_t>& most, std::size_t value) {
+  for (std::size_t before = most; value > before && !most.compare_exchange_weak(before, value);) {
+  }
+}
+
+void* allocate(std::size_t size, std::size_t alignment = alignof(std::max_align_t)) {
+  void* const memory =
+      std::aligned_alloc(alignment, (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment);
   if (memory == nullptr) throw std::bad_alloc();
   if (watching) {
+    const auto usable = static_cast<std::ptrdiff_t>(::malloc_usable_size(memory));
     ++allocations;
-    largest_bytes = std::max(largest_bytes, size);
-    live_bytes += static_cast<std::ptrdiff_t>(::malloc_usable_size(memory));
-    peak_bytes = std::max(peak_bytes, static_cast<std::size_t>(std::max<std::ptrdiff_t>(live_bytes, 0)));
+    raise(largest_bytes, size);
+    raise(peak_bytes, static_cast<std::size_t>(std::max<std::ptrdiff_t>(live_bytes += usable, 0)));
   }
   return memory;
 }
@@ -33,17 +41,30 @@ void release(void* memory) noexcept {
 }  // namespace
 
 void* operator new(std::size_t size) { return allocate(size); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return allocate(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return allocate(size, static_cast<std::size_t>(alignment));
+}
 void* operator new[](std::size_t size) { return allocate(size); }
 void operator delete(void* memory) noexcept { release(memory); }
 void operator delete[](void* memory) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { release(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
 
 namespace attune::test {
 
 AllocationMeter::AllocationMeter() noexcept {
-  allocations = largest_bytes = peak_bytes = 0;
+  allocations = 0;
+  largest_bytes = 0;
+  peak_bytes = 0;
   live_bytes = 0;
   watching = true;
 }

@@ -1,59 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A program of its own, because it counts what the process allocates.
+// A program of its own, because it counts what the process allocates (format/allocation_meter.hpp).
 
 #include "attune/training/memory_estimate.hpp"
 
-#include <malloc.h>
-
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "format/allocation_meter.hpp"
 #include "temporary_directory.hpp"
 #include "training/small_training.hpp"
-
-namespace {
-
-std::atomic<std::size_t> in_use = 0, most = 0;
-
-void* allocate(std::size_t size, std::size_t alignment) {
-  void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  const std::size_t now = in_use += ::malloc_usable_size(memory);
-  for (std::size_t before = most; now > before && !most.compare_exchange_weak(before, now);) {
-  }
-  return memory;
-}
-
-void release(void* memory) noexcept {
-  in_use -= ::malloc_usable_size(memory);
-  std::free(memory);
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  try {
-    return allocate(size, alignof(std::max_align_t));
-  } catch (const std::bad_alloc&) {
-    return nullptr;
-  }
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate(size, static_cast<std::size_t>(alignment));
-}
-// A sanitizer's own forms for arrays would not come here.
-void* operator new[](std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
-void operator delete[](void* memory) noexcept { release(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { release(memory); }
-void operator delete(void* memory) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t) noexcept { release(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
 
 namespace attune {
 
@@ -87,10 +42,9 @@ TrainerConfig averaged_hstu(TrainerConfig config) {
 // The most memory in use while fit() runs, beyond what was in use before.
 std::size_t measured(const TrainerConfig& config, const Split& parts, std::size_t threads, const StateFile& state) {
   ThreadPool pool(threads);
-  const std::size_t before = in_use;
-  most = before;
+  const AllocationMeter meter;
   Trainer(config, &pool).fit(parts.train, parts.validation, {}, state);
-  return most - before;
+  return meter.peak();
 }
 
 void check_estimate(const TrainerConfig& config, const Split& parts, std::size_t threads, bool keeps_state) {
