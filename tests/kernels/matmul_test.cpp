@@ -166,6 +166,23 @@ TEST_CASE("A matrix product is the same bits each time", "[kernels][matmul]") {
   }
 }
 
+TEST_CASE("A row of a product has the same bits however many rows are computed with it", "[kernels][matmul]") {
+  for (const Product& product : products()) {
+    if (product.rounding != 0.0) continue;
+    for (const std::size_t n : Sizes{1, 15, 24, 50, 64, 100, 256}) {
+      for (const std::size_t k : Sizes{1, 7, 50, 64, 256, 300}) {
+        INFO(product.name << " n " << n << " k " << k);
+        Random random(n + 1000 * k);
+        const Inputs in(product, 45, n, k, random);
+        const Dense all = product_of(product, in.a, in.b, 45, n, k);
+        for (const std::size_t m : Sizes{1, 2, 4, 5, 13}) {
+          CHECK(product_of(product, in.a, in.b, m, n, k) == all.topRows(static_cast<Eigen::Index>(m)));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("A matrix product keeps huge numbers and may lose denormals", "[kernels][matmul]") {
   for (const Product& product : products()) {
     INFO(product.name);

@@ -3,7 +3,7 @@
 
 // Matrix products. The columns of B that a tile needs are first copied together into a panel, so that rows of B a power
 // of two apart do not evict each other; the copy is also where B is transposed. A few rows of C go without the copy
-// (row_product.hpp).
+// (row_product.hpp), and add in the same order: the bits of a row do not depend on how many are computed together.
 
 #include "kernels/generic/row_product.hpp"
 #include "kernels/generic/tile.hpp"
@@ -15,6 +15,12 @@ inline constexpr std::size_t kPanelFloats = 4096;  // panels kept at once: half 
 inline constexpr std::size_t kMaxDepth = kPanelFloats / kTileColumns;
 inline constexpr std::size_t kFewRows = 4;
 
+// The inner index is cut into parts of one depth, the last one apart. Each part is summed for itself.
+inline std::size_t depth_of_parts(std::size_t k) {
+  const std::size_t parts = (k + kMaxDepth - 1) / kMaxDepth;
+  return (k + parts - 1) / parts;
+}
+
 template <Order kOrderA, Order kOrderB>
 void product(float* c, std::size_t ldc, Matrix a, Matrix b, std::size_t m, std::size_t n, std::size_t k,
              bool accumulate) {
@@ -23,7 +29,7 @@ void product(float* c, std::size_t ldc, Matrix a, Matrix b, std::size_t m, std::
   }
   if (k == 0 || m == 0) return;
   alignas(64) float panels[kPanelFloats];
-  const std::size_t chunks = (k + kMaxDepth - 1) / kMaxDepth, most_depth = (k + chunks - 1) / chunks;
+  const std::size_t most_depth = depth_of_parts(k);
   const std::size_t most_columns = kPanelFloats / (most_depth * kTileColumns) * kTileColumns;
   for (std::size_t p = 0; p < k; p += most_depth) {
     const std::size_t depth = smaller(most_depth, k - p);
@@ -35,12 +41,26 @@ void product(float* c, std::size_t ldc, Matrix a, Matrix b, std::size_t m, std::
   }
 }
 
+template <Order kOrderA>
+void few_rows(float* c, std::size_t ldc, Matrix a, Matrix b, std::size_t m, std::size_t n, std::size_t k,
+              bool accumulate) {
+  const std::size_t stride = kOrderA == Order::as_stored ? 1 : a.ld;
+  for (std::size_t i = 0; i < m; ++i) {
+    std::size_t p = 0;
+    do {
+      const std::size_t depth = k == 0 ? 0 : smaller(depth_of_parts(k), k - p);
+      row_product<Sums::in_order>(c + i * ldc, at<kOrderA>(a, i, p), stride, b.data + p * b.ld, b.ld, n, depth,
+                                  accumulate || p > 0);
+      p += depth;
+    } while (p < k);
+  }
+}
+
 void matmul_nn(float* c, std::size_t ldc, const float* a, std::size_t lda, const float* b, std::size_t ldb,
                std::size_t m, std::size_t n, std::size_t k, bool accumulate) {
-  if (m > kFewRows) {
-    return product<Order::as_stored, Order::as_stored>(c, ldc, {a, lda}, {b, ldb}, m, n, k, accumulate);
-  }
-  for (std::size_t i = 0; i < m; ++i) row_product(c + i * ldc, a + i * lda, 1, b, ldb, n, k, accumulate);
+  constexpr Order kStored = Order::as_stored;
+  if (m <= kFewRows) return few_rows<kStored>(c, ldc, {a, lda}, {b, ldb}, m, n, k, accumulate);
+  product<kStored, kStored>(c, ldc, {a, lda}, {b, ldb}, m, n, k, accumulate);
 }
 
 void matmul_nt(float* c, std::size_t ldc, const float* a, std::size_t lda, const float* b, std::size_t ldb,
@@ -50,10 +70,8 @@ void matmul_nt(float* c, std::size_t ldc, const float* a, std::size_t lda, const
 
 void matmul_tn(float* c, std::size_t ldc, const float* a, std::size_t lda, const float* b, std::size_t ldb,
                std::size_t m, std::size_t n, std::size_t k, bool accumulate) {
-  if (m > kFewRows) {
-    return product<Order::transposed, Order::as_stored>(c, ldc, {a, lda}, {b, ldb}, m, n, k, accumulate);
-  }
-  for (std::size_t i = 0; i < m; ++i) row_product(c + i * ldc, a + i, lda, b, ldb, n, k, accumulate);
+  if (m <= kFewRows) return few_rows<Order::transposed>(c, ldc, {a, lda}, {b, ldb}, m, n, k, accumulate);
+  product<Order::transposed, Order::as_stored>(c, ldc, {a, lda}, {b, ldb}, m, n, k, accumulate);
 }
 
 void set_matmul(KernelTable<float>& table) {

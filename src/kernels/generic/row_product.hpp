@@ -8,12 +8,15 @@
 namespace attune::inline v0_1::detail {
 namespace {
 
-// kVectors vectors of c (+)= a [k] * b [k, ...]. With few vectors the sum is split, so that about eight additions are
-// always under way.
-template <std::size_t kVectors, class Lanes>
+// in_order adds the products one after the other, as the tiles of a product do (tile.hpp). split keeps about eight
+// additions under way even where few columns are left.
+enum class Sums : bool { in_order, split };
+
+// kVectors vectors of c (+)= a [k] * b [k, ...].
+template <std::size_t kVectors, Sums kSums, class Lanes>
 inline void row_tile(float* c, const float* a, std::size_t a_stride, const float* b, std::size_t ldb, std::size_t k,
                      bool accumulate, Lanes lanes) {
-  constexpr std::size_t kSplits = kVectors >= 8 ? 1 : kVectors == 4 ? 2 : 4;
+  constexpr std::size_t kSplits = kSums == Sums::in_order || kVectors >= 8 ? 1 : kVectors == 4 ? 2 : 4;
   Vec sums[kSplits][kVectors];
   unroll<kSplits>([&](auto s) { unroll<kVectors>([&](auto v) { sums[s][v] = Vec::zero(); }); });
   std::size_t p = 0;
@@ -37,20 +40,21 @@ inline void row_tile(float* c, const float* a, std::size_t a_stride, const float
 }
 
 // c [n] (+)= a [k] * b [k, n]; a is `a_stride` apart.
+template <Sums kSums>
 void row_product(float* c, const float* a, std::size_t a_stride, const float* b, std::size_t ldb, std::size_t n,
                  std::size_t k, bool accumulate) {
   std::size_t j = 0;
   const auto tiles_of = [&](auto vectors) {
     constexpr std::size_t kColumns = vectors * Vec::kWidth;
     for (; j + kColumns <= n; j += kColumns) {
-      row_tile<vectors>(c + j, a, a_stride, b + j, ldb, k, accumulate, Whole{});
+      row_tile<vectors, kSums>(c + j, a, a_stride, b + j, ldb, k, accumulate, Whole{});
     }
   };
   tiles_of(Index<8>{});
   tiles_of(Index<4>{});
   tiles_of(Index<2>{});
   tiles_of(Index<1>{});
-  if (j < n) row_tile<1>(c + j, a, a_stride, b + j, ldb, k, accumulate, First{n - j});
+  if (j < n) row_tile<1, kSums>(c + j, a, a_stride, b + j, ldb, k, accumulate, First{n - j});
 }
 
 }  // namespace
