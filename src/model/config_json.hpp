@@ -77,6 +77,7 @@ void visit_encoder(Config& config, Visit&& visit) {
   visit("request_time", config.request_time);
   visit("attention_divisor", config.attention_divisor);
   visit("learned_norms", config.learned_norms);
+  visit("feed_forward", config.feed_forward);
   visit("embedding_norm", config.embedding_norm);
   visit("final_norm", config.final_norm);
   visit("scale_items", config.scale_items);

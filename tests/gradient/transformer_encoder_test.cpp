@@ -109,6 +109,15 @@ TEST_CASE("The gradient of an encoder of HSTU blocks matches finite differences"
   CHECK(encoder_error<HstuBlock>(config, {.rate = 0.25, .stream = 6}) <= 1e-6);
 }
 
+TEST_CASE("The gradient of an encoder of HSTU blocks with feed-forward layers matches finite differences",
+          "[gradient][encoder]") {
+  EncoderConfig config = small_config();
+  config.feed_forward = true;
+  config.learned_norms = GENERATE(false, true);
+  config.activation = GENERATE(Activation::relu, Activation::gelu, Activation::silu);
+  CHECK(encoder_error<HstuBlock>(config, {.rate = 0.25, .stream = 6}) <= 1e-6);
+}
+
 TEST_CASE("The gradient of an encoder of HSTU blocks without any bias matches finite differences",
           "[gradient][encoder]") {
   EncoderConfig config = small_config();

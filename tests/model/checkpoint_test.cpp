@@ -95,6 +95,7 @@ TEST_CASE("Every kind of encoder comes back as it was saved", "[model][checkpoin
     config.bias_per_head = false;
     config.attention_divisor = 7;
     config.absolute_positions = false;
+    config.feed_forward = true;
   }
   SECTION("a mask token") {
     config.mask = AttentionMask::bidirectional;

@@ -29,7 +29,7 @@ EncoderConfig small_config() {
 
 // Configurations that between them reach every branch of serving.
 std::vector<EncoderConfig> serving_configs() {
-  std::vector<EncoderConfig> configs(6, small_config());
+  std::vector<EncoderConfig> configs(7, small_config());
   configs[0].absolute_positions = false;
   configs[1].time_buckets = 64;
   configs[1].hop = 1;
@@ -49,6 +49,8 @@ std::vector<EncoderConfig> serving_configs() {
   configs[5].max_sequence_length = 1;
   configs[5].time_buckets = 8;
   configs[5].request_time = true;
+  configs[6].feed_forward = true;
+  configs[6].inner_dim = 40;
   return configs;
 }
 
@@ -128,7 +130,8 @@ void check_appends(const EncoderConfig& config, double tolerance) {
 
 }  // namespace
 
-TEST_CASE("A state of HSTU has the bits of a full encode and equals the training pass after each of 500 appends", "[model][hstu]") {
+TEST_CASE("A state of HSTU has the bits of a full encode and equals the training pass after each of 500 appends",
+          "[model][hstu]") {
   for (const EncoderConfig& config : serving_configs()) {
     check_appends<float>(config, 1e-5);
     if (config.max_sequence_length < 100) check_appends<double>(config, 1e-12);  // naive kernels: small shapes only
@@ -216,6 +219,7 @@ TEST_CASE("Parameters of HSTU are named after the part they belong to and start 
   config.num_blocks = 1;
   config.time_buckets = 16;
   config.learned_norms = true;
+  config.feed_forward = true;
   HstuEncoder encoder(config, 1);
   std::vector<std::string> names;
   for (const Parameter& parameter : encoder.parameters().list()) names.push_back(parameter.name);
@@ -223,7 +227,10 @@ TEST_CASE("Parameters of HSTU are named after the part they belong to and start 
                                           "blocks.0.input_norm.bias", "blocks.0.projection.weight",
                                           "blocks.0.context_norm.weight", "blocks.0.context_norm.bias",
                                           "blocks.0.output.weight", "blocks.0.output.bias", "blocks.0.position_bias",
-                                          "blocks.0.time_bias", "final_norm.weight", "final_norm.bias"});
+                                          "blocks.0.time_bias", "blocks.0.feed_forward_norm.weight",
+                                          "blocks.0.feed_forward_norm.bias", "blocks.0.feed_forward.inner.weight",
+                                          "blocks.0.feed_forward.inner.bias", "blocks.0.feed_forward.outer.weight",
+                                          "blocks.0.feed_forward.outer.bias", "final_norm.weight", "final_norm.bias"});
   encoder.initialize(1);
   const Parameter& output = encoder.parameters().list()[6];
   const auto values = encoder.weights().subspan(output.offset, output.size);

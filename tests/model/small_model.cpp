@@ -27,9 +27,11 @@ bool same_ids(const IdMap& a, const IdMap& b) {
 std::string encoder_difference(const SequenceEncoder<float>& a, const SequenceEncoder<float>& b) {
   const EncoderConfig &x = a.config(), &y = b.config();
   const auto fields = [](const EncoderConfig& c) {
-    return std::tuple(c.embedding_dim, c.num_blocks, c.num_heads, c.inner_dim, c.max_sequence_length, c.hop,
+    return std::tuple(c.block, c.embedding_dim, c.num_blocks, c.num_heads, c.inner_dim, c.max_sequence_length, c.hop,
                       c.activation, c.norm_placement, c.mask, c.embedding_norm, c.final_norm, c.scale_items,
-                      c.layer_norm_epsilon, c.dropout, c.attention_dropout, c.score, c.temperature);
+                      c.layer_norm_epsilon, c.dropout, c.attention_dropout, c.score, c.temperature, c.mask_token,
+                      c.absolute_positions, c.relative_positions, c.bias_per_head, c.time_buckets, c.request_time,
+                      c.attention_divisor, c.learned_norms, c.feed_forward);
   };
   if (fields(x) != fields(y)) return "configuration";
   if (!same_bits(a.weights(), b.weights())) return "weights";

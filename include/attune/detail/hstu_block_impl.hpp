@@ -34,6 +34,7 @@ HstuBlock<T>::HstuBlock(const EncoderConfig& config, std::size_t index, Paramete
     positions_ = parameters.add(name + ".position_bias", {bias_per_head_ ? heads_ : 1, window_}, Initial::normal);
   }
   if (has_times_) times_ = parameters.add(name + ".time_bias", {config.time_buckets}, Initial::normal);
+  if (config.feed_forward) feed_forward_.emplace(config, index, parameters);
 }
 
 template <class T>
@@ -59,6 +60,10 @@ typename HstuBlock<T>::template Tape<P> HstuBlock<T>::layout(P* tape, const Sequ
   parts.context = carver.take(tokens * dim_);
   parts.normal_context = carver.take(tokens * dim_);
   parts.gated = carver.take(tokens * dim_);
+  if (feed_forward_) {
+    parts.middle = carver.take(tokens * dim_);
+    parts.feed_forward = carver.take(feed_forward_->tape_size(tokens));
+  }
   parts.size = carver.used();
   return parts;
 }
@@ -71,6 +76,7 @@ typename HstuBlock<T>::Scratch HstuBlock<T>::scratch_layout(T* scratch, const Se
   work.d_context = carver.take(batch.num_tokens() * dim_);
   work.d_projected = carver.take(batch.num_tokens() * 4 * dim_);
   work.head = carver.take(head_.scratch_size(detail::longest(batch)));
+  if (feed_forward_) work.feed_forward = carver.take(feed_forward_->scratch_size(batch.num_tokens()));
   work.size = carver.used();
   return work;
 }
@@ -107,8 +113,10 @@ void HstuBlock<T>::forward(T* y, T* tape, const T* x, const detail::TrainingPass
     kernels_->multiply(kept.gated + i * dim_, kept.after + i * 4 * dim_, kept.normal_context + i * dim_, dim_);
   }
   pass.mode.dropout.apply_rows(kept.gated, batch, dim_, detail::dropout_site(index_ + 1, 0));
-  output_.forward(y, kept.gated, tokens, pass.parameters, pass.mode.precision);
-  kernels_->add(y, x, tokens * dim_);
+  T* const attended = feed_forward_ ? kept.middle : y;
+  output_.forward(attended, kept.gated, tokens, pass.parameters, pass.mode.precision);
+  kernels_->add(attended, x, tokens * dim_);
+  if (feed_forward_) feed_forward_->forward(y, kept.feed_forward, attended, pass);
 }
 
 template <class T>
@@ -118,6 +126,9 @@ void HstuBlock<T>::backward(T* d, T* d_parameters, const T* x, const T* tape, co
   const std::size_t tokens = batch.num_tokens();
   const Tape<const T> kept = layout(tape, batch);
   const Scratch work = scratch_layout(scratch, batch);
+  if (feed_forward_) {
+    feed_forward_->backward(d, d_parameters, kept.middle, kept.feed_forward, pass, work.feed_forward);
+  }
   output_.backward(work.d_gated, d_parameters, d, kept.gated, tokens, pass.parameters, pass.mode.precision);
   pass.mode.dropout.apply_rows(work.d_gated, batch, dim_, detail::dropout_site(index_ + 1, 0));
   for (std::size_t i = 0; i < tokens; ++i) {
@@ -170,6 +181,7 @@ typename HstuBlock<T>::ServingScratch HstuBlock<T>::serving_layout(T* scratch, s
   work.before = carver.take(chunk * 4 * dim_);
   work.projected = carver.take(chunk * 4 * dim_);
   work.scores = carver.take(heads_ * (window_ + detail::kLanes));
+  if (feed_forward_) work.feed_forward = carver.take(feed_forward_->serving_scratch_size(chunk));
   work.size = carver.used();
   return work;
 }
@@ -213,6 +225,7 @@ void HstuBlock<T>::extend(T* x, const detail::ServingPass<T>& pass, T* scratch) 
     }
     output_.forward(work.before, work.rows, count, pass.parameters);
     kernels_->add(rows, work.before, count * dim_);
+    if (feed_forward_) feed_forward_->serve(rows, count, pass.parameters, work.feed_forward);
   }
 }
 

@@ -23,7 +23,7 @@ struct EncoderConfig {
   std::size_t embedding_dim = 64;
   std::size_t num_blocks = 2;
   std::size_t num_heads = 2;
-  std::size_t inner_dim = 256;            // of the feed-forward layer (sasrec)
+  std::size_t inner_dim = 256;            // of the feed-forward layer
   std::size_t max_sequence_length = 200;  // W: most events the encoder looks at
   std::size_t hop = 0;                    // H: the window slides by this many events; 0 means max(1, W / 4)
 
@@ -33,9 +33,8 @@ struct EncoderConfig {
   bool mask_token = false;
   bool absolute_positions = true;  // a learned row per position, counted from the oldest event
 
-  // sasrec
-  Activation activation = Activation::gelu;
-  NormPlacement norm_placement = NormPlacement::pre;
+  Activation activation = Activation::gelu;           // of the feed-forward layer
+  NormPlacement norm_placement = NormPlacement::pre;  // sasrec
 
   // hstu
   bool relative_positions = true;     // a learned bias of attention per distance
@@ -44,6 +43,7 @@ struct EncoderConfig {
   bool request_time = false;          // rows know when the event they predict happens; needs time_buckets
   std::size_t attention_divisor = 0;  // of the sum over keys; 0: their number
   bool learned_norms = false;         // norms with scale and shift
+  bool feed_forward = false;          // a feed-forward layer behind attention, as sasrec always has
 
   bool embedding_norm = false;  // layer norm of item + position
   bool final_norm = true;       // layer norm after the last block (a cosine score makes it needless for hstu)

@@ -2,18 +2,21 @@
 #pragma once
 
 // One block of HSTU (Zhai et al. 2024): attention whose weights are SiLU of a score and not a softmax, biased by
-// distance and by the gap in time, and a gate in place of a feed-forward layer. Training and serving compute the same
-// rows. Immutable, safe from any thread.
+// distance and by the gap in time, and a gate in place of a feed-forward layer; one of those can follow all the same,
+// as in FuXi (Ye et al. 2025). Training and serving compute the same rows. Immutable, safe from any thread.
 //
 //   [U Q K V] = silu(norm(x) W)
 //   a_ij = silu(q_i . k_j + position_bias[i - j] + time_bias[gap(i, j)]) / divisor, for keys j <= i
 //   y = x + drop(U * norm(sum_j a_ij v_j)) Wo + c
+//   y = y + drop(act(norm(y) W1 + b1) W2 + b2), with config.feed_forward
 //
 // The divisor is the number of keys that a row sees, or a constant. Causal masks only.
 // N tokens of a packed batch, R rows of one sequence, L events of one, D width, H heads; T is float or double.
 
 #include <cstddef>
+#include <optional>
 
+#include "attune/detail/feed_forward_branch.hpp"
 #include "attune/detail/head_attention.hpp"
 #include "attune/detail/training_pass.hpp"
 #include "attune/model/config.hpp"
@@ -60,6 +63,7 @@ class HstuBlock {
     P *before, *after;               // [N, 4 D]: U, query, key, value before and after SiLU
     P *context, *normal_context;     // [N, D]
     P* gated;                        // [N, D]: what the output projection reads
+    P *middle, *feed_forward;        // [N, D]: what the feed-forward layer reads, and what that keeps
     std::size_t size;
   };
   template <class P>
@@ -68,7 +72,7 @@ class HstuBlock {
   struct Scratch {
     T *d_gated, *d_context;  // [N, D]
     T* d_projected;          // [N, 4 D]
-    T* head;
+    T *head, *feed_forward;
     std::size_t size;
   };
   Scratch scratch_layout(T* scratch, const SequenceBatch& batch) const noexcept;
@@ -76,7 +80,7 @@ class HstuBlock {
   struct ServingScratch {
     T *rows, *stats;        // [R', D], and its norm's; R' = min(R, kServingRows)
     T *before, *projected;  // [R', 4 D]
-    T* scores;
+    T *scores, *feed_forward;
     std::size_t size;
   };
   ServingScratch serving_layout(T* scratch, std::size_t rows) const noexcept;
@@ -97,6 +101,7 @@ class HstuBlock {
   std::size_t times_ = 0;      // offset of [buckets]
   detail::LayerNorm<T> context_norm_;
   detail::Linear<T> output_;
+  std::optional<detail::FeedForwardBranch<T>> feed_forward_;
 };
 
 }  // namespace attune::inline v0_1
