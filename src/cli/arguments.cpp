@@ -88,7 +88,8 @@ void add_train(CLI::App& verb, TrainOptions& options) {
       ->type_name("FILE");
   verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
   verb.add_option("--preset", options.preset,
-                  "default, sasrec-small, or a count model alone:\npopularity, markov, item-knn, ease, ials")
+                  "default, sasrec-small, hstu-small, hstu-large, bert4rec,\n"
+                  "or a count model alone: popularity, markov, item-knn, ease, ials")
       ->type_name("NAME")
       ->capture_default_str();
   verb.add_option("--epochs", options.epochs, "Passes over the data, at most")

@@ -134,6 +134,9 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
     encoder.block = BlockKind::hstu;
     encoder.embedding_dim = large ? 64 : 50;
     encoder.num_blocks = large ? 8 : 2;
+    encoder.feed_forward = true;
+    encoder.inner_dim = 2 * encoder.embedding_dim;
+    encoder.activation = Activation::silu;
     encoder.absolute_positions = false;
     encoder.final_norm = false;
     encoder.scale_items = true;

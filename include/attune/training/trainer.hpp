@@ -71,8 +71,8 @@ struct ATTUNE_EXPORT TrainerConfig {
   EaseOptions ease;
   IalsOptions ials;  // its seed is the one above
 
-  // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "hstu-small": HSTU, width 50, 2 blocks. "hstu-large": HSTU,
-  // width 64, 8 blocks, 2 heads. "bert4rec": SASRec blocks without a causal mask, trained to fill in hidden events.
+  // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "hstu-small": HSTU with feed-forward layers, width 50, 2
+  // blocks. "hstu-large": the same, width 64, 8 blocks. "bert4rec": SASRec blocks without a causal mask, trained to fill in hidden events.
   // "default": the best all-round choice by measurement. All of these are blended with the transition counts.
   // "popularity", "markov", "item-knn", "ease", "ials": that count model alone. Throws Error(invalid_argument) naming
   // the known ones.
