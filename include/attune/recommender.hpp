@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -58,6 +59,8 @@ struct Request {
 struct Recommendation {
   Id item;      // text lives as long as the answer
   float score;  // see Answer::score_kind; finite
+  // That the user's next event is on this item, where the model is calibrated and gave the answer; else NaN.
+  float probability = std::numeric_limits<float>::quiet_NaN();
 };
 
 // Why an answer has fewer than k items: how many of the catalogue (for rank: of the candidates) could not be returned,

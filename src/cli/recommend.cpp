@@ -4,6 +4,7 @@
 
 #include "attune/recommender.hpp"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -29,6 +30,7 @@ Json answer_json(const Answer& answer, const Titles& titles) {
   Json items = Json::array();
   for (const Recommendation& recommendation : answer.items) {
     Json item{{"item", to_string(recommendation.item)}, {"score", recommendation.score}};
+    if (!std::isnan(recommendation.probability)) item["probability"] = recommendation.probability;
     if (const auto title = titles.find(to_string(recommendation.item)); title != titles.end()) {
       item["title"] = title->second;
     }

@@ -78,6 +78,7 @@ void check_parts(const TrainedModel& model) {
   if (model.counts) check_counts(model);
   require(std::isfinite(model.blend_weight) && (model.blend_weight == 0 || (model.counts && model.encoder)),
           "it has a blend weight, but not both an encoder and counts");
+  model.calibration.validate();
   if (model.histories) check_histories(*model.histories, *model.item_ids);
 }
 
@@ -119,6 +120,7 @@ Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Byte
   if (model.popularity) manifest.popularity = model.popularity->options();
   if (model.counts) manifest.counts = detail::options_of(*model.counts);
   manifest.blend_weight = model.blend_weight;
+  manifest.calibration = model.calibration;
   manifest.notes = model.notes;
   for (const auto& [name, bytes] : files) manifest.files[name] = {bytes.size(), detail::crc32_of(bytes)};
   if (manifest.version.empty()) manifest.version = version_of(manifest, files);

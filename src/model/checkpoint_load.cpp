@@ -121,6 +121,7 @@ TrainedModel load_from(const ModelDirectory& directory) {
   if (model.blend_weight != 0 && !(manifest.encoder && manifest.counts)) {
     directory.fail(kManifestFile, "a blend weight, but not both an encoder and counts");
   }
+  model.calibration = manifest.calibration;
   if (manifest.encoder) model.encoder = load_encoder(directory, model.num_items());
   if (manifest.popularity || manifest.counts) {
     auto parts = detail::parse_counts(directory.read(kCountsFile), directory.name_of(kCountsFile), model.num_items(),

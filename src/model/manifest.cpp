@@ -23,10 +23,12 @@ constexpr std::string_view kFormat = "attune-model";
 // What a reader must know to understand a model. A model lists what it needs; later ones may need more.
 constexpr std::string_view kSasrecEncoder = "encoder.sasrec";
 constexpr std::string_view kHstuEncoder = "encoder.hstu";
+constexpr std::string_view kHstuFeedForward = "encoder.hstu.feed_forward";
 constexpr std::string_view kMaskToken = "encoder.mask_token";
 constexpr std::string_view kMarkovBlend = "blend.markov";
 constexpr std::string_view kPopularityWindow = "popularity.window";
-constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder, kMaskToken, kMarkovBlend, kPopularityWindow};
+constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder, kHstuFeedForward,
+                                    kMaskToken,     kMarkovBlend, kPopularityWindow};
 
 std::string_view name_of(IdKind kind) { return kind == IdKind::string ? "string" : "int64"; }
 
@@ -93,7 +95,9 @@ bool is_known(const std::string& feature) {
 Json features_of(const Manifest& manifest) {
   Json features = Json::array();
   if (manifest.encoder) {
-    features.push_back(manifest.encoder->block == BlockKind::hstu ? kHstuEncoder : kSasrecEncoder);
+    const bool hstu = manifest.encoder->block == BlockKind::hstu;
+    features.push_back(hstu ? kHstuEncoder : kSasrecEncoder);
+    if (hstu && manifest.encoder->feed_forward) features.push_back(kHstuFeedForward);
     if (manifest.encoder->mask_token) features.push_back(kMaskToken);
   }
   if (manifest.popularity && manifest.popularity->window_days != 0) features.push_back(kPopularityWindow);
@@ -200,6 +204,27 @@ Manifest::Ids read_ids(const Fields& fields) {
   return ids;
 }
 
+std::vector<float> read_numbers(const Fields& fields, const char* key) {
+  const Json& list = fields.any(key);
+  if (!list.is_array()) fields.fail(key, "a list of numbers", list);
+  std::vector<float> numbers;
+  for (const Json& number : list) {
+    if (!number.is_number()) fields.fail(key, "numbers", number);
+    numbers.push_back(number.get<float>());
+  }
+  return numbers;
+}
+
+Calibration read_calibration(const Fields& fields) {
+  Calibration calibration{read_numbers(fields, "scores"), read_numbers(fields, "probabilities")};
+  try {
+    calibration.validate();
+  } catch (const Error& error) {
+    throw Error(ErrorCode::corrupt_file, fields.path() + ' ' + error.what());
+  }
+  return calibration;
+}
+
 bool is_bare_name(std::string_view name) noexcept {
   return !name.empty() && name.front() != '.' && name.find_first_of("/\\:") == std::string_view::npos &&
          name.find('\0') == std::string_view::npos;
@@ -238,6 +263,10 @@ std::string manifest_text(const Manifest& manifest) {
   }
   write_counts(json, manifest);
   json["blend_weight"] = manifest.blend_weight;
+  if (!manifest.calibration.empty()) {
+    json["calibration"] = {{"scores", manifest.calibration.scores},
+                           {"probabilities", manifest.calibration.probabilities}};
+  }
   json["notes"] = manifest.notes;
   json["files"] = Json::object();
   for (const auto& [name, file] : manifest.files) {
@@ -263,6 +292,7 @@ Manifest parse_manifest(std::string_view text, const std::string& name) {
   manifest.items = read_ids(fields.object("items"));
   if (!fields.any("users").is_null()) manifest.users = read_ids(fields.object("users"));
   manifest.blend_weight = fields.number("blend_weight");
+  if (json.contains("calibration")) manifest.calibration = read_calibration(fields.object("calibration"));
   for (const auto& [key, note] : fields.object("notes").json().items()) {
     manifest.notes[key] = fields.object("notes").text(key.c_str());
   }

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "attune/model/calibration.hpp"
 #include "attune/model/config.hpp"
 #include "attune/model/count_models.hpp"
 
@@ -37,6 +38,7 @@ struct Manifest {
   std::optional<PopularityOptions> popularity;  // of what counts.safetensors holds
   std::optional<CountOptions> counts;           // the same
   double blend_weight = 0;
+  Calibration calibration;  // empty: none
   std::map<std::string, std::string> notes;
   std::map<std::string, File> files;  // all but the manifest itself
 };

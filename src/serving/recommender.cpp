@@ -85,12 +85,15 @@ std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> in
 
 // Gives an answer its items and says where they come from.
 void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
-                             Source source) {
+                             Source source, Scores scores) {
   answer.items.clear();
   answer.items.reserve(items.size());
   now->catalogue->read([&](const IdMap& ids) {
     for (const ScoredHandle& item : items) answer.items.push_back({ids.id(item.item), item.score});
   });
+  if (source == Source::model && scores == Scores::of_next_event && !now->calibration.empty()) {
+    for (Recommendation& item : answer.items) item.probability = now->calibration(item.score);
+  }
   answer.source = source;
   answer.shortfall = {};
   answer.score_kind = source == Source::model ? now->engine->kind() : ScoreKind::count;
@@ -209,7 +212,8 @@ Answer Recommender::similar_items(const Id& id, std::size_t k) const {
   const std::size_t others = impl_->catalogue->size() - (item == kNoHandle ? 0 : 1);
   const std::size_t returnable = nearest ? exclusion.returnable(Source::model) : 0;
   Answer answer;
-  Impl::fill(answer, std::move(now), nearest ? nearest->items : std::span<const ScoredHandle>{}, Source::model);
+  Impl::fill(answer, std::move(now), nearest ? nearest->items : std::span<const ScoredHandle>{}, Source::model,
+             Scores::of_likeness);
   if (nearest) answer.score_kind = nearest->kind;
   answer.shortfall.unavailable = others - returnable;
   return answer;

@@ -29,7 +29,7 @@ struct Recommender::Impl {
   void serve(const TrainedModel& model);
   void serve(detail::EngineParts parts);
   void publish(std::unique_ptr<const detail::EngineInterface> engine, std::span<const ItemHandle> handles,
-               std::string version);
+               std::string version, Calibration calibration);
   // Takes in what the event store holds and the model's histories do not.
   void replay();
 
@@ -40,8 +40,9 @@ struct Recommender::Impl {
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
   void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
                  const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
+  enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
   static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
-                   Source source);
+                   Source source, Scores scores = Scores::of_next_event);
 
   RecommenderOptions options;
   std::shared_ptr<Catalogue> catalogue;

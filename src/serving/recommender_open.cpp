@@ -69,9 +69,10 @@ Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_id
       users(user_ids, options.cache_budget_bytes) {}
 
 void Recommender::Impl::publish(std::unique_ptr<const detail::EngineInterface> engine,
-                                std::span<const ItemHandle> handles, std::string version) {
+                                std::span<const ItemHandle> handles, std::string version, Calibration calibration) {
   const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;
-  auto next = make_snapshot(catalogue, std::move(engine), handles, std::move(version), generation);
+  auto next =
+      make_snapshot(catalogue, std::move(engine), handles, std::move(version), generation, std::move(calibration));
   const std::lock_guard lock(snapshot_mutex);
   snapshot.swap(next);
 }
@@ -80,14 +81,14 @@ void Recommender::Impl::serve(const TrainedModel& model) {
   const std::vector<ItemHandle> handles = catalogue->add_all(*model.item_ids);
   auto engine = make_engine(model, handles);
   if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
-  publish(std::move(engine), handles, model.version);
+  publish(std::move(engine), handles, model.version, model.calibration);
 }
 
 void Recommender::Impl::serve(detail::EngineParts parts) {
   catalogue->add_in_place(parts.item_ids);
   std::vector<ItemHandle> handles(parts.engine->size());
   std::iota(handles.begin(), handles.end(), ItemHandle{0});
-  publish(std::move(parts.engine), handles, std::move(parts.version));
+  publish(std::move(parts.engine), handles, std::move(parts.version), {});
 }
 
 void Recommender::Impl::replay() {

@@ -58,7 +58,7 @@ void set_bit(std::vector<std::uint64_t>& bits, ItemHandle item) noexcept {
 std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue,
                                               std::unique_ptr<const detail::EngineInterface> engine,
                                               std::span<const ItemHandle> handles, std::string version,
-                                              std::uint64_t generation) {
+                                              std::uint64_t generation, Calibration calibration) {
   auto snapshot = std::make_shared<Snapshot>();
   const std::size_t words = (engine->size() + 63) / 64;
   snapshot->listed.resize(words);
@@ -74,6 +74,7 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
   snapshot->engine = std::move(engine);
   snapshot->version = std::move(version);
   snapshot->generation = generation;
+  snapshot->calibration = std::move(calibration);
   return snapshot;
 }
 

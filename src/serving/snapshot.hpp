@@ -21,6 +21,7 @@ struct Snapshot {
   std::unique_ptr<const detail::EngineInterface> engine;
   std::string version;
   std::uint64_t generation = 0;  // from 1, counts reloads
+  Calibration calibration;       // of the model's scores; empty: none
 
   // Bitmaps over handles [0, engine->size()), and how many bits they have set.
   std::vector<std::uint64_t> listed;    // items of this version
@@ -36,7 +37,7 @@ struct Snapshot {
 std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue,
                                               std::unique_ptr<const detail::EngineInterface> engine,
                                               std::span<const ItemHandle> handles, std::string version,
-                                              std::uint64_t generation);
+                                              std::uint64_t generation, Calibration calibration);
 
 // The engine of a trained model whose row i is the catalogue's handles[i].
 std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,

@@ -83,6 +83,16 @@ TEST_CASE("A model is the same, bit for bit, after saving and loading", "[model]
   check_round_trip(small_model(6, GENERATE(IdKind::string, IdKind::int64)));
 }
 
+TEST_CASE("A calibration comes back bit for bit, and one that is none is not saved", "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  model.calibration = {{-1.1f, 0.3f, 7.0f}, {1e-7f, 0.1f, 0.7f}};
+  check_round_trip(model);
+  model.calibration.probabilities[2] = 0.05f;
+  const TemporaryDirectory directory;
+  require_error(error_of([&] { model.save(directory / "model"); }), ErrorCode::invalid_argument, "never fall");
+  CHECK(entries_in(directory.path()) == 0);
+}
+
 TEST_CASE("Every kind of encoder comes back as it was saved", "[model][checkpoint]") {
   TrainedModel model = small_model();
   EncoderConfig config = small_config();

@@ -370,6 +370,12 @@ TEST_CASE("Options of counts that make no sense are refused by file and field", 
   }
 }
 
+TEST_CASE("A calibration that is none is refused by file and field", "[model][checkpoint]") {
+  const SavedModel saved;
+  saved.change_manifest([](detail::Manifest& manifest) { manifest.calibration = {{1.0f, 1.0f}, {0.1f, 0.2f}}; });
+  saved.require_error(ErrorCode::corrupt_file, "manifest.json: calibration. calibration: expected finite scores that");
+}
+
 TEST_CASE("Counts that contradict themselves are refused", "[model][checkpoint]") {
   const SavedModel saved;
   const std::vector<std::uint64_t> popularity(6, 1), offsets{0, 1, 1, 1, 1, 1, 1}, too_large(6, ~std::uint64_t{0});

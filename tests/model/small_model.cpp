@@ -75,6 +75,9 @@ std::string difference(const TrainedModel& a, const TrainedModel& b) {
     return "parts";
   }
   std::string found;
+  if (a.calibration.scores != b.calibration.scores || a.calibration.probabilities != b.calibration.probabilities) {
+    found += "calibration ";
+  }
   if (a.encoder) found += encoder_difference(*a.encoder, *b.encoder);
   if (a.popularity && !same_bits(a.popularity->counts(), b.popularity->counts())) found += "popularity";
   if (a.counts) found += counts_difference(a, b);

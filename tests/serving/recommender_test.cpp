@@ -421,6 +421,28 @@ TEST_CASE("Neighbours and their shortfall add up to the other items", "[serving]
   check(Recommender::open(make_model({.encoder = false})).similar_items("i7", 1000), 0, 49);
 }
 
+TEST_CASE("A calibrated model's answers carry probabilities, and no others do", "[serving][recommender]") {
+  TrainedModel model = make_model();
+  model.calibration = {{-1.0f, 1.0f}, {0.0f, 0.5f}};
+  Recommender recommender = Recommender::open(model);
+  const auto check = [&](const Answer& answer, bool calibrated) {
+    REQUIRE(!answer.items.empty());
+    for (const Recommendation& r : answer.items) {
+      CHECK(std::isnan(r.probability) == !calibrated);
+      if (calibrated) CHECK(r.probability == model.calibration(r.score));
+    }
+  };
+  check(recommender.recommend({.user = "u5", .k = 10}), true);
+  check(recommender.rank("u5", {"i9", "i8"}), true);
+  check(recommender.recommend({.user = "nobody"}), false);
+  check(recommender.similar_items("i7", 5), false);
+  Answer reused = recommender.recommend({.user = "u5"});
+  recommender.recommend({.user = "nobody"}, reused);
+  check(reused, false);
+  recommender.reload(make_model());
+  check(recommender.recommend({.user = "u5"}), false);
+}
+
 TEST_CASE("A batch gives the answers of single requests, in the calling thread or on an executor",
           "[serving][recommender]") {
   const TrainedModel model = make_model();
