@@ -21,6 +21,7 @@
 #include "attune/types.hpp"
 #include "attune/version.hpp"
 
+#include "attune/data/categories.hpp"
 #include "attune/data/id_map.hpp"
 #include "attune/data/interaction_log.hpp"
 #include "attune/data/reader.hpp"

@@ -68,6 +68,16 @@ void add_protocol(CLI::App& verb, ProtocolOptions& options, const std::string& d
       ->type_name("on|off");
 }
 
+void add_items(CLI::App& verb, ItemOptions& options, const std::string& description) {
+  CLI::Option* file = verb.add_option("--items", options.file, description)->type_name("FILE");
+  verb.add_option(
+          "--categories", options.categories,
+          "Column of that file with categories separated by '|', for diversity and\ncalibration (default: genres, "
+          "where it has one)")
+      ->type_name("COLUMN")
+      ->needs(file);
+}
+
 void add_history(CLI::App& verb, HistoryOptions& options) {
   verb.add_option("--history", options.items, "Item ids, oldest first; '-' reads one id a line from standard input")
       ->type_name("I1,I2,...");
@@ -84,8 +94,7 @@ void add_model(CLI::App& verb, std::string& model) {
 
 void add_train(CLI::App& verb, TrainOptions& options) {
   add_data(verb, options.data);
-  verb.add_option("--items", options.items, "Items: a delimited file with the columns item and title")
-      ->type_name("FILE");
+  add_items(verb, options.items, "Items: a delimited file with the columns item and title");
   verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
   verb.add_option("--preset", options.preset,
                   "default, sasrec-small, or a count model alone:\npopularity, markov, item-knn, ease, ials")
@@ -138,6 +147,7 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
       ->check(from_one_to(1000000));
   verb.add_flag("--baselines", options.baselines,
                 "Measure popularity, markov, item-knn and ease beside it,\ntrained on what the model was trained on");
+  add_items(verb, options.items, "Items: a delimited file with a column item");
   add_common(verb, options.common);
 }
 

@@ -43,11 +43,18 @@ struct ProtocolOptions {
   std::optional<bool> request_time;
 };
 
+// What is known of items beside their interactions.
+struct ItemOptions {
+  std::string file;                       // "" for none
+  std::optional<std::string> categories;  // a column
+};
+
 struct TrainOptions {
   CommonOptions common;
   DataOptions data;
   ProtocolOptions protocol;
-  std::string items, output, preset = "default";
+  ItemOptions items;
+  std::string output, preset = "default";
   std::optional<std::size_t> epochs;
   std::optional<double> time_budget;  // seconds
   bool resume = false;
@@ -66,6 +73,7 @@ struct EvaluateOptions {
   CommonOptions common;
   DataOptions data;
   ProtocolOptions protocol;
+  ItemOptions items;
   std::string model;
   std::vector<std::size_t> cutoffs{1, 5, 10, 50, 200};
   bool baselines = false;

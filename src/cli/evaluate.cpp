@@ -46,6 +46,10 @@ void run(const EvaluateOptions& options, Console& console) {
                 options.data.interactions + ": expected test events, found none by the split " + protocol.split.name());
   }
 
+  const std::optional<Histories> train = training_part(model);
+  std::optional<TrainingUsers> training_users;
+  if (train) training_users = TrainingUsers::count(*train);
+  const auto categories = read_item_categories(options.items, *model.item_ids);
   const auto executor = make_executor(options.common);
   EvaluationOptions measuring;
   measuring.cutoffs = options.cutoffs;
@@ -53,11 +57,12 @@ void run(const EvaluateOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.seed = config.seed;
   measuring.executor = executor.get();
+  measuring.training_users = training_users ? &*training_users : nullptr;
+  measuring.categories = categories ? &*categories : nullptr;
   console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
   std::vector<Baseline> baselines;
   if (options.baselines) {
-    const std::optional<Histories> train = training_part(model);
     baselines = measure_baselines(model, train ? &*train : nullptr, split.test, measuring, false, console);
   }
   if (!console.json()) return print(console.text(), protocol, report, baselines, options);

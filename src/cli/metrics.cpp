@@ -41,6 +41,15 @@ class Lists {
       fail("as many lists in relevant as in recommended (" + std::to_string(lists.recommended.size()) + ')',
            std::to_string(lists.relevant.size()));
     }
+    if (document_.contains("history")) {
+      lists.history = id_lists("history", false);
+      if (lists.history.size() != lists.recommended.size()) {
+        fail("as many lists in history as in recommended (" + std::to_string(lists.recommended.size()) + ')',
+             std::to_string(lists.history.size()));
+      }
+    }
+    if (document_.contains("train_item_users")) lists.training_users = training_users();
+    if (document_.contains("categories")) lists.categories = categories();
     return lists;
   }
 
@@ -76,6 +85,48 @@ class Lists {
       counts.push_back(count);
     }
     return counts;
+  }
+
+  // By item of the catalogue, null where a field of items lacks it.
+  std::vector<const nlohmann::json*> by_item(const char* field) const {
+    const nlohmann::json& object = document_.at(field);
+    if (!object.is_object()) fail(std::string("an object '") + field + '\'', object.type_name());
+    std::vector<const nlohmann::json*> values(document_.at("train_item_count").size(), nullptr);
+    for (const auto& [item, value] : object.items()) {
+      const auto found = handles_.find(item);
+      if (found == handles_.end() || found->second >= values.size()) {
+        fail(std::string("items of train_item_count in ") + field, '\'' + item + '\'');
+      }
+      values[found->second] = &value;
+    }
+    return values;
+  }
+
+  TrainingUsers training_users() const {
+    TrainingUsers users;
+    std::uint64_t most = 0;
+    for (const nlohmann::json* count : by_item("train_item_users")) {
+      if (count != nullptr && !count->is_number_unsigned()) fail("counts in train_item_users", count->dump());
+      users.of_item.push_back(count == nullptr ? 0 : count->get<std::uint64_t>());
+      most = std::max(most, users.of_item.back());
+    }
+    const auto total = document_.find("train_users");
+    const bool number = total != document_.end() && total->is_number_unsigned();
+    if (!number || total->get<std::uint64_t>() < most) {
+      fail("a number of users 'train_users' that no item of train_item_users has more of",
+           total == document_.end() ? "none" : total->dump());
+    }
+    users.total = total->get<std::uint64_t>();
+    return users;
+  }
+
+  Categories categories() const {
+    Categories categories;
+    for (const nlohmann::json* names : by_item("categories")) {
+      if (names != nullptr && !names->is_string()) fail("text in categories, as in \"Drama|War\"", names->dump());
+      categories.add(names == nullptr ? "" : names->get_ref<const std::string&>());
+    }
+    return categories;
   }
 
   // A relevant item outside the catalogue can never be recommended; it gets a handle beyond it.

@@ -47,7 +47,7 @@ void print_protocol(std::ostream& out, const Protocol& protocol, const Report& r
 // The model and its baselines side by side at one cutoff, a row per metric.
 void print_comparison(std::ostream& out, const Report& model, const std::vector<Baseline>& baselines,
                       std::size_t cutoff);
-// A row per metric, a column per cutoff.
+// A row per metric, a column per cutoff. A metric without one stands in the first column.
 void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics);
 
 std::string date(Timestamp time);  // "2013-02-28"

@@ -96,9 +96,10 @@ void run(const TrainOptions& options, Console& console) {
 
   Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
   Json load = load_json(interactions);
-  if (!options.items.empty()) load["items_file"] = items_json(options.items, interactions.log.item_ids());
+  if (!options.items.file.empty()) load["items_file"] = items_json(options.items.file, interactions.log.item_ids());
   if (!console.json()) print_load(console.text(), interactions);
   const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
+  const auto categories = read_item_categories(options.items, *split.all->item_ids);
 
   const auto executor = make_executor(options.common);
   const StateFile state = state_file(options);
@@ -119,6 +120,9 @@ void run(const TrainOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.bootstrap = 0;
   measuring.executor = executor.get();
+  const TrainingUsers training_users = TrainingUsers::count(split.train);
+  measuring.training_users = &training_users;
+  measuring.categories = categories ? &*categories : nullptr;
   if (!split.test.empty()) console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
   const std::vector<Baseline> baselines = measure_baselines(model, &split.train, split.test, measuring, true, console);

@@ -14,6 +14,19 @@
 
 namespace attune::inline v0_1 {
 
+TrainingUsers TrainingUsers::count(const Histories& train) {
+  TrainingUsers users{std::vector<std::uint64_t>(train.num_items(), 0), 0};
+  std::vector<std::size_t> last_user(train.num_items(), 0);
+  for (std::size_t user = 0; user < train.num_users(); ++user) {
+    const auto items = train.of(user).items;
+    if (!items.empty()) ++users.total;
+    for (const ItemHandle item : items) {
+      if (std::exchange(last_user[item], user + 1) != user + 1) ++users.of_item[item];
+    }
+  }
+  return users;
+}
+
 double Report::at(const std::string& name) const {
   const auto found = metrics.find(name);
   if (found != metrics.end()) return found->second;
@@ -67,6 +80,11 @@ class Worker {
  private:
   std::size_t filter_seen(HistoryView history);
   void rank_relevant(std::size_t candidates);
+  void list_trained();
+  struct Ahead {
+    std::size_t above, tied;
+  };
+  Ahead others_ahead(float score) const;
   void list_best();
   bool is_relevant(ItemHandle item) const { return std::binary_search(relevant_.begin(), relevant_.end(), item); }
 
@@ -75,9 +93,11 @@ class Worker {
   std::vector<float> scores_;                 // [items]; NaN where an item is filtered
   std::vector<std::uint64_t> last_filtered_;  // [items]: number of the query that last filtered it
   std::uint64_t query_number_ = 0;
-  std::vector<ItemHandle> relevant_;  // distinct, ascending
-  std::vector<float> relevant_scores_;
-  std::vector<std::size_t> ranks_;
+  std::vector<ItemHandle> relevant_;   // distinct, ascending
+  std::vector<ScoredHandle> trained_;  // those with a training event, best first, NaN last
+  std::vector<std::size_t> ranks_;     // of trained_
+  std::vector<ItemHandle> found_;      // its items
+  double auc_ = 0;
   std::vector<ScoredHandle> best_;
   std::vector<ItemHandle> recommended_;
 };
@@ -101,7 +121,7 @@ void Worker::run(const Query& query, std::span<double> sums) {
   const std::size_t filtered = task_.options.exclude_seen ? filter_seen(history) : 0;
   rank_relevant(scores_.size() - filtered);
   list_best();
-  task_.metrics.add(sums, {ranks_, relevant_.size(), recommended_});
+  task_.metrics.add(sums, {ranks_, found_, relevant_.size(), recommended_, history.items, auc_});
   task_.metrics.count(recommended_counts, recommended_);
 }
 
@@ -120,27 +140,51 @@ std::size_t Worker::filter_seen(HistoryView history) {
 // Relevant items in the order of their scores, each behind all other candidates that score as much or more. NaN ranks
 // behind every candidate. A target without a training event gets no rank: a miss whatever its score.
 void Worker::rank_relevant(std::size_t candidates) {
-  relevant_scores_.clear();
+  list_trained();
+  ranks_.clear();
+  found_.clear();
+  auc_ = 0;
+  const std::size_t others = candidates - trained_.size();
+  for (const auto& [item, score] : trained_) {
+    std::size_t ahead = others;
+    if (!std::isnan(score)) {
+      const auto [above, tied] = others_ahead(score);
+      ahead = above + tied;
+      const double below = static_cast<double>(others - above) - 0.5 * static_cast<double>(tied);
+      auc_ += others == 0 ? 1.0 : below / static_cast<double>(others);
+    }
+    found_.push_back(item);
+    ranks_.push_back(ahead + ranks_.size() + 1);
+  }
+  auc_ /= static_cast<double>(relevant_.size());
+}
+
+void Worker::list_trained() {
+  trained_.clear();
   for (const ItemHandle item : relevant_) {
     if (item < scores_.size() && task_.training_counts[item] > 0) {
-      relevant_scores_.push_back(scores_[item]);
+      trained_.push_back({item, scores_[item]});
     } else {
       ++unseen_targets;
     }
   }
   const auto not_number =
-      std::partition(relevant_scores_.begin(), relevant_scores_.end(), [](float score) { return !std::isnan(score); });
-  std::sort(relevant_scores_.begin(), not_number, std::greater<>());
-  ranks_.clear();
-  for (const float score : relevant_scores_) {
-    const auto as_good = [score](float other) { return other >= score; };
-    std::size_t ahead = candidates - relevant_scores_.size();
-    if (!std::isnan(score)) {
-      ahead = static_cast<std::size_t>(std::count_if(scores_.begin(), scores_.end(), as_good) -
-                                       std::count_if(relevant_scores_.begin(), relevant_scores_.end(), as_good));
-    }
-    ranks_.push_back(ahead + ranks_.size() + 1);
+      std::partition(trained_.begin(), trained_.end(), [](const ScoredHandle& s) { return !std::isnan(s.score); });
+  std::sort(trained_.begin(), not_number, ranks_before);
+}
+
+// Candidates beside the relevant items that score more than `score`, and as much.
+Worker::Ahead Worker::others_ahead(float score) const {
+  std::uint32_t above = 0, not_below = 0;
+  for (const float other : scores_) {
+    above += other > score ? 1u : 0u;
+    not_below += other >= score ? 1u : 0u;
   }
+  for (const ScoredHandle& relevant : trained_) {
+    above -= relevant.score > score ? 1u : 0u;
+    not_below -= relevant.score >= score ? 1u : 0u;
+  }
+  return {above, not_below - above};
 }
 
 // What a user would be shown: never an item without a score.
@@ -198,7 +242,7 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
   const auto start = std::chrono::steady_clock::now();
   InlineExecutor calling_thread;
   Executor& executor = options.executor ? *options.executor : calling_thread;
-  const MetricSet metrics(options.cutoffs, training_counts);
+  const MetricSet metrics(options.cutoffs, {training_counts, options.training_users, options.categories}, true);
   const Task task{queries, options, training_counts, metrics};
 
   // All queries of a user stay with one worker, so that a session that carries a user's state forward gives the same

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
 #include <fstream>
 
 #include "attune/model/checkpoint.hpp"
@@ -88,7 +89,8 @@ TEST_CASE("Items are matched by their ids, whatever order a file names them in",
   const auto straight = sandbox.attune(ask + "events.csv").json();
   for (const std::string part : {"metrics", "baselines"}) {
     const auto values = straight[part].flatten();
-    REQUIRE(values.size() == (part == "metrics" ? 55 : 55 * straight["baselines"].size()));
+    constexpr std::size_t kMetrics = 5 * 13 + 1;  // 13 at each of 5 cutoffs, and auc
+    REQUIRE(values.size() == (part == "metrics" ? kMetrics : kMetrics * straight["baselines"].size()));
     for (const auto& [metric, value] : values.items()) {
       INFO(metric);
       CHECK(turned[part].flatten()[metric].get<double>() == Approx(value.get<double>()));
@@ -179,9 +181,53 @@ TEST_CASE("metrics reproduces the golden lists under the tool's names", "[cli][m
       ++compared;
     }
   }
+  for (const auto& [name, value] : metrics.items()) compared += name.starts_with("serendipity@");  // not in RecBole
   CHECK(compared == metrics.size());
   CHECK(sandbox.attune("metrics - --json", golden.dump()).json() == metrics);
   CHECK(sandbox.attune("metrics '" + file + "'").out.find("ndcg") != std::string::npos);
+}
+
+TEST_CASE("What lists say of users and categories adds metrics", "[cli][metrics]") {
+  const Sandbox sandbox;
+  const std::string lists = R"({"cutoffs": [2], "recommended": [["a", "b"]], "relevant": [["b"]], "history": [["c"]],
+    "train_item_count": {"a": 9, "b": 2, "c": 2}, "train_item_users": {"a": 4, "b": 1}, "train_users": 4,
+    "categories": {"a": "War|Drama", "b": "Drama", "c": "Drama"}})";
+  const auto metrics = sandbox.attune("metrics - --json", lists).json();
+  CHECK(metrics["novelty@2"] == Approx(1));
+  CHECK(metrics["diversity@2"] == Approx(0.5));
+  CHECK(metrics["calibration@2"] == Approx(-std::log(0.99 * 0.75 + 0.01)));
+  CHECK(metrics["serendipity@2"] == 0);
+  CHECK(sandbox.attune("metrics -", lists).out.find("calibration") != std::string::npos);
+}
+
+TEST_CASE("Items with genres add diversity and calibration", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  std::string items = "item,title,genres,maker\n";
+  for (int i = 0; i < 20; ++i) {
+    const std::string number = std::to_string(i);
+    items += "i" + number + ",Title " + number + ",g" + std::to_string(i % 3) + "|g" + std::to_string(i % 4) + ",m\n";
+  }
+  sandbox.write("items.csv", items);
+  const std::string ask = "evaluate --model model --interactions events.csv --json ";
+  const auto plain = sandbox.attune(ask).json()["metrics"];
+  CHECK(!plain.contains("diversity@10"));
+  CHECK(plain["novelty@10"] > 0);
+  CHECK(plain["auc"] > 0);
+  const auto genres = sandbox.attune(ask + "--items items.csv").json()["metrics"];
+  CHECK(genres["diversity@10"] > 0.3);
+  CHECK(genres["calibration@10"] > 0);
+  CHECK(genres["hr@10"] == plain["hr@10"]);
+  const auto makers = sandbox.attune(ask + "--items items.csv --categories maker").json()["metrics"];
+  CHECK(makers["diversity@10"] == 0);
+  CHECK(makers["calibration@10"] == Approx(0).margin(1e-9));
+  const Run missing = sandbox.attune(ask + "--items items.csv --categories colour");
+  CHECK(missing.status == 1);
+  CHECK(missing.err.find("items.csv: expected a column 'colour'") != std::string::npos);
+  CHECK(sandbox.attune(ask + "--categories genres").status == 2);
+  const auto trained = sandbox.train("--split leave-one-out --json --items items.csv").json();
+  CHECK(trained["metrics"]["diversity@10"] == genres["diversity@10"]);
+  CHECK(trained["metrics"]["novelty@10"] == genres["novelty@10"]);
 }
 
 TEST_CASE("Lists that do not fit together are refused with their place", "[cli][metrics]") {
@@ -206,4 +252,15 @@ TEST_CASE("Lists that do not fit together are refused with their place", "[cli][
   check(R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1.5]], "train_item_count": {"1": 1}})", "relevant[0]");
   check(R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1]], "train_item_count": {"1": -1}})",
         "train_item_count");
+  const std::string good =
+      R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1]], "train_item_count": {"1": 1}, )";
+  check(good + R"("history": []})", "history");
+  check(good + R"("history": [[{}]]})", "history[0]");
+  check(good + R"("train_item_users": [1], "train_users": 1})", "train_item_users");
+  check(good + R"("train_item_users": {"2": 1}, "train_users": 1})", "train_item_users");
+  check(good + R"("train_item_users": {"1": -1}, "train_users": 1})", "train_item_users");
+  check(good + R"("train_item_users": {"1": 1}})", "train_users");
+  check(good + R"("train_item_users": {"1": 2}, "train_users": 1})", "train_users");
+  check(good + R"("categories": {"1": 7}})", "categories");
+  check(good + R"("categories": {"2": "a"}})", "categories");
 }

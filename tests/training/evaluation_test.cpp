@@ -99,6 +99,7 @@ TEST_CASE("Metrics of ready-made lists equal those of RecBole", "[training][eval
       ++compared;
     }
   }
+  for (const auto& [name, value] : metrics) compared += name.starts_with("serendipity@");  // not in RecBole
   CHECK(compared == metrics.size());
 }
 
@@ -113,9 +114,16 @@ TEST_CASE("Ranks and ready-made lists go through the same formulas", "[training]
     }
     c.history = {static_cast<ItemHandle>(detail::mix(user, 99) % items), c.targets[0]};
     lists.relevant.emplace_back(c.targets.begin(), c.targets.end());
+    lists.history.emplace_back(c.history.begin(), c.history.end());
     cases.push_back(c);
   }
-  for (std::size_t i = 0; i < items; ++i) lists.training_counts.push_back(1 + detail::mix(5, i) % 50);
+  lists.training_users.emplace(TrainingUsers{{}, 25});
+  lists.categories.emplace();
+  for (std::size_t i = 0; i < items; ++i) {
+    lists.training_counts.push_back(1 + detail::mix(5, i) % 50);
+    lists.training_users->of_item.push_back((lists.training_counts.back() + 1) / 2);
+    lists.categories->add(i % 7 == 0 ? "" : "a" + std::to_string(i % 3) + "|b" + std::to_string(i % 4));
+  }
   // Distinct scores that depend on the first item of the history.
   const Scripted model{items, [](HistoryView history, const Context&, std::span<float> out) {
                          for (std::size_t i = 0; i < out.size(); ++i) {
@@ -134,8 +142,11 @@ TEST_CASE("Ranks and ready-made lists go through the same formulas", "[training]
   }
   const std::vector<std::size_t> cutoffs{1, 3, 10};
   const auto expected = list_metrics(lists, cutoffs);
-  const auto report = run(model, cases, {.cutoffs = cutoffs}, lists.training_counts);
-  REQUIRE(report.metrics.size() == expected.size());
+  const auto report = run(
+      model, cases, {.cutoffs = cutoffs, .training_users = &*lists.training_users, .categories = &*lists.categories},
+      lists.training_counts);
+  REQUIRE(report.metrics.size() == expected.size() + 1);  // auc needs the whole catalogue
+  REQUIRE(expected.contains("calibration@3"));
   for (const auto& [name, value] : expected) {
     INFO(name);
     CHECK(report.at(name) == Approx(value).epsilon(1e-12));
@@ -315,7 +326,102 @@ TEST_CASE("Intervals weigh a drawn user by his number of queries", "[training][e
   CHECK(high >= report.hit_rate_at(1));
 }
 
+TEST_CASE("AUC is the share of other candidates below the target, where ties count half", "[training][evaluation]") {
+  const auto auc = [](std::vector<float> scores, const Case& c, std::vector<std::uint64_t> counts = {}) {
+    return run(fixed_scores(std::move(scores)), {c}, {}, std::move(counts)).at("auc");
+  };
+  CHECK(auc({5, 4, 3, 2, 1}, {{}, {1}}) == Approx(3.0 / 4));
+  CHECK(auc({5, 4, 3, 2, 1}, {{0}, {1}}) == Approx(1));
+  CHECK(auc({5, 4, 4, 4, 1}, {{}, {1}}) == Approx(2.0 / 4));
+  CHECK(auc({7, 7, 7, 7, 7}, {{}, {1}}) == Approx(0.5));
+  CHECK(auc({kNaN, 4, 3}, {{}, {1}}) == Approx(1));
+  CHECK(auc({kNaN, 4, 3}, {{}, {0}}) == 0);
+  CHECK(auc({5, 4, 3, 2, 1}, {{}, {0, 3}}) == Approx((1 + 1.0 / 3) / 2));
+  CHECK(auc({5, 4}, {{0}, {1}}) == 1);
+  CHECK(auc({5, 4, 3}, {{}, {0, 1}}, {1, 0, 1}) == Approx(0.5));
+}
+
+TEST_CASE("Serendipity and novelty are those of RecTools", "[training][evaluation]") {
+  // The examples in the documentation of RecTools 0.9.
+  const auto serendipity = [](std::size_t k, std::vector<std::uint32_t> list, std::vector<std::uint32_t> relevant) {
+    const RankedLists lists{{std::move(list)}, {std::move(relevant)}, {3, 2, 0, 0}};
+    return list_metrics(lists, std::vector{k}).at("serendipity@" + std::to_string(k));
+  };
+  CHECK(serendipity(1, {0, 1}, {0, 1}) == 0);
+  CHECK(serendipity(1, {1, 2}, {1, 2}) == Approx(0.25));
+  CHECK(serendipity(2, {1, 2}, {1, 2}) == Approx(0.5));
+  CHECK(serendipity(2, {2}, {1}) == 0);
+  CHECK(serendipity(2, {1, 2}, {1}) == Approx(0.125));
+
+  const auto novelty = [](std::size_t k, std::vector<std::uint32_t> list) {
+    const RankedLists lists{{std::move(list)}, {{0}}, {3, 1, 0}, TrainingUsers{{3, 1, 0}, 3}};
+    return list_metrics(lists, std::vector{k}).at("novelty@" + std::to_string(k));
+  };
+  CHECK(novelty(1, {2}) == Approx(std::log2(3)));
+  CHECK(novelty(3, {1, 2}) == Approx(std::log2(3)));
+  CHECK(novelty(1, {0, 1}) == 0);
+  CHECK(novelty(3, {0, 1}) == Approx(std::log2(3) / 2));
+  CHECK(novelty(3, {}) == 0);
+}
+
+TEST_CASE("Equally popular items share a rank in serendipity", "[training][evaluation]") {
+  const RankedLists lists{{{2}, {3}}, {{2}, {3}}, {9, 4, 4, 1}};
+  CHECK(list_metrics(lists, std::vector<std::size_t>{1}).at("serendipity@1") ==
+        Approx((1 - 3.0 / 4 + 1 - 2.0 / 4) / 2));
+}
+
+TEST_CASE("Diversity is the mean distance of the categories of two items", "[training][evaluation]") {
+  const auto diversity = [](std::size_t k, std::vector<std::uint32_t> list) {
+    RankedLists lists{{std::move(list)}, {{0}}, {1, 1, 1, 1, 1}};
+    lists.categories.emplace();
+    for (const char* names : {"a|b", "b|a", "b|c|d", "", ""}) lists.categories->add(names);
+    return list_metrics(lists, std::vector{k}).at("diversity@" + std::to_string(k));
+  };
+  CHECK(diversity(2, {0, 1}) == 0);
+  CHECK(diversity(2, {0, 2, 3}) == Approx(3.0 / 4));
+  CHECK(diversity(9, {0, 1, 2}) == Approx((0 + 3.0 / 4 + 3.0 / 4) / 3));
+  CHECK(diversity(2, {3, 4}) == 1);
+  CHECK(diversity(1, {0, 1}) == 0);
+  CHECK(diversity(3, {}) == 0);
+}
+
+TEST_CASE("Calibration is the divergence of the list's categories from those of the history",
+          "[training][evaluation]") {
+  const auto calibration = [](std::vector<std::uint32_t> history, std::vector<std::uint32_t> list) {
+    RankedLists lists{{std::move(list)}, {{0}}, {1, 1, 1, 1}, {}, {}, {std::move(history)}};
+    lists.categories.emplace();
+    for (const char* names : {"a", "b", "a|b", ""}) lists.categories->add(names);
+    return list_metrics(lists, std::vector<std::size_t>{2}).at("calibration@2");
+  };
+  CHECK(calibration({0, 1}, {2, 2}) == Approx(0).margin(1e-12));
+  CHECK(calibration({0, 0, 3}, {0, 3}) == Approx(0).margin(1e-12));
+  // History: a 3/4, b 1/4. List: only b.
+  const double expected = 0.75 * std::log(0.75 / (0.01 * 0.75)) + 0.25 * std::log(0.25 / (0.99 * 1 + 0.01 * 0.25));
+  CHECK(calibration({0, 2}, {1}) == Approx(expected));
+  CHECK(calibration({0}, {3}) == Approx(std::log(100)));
+  CHECK(calibration({0}, {}) == Approx(std::log(100)));
+  CHECK(calibration({3}, {0}) == 0);
+  CHECK(calibration({77}, {0}) == 0);
+}
+
+TEST_CASE("Training users are distinct users with an event", "[training][evaluation]") {
+  Histories train;
+  auto ids = std::make_shared<IdMap>();
+  for (const char* id : {"a", "b", "c"}) ids->insert(id);
+  train.item_ids = ids;
+  train.items = {0, 0, 1, 0};
+  train.offsets = {0, 3, 3, 4};
+  const auto users = TrainingUsers::count(train);
+  CHECK(users.of_item == std::vector<std::uint64_t>{2, 1, 0});
+  CHECK(users.total == 2);
+}
+
 TEST_CASE("What cannot be evaluated is refused or empty", "[training][evaluation]") {
+  const TrainingUsers users{{1, 1, 1}, 1};
+  const Categories none;
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.training_users = &users}), Error);
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.categories = &none}), Error);
+  CHECK_THROWS_AS(list_metrics({{{0}}, {{0}}, {1}, {}, {}, {{}, {}}}, std::vector<std::size_t>{1}), Error);
   const auto model = fixed_scores({1, 2});
   CHECK_THROWS_AS(run(model, {{{}, {0}}}, {.cutoffs = {}}), Error);
   CHECK_THROWS_AS(run(model, {{{}, {0}}}, {.cutoffs = {10, 0}}), Error);

@@ -10,15 +10,25 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "attune/concepts.hpp"
+#include "attune/data/categories.hpp"
 #include "attune/data/split.hpp"
 #include "attune/executor.hpp"
 
 namespace attune::inline v0_1 {
+
+// How many users each item had in the part that a model was trained on.
+struct TrainingUsers {
+  std::vector<std::uint64_t> of_item;  // [items] distinct users with an event
+  std::uint64_t total = 0;             // users with an event
+
+  ATTUNE_EXPORT static TrainingUsers count(const Histories& train);
+};
 
 struct EvaluationOptions {
   std::vector<std::size_t> cutoffs{1, 5, 10, 50, 200};
@@ -27,11 +37,26 @@ struct EvaluationOptions {
   std::size_t bootstrap = 1000;  // resamples of users for the 95 % intervals; 0: none
   std::uint64_t seed = 1;
   Executor* executor = nullptr;  // null: the calling thread
+  // Facts that some metrics need, by the model's item handles; null leaves those metrics out.
+  const TrainingUsers* training_users = nullptr;  // novelty
+  const Categories* categories = nullptr;         // diversity, calibration: genres, say
 };
 
 // Names as in the tool's JSON: "hr@10", "ndcg@10", "mrr@10", "recall@10", "precision@10", "f1@10", "map@10" (divisor
 // min(relevant, k)), "coverage@10", "gini@10", "average_popularity@10", "tail_percentage@10" (share of recommended
-// items among the 10 % least-trained).
+// items among the 10 % least-trained). Beyond accuracy, as means over queries:
+//   auc             the share of all other candidates that score below a relevant item, ties counting half; the mean
+//                   over the relevant items, 0 for a miss
+//   serendipity@k   the sum over the hits i of max(p(i) - u(i), 0), divided by k, where p(i) = (I + 1 - rank) / I for I
+//                   items, and u(i) the same with the rank by training events (equally many share a rank), 0 without
+//                   any; as RecTools (MTS, 2023) has it
+//   novelty@k       the mean over the list of -log2(users(i) / U) for the U users in training (Zhou et al., 2010); an
+//                   item without any counts as one user
+//   diversity@k     the mean over all pairs of the list of 1 - |common categories| / |categories of either| (Ziegler et
+//                   al., 2005); 1 where one of them has none. Costs k^2 per query
+//   calibration@k   KL(p || q') in nats, smaller is better (Steck, RecSys 2018): p are the shares of the categories in
+//                   the query's history, q in the list, q' = 0.99 q + 0.01 p; an item shares its weight of 1 evenly
+//                   among its categories. 0 where the history has none
 struct Report {
   std::map<std::string, double> metrics;
   std::map<std::string, std::array<double, 2>> confidence;  // of the per-query means
@@ -64,10 +89,15 @@ Report evaluate(const Model& model, std::span<const std::uint64_t> training_coun
 }
 
 // Ready-made lists, as in `attune metrics`: recommended[i] (best first) and relevant[i] of query i, items as indices
-// into training_counts.
+// into training_counts. All of Report's metrics but auc. Throws Error(invalid_argument) for lists that do not fit
+// together.
 struct RankedLists {
   std::vector<std::vector<std::uint32_t>> recommended, relevant;
   std::vector<std::uint64_t> training_counts;
+  // Facts that some metrics need: see EvaluationOptions.
+  std::optional<TrainingUsers> training_users = {};
+  std::optional<Categories> categories = {};
+  std::vector<std::vector<std::uint32_t>> history = {};  // of query i, for calibration; empty: all are
 };
 ATTUNE_EXPORT std::map<std::string, double> list_metrics(const RankedLists& lists,
                                                          std::span<const std::size_t> cutoffs);
