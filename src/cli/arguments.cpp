@@ -148,6 +148,23 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
   verb.add_flag("--baselines", options.baselines,
                 "Measure popularity, markov, item-knn and ease beside it,\ntrained on what the model was trained on");
   add_items(verb, options.items, "Items: a delimited file with a column item");
+  verb.add_option("--provider", options.provider, "Column of that file: show how much exposure each provider gets")
+      ->type_name("COLUMN")
+      ->needs("--items");
+  verb.add_flag("--segments", options.segments,
+                "Measure cold and warm users, and head and tail items as targets, apart");
+  verb.add_option("--cold", options.cold_below, "Users with fewer events before the query are cold")
+      ->type_name("N")
+      ->check(from_one_to(1000000))
+      ->capture_default_str();
+  CLI::Option* users = verb.add_option("--users", options.users, "Users: a delimited file with a column user");
+  users->type_name("FILE");
+  verb.add_option_function<std::string>(
+          "--group", [&options](const std::string& text) { options.groups = split_commas(text); },
+          "Columns of that file: measure the users of each group apart")
+      ->type_name("A,B,...")
+      ->needs(users);
+  users->needs("--group");
   add_common(verb, options.common);
 }
 

@@ -77,6 +77,11 @@ struct EvaluateOptions {
   std::string model;
   std::vector<std::size_t> cutoffs{1, 5, 10, 50, 200};
   bool baselines = false;
+  std::optional<std::string> provider;  // a column of the file of items
+  bool segments = false;
+  std::size_t cold_below = 10;
+  std::string users;                // a file; "" for none
+  std::vector<std::string> groups;  // columns of it
 };
 
 // What a request is made for: ids and times as typed.

@@ -47,6 +47,9 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Histori
   if (queries.empty()) return all;
   EvaluationOptions plain = options;
   plain.bootstrap = 0;
+  plain.providers = nullptr;
+  plain.segments = false;
+  plain.user_groups.clear();
   if (model.encoder && model.blend_weight != 0) {
     console.line("measuring the encoder alone");
     TrainedModel alone = model;

@@ -10,20 +10,52 @@
 #include "attune/model/checkpoint.hpp"
 #include "cli/input.hpp"
 #include "cli/report.hpp"
+#include "cli/segments.hpp"
 #include "cli/verbs.hpp"
 
 namespace attune::cli {
 namespace {
 
+// What files say of items and users, which the measuring only borrows.
+struct Facts {
+  std::optional<TrainingUsers> training_users;
+  std::optional<Categories> categories, providers;
+  std::vector<Categories> groups;  // as options.groups
+
+  Facts(const EvaluateOptions& options, const Histories* train, const IdMap& items, const IdMap& users)
+      : categories(read_item_categories(options.items, items)) {
+    if (train != nullptr) training_users = TrainingUsers::count(*train);
+    if (options.provider) providers = read_categories(options.items.file, "item", *options.provider, items);
+    for (const std::string& column : options.groups) {
+      groups.push_back(read_categories(options.users, "user", column, users));
+    }
+  }
+
+  void lend(EvaluationOptions& measuring, const EvaluateOptions& options) const {
+    measuring.training_users = training_users ? &*training_users : nullptr;
+    measuring.categories = categories ? &*categories : nullptr;
+    measuring.providers = providers ? &*providers : nullptr;
+    measuring.segments = options.segments;
+    measuring.cold_below = options.cold_below;
+    for (std::size_t i = 0; i < groups.size(); ++i) measuring.user_groups.push_back({options.groups[i], &groups[i]});
+  }
+};
+
+// Where people look: 10, or the first one.
+std::size_t shown_cutoff(const std::vector<std::size_t>& cutoffs) {
+  return std::find(cutoffs.begin(), cutoffs.end(), 10u) != cutoffs.end() ? 10 : cutoffs.front();
+}
+
 void print(std::ostream& out, const Protocol& protocol, const Report& report, const std::vector<Baseline>& baselines,
            const EvaluateOptions& options) {
-  const auto& cutoffs = options.cutoffs;
-  const std::size_t cutoff = std::find(cutoffs.begin(), cutoffs.end(), 10u) != cutoffs.end() ? 10 : cutoffs.front();
+  const std::size_t cutoff = shown_cutoff(options.cutoffs);
   print_protocol(out, protocol, report);
   print_metrics(out, report.metrics);
   const std::string metric = "ndcg@" + std::to_string(cutoff);
   const auto& [low, high] = report.confidence.at(metric);
   out << "  " << metric << " lies between " << fixed(low, 4) << " and " << fixed(high, 4) << " (95 % of resamples)\n";
+  print_segments(out, report, cutoff);
+  print_exposure(out, report);
   if (!options.baselines) return;
   out << "beside the baselines\n";
   print_comparison(out, report, baselines, cutoff);
@@ -47,9 +79,7 @@ void run(const EvaluateOptions& options, Console& console) {
   }
 
   const std::optional<Histories> train = training_part(model);
-  std::optional<TrainingUsers> training_users;
-  if (train) training_users = TrainingUsers::count(*train);
-  const auto categories = read_item_categories(options.items, *model.item_ids);
+  const Facts facts(options, train ? &*train : nullptr, *model.item_ids, *split.all->user_ids);
   const auto executor = make_executor(options.common);
   EvaluationOptions measuring;
   measuring.cutoffs = options.cutoffs;
@@ -57,8 +87,7 @@ void run(const EvaluateOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.seed = config.seed;
   measuring.executor = executor.get();
-  measuring.training_users = training_users ? &*training_users : nullptr;
-  measuring.categories = categories ? &*categories : nullptr;
+  facts.lend(measuring, options);
   console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
   std::vector<Baseline> baselines;
@@ -67,12 +96,12 @@ void run(const EvaluateOptions& options, Console& console) {
   }
   if (!console.json()) return print(console.text(), protocol, report, baselines, options);
 
-  Json confidence = Json::object();
-  for (const auto& [name, interval] : report.confidence) confidence[name] = interval;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   Json result{{"protocol", protocol_json(protocol, report)},
               {"metrics", metrics_json(report.metrics)},
-              {"confidence", std::move(confidence)}};
+              {"confidence", report.confidence}};
+  if (!report.segments.empty()) result["segments"] = segments_json(report);
+  if (options.provider) result["exposure"] = exposure_json(report, measuring.exposure_cutoff);
   if (options.baselines) {
     result["baselines"] = baselines_json(baselines);
     result["baselines_left_out"] = left_out_json(baselines);

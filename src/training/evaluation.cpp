@@ -8,9 +8,10 @@
 #include <memory>
 #include <utility>
 
-#include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
+#include "training/bootstrap.hpp"
 #include "training/metrics.hpp"
+#include "training/segments.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -32,6 +33,18 @@ double Report::at(const std::string& name) const {
   if (found != metrics.end()) return found->second;
   throw Error(ErrorCode::invalid_argument,
               "no metric named " + name + (queries == 0 ? ": there were no queries" : " at the chosen cutoffs"));
+}
+
+double Report::fairness_gap(const std::string& grouping, const std::string& metric) const {
+  double worst = std::numeric_limits<double>::infinity(), best = -worst;
+  for (const Segment& segment : segments) {
+    const auto value = segment.metrics.find(metric);
+    if (segment.grouping != grouping || value == segment.metrics.end()) continue;
+    worst = std::min(worst, value->second);
+    best = std::max(best, value->second);
+  }
+  if (best >= worst) return best - worst;
+  throw Error(ErrorCode::invalid_argument, "no segments of " + grouping + " were measured by " + metric);
 }
 
 namespace detail {
@@ -67,6 +80,7 @@ class Worker {
  public:
   Worker(const Task& task, ScoreAll session)
       : recommended_counts(task.metrics.num_counts(), 0),
+        shown_counts(task.options.providers ? task.options.exposure_cutoff * task.metrics.num_items() : 0, 0),
         task_(task),
         session_(std::move(session)),
         scores_(task.metrics.num_items()),
@@ -75,6 +89,7 @@ class Worker {
   void run(const Query& query, std::span<double> sums);
 
   std::vector<std::uint64_t> recommended_counts;  // [cutoffs, items]
+  std::vector<std::uint64_t> shown_counts;        // [exposure_cutoff, items], or empty
   std::size_t unseen_targets = 0, repeated_targets = 0;
 
  private:
@@ -123,6 +138,9 @@ void Worker::run(const Query& query, std::span<double> sums) {
   list_best();
   task_.metrics.add(sums, {ranks_, found_, relevant_.size(), recommended_, history.items, auc_});
   task_.metrics.count(recommended_counts, recommended_);
+  for (std::size_t r = 0; r < recommended_.size() && r * scores_.size() < shown_counts.size(); ++r) {
+    ++shown_counts[r * scores_.size() + recommended_[r]];
+  }
 }
 
 // All distinct items of the history but the targets; returns how many.
@@ -195,39 +213,65 @@ void Worker::list_best() {
       best_.push_back({static_cast<ItemHandle>(item), scores_[item]});
     }
   }
-  const std::size_t k = std::min(best_.size(), task_.metrics.largest_cutoff());
+  std::size_t k = task_.metrics.largest_cutoff();
+  if (task_.options.providers != nullptr) k = std::max(k, task_.options.exposure_cutoff);
+  k = std::min(k, best_.size());
   std::partial_sort(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(k), best_.end(), ranks_before);
   recommended_.clear();
   for (std::size_t i = 0; i < k; ++i) recommended_.push_back(best_[i].item);
 }
 
-// 95 % intervals of the means by resampling users with replacement. Draw i of resample r depends on (seed, r, i) alone.
-std::map<std::string, std::array<double, 2>> bootstrap(const MetricSet& metrics, std::span<const double> sums,
-                                                       std::span<const Group> groups, const EvaluationOptions& options,
-                                                       Executor& executor) {
-  const std::size_t width = metrics.per_query(), users = groups.size(), resamples = options.bootstrap;
-  std::map<std::string, std::array<double, 2>> intervals;
-  if (users == 0 || resamples == 0) return intervals;
-  std::vector<double> means(resamples * width, 0.0);
-  executor.run(resamples, [&](std::size_t resample, std::size_t) {
-    double* const mean = means.data() + resample * width;
-    double queries = 0;
-    const std::uint64_t stream = stream_of(options.seed, Purpose::bootstrap, resample);
-    for (std::size_t draw = 0; draw < users; ++draw) {
-      const std::size_t user = mix(stream, draw) % users;
-      queries += static_cast<double>(groups[user].end - groups[user].begin);
-      for (std::size_t i = 0; i < width; ++i) mean[i] += sums[user * width + i];
+UserSums measure(const Task& task, std::span<const Group> groups, const std::function<ScoreAll()>& make_session,
+                 Executor& executor, std::vector<std::unique_ptr<Worker>>& workers, std::vector<double>& query_values) {
+  const std::size_t width = task.metrics.per_query();
+  UserSums users{task.metrics.names(), std::vector<double>(groups.size() * width, 0.0), {}};
+  for (const auto& [begin, end] : groups) users.queries.push_back(static_cast<std::uint32_t>(end - begin));
+  executor.run(groups.size(), [&](std::size_t user, std::size_t worker) {
+    if (!workers[worker]) workers[worker] = std::make_unique<Worker>(task, make_session());
+    const auto sums = std::span(users.sums).subspan(user * width, width);
+    for (std::size_t q = groups[user].begin; q < groups[user].end; ++q) {
+      const auto own = query_values.empty() ? sums : std::span(query_values).subspan(q * width, width);
+      workers[worker]->run(task.queries.queries[q], own);
+      if (query_values.empty()) continue;
+      for (std::size_t i = 0; i < width; ++i) sums[i] += own[i];
     }
-    for (std::size_t i = 0; i < width; ++i) mean[i] /= queries;
   });
-  std::vector<double> values(resamples);
-  const std::size_t low = resamples / 40;
-  for (std::size_t i = 0; i < width; ++i) {
-    for (std::size_t r = 0; r < resamples; ++r) values[r] = means[r * width + i];
-    std::sort(values.begin(), values.end());
-    intervals[metrics.name(i)] = {values[low], values[resamples - 1 - low]};
+  return users;
+}
+
+// What the workers counted, together.
+struct Counts {
+  std::vector<std::uint64_t> recommended, shown;
+  std::size_t unseen_targets = 0, repeated_targets = 0;
+
+  Counts(const MetricSet& metrics, std::span<const std::unique_ptr<Worker>> workers)
+      : recommended(metrics.num_counts(), 0) {
+    const auto add = [](std::vector<std::uint64_t>& to, const std::vector<std::uint64_t>& from) {
+      to.resize(std::max(to.size(), from.size()), 0);
+      for (std::size_t i = 0; i < from.size(); ++i) to[i] += from[i];
+    };
+    for (const auto& worker : workers) {
+      if (!worker) continue;
+      add(recommended, worker->recommended_counts);
+      add(shown, worker->shown_counts);
+      unseen_targets += worker->unseen_targets;
+      repeated_targets += worker->repeated_targets;
+    }
   }
-  return intervals;
+};
+
+void check(const EvaluationOptions& options, std::span<const std::uint64_t> training_counts,
+           const EvaluationQueries& queries, std::size_t num_items) {
+  const auto expect = [](const std::string& name, const char* of, std::size_t expected, std::size_t found) {
+    if (expected == found) return;
+    throw Error(ErrorCode::invalid_argument, name + ": expected one per " + of + ", " + std::to_string(expected) +
+                                                 ", found " + std::to_string(found));
+  };
+  expect("training_counts", "item", num_items, training_counts.size());
+  if (options.providers != nullptr) expect("providers", "item", num_items, options.providers->size());
+  for (const UserGroups& by : options.user_groups) {
+    if (!queries.empty()) expect(by.name, "user", queries.histories->num_users(), by.of_user->size());
+  }
 }
 
 }  // namespace
@@ -235,47 +279,39 @@ std::map<std::string, std::array<double, 2>> bootstrap(const MetricSet& metrics,
 Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_items,
                 std::span<const std::uint64_t> training_counts, const EvaluationQueries& queries,
                 const EvaluationOptions& options) {
-  if (training_counts.size() != num_items) {
-    throw Error(ErrorCode::invalid_argument, "training_counts: expected one per item, " + std::to_string(num_items) +
-                                                 ", found " + std::to_string(training_counts.size()));
-  }
+  check(options, training_counts, queries, num_items);
   const auto start = std::chrono::steady_clock::now();
   InlineExecutor calling_thread;
   Executor& executor = options.executor ? *options.executor : calling_thread;
   const MetricSet metrics(options.cutoffs, {training_counts, options.training_users, options.categories}, true);
-  const Task task{queries, options, training_counts, metrics};
 
   // All queries of a user stay with one worker, so that a session that carries a user's state forward gives the same
   // scores for any number of threads.
   const auto groups = group_by_user(queries.queries);
-  const std::size_t width = metrics.per_query();
-  std::vector<double> user_sums(groups.size() * width, 0.0);
+  const auto segments = query_groups(queries, training_counts, options);
+  std::vector<double> query_values(segments.empty() ? 0 : queries.size() * metrics.per_query(), 0.0);
   std::vector<std::unique_ptr<Worker>> workers(executor.concurrency());
-  executor.run(groups.size(), [&](std::size_t user, std::size_t worker) {
-    if (!workers[worker]) workers[worker] = std::make_unique<Worker>(task, make_session());
-    const auto sums = std::span(user_sums).subspan(user * width, width);
-    for (std::size_t q = groups[user].begin; q < groups[user].end; ++q) workers[worker]->run(queries.queries[q], sums);
-  });
+  const Task task{queries, options, training_counts, metrics};
+  const UserSums users = measure(task, groups, make_session, executor, workers, query_values);
+  const Counts counts(metrics, workers);
 
   Report report;
   report.queries = queries.size();
   report.users = groups.size();
   report.items = num_items;
+  report.unseen_targets = counts.unseen_targets;
   report.exclude_seen = options.exclude_seen;
   report.request_time = options.request_time;
-  std::vector<std::uint64_t> counts(metrics.num_counts(), 0);
-  std::size_t repeated = 0;
-  for (const auto& worker : workers) {
-    if (!worker) continue;
-    for (std::size_t i = 0; i < counts.size(); ++i) counts[i] += worker->recommended_counts[i];
-    report.unseen_targets += worker->unseen_targets;
-    repeated += worker->repeated_targets;
+  if (!queries.empty()) {
+    report.metrics = metrics.named(means_of(users));
+    report.metrics.merge(metrics.of_counts(counts.recommended));
+    report.repeated_targets = static_cast<double>(counts.repeated_targets) / static_cast<double>(queries.size());
   }
-  std::vector<double> sums(width, 0.0);
-  for (std::size_t i = 0; i < user_sums.size(); ++i) sums[i % width] += user_sums[i];
-  report.metrics = metrics.finish(sums, queries.size(), counts);
-  report.confidence = bootstrap(metrics, user_sums, groups, options, executor);
-  if (!queries.empty()) report.repeated_targets = static_cast<double>(repeated) / static_cast<double>(queries.size());
+  report.confidence = intervals_of(users, options.bootstrap, options.seed, executor);
+  for (const QueryGroup& group : segments) {
+    report.segments.push_back(measure_segment(group, metrics, queries, query_values, options, executor));
+  }
+  if (options.providers) report.exposure = provider_exposure(*options.providers, counts.shown, num_items);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

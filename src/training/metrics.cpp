@@ -116,11 +116,14 @@ void MetricSet::count(std::span<std::uint64_t> counts, std::span<const ItemHandl
   }
 }
 
-std::map<std::string, double> MetricSet::finish(std::span<const double> sums, std::size_t queries,
-                                                std::span<const std::uint64_t> counts) const {
+std::map<std::string, double> MetricSet::named(std::span<const double> means) const {
   std::map<std::string, double> metrics;
-  if (queries == 0) return metrics;
-  for (std::size_t i = 0; i < per_query(); ++i) metrics[names_[i]] = sums[i] / static_cast<double>(queries);
+  for (std::size_t i = 0; i < names_.size(); ++i) metrics[names_[i]] = means[i];
+  return metrics;
+}
+
+std::map<std::string, double> MetricSet::of_counts(std::span<const std::uint64_t> counts) const {
+  std::map<std::string, double> metrics;
   for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
     const auto of_cutoff = counts.subspan(c * num_items(), num_items());
     const auto recommended = std::count_if(of_cutoff.begin(), of_cutoff.end(), [](auto n) { return n > 0; });
@@ -196,7 +199,11 @@ std::map<std::string, double> list_metrics(const RankedLists& lists, std::span<c
     metrics.count(counts, lists.recommended[i]);
     ++queries;
   }
-  return metrics.finish(sums, queries, counts);
+  if (queries == 0) return {};
+  for (double& sum : sums) sum /= static_cast<double>(queries);
+  auto all = metrics.named(sums);
+  all.merge(metrics.of_counts(counts));
+  return all;
 }
 
 }  // namespace attune::inline v0_1

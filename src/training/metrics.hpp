@@ -27,15 +27,15 @@ class MetricSet {
 
   // Metrics that are means over queries: their number, their names ("hr@10"), and what one query adds to their sums.
   std::size_t per_query() const noexcept { return names_.size(); }
-  const std::string& name(std::size_t index) const noexcept { return names_[index]; }
+  const std::vector<std::string>& names() const noexcept { return names_; }
+  std::map<std::string, double> named(std::span<const double> means) const;
   void add(std::span<double> sums, const QueryOutcome& outcome) const;
 
   // Metrics of all answers together: how often each item was recommended, [cutoffs, items], gives coverage and Gini.
   std::size_t num_counts() const noexcept { return cutoffs_.size() * num_items(); }
   void count(std::span<std::uint64_t> counts, std::span<const ItemHandle> recommended) const;
 
-  std::map<std::string, double> finish(std::span<const double> sums, std::size_t queries,
-                                       std::span<const std::uint64_t> counts) const;
+  std::map<std::string, double> of_counts(std::span<const std::uint64_t> counts) const;
 
  private:
   ItemFacts facts_;

@@ -230,6 +230,54 @@ TEST_CASE("Items with genres add diversity and calibration", "[cli][evaluate]") 
   CHECK(trained["metrics"]["novelty@10"] == genres["novelty@10"]);
 }
 
+TEST_CASE("Segments and providers stand in the report", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  std::string items = "item,maker\n", users = "user,age,town\n";
+  for (int i = 0; i < 20; ++i) items += "i" + std::to_string(i) + ",m" + std::to_string(i % 4) + "\n";
+  for (int u = 0; u < 30; ++u) users += "u" + std::to_string(u) + (u < 20 ? ",young,x\n" : ",old,y\n");
+  sandbox.write("items.csv", items);
+  sandbox.write("users.csv", users);
+  const std::string ask = "evaluate --model model --interactions events.csv ";
+  const std::string all =
+      ask + "--segments --cold 100 --users users.csv --group age,town --items items.csv --provider maker --baselines ";
+  const auto report = sandbox.attune(all + "--json").json();
+  CHECK(report["metrics"] == sandbox.attune(ask + "--json").json()["metrics"]);
+  const auto& segments = report["segments"];
+  CHECK(segments.size() == 4);
+  CHECK(segments["history"]["groups"].size() == 1);
+  CHECK(segments["history"]["groups"]["cold"]["queries"] == 30);
+  CHECK(segments["age"]["groups"]["young"]["users"] == 20);
+  const auto& old = segments["age"]["groups"]["old"];
+  CHECK(old["confidence"]["ndcg@10"][0] <= old["metrics"]["ndcg@10"]);
+  CHECK(old["confidence"]["ndcg@10"][1] >= old["metrics"]["ndcg@10"]);
+  const double gap =
+      old["metrics"]["hr@10"].get<double>() - segments["age"]["groups"]["young"]["metrics"]["hr@10"].get<double>();
+  CHECK(segments["age"]["gap"]["hr@10"] == Approx(std::abs(gap)));
+  CHECK(segments["town"]["gap"]["hr@10"] == segments["age"]["gap"]["hr@10"]);
+  double exposure = 0, catalogue = 0;
+  for (const auto& [name, provider] : report["exposure"]["providers"].items()) {
+    exposure += provider["exposure"].get<double>();
+    catalogue += provider["catalogue"].get<double>();
+    CHECK(provider["catalogue"] == Approx(0.25));
+  }
+  CHECK(exposure == Approx(1));
+  CHECK(catalogue == Approx(1));
+  const std::string text = sandbox.attune(all).out;
+  for (const char* named : {"history", "cold", "old", "gap", "providers", "m3"}) {
+    INFO(named);
+    CHECK(text.find(named) != std::string::npos);
+  }
+
+  for (const std::string wrong : {"--users users.csv", "--group age", "--provider maker", "--cold 0"}) {
+    INFO(wrong);
+    CHECK(sandbox.attune(ask + wrong).status == 2);
+  }
+  const Run missing = sandbox.attune(ask + "--users users.csv --group height");
+  CHECK(missing.status == 1);
+  CHECK(missing.err.find("users.csv: expected a column 'height'") != std::string::npos);
+}
+
 TEST_CASE("Lists that do not fit together are refused with their place", "[cli][metrics]") {
   const Sandbox sandbox;
   const auto check = [&](const std::string& text, const std::string& named) {

@@ -117,12 +117,13 @@ TEST_CASE("Ranks and ready-made lists go through the same formulas", "[training]
     lists.history.emplace_back(c.history.begin(), c.history.end());
     cases.push_back(c);
   }
+  constexpr const char* kNames[]{"", "a|b", "b|c", "a|c|d", "d"};
   lists.training_users.emplace(TrainingUsers{{}, 25});
   lists.categories.emplace();
   for (std::size_t i = 0; i < items; ++i) {
     lists.training_counts.push_back(1 + detail::mix(5, i) % 50);
     lists.training_users->of_item.push_back((lists.training_counts.back() + 1) / 2);
-    lists.categories->add(i % 7 == 0 ? "" : "a" + std::to_string(i % 3) + "|b" + std::to_string(i % 4));
+    lists.categories->add(kNames[i % 5]);
   }
   // Distinct scores that depend on the first item of the history.
   const Scripted model{items, [](HistoryView history, const Context&, std::span<float> out) {
@@ -404,6 +405,91 @@ TEST_CASE("Calibration is the divergence of the list's categories from those of 
   CHECK(calibration({77}, {0}) == 0);
 }
 
+TEST_CASE("Segments are means over their own queries", "[training][evaluation][segments]") {
+  // Ten items, two of them the head; the model ranks item 1 first, then 0, then 2 and so on.
+  const auto model = fixed_scores({9, 10, 8, 7, 6, 5, 4, 3, 2, 1});
+  const std::vector<std::uint64_t> counts{50, 9, 1, 1, 1, 1, 1, 1, 1, 60};
+  auto queries = queries_of({{{5, 6}, {1}}, {{5, 6, 7}, {2}}, {{5}, {0}}, {{5, 6, 7, 8}, {9}}});
+  Categories ages;
+  for (const char* age : {"young", "old", "", "young|old"}) ages.add(age);
+  const EvaluationOptions options{
+      .cutoffs = {1, 3}, .bootstrap = 40, .segments = true, .cold_below = 3, .user_groups = {{"age", &ages}}};
+  const auto report = evaluate(model, counts, queries, options);
+
+  std::map<std::string, const Segment*> found;
+  for (const Segment& segment : report.segments) found[segment.grouping + ' ' + segment.group] = &segment;
+  REQUIRE(found.size() == 6);
+  const auto check = [&](const std::string& name, std::size_t expected_queries, double hit_1, double hit_3) {
+    INFO(name);
+    const Segment& segment = *found.at(name);
+    CHECK(segment.queries == expected_queries);
+    CHECK(segment.users == expected_queries);
+    CHECK(segment.metrics.at("hr@1") == Approx(hit_1));
+    CHECK(segment.metrics.at("hr@3") == Approx(hit_3));
+    CHECK(!segment.metrics.contains("coverage@1"));
+    const auto [low, high] = segment.confidence.at("hr@3");
+    CHECK(low <= hit_3);
+    CHECK(high >= hit_3);
+  };
+  check("history cold", 2, 0.5, 1);
+  check("history warm", 2, 0, 0.5);
+  check("target head", 2, 0, 0.5);
+  check("target tail", 2, 0.5, 1);
+  check("age young", 2, 0.5, 0.5);
+  check("age old", 2, 0, 0.5);
+  CHECK(report.fairness_gap("age", "hr@1") == Approx(0.5));
+  CHECK(report.fairness_gap("age", "hr@3") == Approx(0));
+  CHECK_THROWS_AS(report.fairness_gap("age", "hr@2"), Error);
+  CHECK_THROWS_AS(report.fairness_gap("sex", "hr@1"), Error);
+
+  // Segments change nothing else.
+  const auto plain = evaluate(model, counts, queries, {.cutoffs = {1, 3}, .bootstrap = 40});
+  CHECK(plain.metrics == report.metrics);
+  CHECK(plain.confidence == report.confidence);
+  CHECK(plain.segments.empty());
+}
+
+TEST_CASE("A segment that holds every query is the whole", "[training][evaluation][segments]") {
+  // Users with several queries.
+  auto histories = std::make_shared<Histories>();
+  EvaluationQueries queries;
+  Categories everybody;
+  for (std::uint32_t user = 0; user < 9; ++user) {
+    for (std::uint32_t q = 0; q <= user % 4; ++q) {
+      histories->items.push_back(static_cast<ItemHandle>(detail::mix(user, q) % 6));
+      queries.queries.push_back({user, q, 1});
+    }
+    histories->offsets.push_back(histories->items.size());
+    everybody.add("all");
+  }
+  queries.histories = histories;
+  ThreadPool pool(3);
+  const auto report = evaluate(fixed_scores({6, 5, 4, 3, 2, 1}), std::vector<std::uint64_t>(6, 1), queries,
+                               {.cutoffs = {2}, .bootstrap = 50, .executor = &pool, .user_groups = {{"", &everybody}}});
+  REQUIRE(report.segments.size() == 1);
+  const Segment& all = report.segments.front();
+  CHECK(all.queries == report.queries);
+  CHECK(all.users == report.users);
+  CHECK(all.confidence == report.confidence);
+  for (const auto& [name, value] : all.metrics) CHECK(value == report.at(name));
+}
+
+TEST_CASE("Exposure is the rank-discounted share of what is shown", "[training][evaluation][segments]") {
+  Categories providers;
+  for (const char* names : {"a", "b", "a|b", ""}) providers.add(names);
+  const auto report = run(fixed_scores({4, 3, 2, 1}), {{{}, {0}}, {{0}, {1}}},
+                          {.cutoffs = {1}, .providers = &providers, .exposure_cutoff = 3});
+  // Shown: 0 1 2 and 1 2 3.
+  const double first = 1, second = 1 / std::log2(3), third = 1 / std::log2(4);
+  const double a = first + third / 2 + second / 2, b = second + third / 2 + first + second / 2;
+  REQUIRE(report.exposure.size() == 2);
+  CHECK(report.exposure[0].provider == "a");
+  CHECK(report.exposure[0].exposure == Approx(a / (a + b)));
+  CHECK(report.exposure[1].exposure == Approx(b / (a + b)));
+  CHECK(report.exposure[0].catalogue == Approx(0.5));
+  CHECK(report.exposure[1].catalogue == Approx(0.5));
+}
+
 TEST_CASE("Training users are distinct users with an event", "[training][evaluation]") {
   Histories train;
   auto ids = std::make_shared<IdMap>();
@@ -421,6 +507,8 @@ TEST_CASE("What cannot be evaluated is refused or empty", "[training][evaluation
   const Categories none;
   CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.training_users = &users}), Error);
   CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.categories = &none}), Error);
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.providers = &none}), Error);
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.user_groups = {{"age", &none}}}), Error);
   CHECK_THROWS_AS(list_metrics({{{0}}, {{0}}, {1}, {}, {}, {{}, {}}}, std::vector<std::size_t>{1}), Error);
   const auto model = fixed_scores({1, 2});
   CHECK_THROWS_AS(run(model, {{{}, {0}}}, {.cutoffs = {}}), Error);

@@ -30,6 +30,12 @@ struct TrainingUsers {
   ATTUNE_EXPORT static TrainingUsers count(const Histories& train);
 };
 
+// Groups of users, a segment each: age, country.
+struct UserGroups {
+  std::string name;
+  const Categories* of_user;  // by the user handles of the queries
+};
+
 struct EvaluationOptions {
   std::vector<std::size_t> cutoffs{1, 5, 10, 50, 200};
   bool exclude_seen = true;
@@ -40,6 +46,37 @@ struct EvaluationOptions {
   // Facts that some metrics need, by the model's item handles; null leaves those metrics out.
   const TrainingUsers* training_users = nullptr;  // novelty
   const Categories* categories = nullptr;         // diversity, calibration: genres, say
+  const Categories* providers = nullptr;          // Report::exposure: who makes or sells an item
+  std::size_t exposure_cutoff = 10;
+  // Report::segments: queries by the length of their history and the popularity of their target, and by user groups.
+  // Keeps all metrics of every query in memory until the end.
+  bool segments = false;
+  std::size_t cold_below = 10;  // events of a history
+  std::vector<UserGroups> user_groups = {};
+};
+
+// What each user adds to metrics that are means over queries.
+struct UserSums {
+  std::vector<std::string> names;      // of the metrics
+  std::vector<double> sums;            // [users, metrics]
+  std::vector<std::uint32_t> queries;  // [users]
+};
+
+// A group of queries, measured apart. Groupings: "history" with the groups cold and warm; "target" with head, where one
+// of the targets is among the fifth of the items with the most training events, and tail; and those of users.
+struct Segment {
+  std::string grouping, group;
+  std::size_t queries = 0, users = 0;
+  std::map<std::string, double> metrics;  // those that are means over queries
+  std::map<std::string, std::array<double, 2>> confidence;
+};
+
+// How much of what is shown comes from a provider: its share of the attention 1 / log2(rank + 1) that all items with a
+// provider get at ranks up to exposure_cutoff (Singh & Joachims, KDD 2018), beside its share of the catalogue. An item
+// of several providers counts for each in equal parts.
+struct ProviderExposure {
+  std::string provider;
+  double exposure = 0, catalogue = 0;
 };
 
 // Names as in the tool's JSON: "hr@10", "ndcg@10", "mrr@10", "recall@10", "precision@10", "f1@10", "map@10" (divisor
@@ -64,12 +101,17 @@ struct Report {
   std::size_t unseen_targets = 0;  // targets without a training event: misses
   double repeated_targets = 0;     // share of queries whose target is in the history
   bool exclude_seen = true, request_time = false;
+  std::vector<Segment> segments;           // that were asked for and have queries
+  std::vector<ProviderExposure> exposure;  // by provider, where they are known
   double seconds = 0;
 
   ATTUNE_EXPORT double at(const std::string& name) const;  // Throws Error(invalid_argument) for an unknown name.
   double hit_rate_at(std::size_t k) const { return at("hr@" + std::to_string(k)); }
   double ndcg_at(std::size_t k) const { return at("ndcg@" + std::to_string(k)); }
   double mrr_at(std::size_t k) const { return at("mrr@" + std::to_string(k)); }
+  // How far apart the best and the worst group of a grouping are. Throws Error(invalid_argument) for one that was not
+  // measured.
+  ATTUNE_EXPORT double fairness_gap(const std::string& grouping, const std::string& metric) const;
 };
 
 namespace detail {
