@@ -147,6 +147,8 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
       ->check(from_one_to(1000000));
   verb.add_flag("--baselines", options.baselines,
                 "Measure popularity, markov, item-knn and ease beside it,\ntrained on what the model was trained on");
+  verb.add_option("--against", options.against, "Another model: measure it on the same queries, and the difference")
+      ->type_name("DIR");
   add_items(verb, options.items, "Items: a delimited file with a column item");
   verb.add_option("--provider", options.provider, "Column of that file: show how much exposure each provider gets")
       ->type_name("COLUMN")

@@ -77,6 +77,7 @@ struct EvaluateOptions {
   std::string model;
   std::vector<std::size_t> cutoffs{1, 5, 10, 50, 200};
   bool baselines = false;
+  std::string against;                  // another model directory; "" for none
   std::optional<std::string> provider;  // a column of the file of items
   bool segments = false;
   std::size_t cold_below = 10;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -41,9 +42,18 @@ struct Facts {
   }
 };
 
-// Where people look: 10, or the first one.
-std::size_t shown_cutoff(const std::vector<std::size_t>& cutoffs) {
-  return std::find(cutoffs.begin(), cutoffs.end(), 10u) != cutoffs.end() ? 10 : cutoffs.front();
+// The other model of --against. Its items have handles of their own, so that facts about them are left aside.
+Baseline measure_against(const EvaluateOptions& options, IdKind items, const Report& report,
+                         const EvaluationQueries& queries, EvaluationOptions measuring) {
+  const TrainedModel other = TrainedModel::load(options.against);
+  if (other.item_ids->kind() != items) {
+    const auto name = [](IdKind kind) { return kind == IdKind::string ? "text" : "numbers"; };
+    throw Error(ErrorCode::invalid_argument, options.against + ": expected item ids that are " + name(items) +
+                                                 " as those of --model, found " + name(other.item_ids->kind()));
+  }
+  measuring.training_users = nullptr;
+  measuring.categories = nullptr;
+  return measure_beside("against", other, report, queries, measuring);
 }
 
 void print(std::ostream& out, const Protocol& protocol, const Report& report, const std::vector<Baseline>& baselines,
@@ -56,8 +66,9 @@ void print(std::ostream& out, const Protocol& protocol, const Report& report, co
   out << "  " << metric << " lies between " << fixed(low, 4) << " and " << fixed(high, 4) << " (95 % of resamples)\n";
   print_segments(out, report, cutoff);
   print_exposure(out, report);
-  if (!options.baselines) return;
-  out << "beside the baselines\n";
+  if (baselines.empty()) return;
+  out << "beside " << (options.against.empty() ? "" : options.against + (options.baselines ? " and " : ""))
+      << (options.baselines ? "the baselines" : "") << '\n';
   print_comparison(out, report, baselines, cutoff);
 }
 
@@ -88,13 +99,19 @@ void run(const EvaluateOptions& options, Console& console) {
   measuring.seed = config.seed;
   measuring.executor = executor.get();
   facts.lend(measuring, options);
+  measuring.keep_user_sums = options.baselines || !options.against.empty();
   console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
-  std::vector<Baseline> baselines;
-  if (options.baselines) {
-    baselines = measure_baselines(model, train ? &*train : nullptr, split.test, measuring, false, console);
+  std::vector<Baseline> beside;
+  if (!options.against.empty()) {
+    console.line("measuring " + options.against);
+    beside.push_back(measure_against(options, model.item_ids->kind(), report, split.test, measuring));
   }
-  if (!console.json()) return print(console.text(), protocol, report, baselines, options);
+  if (options.baselines) {
+    auto baselines = measure_baselines(model, report, train ? &*train : nullptr, split.test, measuring, false, console);
+    std::move(baselines.begin(), baselines.end(), std::back_inserter(beside));
+  }
+  if (!console.json()) return print(console.text(), protocol, report, beside, options);
 
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   Json result{{"protocol", protocol_json(protocol, report)},
@@ -102,9 +119,14 @@ void run(const EvaluateOptions& options, Console& console) {
               {"confidence", report.confidence}};
   if (!report.segments.empty()) result["segments"] = segments_json(report);
   if (options.provider) result["exposure"] = exposure_json(report, measuring.exposure_cutoff);
+  if (!beside.empty()) result["paired"] = paired_json(beside);
+  if (!options.against.empty()) {
+    result["against"] = {{"model", options.against}, {"metrics", metrics_json(beside.front().report->metrics)}};
+    beside.erase(beside.begin());
+  }
   if (options.baselines) {
-    result["baselines"] = baselines_json(baselines);
-    result["baselines_left_out"] = left_out_json(baselines);
+    result["baselines"] = baselines_json(beside);
+    result["baselines_left_out"] = left_out_json(beside);
   }
   result["seconds"] = seconds.count();
   console.object(result);

@@ -63,6 +63,24 @@ std::string shown(std::string_view metric, double value) {
   return fixed(value, metric.starts_with("average_popularity") ? 1 : 4);
 }
 
+// How much more the model reaches than each of them.
+void print_differences(std::ostream& out, const std::vector<Baseline>& baselines) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Baseline& baseline : baselines) {
+    std::vector<std::string> row{"attune - " + baseline.name}, title{"differences"};
+    for (const auto& [metric, paired] : baseline.paired) {
+      title.insert(title.end(), {metric, "95 % of resamples", "above 0"});
+      row.insert(row.end(),
+                 {fixed(paired.difference, 4), fixed(paired.interval[0], 4) + " to " + fixed(paired.interval[1], 4),
+                  fixed(100 * paired.above_zero, 1) + " %"});
+    }
+    if (baseline.paired.empty()) continue;
+    if (rows.empty()) rows.push_back(std::move(title));
+    rows.push_back(std::move(row));
+  }
+  print_table(out, rows);
+}
+
 std::string value_of(const Notes& notes, const std::string& name, const std::string& otherwise) {
   const auto found = notes.find(name);
   return found == notes.end() ? otherwise : found->second;
@@ -145,6 +163,17 @@ Json baselines_json(const std::vector<Baseline>& baselines) {
   return json;
 }
 
+Json paired_json(const std::vector<Baseline>& baselines) {
+  Json json = Json::object();
+  for (const Baseline& baseline : baselines) {
+    for (const auto& [metric, paired] : baseline.paired) {
+      json[baseline.name][metric] = {
+          {"difference", paired.difference}, {"interval", paired.interval}, {"above_zero", paired.above_zero}};
+    }
+  }
+  return json;
+}
+
 Json left_out_json(const std::vector<Baseline>& baselines) {
   Json json = Json::object();
   for (const Baseline& baseline : baselines) {
@@ -162,6 +191,10 @@ void print_protocol(std::ostream& out, const Protocol& protocol, const Report& r
         << fixed(100 * report.repeated_targets, 1) << " % repeated targets\n";
   }
   if (!protocol.note.empty()) out << "note: " << protocol.note << '\n';
+}
+
+std::size_t shown_cutoff(const std::vector<std::size_t>& cutoffs) {
+  return std::find(cutoffs.begin(), cutoffs.end(), 10u) != cutoffs.end() ? 10 : cutoffs.front();
 }
 
 void print_comparison(std::ostream& out, const Report& model, const std::vector<Baseline>& baselines,
@@ -182,6 +215,7 @@ void print_comparison(std::ostream& out, const Report& model, const std::vector<
     if (baseline.report) add_column(baseline.name, *baseline.report);
   }
   print_table(out, rows);
+  print_differences(out, baselines);
   for (const Baseline& baseline : baselines) {
     if (!baseline.report) out << "  without " << baseline.name << ": " << baseline.left_out << '\n';
   }

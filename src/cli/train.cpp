@@ -123,9 +123,11 @@ void run(const TrainOptions& options, Console& console) {
   const TrainingUsers training_users = TrainingUsers::count(split.train);
   measuring.training_users = &training_users;
   measuring.categories = categories ? &*categories : nullptr;
+  measuring.keep_user_sums = true;
   if (!split.test.empty()) console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
-  const std::vector<Baseline> baselines = measure_baselines(model, &split.train, split.test, measuring, true, console);
+  const std::vector<Baseline> baselines =
+      measure_baselines(model, report, &split.train, split.test, measuring, true, console);
   if (console.json()) {
     console.object({{"load", std::move(load)},
                     {"epochs", epochs_json(trainer.epochs())},
@@ -138,6 +140,7 @@ void run(const TrainOptions& options, Console& console) {
                     {"metrics", metrics_json(report.metrics)},
                     {"baselines", baselines_json(baselines)},
                     {"baselines_left_out", left_out_json(baselines)},
+                    {"paired", paired_json(baselines)},
                     {"config", Json::parse(config.to_json())},
                     {"model", options.output}});
     return;

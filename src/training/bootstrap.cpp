@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "attune/detail/dropout.hpp"
+#include "attune/error.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -55,3 +56,63 @@ std::map<std::string, std::array<double, 2>> intervals_of(const UserSums& users,
 }
 
 }  // namespace attune::inline v0_1::detail
+
+namespace attune::inline v0_1 {
+
+namespace {
+
+std::size_t column_of(const UserSums& users, const std::string& metric) {
+  const auto found = std::find(users.names.begin(), users.names.end(), metric);
+  if (found != users.names.end()) return static_cast<std::size_t>(found - users.names.begin());
+  throw Error(ErrorCode::invalid_argument, "paired bootstrap: expected evaluations with " + metric + ", found one " +
+                                               (users.names.empty() ? "that kept no sums of users" : "without"));
+}
+
+void check_comparable(const UserSums& first, const UserSums& second) {
+  if (first.queries.size() != second.queries.size()) {
+    throw Error(ErrorCode::invalid_argument, "paired bootstrap: expected evaluations of the same queries, found " +
+                                                 std::to_string(first.queries.size()) + " and " +
+                                                 std::to_string(second.queries.size()) + " users");
+  }
+  if (first.fingerprint != second.fingerprint || first.queries != second.queries) {
+    throw Error(ErrorCode::invalid_argument,
+                "paired bootstrap: expected evaluations of the same queries, found other users, places in their "
+                "histories, seen items or request times");
+  }
+  if (first.queries.empty()) {
+    throw Error(ErrorCode::invalid_argument, "paired bootstrap: expected evaluations of queries, found none");
+  }
+}
+
+}  // namespace
+
+std::map<std::string, PairedDifference> paired_bootstrap(const UserSums& first, const UserSums& second,
+                                                         const PairedOptions& options) {
+  UserSums differences{options.metrics, {}, first.queries};
+  std::vector<std::array<std::size_t, 2>> columns;
+  for (const std::string& metric : options.metrics) {
+    columns.push_back({column_of(first, metric), column_of(second, metric)});
+  }
+  check_comparable(first, second);
+  for (std::size_t user = 0; user < first.queries.size(); ++user) {
+    for (const auto& [of_first, of_second] : columns) {
+      differences.sums.push_back(first.sums[user * first.names.size() + of_first] -
+                                 second.sums[user * second.names.size() + of_second]);
+    }
+  }
+  InlineExecutor calling_thread;
+  Executor& executor = options.executor ? *options.executor : calling_thread;
+  const std::size_t resamples = std::max<std::size_t>(1, options.resamples);
+  const std::vector<double> means = detail::means_of(differences);
+  std::vector<double> resampled = detail::resampled_means(differences, resamples, options.seed, executor);
+  std::map<std::string, PairedDifference> result;
+  for (std::size_t i = 0; i < options.metrics.size(); ++i) {
+    const auto values = std::span(resampled).subspan(i * resamples, resamples);
+    const auto above = std::count_if(values.begin(), values.end(), [](double value) { return value > 0; });
+    result[options.metrics[i]] = {means[i], detail::interval_of(values),
+                                  static_cast<double>(above) / static_cast<double>(resamples)};
+  }
+  return result;
+}
+
+}  // namespace attune::inline v0_1

@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
 #include "training/bootstrap.hpp"
 #include "training/metrics.hpp"
@@ -239,6 +240,22 @@ UserSums measure(const Task& task, std::span<const Group> groups, const std::fun
   return users;
 }
 
+std::uint64_t fingerprint(const EvaluationQueries& queries, const EvaluationOptions& options) {
+  std::uint64_t hash = mix(options.exclude_seen ? 1 : 0, options.request_time ? 1 : 0);
+  const auto add = [&hash](std::uint64_t value) { hash = mix(hash, value); };
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    const Query& query = queries.queries[q];
+    add(std::uint64_t{query.history_length} << 32 | query.num_targets);
+    add(static_cast<std::uint64_t>(queries.time(query)));
+    if (q > 0 && query.user == queries.queries[q - 1].user) continue;
+    const IdMap* const users = queries.histories->user_ids.get();
+    const Id id = users != nullptr ? users->id(query.user) : Id(query.user);
+    add(static_cast<std::uint64_t>(id.number()));
+    for (const char letter : id.text()) add(static_cast<unsigned char>(letter));
+  }
+  return hash;
+}
+
 // What the workers counted, together.
 struct Counts {
   std::vector<std::uint64_t> recommended, shown;
@@ -292,7 +309,7 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
   std::vector<double> query_values(segments.empty() ? 0 : queries.size() * metrics.per_query(), 0.0);
   std::vector<std::unique_ptr<Worker>> workers(executor.concurrency());
   const Task task{queries, options, training_counts, metrics};
-  const UserSums users = measure(task, groups, make_session, executor, workers, query_values);
+  UserSums users = measure(task, groups, make_session, executor, workers, query_values);
   const Counts counts(metrics, workers);
 
   Report report;
@@ -312,6 +329,10 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
     report.segments.push_back(measure_segment(group, metrics, queries, query_values, options, executor));
   }
   if (options.providers) report.exposure = provider_exposure(*options.providers, counts.shown, num_items);
+  if (options.keep_user_sums) {
+    report.user_sums = std::move(users);
+    report.user_sums.fingerprint = fingerprint(queries, options);
+  }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

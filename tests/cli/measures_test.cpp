@@ -230,6 +230,51 @@ TEST_CASE("Items with genres add diversity and calibration", "[cli][evaluate]") 
   CHECK(trained["metrics"]["novelty@10"] == genres["novelty@10"]);
 }
 
+TEST_CASE("Differences to the baselines and to another model are paired", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  const auto trained = sandbox.train("--split leave-one-out --json").json();
+  sandbox.attune("train --quiet --interactions events.csv --output other --preset markov --split leave-one-out");
+  const std::string ask = "evaluate --model model --interactions events.csv ";
+  const auto report = sandbox.attune(ask + "--baselines --against other --json").json();
+  const auto check = [&](const nlohmann::json& metrics, const nlohmann::json& others, const nlohmann::json& paired) {
+    for (const std::string metric : {"hr@10", "ndcg@10"}) {
+      const double difference = metrics[metric].get<double>() - others[metric].get<double>();
+      INFO(metric);
+      CHECK(paired[metric]["difference"].get<double>() == Approx(difference).margin(1e-12));
+      CHECK(paired[metric]["interval"][0] <= paired[metric]["difference"]);
+      CHECK(paired[metric]["interval"][1] >= paired[metric]["difference"]);
+      CHECK(paired[metric]["above_zero"] >= 0);
+      CHECK(paired[metric]["above_zero"] <= 1);
+    }
+  };
+  CHECK(report["paired"].size() == report["baselines"].size() + 1);
+  check(report["metrics"], report["against"]["metrics"], report["paired"]["against"]);
+  for (const auto& [name, metrics] : report["baselines"].items()) {
+    INFO(name);
+    check(report["metrics"], metrics, report["paired"][name]);
+    CHECK(report["paired"][name] == trained["paired"][name]);
+  }
+  CHECK(report["paired"]["against"] == report["paired"]["markov"]);
+  CHECK(report["against"]["model"] == "other");
+  CHECK(report["against"]["metrics"]["hr@10"] == report["baselines"]["markov"]["hr@10"]);
+  CHECK(!report["baselines"].contains("against"));
+  CHECK(!sandbox.attune(ask + "--json").json().contains("paired"));
+  CHECK(sandbox.attune(ask + "--against other --cutoffs 3 --json").json()["paired"]["against"].contains("hr@3"));
+  CHECK(sandbox.attune(ask + "--against other").out.find("attune - against") != std::string::npos);
+  CHECK(sandbox.attune(ask + "--against nothing").status == 1);
+
+  TrainedModel numbered = TrainedModel::load(sandbox.path("other"));
+  auto ids = std::make_shared<attune::IdMap>(attune::IdKind::int64);
+  for (std::size_t item = 0; item < numbered.item_ids->size(); ++item) ids->insert(item);
+  numbered.item_ids = ids;
+  numbered.histories = nullptr;
+  numbered.save(sandbox.path("numbered"));
+  const Run kinds = sandbox.attune(ask + "--against numbered");
+  INFO(kinds.err);
+  CHECK(kinds.status == 1);
+  CHECK(kinds.err.find("numbered: expected item ids that are text") != std::string::npos);
+}
+
 TEST_CASE("Segments and providers stand in the report", "[cli][evaluate]") {
   const Sandbox sandbox;
   sandbox.train("--split leave-one-out");

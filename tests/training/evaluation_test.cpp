@@ -405,6 +405,101 @@ TEST_CASE("Calibration is the divergence of the list's categories from those of 
   CHECK(calibration({77}, {0}) == 0);
 }
 
+TEST_CASE("Paired resamples draw the same users for both models", "[training][evaluation][paired]") {
+  // Users with one to four queries; the first model finds target 0, the second target 1.
+  constexpr std::size_t kUsers = 15, kResamples = 200;
+  constexpr std::uint64_t kSeed = 7;
+  auto histories = std::make_shared<Histories>();
+  EvaluationQueries queries;
+  std::vector<double> gains(kUsers), counts(kUsers);
+  for (std::uint32_t user = 0; user < kUsers; ++user) {
+    for (std::uint32_t q = 0; q <= user % 4; ++q) {
+      const auto target = static_cast<ItemHandle>(detail::mix(user, q) % 3);
+      histories->items.push_back(target);
+      queries.queries.push_back({user, q, 1});
+      gains[user] += target == 0 ? 1.0 : target == 1 ? -1.0 : 0.0;
+      ++counts[user];
+    }
+    histories->offsets.push_back(histories->items.size());
+  }
+  queries.histories = histories;
+  const std::vector<std::uint64_t> trained(3, 1);
+  const EvaluationOptions options{.cutoffs = {1}, .exclude_seen = false, .bootstrap = 0, .keep_user_sums = true};
+  const auto first = evaluate(fixed_scores({3, 2, 1}), trained, queries, options);
+  const auto second = evaluate(fixed_scores({2, 3, 1}), trained, queries, options);
+  const auto paired = paired_bootstrap(first.user_sums, second.user_sums,
+                                       {.metrics = {"hr@1", "auc"}, .resamples = kResamples, .seed = kSeed});
+
+  std::vector<double> means;
+  for (std::uint64_t resample = 0; resample < kResamples; ++resample) {
+    const std::uint64_t stream = detail::stream_of(kSeed, detail::Purpose::bootstrap, resample);
+    double gain = 0, all = 0;
+    for (std::uint64_t draw = 0; draw < kUsers; ++draw) {
+      const std::size_t user = detail::mix(stream, draw) % kUsers;
+      gain += gains[user];
+      all += counts[user];
+    }
+    means.push_back(gain / all);
+  }
+  std::sort(means.begin(), means.end());
+  const auto above = means.end() - std::upper_bound(means.begin(), means.end(), 0.0);
+  const PairedDifference& hits = paired.at("hr@1");
+  CHECK(hits.difference == Approx(first.hit_rate_at(1) - second.hit_rate_at(1)));
+  CHECK(hits.interval[0] == Approx(means[kResamples / 40]));
+  CHECK(hits.interval[1] == Approx(means[kResamples - 1 - kResamples / 40]));
+  CHECK(hits.above_zero == Approx(static_cast<double>(above) / kResamples));
+  CHECK(paired.at("auc").difference == Approx(first.at("auc") - second.at("auc")));
+
+  const auto turned = paired_bootstrap(second.user_sums, first.user_sums, {.metrics = {"hr@1"}});
+  CHECK(turned.at("hr@1").difference == Approx(-hits.difference));
+  const auto itself = paired_bootstrap(first.user_sums, first.user_sums, {.metrics = {"hr@1"}}).at("hr@1");
+  CHECK(itself.interval == std::array<double, 2>{0, 0});
+  CHECK(itself.above_zero == 0);
+  ThreadPool pool(3);
+  const auto threads =
+      paired_bootstrap(first.user_sums, second.user_sums,
+                       {.metrics = {"hr@1"}, .resamples = kResamples, .seed = kSeed, .executor = &pool});
+  CHECK(threads.at("hr@1").interval == hits.interval);
+}
+
+TEST_CASE("Evaluations of other queries cannot be paired", "[training][evaluation][paired]") {
+  const auto model = fixed_scores({4, 3, 2, 1});
+  const auto sums = [&](const EvaluationQueries& queries, EvaluationOptions options = {}) {
+    options.keep_user_sums = true;
+    options.bootstrap = 0;
+    return evaluate(model, std::vector<std::uint64_t>(4, 1), queries, options).user_sums;
+  };
+  const auto complaint = [](const UserSums& first, const UserSums& second) -> std::string {
+    try {
+      paired_bootstrap(first, second);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const EvaluationQueries queries = queries_of({{{0}, {1}}, {{2}, {3}}});
+  const UserSums base = sums(queries);
+  CHECK(complaint(base, sums(queries)).empty());
+  CHECK(complaint(base, sums(queries_of({{{0}, {1}}}))).find("found 2 and 1 users") != std::string::npos);
+  CHECK(complaint(base, sums(queries_of({{{0}, {1}}, {{2, 1}, {3}}}))).find("same queries") != std::string::npos);
+  CHECK(complaint(base, sums(queries_of({{{0}, {1}}, {{2}, {3, 1}}}))).find("same queries") != std::string::npos);
+  CHECK(complaint(base, sums(queries, {.exclude_seen = false})).find("seen items") != std::string::npos);
+  CHECK(complaint(base, sums(queries, {.request_time = true})).find("request times") != std::string::npos);
+  EvaluationQueries other = queries;
+  auto histories = std::make_shared<Histories>(*queries.histories);
+  histories->times = {1, 2, 3, 4};
+  other.histories = histories;
+  CHECK(complaint(base, sums(other)).find("same queries") != std::string::npos);
+  histories->times.clear();
+  auto ids = std::make_shared<IdMap>();
+  for (const char* id : {"first", "second"}) ids->insert(id);
+  histories->user_ids = ids;
+  CHECK(complaint(base, sums(other)).find("other users") != std::string::npos);
+  CHECK(complaint(base, sums(queries, {.cutoffs = {5}})).find("expected evaluations with hr@10") != std::string::npos);
+  CHECK(complaint(base, {}).find("kept no sums") != std::string::npos);
+  CHECK(complaint(sums(queries_of({})), sums(queries_of({}))).find("found none") != std::string::npos);
+}
+
 TEST_CASE("Segments are means over their own queries", "[training][evaluation][segments]") {
   // Ten items, two of them the head; the model ranks item 1 first, then 0, then 2 and so on.
   const auto model = fixed_scores({9, 10, 8, 7, 6, 5, 4, 3, 2, 1});
