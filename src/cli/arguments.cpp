@@ -153,6 +153,11 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
   verb.add_option("--provider", options.provider, "Column of that file: show how much exposure each provider gets")
       ->type_name("COLUMN")
       ->needs("--items");
+  verb.add_option(
+          "--sampled", options.sampled,
+          "Also rank targets among N sampled items alone: hr@10/sampledN, for\ncomparing with numbers published so")
+      ->type_name("N")
+      ->check(from_one_to(1000000));
   verb.add_flag("--segments", options.segments,
                 "Measure cold and warm users, and head and tail items as targets, apart");
   verb.add_option("--cold", options.cold_below, "Users with fewer events before the query are cold")

@@ -79,6 +79,7 @@ struct EvaluateOptions {
   bool baselines = false;
   std::string against;                  // another model directory; "" for none
   std::optional<std::string> provider;  // a column of the file of items
+  std::size_t sampled = 0;
   bool segments = false;
   std::size_t cold_below = 10;
   std::string users;                // a file; "" for none

@@ -99,6 +99,7 @@ void run(const EvaluateOptions& options, Console& console) {
   measuring.seed = config.seed;
   measuring.executor = executor.get();
   facts.lend(measuring, options);
+  measuring.sampled = options.sampled;
   measuring.keep_user_sums = options.baselines || !options.against.empty();
   console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);

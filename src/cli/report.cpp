@@ -35,9 +35,9 @@ constexpr std::array<std::string_view, 16> kNames{"hr",
 constexpr float kNoMinimum = -std::numeric_limits<float>::infinity();  // as notes write it
 
 struct Metric {
-  std::size_t place, cutoff;  // place in kNames; a cutoff of 0: none
+  std::size_t place, cutoff;  // place in kNames, behind them all when sampled; a cutoff of 0: none
   std::string name;           // "hr@10"
-  std::string stem;           // "hr"
+  std::string stem;           // "hr"; "hr/sampled100"
   double value;
 };
 
@@ -45,6 +45,10 @@ Metric parse(const std::string& name, double value) {
   const std::size_t at = std::min(name.find('@'), name.size());
   Metric metric{0, 0, name, name.substr(0, at), value};
   metric.place = static_cast<std::size_t>(std::find(kNames.begin(), kNames.end(), metric.stem) - kNames.begin());
+  if (const std::size_t sampled = name.find('/'); sampled != std::string::npos) {  // "hr@10/sampled100"
+    metric.place += kNames.size();
+    metric.stem += name.substr(sampled);
+  }
   if (at < name.size()) std::from_chars(name.data() + at + 1, name.data() + name.size(), metric.cutoff);
   return metric;
 }

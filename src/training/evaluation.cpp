@@ -85,7 +85,8 @@ class Worker {
         task_(task),
         session_(std::move(session)),
         scores_(task.metrics.num_items()),
-        last_filtered_(task.metrics.num_items(), 0) {}
+        last_filtered_(task.metrics.num_items(), 0),
+        last_excluded_(task.options.sampled != 0 ? task.metrics.num_items() : 0, 0) {}
 
   void run(const Query& query, std::span<double> sums);
 
@@ -101,6 +102,8 @@ class Worker {
     std::size_t above, tied;
   };
   Ahead others_ahead(float score) const;
+  void draw_sample(const Query& query, HistoryView history);
+  void rank_in_sample();
   void list_best();
   bool is_relevant(ItemHandle item) const { return std::binary_search(relevant_.begin(), relevant_.end(), item); }
 
@@ -114,6 +117,9 @@ class Worker {
   std::vector<std::size_t> ranks_;     // of trained_
   std::vector<ItemHandle> found_;      // its items
   double auc_ = 0;
+  std::vector<std::uint64_t> last_excluded_;  // [items]: number of the query that last kept it from its sample
+  std::vector<float> sample_;                 // scores
+  std::vector<std::size_t> sample_ranks_;     // of trained_
   std::vector<ScoredHandle> best_;
   std::vector<ItemHandle> recommended_;
 };
@@ -138,6 +144,11 @@ void Worker::run(const Query& query, std::span<double> sums) {
   rank_relevant(scores_.size() - filtered);
   list_best();
   task_.metrics.add(sums, {ranks_, found_, relevant_.size(), recommended_, history.items, auc_});
+  if (task_.options.sampled != 0) {
+    draw_sample(query, history);
+    rank_in_sample();
+    task_.metrics.add_sampled(sums, sample_ranks_, relevant_.size());
+  }
   task_.metrics.count(recommended_counts, recommended_);
   for (std::size_t r = 0; r < recommended_.size() && r * scores_.size() < shown_counts.size(); ++r) {
     ++shown_counts[r * scores_.size() + recommended_[r]];
@@ -204,6 +215,37 @@ Worker::Ahead Worker::others_ahead(float score) const {
     not_below -= relevant.score >= score ? 1u : 0u;
   }
   return {above, not_below - above};
+}
+
+// In one pass over the items, each with the probability that fills the sample (Knuth, TAOCP 2, algorithm S). Depends on
+// the seed and the place of the query alone.
+void Worker::draw_sample(const Query& query, HistoryView history) {
+  std::size_t left = scores_.size();
+  const auto exclude = [&](ItemHandle item) {
+    if (item < scores_.size() && std::exchange(last_excluded_[item], query_number_) != query_number_) --left;
+  };
+  std::for_each(history.items.begin(), history.items.end(), exclude);
+  std::for_each(relevant_.begin(), relevant_.end(), exclude);
+  const std::uint64_t stream =
+      mix(stream_of(task_.options.seed, Purpose::candidates, query.user), query.history_length);
+  sample_.clear();
+  for (std::size_t item = 0; item < scores_.size() && sample_.size() < task_.options.sampled; ++item) {
+    if (last_excluded_[item] == query_number_) continue;
+    const double uniform = static_cast<double>(mix(stream, item) >> 11) * 0x1p-53;
+    const auto wanted = static_cast<double>(task_.options.sampled - sample_.size());
+    if (uniform * static_cast<double>(left--) < wanted) sample_.push_back(scores_[item]);
+  }
+}
+
+// By the rules of rank_relevant().
+void Worker::rank_in_sample() {
+  sample_ranks_.clear();
+  for (const ScoredHandle& relevant : trained_) {
+    const auto ahead = std::isnan(relevant.score) ? std::ssize(sample_)
+                                                  : std::count_if(sample_.begin(), sample_.end(),
+                                                                  [&](float other) { return other >= relevant.score; });
+    sample_ranks_.push_back(static_cast<std::size_t>(ahead) + sample_ranks_.size() + 1);
+  }
 }
 
 // What a user would be shown: never an item without a score.
@@ -300,7 +342,8 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
   const auto start = std::chrono::steady_clock::now();
   InlineExecutor calling_thread;
   Executor& executor = options.executor ? *options.executor : calling_thread;
-  const MetricSet metrics(options.cutoffs, {training_counts, options.training_users, options.categories}, true);
+  const MetricSet metrics(options.cutoffs, {training_counts, options.training_users, options.categories}, true,
+                          options.sampled);
 
   // All queries of a user stay with one worker, so that a session that carries a user's state forward gives the same
   // scores for any number of threads.

@@ -60,18 +60,25 @@ std::vector<std::size_t> ascending(std::span<const std::size_t> cutoffs) {
 
 }  // namespace
 
-MetricSet::MetricSet(std::span<const std::size_t> cutoffs, const ItemFacts& facts, bool auc)
+MetricSet::MetricSet(std::span<const std::size_t> cutoffs, const ItemFacts& facts, bool auc, std::size_t sampled)
     : facts_(facts),
       cutoffs_(ascending(cutoffs)),
       tail_(least_trained(facts.training_counts)),
       beyond_(cutoffs_, facts),
-      auc_(auc) {
+      auc_(auc),
+      sampled_(sampled) {
   for (const std::size_t cutoff : cutoffs_) {
     const std::string suffix = '@' + std::to_string(cutoff);
     for (const std::string_view name : kNames) names_.push_back(std::string(name) + suffix);
     for (const std::string_view name : beyond_.names()) names_.push_back(std::string(name) + suffix);
   }
   if (auc_) names_.emplace_back("auc");
+  first_sampled_ = names_.size();
+  for (const std::size_t cutoff : cutoffs_) {
+    if (cutoff > sampled_) break;
+    const std::string suffix = '@' + std::to_string(cutoff) + "/sampled" + std::to_string(sampled_);
+    for (const char* name : {"hr", "ndcg", "mrr"}) names_.push_back(name + suffix);
+  }
 }
 
 void MetricSet::add(std::span<double> sums, const QueryOutcome& outcome) const {
@@ -107,6 +114,21 @@ void MetricSet::add(std::span<double> sums, const QueryOutcome& outcome) const {
   }
   beyond_.add(sums.subspan(kNames.size()), stride, outcome);
   if (auc_) sums[cutoffs_.size() * stride] += outcome.auc;
+}
+
+void MetricSet::add_sampled(std::span<double> sums, std::span<const std::size_t> ranks,
+                            std::size_t num_relevant) const {
+  double* own = sums.data() + first_sampled_;
+  std::size_t hits = 0;
+  double gain = 0;
+  for (const std::size_t k : cutoffs_) {
+    if (k > sampled_) break;
+    for (; hits < ranks.size() && ranks[hits] <= k; ++hits)
+      gain += 1.0 / std::log2(static_cast<double>(ranks[hits]) + 1.0);
+    *own++ += hits > 0 ? 1.0 : 0.0;
+    *own++ += gain / ideal_dcg(std::min(num_relevant, k));
+    *own++ += hits > 0 ? 1.0 / static_cast<double>(ranks.front()) : 0.0;
+  }
 }
 
 void MetricSet::count(std::span<std::uint64_t> counts, std::span<const ItemHandle> recommended) const {

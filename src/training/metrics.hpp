@@ -18,9 +18,9 @@ namespace attune::inline v0_1::detail {
 
 class MetricSet {
  public:
-  // `auc`: what add() is given knows the whole catalogue. Throws Error(invalid_argument) without cutoffs, for a cutoff
-  // of 0 and for facts of another number of items.
-  MetricSet(std::span<const std::size_t> cutoffs, const ItemFacts& facts, bool auc);
+  // `auc`: what add() is given knows the whole catalogue. `sampled`: see Report; 0 for none. Throws
+  // Error(invalid_argument) without cutoffs, for a cutoff of 0 and for facts of another number of items.
+  MetricSet(std::span<const std::size_t> cutoffs, const ItemFacts& facts, bool auc, std::size_t sampled = 0);
 
   std::size_t largest_cutoff() const noexcept { return cutoffs_.back(); }
   std::size_t num_items() const noexcept { return facts_.training_counts.size(); }
@@ -30,6 +30,8 @@ class MetricSet {
   const std::vector<std::string>& names() const noexcept { return names_; }
   std::map<std::string, double> named(std::span<const double> means) const;
   void add(std::span<double> sums, const QueryOutcome& outcome) const;
+  // The same for the ranks among sampled items.
+  void add_sampled(std::span<double> sums, std::span<const std::size_t> ranks, std::size_t num_relevant) const;
 
   // Metrics of all answers together: how often each item was recommended, [cutoffs, items], gives coverage and Gini.
   std::size_t num_counts() const noexcept { return cutoffs_.size() * num_items(); }
@@ -43,6 +45,8 @@ class MetricSet {
   std::vector<bool> tail_;  // the 10 % least-trained items
   BeyondAccuracy beyond_;
   bool auc_;
+  std::size_t sampled_;
+  std::size_t first_sampled_ = 0;  // in names_
   std::vector<std::string> names_;
 };
 

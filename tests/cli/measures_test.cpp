@@ -275,6 +275,20 @@ TEST_CASE("Differences to the baselines and to another model are paired", "[cli]
   CHECK(kinds.err.find("numbered: expected item ids that are text") != std::string::npos);
 }
 
+TEST_CASE("Sampled metrics have the size of the sample in their names", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  const std::string ask = "evaluate --model model --interactions events.csv --cutoffs 1,5,10 --sampled 5 ";
+  const auto metrics = sandbox.attune(ask + "--json").json()["metrics"];
+  CHECK(metrics["hr@1/sampled5"] >= metrics["hr@1"]);
+  CHECK(metrics["ndcg@5/sampled5"] >= metrics["ndcg@5"]);
+  CHECK(!metrics.contains("hr@10/sampled5"));
+  CHECK(metrics == sandbox.attune(ask + "--json --threads 3").json()["metrics"]);
+  const std::string text = sandbox.attune(ask + "--baselines --segments").out;
+  CHECK(text.find("hr/sampled5") != std::string::npos);
+  CHECK(sandbox.attune(ask + "--sampled 0").status == 2);
+}
+
 TEST_CASE("Segments and providers stand in the report", "[cli][evaluate]") {
   const Sandbox sandbox;
   sandbox.train("--split leave-one-out");

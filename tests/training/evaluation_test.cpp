@@ -405,6 +405,57 @@ TEST_CASE("Calibration is the divergence of the list's categories from those of 
   CHECK(calibration({77}, {0}) == 0);
 }
 
+TEST_CASE("Sampled metrics rank among items that are neither relevant nor seen", "[training][evaluation][sampled]") {
+  // Seen and relevant items score above the target, and must not stand in its way.
+  const auto model = fixed_scores({9, 8, 7, 6, 5, 4, 3, kNaN});
+  for (const bool exclude_seen : {true, false}) {
+    const auto report =
+        run(model, {{{0, 1, 1, 77}, {2, 5}}}, {.cutoffs = {1, 3, 4, 5}, .exclude_seen = exclude_seen, .sampled = 4});
+    // Left: 3, 4, 6 and 7, all of them drawn. Item 2 ranks first, item 5 behind it, 3 and 4.
+    CHECK(report.at("hr@1/sampled4") == 1);
+    CHECK(report.at("mrr@4/sampled4") == 1);
+    CHECK(report.at("ndcg@3/sampled4") == Approx(1 / (1 + 1 / std::log2(3))));
+    CHECK(report.at("ndcg@4/sampled4") == Approx((1 + 1 / std::log2(5)) / (1 + 1 / std::log2(3))));
+    CHECK(!report.metrics.contains("hr@5/sampled4"));
+  }
+  // Fewer are left than asked for; ties and NaN count against the target.
+  const auto few = run(fixed_scores({2, 2, 2, kNaN}), {{{0}, {1}}, {{0}, {3}}}, {.cutoffs = {1, 2, 3}, .sampled = 9});
+  CHECK(few.at("hr@1/sampled9") == 0);
+  CHECK(few.at("hr@2/sampled9") == Approx(0.5));
+  CHECK(few.at("hr@3/sampled9") == 1);
+  // A target without a training event is a miss.
+  CHECK(run(fixed_scores({2, 1}), {{{}, {0}}}, {.cutoffs = {1}, .sampled = 1}, {0, 1}).at("hr@1/sampled1") == 0);
+}
+
+TEST_CASE("Samples are drawn without replacement, each item as often, by seed and query alone",
+          "[training][evaluation][sampled]") {
+  // The target ranks behind n of the 20 others: its rank among 5 of them is hypergeometric.
+  constexpr std::size_t kItems = 21, kUsers = 4000, kSampled = 5;
+  std::vector<float> scores(kItems);
+  for (std::size_t i = 0; i < kItems; ++i) scores[i] = static_cast<float>(i);
+  constexpr ItemHandle kTarget = 12;  // behind 8
+  const std::vector<Case> cases(kUsers, {{}, {kTarget}});
+  const EvaluationOptions options{.cutoffs = {1, 2, 5}, .sampled = kSampled};
+  const auto report = run(fixed_scores(scores), cases, options);
+  // No one of the 8 drawn: C(12, 5) / C(20, 5); exactly one: 8 C(12, 4) / C(20, 5).
+  const double none = 792.0 / 15504, one = 8 * 495.0 / 15504;
+  CHECK(report.at("hr@1/sampled5") == Approx(none).margin(4 * std::sqrt(none / kUsers)));
+  CHECK(report.at("hr@2/sampled5") == Approx(none + one).margin(4 * std::sqrt((none + one) / kUsers)));
+
+  ThreadPool pool(4);
+  auto threaded = options;
+  threaded.executor = &pool;
+  CHECK(run(fixed_scores(scores), cases, threaded).metrics == report.metrics);
+  auto reseeded = options;
+  reseeded.seed = 2;
+  CHECK(run(fixed_scores(scores), cases, reseeded).at("hr@1/sampled5") != report.at("hr@1/sampled5"));
+  auto plain = options;
+  plain.sampled = 0;
+  const auto without = run(fixed_scores(scores), cases, plain);
+  for (const auto& [name, value] : without.metrics) CHECK(report.at(name) == value);
+  CHECK(report.metrics.size() == without.metrics.size() + 9);
+}
+
 TEST_CASE("Paired resamples draw the same users for both models", "[training][evaluation][paired]") {
   // Users with one to four queries; the first model finds target 0, the second target 1.
   constexpr std::size_t kUsers = 15, kResamples = 200;

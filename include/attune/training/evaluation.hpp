@@ -53,6 +53,7 @@ struct EvaluationOptions {
   bool segments = false;
   std::size_t cold_below = 10;  // events of a history
   std::vector<UserGroups> user_groups = {};
+  std::size_t sampled = 0;      // negatives of the sampled metrics, see Report; 0: none of them
   bool keep_user_sums = false;  // Report::user_sums, for paired_bootstrap()
 };
 
@@ -96,6 +97,10 @@ struct ProviderExposure {
 //   calibration@k   KL(p || q') in nats, smaller is better (Steck, RecSys 2018): p are the shares of the categories in
 //                   the query's history, q in the list, q' = 0.99 q + 0.01 p; an item shares its weight of 1 evenly
 //                   among its categories. 0 where the history has none
+// "hr@10/sampled100", "ndcg@10/sampled100" and "mrr@10/sampled100" rank the relevant items among 100 others alone,
+// drawn for each query uniformly and without replacement from the items that are neither relevant nor in the history
+// (all of these where there are fewer), at cutoffs up to 100. They may order models otherwise than the whole catalogue
+// does (Krichene & Rendle, KDD 2020): for comparing with numbers that were published so.
 struct Report {
   std::map<std::string, double> metrics;
   std::map<std::string, std::array<double, 2>> confidence;  // of the per-query means
