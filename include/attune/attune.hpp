@@ -41,6 +41,7 @@
 #include "attune/training/evaluation.hpp"
 #include "attune/training/memory_estimate.hpp"
 #include "attune/training/objective.hpp"
+#include "attune/training/off_policy.hpp"
 #include "attune/training/optimizer.hpp"
 #include "attune/training/trainer.hpp"
 #include "attune/training/updater.hpp"

@@ -205,9 +205,16 @@ void add_inspect(CLI::App& verb, InspectOptions& options) {
 }
 
 void add_metrics(CLI::App& verb, MetricsOptions& options) {
-  verb.add_option("file", options.file,
-                  "JSON with cutoffs, recommended, relevant and train_item_count; '-' is standard input")
-      ->required();
+  CLI::Option* file = verb.add_option(
+      "file", options.file, "JSON with cutoffs, recommended, relevant and train_item_count; '-' is standard input");
+  CLI::Option* logged = verb.add_option("--logged", options.logged,
+                                        "Instead: what a new policy would have earned, from a delimited file with the\n"
+                                        "columns propensity, reward and target_probability");
+  logged->type_name("FILE")->excludes(file);
+  verb.add_option("--clip", options.clip, "Largest weight of a logged action (default: none)")
+      ->type_name("W")
+      ->check(quietly(CLI::PositiveNumber))
+      ->needs(logged);
   add_common(verb, options.common);
 }
 
@@ -264,7 +271,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);
   add_verb(app, "score", "Score every item of the model for a history", score, add_score, chosen);
   add_verb(app, "inspect", "Show what a model directory or a safetensors file holds", inspect, add_inspect, chosen);
-  add_verb(app, "metrics", "Measure ready-made lists of recommended and relevant items", metrics, add_metrics, chosen);
+  add_verb(app, "metrics", "Measure ready-made lists, or a policy on logged actions", metrics, add_metrics, chosen);
   add_verb(app, "doctor", "Show the version, the build and the instruction sets in use", doctor, add_doctor, chosen);
 
   try {

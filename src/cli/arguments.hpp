@@ -115,7 +115,9 @@ struct InspectOptions {
 
 struct MetricsOptions {
   CommonOptions common;
-  std::string file;
+  std::string file;            // of lists, or
+  std::string logged;          // of actions
+  std::optional<double> clip;  // their weights
 };
 
 struct DoctorOptions {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// attune metrics: the metrics of ready-made lists, so that any recommender can be measured by the same code.
+// attune metrics: the metrics of ready-made lists, so that any recommender can be measured by the same code, and of a
+// policy on the actions that another one logged.
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <unordered_map>
 
 #include "attune/error.hpp"
 #include "attune/training/evaluation.hpp"
+#include "attune/training/off_policy.hpp"
 #include "cli/input.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
@@ -153,10 +156,49 @@ class Lists {
   std::unordered_map<std::string, std::uint32_t> handles_;
 };
 
+void measure_logged(const MetricsOptions& options, Console& console) {
+  const auto executor = make_executor(options.common);
+  OffPolicyOptions measuring;
+  measuring.max_weight = options.clip.value_or(measuring.max_weight);
+  measuring.seed = options.common.seed.value_or(measuring.seed);
+  measuring.executor = executor.get();
+  const std::vector<LoggedAction> actions = read_logged_actions(options.logged);
+  OffPolicyReport report;
+  try {
+    report = off_policy(actions, measuring);
+  } catch (const Error& error) {
+    throw Error(error.code(), options.logged + ": " + error.what());
+  }
+  if (console.json()) {
+    return console.object({{"actions", report.actions},
+                           {"logged", report.logged},
+                           {"ips", report.ips},
+                           {"snips", report.snips},
+                           {"confidence", {{"ips", report.ips_interval}, {"snips", report.snips_interval}}},
+                           {"effective_sample_size", report.effective_sample_size},
+                           {"mean_weight", report.mean_weight},
+                           {"largest_weight", report.largest_weight},
+                           {"clipped", report.clipped}});
+  }
+  std::ostream& out = console.text();
+  out << plural(report.actions, "action", "actions") << ", worth " << fixed(report.effective_sample_size, 1)
+      << " of the new policy; weights " << fixed(report.mean_weight, 3) << " on average, "
+      << fixed(report.largest_weight, 1) << " at most, " << grouped(report.clipped) << " clipped\n";
+  const auto row = [](const char* name, double value, const std::array<double, 2>& interval) {
+    return std::vector<std::string>{name, fixed(value, 4), fixed(interval[0], 4) + " to " + fixed(interval[1], 4)};
+  };
+  print_table(out, {{"", "reward", "95 % of resamples"},
+                    {"logged", fixed(report.logged, 4)},
+                    row("ips", report.ips, report.ips_interval),
+                    row("snips", report.snips, report.snips_interval)});
+}
+
 }  // namespace
 
 void run(const MetricsOptions& options, Console& console) {
   check_config(options.common);
+  if (!options.logged.empty()) return measure_logged(options, console);
+  if (options.file.empty()) throw UsageError("metrics: expected a file of lists or --logged, found neither");
   Lists input{options.file};
   const RankedLists lists = input.lists();
   const auto metrics = list_metrics(lists, input.cutoffs());

@@ -337,6 +337,36 @@ TEST_CASE("Segments and providers stand in the report", "[cli][evaluate]") {
   CHECK(missing.err.find("users.csv: expected a column 'height'") != std::string::npos);
 }
 
+TEST_CASE("Logged actions say what another policy would have earned", "[cli][metrics]") {
+  const Sandbox sandbox;
+  sandbox.write("log.csv", "propensity,reward,target_probability\n0.5,1,0.25\n0.1,0,0.4\n0.25,-2,0.25\n");
+  const auto report = sandbox.attune("metrics --logged log.csv --json").json();
+  CHECK(report["actions"] == 3);
+  CHECK(report["ips"] == Approx(-0.5));
+  CHECK(report["snips"] == Approx(-1.5 / 5.5));
+  CHECK(report["confidence"]["snips"].size() == 2);
+  CHECK(report["clipped"] == 0);
+  CHECK(sandbox.attune("metrics --logged log.csv --clip 1 --json").json()["clipped"] == 1);
+  CHECK(sandbox.attune("metrics --logged log.csv --json --threads 3").json() == report);
+  std::string many = "propensity,reward,target_probability\n";
+  for (int i = 1; i <= 40; ++i) many += "0.5," + std::to_string(i * i % 17) + ",0.25\n";
+  sandbox.write("many.csv", many);
+  const std::string ask = "metrics --logged many.csv --json";
+  CHECK(sandbox.attune(ask + " --seed 9").json()["confidence"] != sandbox.attune(ask).json()["confidence"]);
+  CHECK(sandbox.attune("metrics --logged log.csv").out.find("snips") != std::string::npos);
+
+  sandbox.write("bad.csv", "propensity,reward,target_probability\n0.5,1,0.25\n0,1,0.4\n");
+  const Run bad = sandbox.attune("metrics --logged bad.csv --json");
+  CHECK(bad.status == 1);
+  CHECK(bad.out.empty());
+  CHECK(bad.err.find("bad.csv:3: propensity: ") != std::string::npos);
+  sandbox.write("none.csv", "propensity,reward,target_probability\n0.5,1,0\n");
+  CHECK(sandbox.attune("metrics --logged none.csv").err.find("none.csv: ") != std::string::npos);
+  CHECK(sandbox.attune("metrics lists.json --logged log.csv").status == 2);
+  CHECK(sandbox.attune("metrics lists.json --clip 1").status == 2);
+  CHECK(sandbox.attune("metrics --logged log.csv --clip 0").status == 2);
+}
+
 TEST_CASE("Lists that do not fit together are refused with their place", "[cli][metrics]") {
   const Sandbox sandbox;
   const auto check = [&](const std::string& text, const std::string& named) {
