@@ -89,8 +89,9 @@ void run(const EvaluateOptions& options, Console& console) {
                 options.data.interactions + ": expected test events, found none by the split " + protocol.split.name());
   }
 
-  const std::optional<Histories> train = training_part(model);
+  std::optional<Histories> train = training_part(model);
   const Facts facts(options, train ? &*train : nullptr, *model.item_ids, *split.all->user_ids);
+  if (!options.baselines) train.reset();
   const auto executor = make_executor(options.common);
   EvaluationOptions measuring;
   measuring.cutoffs = options.cutoffs;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "attune/detail/dropout.hpp"
@@ -328,7 +329,13 @@ void check(const EvaluationOptions& options, std::span<const std::uint64_t> trai
   };
   expect("training_counts", "item", num_items, training_counts.size());
   if (options.providers != nullptr) expect("providers", "item", num_items, options.providers->size());
+  std::set<std::string> groupings;
+  if (options.segments) groupings = {"history", "target"};
   for (const UserGroups& by : options.user_groups) {
+    if (!groupings.insert(by.name).second) {
+      throw Error(ErrorCode::invalid_argument,
+                  "segments: expected groupings of different names, found two of " + by.name);
+    }
     if (!queries.empty()) expect(by.name, "user", queries.histories->num_users(), by.of_user->size());
   }
 }

@@ -655,6 +655,12 @@ TEST_CASE("What cannot be evaluated is refused or empty", "[training][evaluation
   CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.categories = &none}), Error);
   CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.providers = &none}), Error);
   CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.user_groups = {{"age", &none}}}), Error);
+  Categories ages;
+  ages.add("young");
+  CHECK_NOTHROW(run(fixed_scores({1, 2}), {{{}, {0}}}, {.user_groups = {{"target", &ages}, {"age", &ages}}}));
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.user_groups = {{"age", &ages}, {"age", &ages}}}), Error);
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.segments = true, .user_groups = {{"target", &ages}}}),
+                  Error);
   CHECK_THROWS_AS(list_metrics({{{0}}, {{0}}, {1}, {}, {}, {{}, {}}}, std::vector<std::size_t>{1}), Error);
   const auto model = fixed_scores({1, 2});
   CHECK_THROWS_AS(run(model, {{{}, {0}}}, {.cutoffs = {}}), Error);
