@@ -21,6 +21,7 @@
 #include "attune/types.hpp"
 #include "attune/version.hpp"
 
+#include "attune/data/categories.hpp"
 #include "attune/data/id_map.hpp"
 #include "attune/data/interaction_log.hpp"
 #include "attune/data/reader.hpp"
@@ -40,6 +41,7 @@
 #include "attune/training/evaluation.hpp"
 #include "attune/training/memory_estimate.hpp"
 #include "attune/training/objective.hpp"
+#include "attune/training/off_policy.hpp"
 #include "attune/training/optimizer.hpp"
 #include "attune/training/trainer.hpp"
 #include "attune/training/updater.hpp"

@@ -68,6 +68,16 @@ void add_protocol(CLI::App& verb, ProtocolOptions& options, const std::string& d
       ->type_name("on|off");
 }
 
+void add_items(CLI::App& verb, ItemOptions& options, const std::string& description) {
+  CLI::Option* file = verb.add_option("--items", options.file, description)->type_name("FILE");
+  verb.add_option(
+          "--categories", options.categories,
+          "Column of that file with categories separated by '|', for diversity and\ncalibration (default: genres, "
+          "where it has one)")
+      ->type_name("COLUMN")
+      ->needs(file);
+}
+
 void add_history(CLI::App& verb, HistoryOptions& options) {
   verb.add_option("--history", options.items, "Item ids, oldest first; '-' reads one id a line from standard input")
       ->type_name("I1,I2,...");
@@ -84,8 +94,7 @@ void add_model(CLI::App& verb, std::string& model) {
 
 void add_train(CLI::App& verb, TrainOptions& options) {
   add_data(verb, options.data);
-  verb.add_option("--items", options.items, "Items: a delimited file with the columns item and title")
-      ->type_name("FILE");
+  add_items(verb, options.items, "Items: a delimited file with the columns item and title");
   verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
   verb.add_option("--preset", options.preset,
                   "default, sasrec-small, hstu-small, hstu-large, bert4rec,\n"
@@ -139,6 +148,31 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
       ->check(from_one_to(1000000));
   verb.add_flag("--baselines", options.baselines,
                 "Measure popularity, markov, item-knn and ease beside it,\ntrained on what the model was trained on");
+  verb.add_option("--against", options.against, "Another model: measure it on the same queries, and the difference")
+      ->type_name("DIR");
+  add_items(verb, options.items, "Items: a delimited file with a column item");
+  verb.add_option("--provider", options.provider, "Column of that file: show how much exposure each provider gets")
+      ->type_name("COLUMN")
+      ->needs("--items");
+  verb.add_option(
+          "--sampled", options.sampled,
+          "Also rank targets among N sampled items alone: hr@10/sampledN, for\ncomparing with numbers published so")
+      ->type_name("N")
+      ->check(from_one_to(1000000));
+  verb.add_flag("--segments", options.segments,
+                "Measure cold and warm users, and head and tail items as targets, apart");
+  verb.add_option("--cold", options.cold_below, "Users with fewer events before the query are cold")
+      ->type_name("N")
+      ->check(from_one_to(1000000))
+      ->capture_default_str();
+  CLI::Option* users = verb.add_option("--users", options.users, "Users: a delimited file with a column user");
+  users->type_name("FILE");
+  verb.add_option_function<std::string>(
+          "--group", [&options](const std::string& text) { options.groups = split_commas(text); },
+          "Columns of that file: measure the users of each group apart")
+      ->type_name("A,B,...")
+      ->needs(users);
+  users->needs("--group");
   add_common(verb, options.common);
 }
 
@@ -172,9 +206,16 @@ void add_inspect(CLI::App& verb, InspectOptions& options) {
 }
 
 void add_metrics(CLI::App& verb, MetricsOptions& options) {
-  verb.add_option("file", options.file,
-                  "JSON with cutoffs, recommended, relevant and train_item_count; '-' is standard input")
-      ->required();
+  CLI::Option* file = verb.add_option(
+      "file", options.file, "JSON with cutoffs, recommended, relevant and train_item_count; '-' is standard input");
+  CLI::Option* logged = verb.add_option("--logged", options.logged,
+                                        "Instead: what a new policy would have earned, from a delimited file with the\n"
+                                        "columns propensity, reward and target_probability");
+  logged->type_name("FILE")->excludes(file);
+  verb.add_option("--clip", options.clip, "Largest weight of a logged action (default: none)")
+      ->type_name("W")
+      ->check(quietly(CLI::PositiveNumber))
+      ->needs(logged);
   add_common(verb, options.common);
 }
 
@@ -231,7 +272,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);
   add_verb(app, "score", "Score every item of the model for a history", score, add_score, chosen);
   add_verb(app, "inspect", "Show what a model directory or a safetensors file holds", inspect, add_inspect, chosen);
-  add_verb(app, "metrics", "Measure ready-made lists of recommended and relevant items", metrics, add_metrics, chosen);
+  add_verb(app, "metrics", "Measure ready-made lists, or a policy on logged actions", metrics, add_metrics, chosen);
   add_verb(app, "doctor", "Show the version, the build and the instruction sets in use", doctor, add_doctor, chosen);
 
   try {

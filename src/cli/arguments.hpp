@@ -43,11 +43,18 @@ struct ProtocolOptions {
   std::optional<bool> request_time;
 };
 
+// What is known of items beside their interactions.
+struct ItemOptions {
+  std::string file;                       // "" for none
+  std::optional<std::string> categories;  // a column
+};
+
 struct TrainOptions {
   CommonOptions common;
   DataOptions data;
   ProtocolOptions protocol;
-  std::string items, output, preset = "default";
+  ItemOptions items;
+  std::string output, preset = "default";
   std::optional<std::size_t> epochs;
   std::optional<double> time_budget;  // seconds
   bool resume = false;
@@ -66,9 +73,17 @@ struct EvaluateOptions {
   CommonOptions common;
   DataOptions data;
   ProtocolOptions protocol;
+  ItemOptions items;
   std::string model;
   std::vector<std::size_t> cutoffs{1, 5, 10, 50, 200};
   bool baselines = false;
+  std::string against;                  // another model directory; "" for none
+  std::optional<std::string> provider;  // a column of the file of items
+  std::size_t sampled = 0;
+  bool segments = false;
+  std::size_t cold_below = 10;
+  std::string users;                // a file; "" for none
+  std::vector<std::string> groups;  // columns of it
 };
 
 // What a request is made for: ids and times as typed.
@@ -100,7 +115,9 @@ struct InspectOptions {
 
 struct MetricsOptions {
   CommonOptions common;
-  std::string file;
+  std::string file;            // of lists, or
+  std::string logged;          // of actions
+  std::optional<double> clip;  // their weights
 };
 
 struct DoctorOptions {

@@ -40,32 +40,46 @@ std::shared_ptr<const CountModel> counts_of(CountKind kind, const TrainedModel& 
 
 }  // namespace
 
-std::vector<Baseline> measure_baselines(const TrainedModel& model, const Histories* train,
+Baseline measure_beside(const std::string& name, const TrainedModel& other, const Report& report,
+                        const EvaluationQueries& queries, const EvaluationOptions& options) {
+  EvaluationOptions plain = options;
+  plain.bootstrap = 0;
+  plain.providers = nullptr;
+  plain.segments = false;
+  plain.user_groups.clear();
+  plain.keep_user_sums = true;
+  Baseline baseline{name, evaluate(other, queries, plain), ""};
+  const std::string cutoff = std::to_string(shown_cutoff(options.cutoffs));
+  baseline.paired = paired_bootstrap(
+      report.user_sums, baseline.report->user_sums,
+      {.metrics = {"hr@" + cutoff, "ndcg@" + cutoff}, .seed = options.seed, .executor = options.executor});
+  baseline.report->user_sums = {};  // as large as the queries are many
+  return baseline;
+}
+
+std::vector<Baseline> measure_baselines(const TrainedModel& model, const Report& report, const Histories* train,
                                         const EvaluationQueries& queries, const EvaluationOptions& options, bool quick,
                                         Console& console) {
   std::vector<Baseline> all;
   if (queries.empty()) return all;
-  EvaluationOptions plain = options;
-  plain.bootstrap = 0;
   if (model.encoder && model.blend_weight != 0) {
     console.line("measuring the encoder alone");
     TrainedModel alone = model;
     alone.blend_weight = 0;
-    all.push_back({"encoder", evaluate(alone, queries, plain), ""});
+    all.push_back(measure_beside("encoder", alone, report, queries, options));
   }
   TrainedModel counting;
   counting.item_ids = model.item_ids;
   counting.popularity = model.popularity;
   for (const CountKind kind : {CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease}) {
     console.line("measuring " + std::string(to_string(kind)));
-    Baseline& baseline = all.emplace_back();
-    baseline.name = to_string(kind);
-    std::replace(baseline.name.begin(), baseline.name.end(), '-', '_');
+    std::string name(to_string(kind));
+    std::replace(name.begin(), name.end(), '-', '_');
     try {
-      counting.counts = counts_of(kind, model, train, quick, plain.executor);
-      baseline.report = evaluate(counting, queries, plain);
+      counting.counts = counts_of(kind, model, train, quick, options.executor);
+      all.push_back(measure_beside(name, counting, report, queries, options));
     } catch (const Error& error) {
-      baseline.left_out = error.what();
+      all.push_back({name, std::nullopt, error.what()});
     }
   }
   return all;

@@ -4,28 +4,71 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "attune/model/checkpoint.hpp"
 #include "cli/input.hpp"
 #include "cli/report.hpp"
+#include "cli/segments.hpp"
 #include "cli/verbs.hpp"
 
 namespace attune::cli {
 namespace {
 
+// What files say of items and users, which the measuring only borrows.
+struct Facts {
+  std::optional<TrainingUsers> training_users;
+  std::optional<Categories> categories, providers;
+  std::vector<Categories> groups;  // as options.groups
+
+  Facts(const EvaluateOptions& options, const Histories* train, const IdMap& items, const IdMap& users)
+      : categories(read_item_categories(options.items, items)) {
+    if (train != nullptr) training_users = TrainingUsers::count(*train);
+    if (options.provider) providers = read_categories(options.items.file, "item", *options.provider, items);
+    for (const std::string& column : options.groups) {
+      groups.push_back(read_categories(options.users, "user", column, users));
+    }
+  }
+
+  void lend(EvaluationOptions& measuring, const EvaluateOptions& options) const {
+    measuring.training_users = training_users ? &*training_users : nullptr;
+    measuring.categories = categories ? &*categories : nullptr;
+    measuring.providers = providers ? &*providers : nullptr;
+    measuring.segments = options.segments;
+    measuring.cold_below = options.cold_below;
+    for (std::size_t i = 0; i < groups.size(); ++i) measuring.user_groups.push_back({options.groups[i], &groups[i]});
+  }
+};
+
+// The other model of --against. Its items have handles of their own, so that facts about them are left aside.
+Baseline measure_against(const EvaluateOptions& options, IdKind items, const Report& report,
+                         const EvaluationQueries& queries, EvaluationOptions measuring) {
+  const TrainedModel other = TrainedModel::load(options.against);
+  if (other.item_ids->kind() != items) {
+    const auto name = [](IdKind kind) { return kind == IdKind::string ? "text" : "numbers"; };
+    throw Error(ErrorCode::invalid_argument, options.against + ": expected item ids that are " + name(items) +
+                                                 " as those of --model, found " + name(other.item_ids->kind()));
+  }
+  measuring.training_users = nullptr;
+  measuring.categories = nullptr;
+  return measure_beside("against", other, report, queries, measuring);
+}
+
 void print(std::ostream& out, const Protocol& protocol, const Report& report, const std::vector<Baseline>& baselines,
            const EvaluateOptions& options) {
-  const auto& cutoffs = options.cutoffs;
-  const std::size_t cutoff = std::find(cutoffs.begin(), cutoffs.end(), 10u) != cutoffs.end() ? 10 : cutoffs.front();
+  const std::size_t cutoff = shown_cutoff(options.cutoffs);
   print_protocol(out, protocol, report);
   print_metrics(out, report.metrics);
   const std::string metric = "ndcg@" + std::to_string(cutoff);
   const auto& [low, high] = report.confidence.at(metric);
   out << "  " << metric << " lies between " << fixed(low, 4) << " and " << fixed(high, 4) << " (95 % of resamples)\n";
-  if (!options.baselines) return;
-  out << "beside the baselines\n";
+  print_segments(out, report, cutoff);
+  print_exposure(out, report);
+  if (baselines.empty()) return;
+  out << "beside " << (options.against.empty() ? "" : options.against + (options.baselines ? " and " : ""))
+      << (options.baselines ? "the baselines" : "") << '\n';
   print_comparison(out, report, baselines, cutoff);
 }
 
@@ -46,6 +89,9 @@ void run(const EvaluateOptions& options, Console& console) {
                 options.data.interactions + ": expected test events, found none by the split " + protocol.split.name());
   }
 
+  std::optional<Histories> train = training_part(model);
+  const Facts facts(options, train ? &*train : nullptr, *model.item_ids, *split.all->user_ids);
+  if (!options.baselines) train.reset();
   const auto executor = make_executor(options.common);
   EvaluationOptions measuring;
   measuring.cutoffs = options.cutoffs;
@@ -53,24 +99,36 @@ void run(const EvaluateOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.seed = config.seed;
   measuring.executor = executor.get();
+  facts.lend(measuring, options);
+  measuring.sampled = options.sampled;
+  measuring.keep_user_sums = options.baselines || !options.against.empty();
   console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
-  std::vector<Baseline> baselines;
-  if (options.baselines) {
-    const std::optional<Histories> train = training_part(model);
-    baselines = measure_baselines(model, train ? &*train : nullptr, split.test, measuring, false, console);
+  std::vector<Baseline> beside;
+  if (!options.against.empty()) {
+    console.line("measuring " + options.against);
+    beside.push_back(measure_against(options, model.item_ids->kind(), report, split.test, measuring));
   }
-  if (!console.json()) return print(console.text(), protocol, report, baselines, options);
+  if (options.baselines) {
+    auto baselines = measure_baselines(model, report, train ? &*train : nullptr, split.test, measuring, false, console);
+    std::move(baselines.begin(), baselines.end(), std::back_inserter(beside));
+  }
+  if (!console.json()) return print(console.text(), protocol, report, beside, options);
 
-  Json confidence = Json::object();
-  for (const auto& [name, interval] : report.confidence) confidence[name] = interval;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   Json result{{"protocol", protocol_json(protocol, report)},
               {"metrics", metrics_json(report.metrics)},
-              {"confidence", std::move(confidence)}};
+              {"confidence", report.confidence}};
+  if (!report.segments.empty()) result["segments"] = segments_json(report);
+  if (options.provider) result["exposure"] = exposure_json(report, measuring.exposure_cutoff);
+  if (!beside.empty()) result["paired"] = paired_json(beside);
+  if (!options.against.empty()) {
+    result["against"] = {{"model", options.against}, {"metrics", metrics_json(beside.front().report->metrics)}};
+    beside.erase(beside.begin());
+  }
   if (options.baselines) {
-    result["baselines"] = baselines_json(baselines);
-    result["baselines_left_out"] = left_out_json(baselines);
+    result["baselines"] = baselines_json(beside);
+    result["baselines_left_out"] = left_out_json(beside);
   }
   result["seconds"] = seconds.count();
   console.object(result);

@@ -137,6 +137,14 @@ std::map<std::string, std::string> read_titles(const std::string& file) {
   return titles;
 }
 
+std::optional<Categories> read_item_categories(const ItemOptions& options, const IdMap& ids) {
+  const std::string column = options.categories.value_or("genres");
+  const bool there = !options.file.empty() &&
+                     (options.categories || DelimitedReader(options.file).column(column) != DelimitedReader::npos);
+  if (!there) return std::nullopt;
+  return read_categories(options.file, "item", column, ids);
+}
+
 TrainerConfig trainer_config(const std::string& preset, const CommonOptions& options) {
   TrainerConfig config;
   try {

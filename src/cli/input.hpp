@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "attune/data/categories.hpp"
 #include "attune/data/interaction_log.hpp"
 #include "attune/data/reader.hpp"
 #include "attune/error.hpp"
@@ -39,6 +40,9 @@ void print_load(std::ostream& out, const Interactions& interactions);
 
 // The title of each item, from a file with the columns item and title.
 std::map<std::string, std::string> read_titles(const std::string& file);
+
+// The categories of each item of `ids`; none without a file, and where nobody names a column that the file lacks.
+std::optional<Categories> read_item_categories(const ItemOptions& options, const IdMap& ids);
 
 // The configuration of a preset with the file of --config and --seed laid over it.
 TrainerConfig trainer_config(const std::string& preset, const CommonOptions& options);

@@ -15,7 +15,7 @@ namespace attune::cli {
 namespace {
 
 // The order in which people read them.
-constexpr std::array<std::string_view, 11> kNames{"hr",
+constexpr std::array<std::string_view, 16> kNames{"hr",
                                                   "ndcg",
                                                   "mrr",
                                                   "recall",
@@ -25,25 +25,37 @@ constexpr std::array<std::string_view, 11> kNames{"hr",
                                                   "coverage",
                                                   "gini",
                                                   "average_popularity",
-                                                  "tail_percentage"};
+                                                  "tail_percentage",
+                                                  "novelty",
+                                                  "diversity",
+                                                  "serendipity",
+                                                  "calibration",
+                                                  "auc"};
 
 constexpr float kNoMinimum = -std::numeric_limits<float>::infinity();  // as notes write it
 
 struct Metric {
-  std::size_t place, cutoff;  // place in kNames
+  std::size_t place, cutoff;  // place in kNames, behind them all when sampled; a cutoff of 0: none
   std::string name;           // "hr@10"
+  std::string stem;           // "hr"; "hr/sampled100"
   double value;
 };
 
+Metric parse(const std::string& name, double value) {
+  const std::size_t at = std::min(name.find('@'), name.size());
+  Metric metric{0, 0, name, name.substr(0, at), value};
+  metric.place = static_cast<std::size_t>(std::find(kNames.begin(), kNames.end(), metric.stem) - kNames.begin());
+  if (const std::size_t sampled = name.find('/'); sampled != std::string::npos) {  // "hr@10/sampled100"
+    metric.place += kNames.size();
+    metric.stem += name.substr(sampled);
+  }
+  if (at < name.size()) std::from_chars(name.data() + at + 1, name.data() + name.size(), metric.cutoff);
+  return metric;
+}
+
 std::vector<Metric> in_order(const std::map<std::string, double>& metrics) {
   std::vector<Metric> all;
-  for (const auto& [name, value] : metrics) {
-    const std::size_t at = name.find('@');
-    const auto place = std::find(kNames.begin(), kNames.end(), name.substr(0, at)) - kNames.begin();
-    std::size_t cutoff = 0;
-    std::from_chars(name.data() + at + 1, name.data() + name.size(), cutoff);
-    all.push_back({static_cast<std::size_t>(place), cutoff, name, value});
-  }
+  for (const auto& [name, value] : metrics) all.push_back(parse(name, value));
   std::stable_sort(all.begin(), all.end(), [](const Metric& a, const Metric& b) {
     return std::pair(a.place, a.cutoff) < std::pair(b.place, b.cutoff);
   });
@@ -53,6 +65,24 @@ std::vector<Metric> in_order(const std::map<std::string, double>& metrics) {
 // Shares with four decimals; counts of events with one.
 std::string shown(std::string_view metric, double value) {
   return fixed(value, metric.starts_with("average_popularity") ? 1 : 4);
+}
+
+// How much more the model reaches than each of them.
+void print_differences(std::ostream& out, const std::vector<Baseline>& baselines) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Baseline& baseline : baselines) {
+    std::vector<std::string> row{"attune - " + baseline.name}, title{"differences"};
+    for (const auto& [metric, paired] : baseline.paired) {
+      title.insert(title.end(), {metric, "95 % of resamples", "above 0"});
+      row.insert(row.end(),
+                 {fixed(paired.difference, 4), fixed(paired.interval[0], 4) + " to " + fixed(paired.interval[1], 4),
+                  fixed(100 * paired.above_zero, 1) + " %"});
+    }
+    if (baseline.paired.empty()) continue;
+    if (rows.empty()) rows.push_back(std::move(title));
+    rows.push_back(std::move(row));
+  }
+  print_table(out, rows);
 }
 
 std::string value_of(const Notes& notes, const std::string& name, const std::string& otherwise) {
@@ -137,6 +167,17 @@ Json baselines_json(const std::vector<Baseline>& baselines) {
   return json;
 }
 
+Json paired_json(const std::vector<Baseline>& baselines) {
+  Json json = Json::object();
+  for (const Baseline& baseline : baselines) {
+    for (const auto& [metric, paired] : baseline.paired) {
+      json[baseline.name][metric] = {
+          {"difference", paired.difference}, {"interval", paired.interval}, {"above_zero", paired.above_zero}};
+    }
+  }
+  return json;
+}
+
 Json left_out_json(const std::vector<Baseline>& baselines) {
   Json json = Json::object();
   for (const Baseline& baseline : baselines) {
@@ -156,33 +197,48 @@ void print_protocol(std::ostream& out, const Protocol& protocol, const Report& r
   if (!protocol.note.empty()) out << "note: " << protocol.note << '\n';
 }
 
+std::size_t shown_cutoff(const std::vector<std::size_t>& cutoffs) {
+  return std::find(cutoffs.begin(), cutoffs.end(), 10u) != cutoffs.end() ? 10 : cutoffs.front();
+}
+
 void print_comparison(std::ostream& out, const Report& model, const std::vector<Baseline>& baselines,
                       std::size_t cutoff) {
   std::vector<std::vector<std::string>> rows{{""}};
-  for (const std::string_view name : kNames) rows.push_back({std::string(name) + '@' + std::to_string(cutoff)});
+  for (const Metric& metric : in_order(model.metrics)) {
+    if (metric.cutoff == cutoff || metric.cutoff == 0) rows.push_back({metric.name});
+  }
   const auto add_column = [&rows](const std::string& title, const Report& report) {
     rows.front().push_back(title);
-    for (std::size_t i = 1; i < rows.size(); ++i) rows[i].push_back(shown(rows[i][0], report.at(rows[i][0])));
+    for (std::size_t i = 1; i < rows.size(); ++i) {
+      const auto found = report.metrics.find(rows[i][0]);
+      rows[i].push_back(found == report.metrics.end() ? "" : shown(rows[i][0], found->second));
+    }
   };
   add_column("attune", model);
   for (const Baseline& baseline : baselines) {
     if (baseline.report) add_column(baseline.name, *baseline.report);
   }
   print_table(out, rows);
+  print_differences(out, baselines);
   for (const Baseline& baseline : baselines) {
     if (!baseline.report) out << "  without " << baseline.name << ": " << baseline.left_out << '\n';
   }
 }
 
 void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics) {
-  std::vector<std::vector<std::string>> rows{{""}};
-  std::size_t place = kNames.size();
+  std::vector<std::vector<std::string>> rows{{""}}, without_cutoff;
+  std::string stem;
   for (const Metric& metric : in_order(metrics)) {
-    if (rows.size() == 1 || metric.place != place) rows.push_back({metric.name.substr(0, metric.name.find('@'))});
+    if (metric.cutoff == 0) {
+      without_cutoff.push_back({metric.name, shown(metric.name, metric.value)});
+      continue;
+    }
+    if (rows.size() == 1 || metric.stem != stem) rows.push_back({metric.stem});
     if (rows.size() == 2) rows.front().push_back('@' + std::to_string(metric.cutoff));
-    place = metric.place;
+    stem = metric.stem;
     rows.back().push_back(shown(metric.name, metric.value));
   }
+  rows.insert(rows.end(), without_cutoff.begin(), without_cutoff.end());
   print_table(out, rows);
 }
 

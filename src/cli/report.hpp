@@ -40,14 +40,18 @@ Json protocol_json(const Protocol& protocol, const Report& report);
 // Metrics by name, then by cutoff.
 Json metrics_json(const std::map<std::string, double>& metrics);
 Json baselines_json(const std::vector<Baseline>& baselines);
+// By name: the difference of each metric, its interval and the share of resamples above zero.
+Json paired_json(const std::vector<Baseline>& baselines);
 // Those that were not measured, and why.
 Json left_out_json(const std::vector<Baseline>& baselines);
 // What the numbers stand for, and why there may be none.
 void print_protocol(std::ostream& out, const Protocol& protocol, const Report& report);
-// The model and its baselines side by side at one cutoff, a row per metric.
+// The cutoff that people look at: 10, or the first one.
+std::size_t shown_cutoff(const std::vector<std::size_t>& cutoffs);
+// The model and its baselines side by side at one cutoff, a row per metric, and their differences.
 void print_comparison(std::ostream& out, const Report& model, const std::vector<Baseline>& baselines,
                       std::size_t cutoff);
-// A row per metric, a column per cutoff.
+// A row per metric, a column per cutoff. A metric without one stands in the first column.
 void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics);
 
 std::string date(Timestamp time);  // "2013-02-28"

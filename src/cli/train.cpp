@@ -96,9 +96,10 @@ void run(const TrainOptions& options, Console& console) {
 
   Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
   Json load = load_json(interactions);
-  if (!options.items.empty()) load["items_file"] = items_json(options.items, interactions.log.item_ids());
+  if (!options.items.file.empty()) load["items_file"] = items_json(options.items.file, interactions.log.item_ids());
   if (!console.json()) print_load(console.text(), interactions);
   const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
+  const auto categories = read_item_categories(options.items, *split.all->item_ids);
 
   const auto executor = make_executor(options.common);
   const StateFile state = state_file(options);
@@ -119,9 +120,14 @@ void run(const TrainOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.bootstrap = 0;
   measuring.executor = executor.get();
+  const TrainingUsers training_users = TrainingUsers::count(split.train);
+  measuring.training_users = &training_users;
+  measuring.categories = categories ? &*categories : nullptr;
+  measuring.keep_user_sums = true;
   if (!split.test.empty()) console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
-  const std::vector<Baseline> baselines = measure_baselines(model, &split.train, split.test, measuring, true, console);
+  const std::vector<Baseline> baselines =
+      measure_baselines(model, report, &split.train, split.test, measuring, true, console);
   if (console.json()) {
     console.object({{"load", std::move(load)},
                     {"epochs", epochs_json(trainer.epochs())},
@@ -134,6 +140,7 @@ void run(const TrainOptions& options, Console& console) {
                     {"metrics", metrics_json(report.metrics)},
                     {"baselines", baselines_json(baselines)},
                     {"baselines_left_out", left_out_json(baselines)},
+                    {"paired", paired_json(baselines)},
                     {"config", Json::parse(config.to_json())},
                     {"model", options.output}});
     return;

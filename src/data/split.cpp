@@ -115,6 +115,24 @@ std::vector<Bounds> find_bounds(const Histories& all, const SplitOptions& option
   return bounds;
 }
 
+// Of the training events with a time, the share behind the median test event, in percent; "" where none is known.
+std::string share_after_test(const Split& split) {
+  std::vector<Timestamp> tests;
+  for (const auto& query : split.test.queries) tests.push_back(split.test.time(query));
+  std::erase(tests, kNoTime);
+  std::size_t known = 0, later = 0;
+  const Timestamp median = time_quantile(tests.begin(), tests.end(), 0.5);
+  for (const Timestamp time : split.train.times) {
+    known += time != kNoTime;
+    later += time > median;
+  }
+  if (tests.empty() || known == 0) return "";
+  std::array<char, 32> digits;
+  const double percent = 100.0 * static_cast<double>(later) / static_cast<double>(known);
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), percent, std::chars_format::fixed, 1);
+  return std::string(digits.data(), end.ptr) + " %";
+}
+
 std::string note_of(const Split& split) {
   if (split.options.kind == SplitOptions::Kind::none) return "no part is held out: nothing can be measured";
   const bool leave_one_out = split.options.kind == SplitOptions::Kind::leave_one_out;
@@ -125,6 +143,8 @@ std::string note_of(const Split& split) {
         "than in a live system; a temporal split has no such leak";
   }
   const auto add = [&](const std::string& text) { note += (note.empty() ? "" : "; ") + text; };
+  const std::string later = leave_one_out ? share_after_test(split) : "";
+  if (!later.empty()) add(later + " of the training events are later than the median test event");
   const char* const reason = leave_one_out ? "no user has three events" : "too few events differ in time";
   if (split.train.num_events() == 0) add("the training part is empty");
   if (split.validation.empty()) add(std::string("the validation part is empty: ") + reason);

@@ -6,19 +6,47 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
+#include "training/bootstrap.hpp"
 #include "training/metrics.hpp"
+#include "training/segments.hpp"
 
 namespace attune::inline v0_1 {
+
+TrainingUsers TrainingUsers::count(const Histories& train) {
+  TrainingUsers users{std::vector<std::uint64_t>(train.num_items(), 0), 0};
+  std::vector<std::size_t> last_user(train.num_items(), 0);
+  for (std::size_t user = 0; user < train.num_users(); ++user) {
+    const auto items = train.of(user).items;
+    if (!items.empty()) ++users.total;
+    for (const ItemHandle item : items) {
+      if (std::exchange(last_user[item], user + 1) != user + 1) ++users.of_item[item];
+    }
+  }
+  return users;
+}
 
 double Report::at(const std::string& name) const {
   const auto found = metrics.find(name);
   if (found != metrics.end()) return found->second;
   throw Error(ErrorCode::invalid_argument,
               "no metric named " + name + (queries == 0 ? ": there were no queries" : " at the chosen cutoffs"));
+}
+
+double Report::fairness_gap(const std::string& grouping, const std::string& metric) const {
+  double worst = std::numeric_limits<double>::infinity(), best = -worst;
+  for (const Segment& segment : segments) {
+    const auto value = segment.metrics.find(metric);
+    if (segment.grouping != grouping || value == segment.metrics.end()) continue;
+    worst = std::min(worst, value->second);
+    best = std::max(best, value->second);
+  }
+  if (best >= worst) return best - worst;
+  throw Error(ErrorCode::invalid_argument, "no segments of " + grouping + " were measured by " + metric);
 }
 
 namespace detail {
@@ -54,19 +82,29 @@ class Worker {
  public:
   Worker(const Task& task, ScoreAll session)
       : recommended_counts(task.metrics.num_counts(), 0),
+        shown_counts(task.options.providers ? task.options.exposure_cutoff * task.metrics.num_items() : 0, 0),
         task_(task),
         session_(std::move(session)),
         scores_(task.metrics.num_items()),
-        last_filtered_(task.metrics.num_items(), 0) {}
+        last_filtered_(task.metrics.num_items(), 0),
+        last_excluded_(task.options.sampled != 0 ? task.metrics.num_items() : 0, 0) {}
 
   void run(const Query& query, std::span<double> sums);
 
   std::vector<std::uint64_t> recommended_counts;  // [cutoffs, items]
+  std::vector<std::uint64_t> shown_counts;        // [exposure_cutoff, items], or empty
   std::size_t unseen_targets = 0, repeated_targets = 0;
 
  private:
   std::size_t filter_seen(HistoryView history);
   void rank_relevant(std::size_t candidates);
+  void list_trained();
+  struct Ahead {
+    std::size_t above, tied;
+  };
+  Ahead others_ahead(float score) const;
+  void draw_sample(const Query& query, HistoryView history);
+  void rank_in_sample();
   void list_best();
   bool is_relevant(ItemHandle item) const { return std::binary_search(relevant_.begin(), relevant_.end(), item); }
 
@@ -75,9 +113,14 @@ class Worker {
   std::vector<float> scores_;                 // [items]; NaN where an item is filtered
   std::vector<std::uint64_t> last_filtered_;  // [items]: number of the query that last filtered it
   std::uint64_t query_number_ = 0;
-  std::vector<ItemHandle> relevant_;  // distinct, ascending
-  std::vector<float> relevant_scores_;
-  std::vector<std::size_t> ranks_;
+  std::vector<ItemHandle> relevant_;   // distinct, ascending
+  std::vector<ScoredHandle> trained_;  // those with a training event, best first, NaN last
+  std::vector<std::size_t> ranks_;     // of trained_
+  std::vector<ItemHandle> found_;      // its items
+  double auc_ = 0;
+  std::vector<std::uint64_t> last_excluded_;  // [items]: number of the query that last kept it from its sample
+  std::vector<float> sample_;                 // scores
+  std::vector<std::size_t> sample_ranks_;     // of trained_
   std::vector<ScoredHandle> best_;
   std::vector<ItemHandle> recommended_;
 };
@@ -101,8 +144,16 @@ void Worker::run(const Query& query, std::span<double> sums) {
   const std::size_t filtered = task_.options.exclude_seen ? filter_seen(history) : 0;
   rank_relevant(scores_.size() - filtered);
   list_best();
-  task_.metrics.add(sums, {ranks_, relevant_.size(), recommended_});
+  task_.metrics.add(sums, {ranks_, found_, relevant_.size(), recommended_, history.items, auc_});
+  if (task_.options.sampled != 0) {
+    draw_sample(query, history);
+    rank_in_sample();
+    task_.metrics.add_sampled(sums, sample_ranks_, relevant_.size());
+  }
   task_.metrics.count(recommended_counts, recommended_);
+  for (std::size_t r = 0; r < recommended_.size() && r * scores_.size() < shown_counts.size(); ++r) {
+    ++shown_counts[r * scores_.size() + recommended_[r]];
+  }
 }
 
 // All distinct items of the history but the targets; returns how many.
@@ -120,26 +171,81 @@ std::size_t Worker::filter_seen(HistoryView history) {
 // Relevant items in the order of their scores, each behind all other candidates that score as much or more. NaN ranks
 // behind every candidate. A target without a training event gets no rank: a miss whatever its score.
 void Worker::rank_relevant(std::size_t candidates) {
-  relevant_scores_.clear();
+  list_trained();
+  ranks_.clear();
+  found_.clear();
+  auc_ = 0;
+  const std::size_t others = candidates - trained_.size();
+  for (const auto& [item, score] : trained_) {
+    std::size_t ahead = others;
+    if (!std::isnan(score)) {
+      const auto [above, tied] = others_ahead(score);
+      ahead = above + tied;
+      const double below = static_cast<double>(others - above) - 0.5 * static_cast<double>(tied);
+      auc_ += others == 0 ? 1.0 : below / static_cast<double>(others);
+    }
+    found_.push_back(item);
+    ranks_.push_back(ahead + ranks_.size() + 1);
+  }
+  auc_ /= static_cast<double>(relevant_.size());
+}
+
+void Worker::list_trained() {
+  trained_.clear();
   for (const ItemHandle item : relevant_) {
     if (item < scores_.size() && task_.training_counts[item] > 0) {
-      relevant_scores_.push_back(scores_[item]);
+      trained_.push_back({item, scores_[item]});
     } else {
       ++unseen_targets;
     }
   }
   const auto not_number =
-      std::partition(relevant_scores_.begin(), relevant_scores_.end(), [](float score) { return !std::isnan(score); });
-  std::sort(relevant_scores_.begin(), not_number, std::greater<>());
-  ranks_.clear();
-  for (const float score : relevant_scores_) {
-    const auto as_good = [score](float other) { return other >= score; };
-    std::size_t ahead = candidates - relevant_scores_.size();
-    if (!std::isnan(score)) {
-      ahead = static_cast<std::size_t>(std::count_if(scores_.begin(), scores_.end(), as_good) -
-                                       std::count_if(relevant_scores_.begin(), relevant_scores_.end(), as_good));
-    }
-    ranks_.push_back(ahead + ranks_.size() + 1);
+      std::partition(trained_.begin(), trained_.end(), [](const ScoredHandle& s) { return !std::isnan(s.score); });
+  std::sort(trained_.begin(), not_number, ranks_before);
+}
+
+// Candidates beside the relevant items that score more than `score`, and as much.
+Worker::Ahead Worker::others_ahead(float score) const {
+  std::uint32_t above = 0, not_below = 0;
+  for (const float other : scores_) {
+    above += other > score ? 1u : 0u;
+    not_below += other >= score ? 1u : 0u;
+  }
+  for (const ScoredHandle& relevant : trained_) {
+    above -= relevant.score > score ? 1u : 0u;
+    not_below -= relevant.score >= score ? 1u : 0u;
+  }
+  return {above, not_below - above};
+}
+
+// In one pass over the items, each with the probability that fills the sample (Knuth, TAOCP 2, algorithm S). Depends on
+// the seed and the place of the query alone.
+void Worker::draw_sample(const Query& query, HistoryView history) {
+  std::size_t left = scores_.size();
+  const auto exclude = [&](ItemHandle item) {
+    if (item < scores_.size() && std::exchange(last_excluded_[item], query_number_) != query_number_) --left;
+  };
+  std::for_each(history.items.begin(), history.items.end(), exclude);
+  std::for_each(relevant_.begin(), relevant_.end(), exclude);
+  const std::uint64_t stream =
+      mix(stream_of(task_.options.seed, Purpose::candidates, query.user), query.history_length);
+  sample_.clear();
+  for (std::size_t item = 0; item < scores_.size() && sample_.size() < task_.options.sampled; ++item) {
+    if (last_excluded_[item] == query_number_) continue;
+    const double uniform = static_cast<double>(mix(stream, item) >> 11) * 0x1p-53;
+    const auto wanted = static_cast<double>(task_.options.sampled - sample_.size());
+    if (uniform * static_cast<double>(left--) < wanted) sample_.push_back(scores_[item]);
+  }
+}
+
+// By the rules of rank_relevant().
+void Worker::rank_in_sample() {
+  sample_ranks_.clear();
+  for (const ScoredHandle& relevant : trained_) {
+    const auto ahead = std::isnan(relevant.score) ? std::ssize(sample_)
+                                                  : std::count_if(sample_.begin(), sample_.end(),
+                                                                  [&](float other) { return other >= relevant.score; });
+    sample_ranks_.push_back(static_cast<std::size_t>(ahead) + sample_ranks_.size() + 1);
   }
 }
 
@@ -151,39 +257,87 @@ void Worker::list_best() {
       best_.push_back({static_cast<ItemHandle>(item), scores_[item]});
     }
   }
-  const std::size_t k = std::min(best_.size(), task_.metrics.largest_cutoff());
+  std::size_t k = task_.metrics.largest_cutoff();
+  if (task_.options.providers != nullptr) k = std::max(k, task_.options.exposure_cutoff);
+  k = std::min(k, best_.size());
   std::partial_sort(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(k), best_.end(), ranks_before);
   recommended_.clear();
   for (std::size_t i = 0; i < k; ++i) recommended_.push_back(best_[i].item);
 }
 
-// 95 % intervals of the means by resampling users with replacement. Draw i of resample r depends on (seed, r, i) alone.
-std::map<std::string, std::array<double, 2>> bootstrap(const MetricSet& metrics, std::span<const double> sums,
-                                                       std::span<const Group> groups, const EvaluationOptions& options,
-                                                       Executor& executor) {
-  const std::size_t width = metrics.per_query(), users = groups.size(), resamples = options.bootstrap;
-  std::map<std::string, std::array<double, 2>> intervals;
-  if (users == 0 || resamples == 0) return intervals;
-  std::vector<double> means(resamples * width, 0.0);
-  executor.run(resamples, [&](std::size_t resample, std::size_t) {
-    double* const mean = means.data() + resample * width;
-    double queries = 0;
-    const std::uint64_t stream = stream_of(options.seed, Purpose::bootstrap, resample);
-    for (std::size_t draw = 0; draw < users; ++draw) {
-      const std::size_t user = mix(stream, draw) % users;
-      queries += static_cast<double>(groups[user].end - groups[user].begin);
-      for (std::size_t i = 0; i < width; ++i) mean[i] += sums[user * width + i];
+UserSums measure(const Task& task, std::span<const Group> groups, const std::function<ScoreAll()>& make_session,
+                 Executor& executor, std::vector<std::unique_ptr<Worker>>& workers, std::vector<double>& query_values) {
+  const std::size_t width = task.metrics.per_query();
+  UserSums users{task.metrics.names(), std::vector<double>(groups.size() * width, 0.0), {}};
+  for (const auto& [begin, end] : groups) users.queries.push_back(static_cast<std::uint32_t>(end - begin));
+  executor.run(groups.size(), [&](std::size_t user, std::size_t worker) {
+    if (!workers[worker]) workers[worker] = std::make_unique<Worker>(task, make_session());
+    const auto sums = std::span(users.sums).subspan(user * width, width);
+    for (std::size_t q = groups[user].begin; q < groups[user].end; ++q) {
+      const auto own = query_values.empty() ? sums : std::span(query_values).subspan(q * width, width);
+      workers[worker]->run(task.queries.queries[q], own);
+      if (query_values.empty()) continue;
+      for (std::size_t i = 0; i < width; ++i) sums[i] += own[i];
     }
-    for (std::size_t i = 0; i < width; ++i) mean[i] /= queries;
   });
-  std::vector<double> values(resamples);
-  const std::size_t low = resamples / 40;
-  for (std::size_t i = 0; i < width; ++i) {
-    for (std::size_t r = 0; r < resamples; ++r) values[r] = means[r * width + i];
-    std::sort(values.begin(), values.end());
-    intervals[metrics.name(i)] = {values[low], values[resamples - 1 - low]};
+  return users;
+}
+
+std::uint64_t fingerprint(const EvaluationQueries& queries, const EvaluationOptions& options) {
+  std::uint64_t hash = mix(options.exclude_seen ? 1 : 0, options.request_time ? 1 : 0);
+  const auto add = [&hash](std::uint64_t value) { hash = mix(hash, value); };
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    const Query& query = queries.queries[q];
+    add(std::uint64_t{query.history_length} << 32 | query.num_targets);
+    add(static_cast<std::uint64_t>(queries.time(query)));
+    if (q > 0 && query.user == queries.queries[q - 1].user) continue;
+    const IdMap* const users = queries.histories->user_ids.get();
+    const Id id = users != nullptr ? users->id(query.user) : Id(query.user);
+    add(static_cast<std::uint64_t>(id.number()));
+    for (const char letter : id.text()) add(static_cast<unsigned char>(letter));
   }
-  return intervals;
+  return hash;
+}
+
+// What the workers counted, together.
+struct Counts {
+  std::vector<std::uint64_t> recommended, shown;
+  std::size_t unseen_targets = 0, repeated_targets = 0;
+
+  Counts(const MetricSet& metrics, std::span<const std::unique_ptr<Worker>> workers)
+      : recommended(metrics.num_counts(), 0) {
+    const auto add = [](std::vector<std::uint64_t>& to, const std::vector<std::uint64_t>& from) {
+      to.resize(std::max(to.size(), from.size()), 0);
+      for (std::size_t i = 0; i < from.size(); ++i) to[i] += from[i];
+    };
+    for (const auto& worker : workers) {
+      if (!worker) continue;
+      add(recommended, worker->recommended_counts);
+      add(shown, worker->shown_counts);
+      unseen_targets += worker->unseen_targets;
+      repeated_targets += worker->repeated_targets;
+    }
+  }
+};
+
+void check(const EvaluationOptions& options, std::span<const std::uint64_t> training_counts,
+           const EvaluationQueries& queries, std::size_t num_items) {
+  const auto expect = [](const std::string& name, const char* of, std::size_t expected, std::size_t found) {
+    if (expected == found) return;
+    throw Error(ErrorCode::invalid_argument, name + ": expected one per " + of + ", " + std::to_string(expected) +
+                                                 ", found " + std::to_string(found));
+  };
+  expect("training_counts", "item", num_items, training_counts.size());
+  if (options.providers != nullptr) expect("providers", "item", num_items, options.providers->size());
+  std::set<std::string> groupings;
+  if (options.segments) groupings = {"history", "target"};
+  for (const UserGroups& by : options.user_groups) {
+    if (!groupings.insert(by.name).second) {
+      throw Error(ErrorCode::invalid_argument,
+                  "segments: expected groupings of different names, found two of " + by.name);
+    }
+    if (!queries.empty()) expect(by.name, "user", queries.histories->num_users(), by.of_user->size());
+  }
 }
 
 }  // namespace
@@ -191,47 +345,44 @@ std::map<std::string, std::array<double, 2>> bootstrap(const MetricSet& metrics,
 Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_items,
                 std::span<const std::uint64_t> training_counts, const EvaluationQueries& queries,
                 const EvaluationOptions& options) {
-  if (training_counts.size() != num_items) {
-    throw Error(ErrorCode::invalid_argument, "training_counts: expected one per item, " + std::to_string(num_items) +
-                                                 ", found " + std::to_string(training_counts.size()));
-  }
+  check(options, training_counts, queries, num_items);
   const auto start = std::chrono::steady_clock::now();
   InlineExecutor calling_thread;
   Executor& executor = options.executor ? *options.executor : calling_thread;
-  const MetricSet metrics(options.cutoffs, training_counts);
-  const Task task{queries, options, training_counts, metrics};
+  const MetricSet metrics(options.cutoffs, {training_counts, options.training_users, options.categories}, true,
+                          options.sampled);
 
   // All queries of a user stay with one worker, so that a session that carries a user's state forward gives the same
   // scores for any number of threads.
   const auto groups = group_by_user(queries.queries);
-  const std::size_t width = metrics.per_query();
-  std::vector<double> user_sums(groups.size() * width, 0.0);
+  const auto segments = query_groups(queries, training_counts, options);
+  std::vector<double> query_values(segments.empty() ? 0 : queries.size() * metrics.per_query(), 0.0);
   std::vector<std::unique_ptr<Worker>> workers(executor.concurrency());
-  executor.run(groups.size(), [&](std::size_t user, std::size_t worker) {
-    if (!workers[worker]) workers[worker] = std::make_unique<Worker>(task, make_session());
-    const auto sums = std::span(user_sums).subspan(user * width, width);
-    for (std::size_t q = groups[user].begin; q < groups[user].end; ++q) workers[worker]->run(queries.queries[q], sums);
-  });
+  const Task task{queries, options, training_counts, metrics};
+  UserSums users = measure(task, groups, make_session, executor, workers, query_values);
+  const Counts counts(metrics, workers);
 
   Report report;
   report.queries = queries.size();
   report.users = groups.size();
   report.items = num_items;
+  report.unseen_targets = counts.unseen_targets;
   report.exclude_seen = options.exclude_seen;
   report.request_time = options.request_time;
-  std::vector<std::uint64_t> counts(metrics.num_counts(), 0);
-  std::size_t repeated = 0;
-  for (const auto& worker : workers) {
-    if (!worker) continue;
-    for (std::size_t i = 0; i < counts.size(); ++i) counts[i] += worker->recommended_counts[i];
-    report.unseen_targets += worker->unseen_targets;
-    repeated += worker->repeated_targets;
+  if (!queries.empty()) {
+    report.metrics = metrics.named(means_of(users));
+    report.metrics.merge(metrics.of_counts(counts.recommended));
+    report.repeated_targets = static_cast<double>(counts.repeated_targets) / static_cast<double>(queries.size());
   }
-  std::vector<double> sums(width, 0.0);
-  for (std::size_t i = 0; i < user_sums.size(); ++i) sums[i % width] += user_sums[i];
-  report.metrics = metrics.finish(sums, queries.size(), counts);
-  report.confidence = bootstrap(metrics, user_sums, groups, options, executor);
-  if (!queries.empty()) report.repeated_targets = static_cast<double>(repeated) / static_cast<double>(queries.size());
+  report.confidence = intervals_of(users, options.bootstrap, options.seed, executor);
+  for (const QueryGroup& group : segments) {
+    report.segments.push_back(measure_segment(group, metrics, queries, query_values, options, executor));
+  }
+  if (options.providers) report.exposure = provider_exposure(*options.providers, counts.shown, num_items);
+  if (options.keep_user_sums) {
+    report.user_sums = std::move(users);
+    report.user_sums.fingerprint = fingerprint(queries, options);
+  }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

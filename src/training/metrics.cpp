@@ -50,27 +50,39 @@ double gini(std::vector<std::uint64_t> counts) {
   return total == 0 ? 0.0 : weighted / (n * total);
 }
 
-}  // namespace
-
-MetricSet::MetricSet(std::span<const std::size_t> cutoffs, std::span<const std::uint64_t> training_counts)
-    : cutoffs_(cutoffs.begin(), cutoffs.end()),
-      training_counts_(training_counts.begin(), training_counts.end()),
-      tail_(least_trained(training_counts)) {
-  std::sort(cutoffs_.begin(), cutoffs_.end());
-  cutoffs_.erase(std::unique(cutoffs_.begin(), cutoffs_.end()), cutoffs_.end());
-  if (cutoffs_.empty() || cutoffs_.front() == 0) {
-    throw Error(ErrorCode::invalid_argument, "cutoffs: expected at least one, all of them positive");
-  }
-  largest_cutoff_ = cutoffs_.back();
+std::vector<std::size_t> ascending(std::span<const std::size_t> cutoffs) {
+  std::vector<std::size_t> all(cutoffs.begin(), cutoffs.end());
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  if (!all.empty() && all.front() != 0) return all;
+  throw Error(ErrorCode::invalid_argument, "cutoffs: expected at least one, all of them positive");
 }
 
-std::size_t MetricSet::per_query() const noexcept { return kNames.size() * cutoffs_.size(); }
+}  // namespace
 
-std::string MetricSet::name(std::size_t index) const {
-  return std::string(kNames[index % kNames.size()]) + '@' + std::to_string(cutoffs_[index / kNames.size()]);
+MetricSet::MetricSet(std::span<const std::size_t> cutoffs, const ItemFacts& facts, bool auc, std::size_t sampled)
+    : facts_(facts),
+      cutoffs_(ascending(cutoffs)),
+      tail_(least_trained(facts.training_counts)),
+      beyond_(cutoffs_, facts),
+      auc_(auc),
+      sampled_(sampled) {
+  for (const std::size_t cutoff : cutoffs_) {
+    const std::string suffix = '@' + std::to_string(cutoff);
+    for (const std::string_view name : kNames) names_.push_back(std::string(name) + suffix);
+    for (const std::string_view name : beyond_.names()) names_.push_back(std::string(name) + suffix);
+  }
+  if (auc_) names_.emplace_back("auc");
+  first_sampled_ = names_.size();
+  for (const std::size_t cutoff : cutoffs_) {
+    if (cutoff > sampled_) break;
+    const std::string suffix = '@' + std::to_string(cutoff) + "/sampled" + std::to_string(sampled_);
+    for (const char* name : {"hr", "ndcg", "mrr"}) names_.push_back(name + suffix);
+  }
 }
 
 void MetricSet::add(std::span<double> sums, const QueryOutcome& outcome) const {
+  const std::size_t stride = kNames.size() + beyond_.names().size();
   std::size_t hits = 0, listed = 0;
   double gain = 0, precisions = 0, popularity = 0, in_tail = 0;
   for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
@@ -81,7 +93,7 @@ void MetricSet::add(std::span<double> sums, const QueryOutcome& outcome) const {
       precisions += static_cast<double>(hits + 1) / rank;
     }
     for (; listed < std::min(k, outcome.recommended.size()); ++listed) {
-      popularity += static_cast<double>(training_counts_[outcome.recommended[listed]]);
+      popularity += static_cast<double>(facts_.training_counts[outcome.recommended[listed]]);
       in_tail += tail_[outcome.recommended[listed]] ? 1.0 : 0.0;
     }
     const auto found = static_cast<double>(hits);
@@ -98,7 +110,24 @@ void MetricSet::add(std::span<double> sums, const QueryOutcome& outcome) const {
                                                    hits > 0 ? 2.0 * precision * recall / (precision + recall) : 0.0,
                                                    popularity / length,
                                                    in_tail / length};
-    for (std::size_t i = 0; i < values.size(); ++i) sums[c * kNames.size() + i] += values[i];
+    for (std::size_t i = 0; i < values.size(); ++i) sums[c * stride + i] += values[i];
+  }
+  beyond_.add(sums.subspan(kNames.size()), stride, outcome);
+  if (auc_) sums[cutoffs_.size() * stride] += outcome.auc;
+}
+
+void MetricSet::add_sampled(std::span<double> sums, std::span<const std::size_t> ranks,
+                            std::size_t num_relevant) const {
+  double* own = sums.data() + first_sampled_;
+  std::size_t hits = 0;
+  double gain = 0;
+  for (const std::size_t k : cutoffs_) {
+    if (k > sampled_) break;
+    for (; hits < ranks.size() && ranks[hits] <= k; ++hits)
+      gain += 1.0 / std::log2(static_cast<double>(ranks[hits]) + 1.0);
+    *own++ += hits > 0 ? 1.0 : 0.0;
+    *own++ += gain / ideal_dcg(std::min(num_relevant, k));
+    *own++ += hits > 0 ? 1.0 / static_cast<double>(ranks.front()) : 0.0;
   }
 }
 
@@ -109,11 +138,14 @@ void MetricSet::count(std::span<std::uint64_t> counts, std::span<const ItemHandl
   }
 }
 
-std::map<std::string, double> MetricSet::finish(std::span<const double> sums, std::size_t queries,
-                                                std::span<const std::uint64_t> counts) const {
+std::map<std::string, double> MetricSet::named(std::span<const double> means) const {
   std::map<std::string, double> metrics;
-  if (queries == 0) return metrics;
-  for (std::size_t i = 0; i < per_query(); ++i) metrics[name(i)] = sums[i] / static_cast<double>(queries);
+  for (std::size_t i = 0; i < names_.size(); ++i) metrics[names_[i]] = means[i];
+  return metrics;
+}
+
+std::map<std::string, double> MetricSet::of_counts(std::span<const std::uint64_t> counts) const {
+  std::map<std::string, double> metrics;
   for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
     const auto of_cutoff = counts.subspan(c * num_items(), num_items());
     const auto recommended = std::count_if(of_cutoff.begin(), of_cutoff.end(), [](auto n) { return n > 0; });
@@ -129,23 +161,32 @@ std::map<std::string, double> MetricSet::finish(std::span<const double> sums, st
 
 namespace {
 
-// Ranks of the relevant items of a list; an item that stands in it twice counts where it stands first.
-std::vector<std::size_t> ranks_in_list(std::span<const std::uint32_t> recommended,
-                                       std::span<const std::uint32_t> relevant) {
+// Where the relevant items of a list stand, best first; an item that stands in it twice counts where it stands first.
+struct Found {
   std::vector<std::size_t> ranks;
-  for (const std::uint32_t item : relevant) {
-    const auto at = std::find(recommended.begin(), recommended.end(), item);
-    if (at != recommended.end()) ranks.push_back(static_cast<std::size_t>(at - recommended.begin()) + 1);
+  std::vector<ItemHandle> items;
+
+  Found(std::span<const std::uint32_t> recommended, std::span<const std::uint32_t> relevant) {
+    for (std::size_t i = 0; i < recommended.size() && items.size() < relevant.size(); ++i) {
+      const std::uint32_t item = recommended[i];
+      const bool again = std::find(items.begin(), items.end(), item) != items.end();
+      if (again || !std::binary_search(relevant.begin(), relevant.end(), item)) continue;
+      ranks.push_back(i + 1);
+      items.push_back(item);
+    }
   }
-  std::sort(ranks.begin(), ranks.end());
-  return ranks;
-}
+};
 
 void check(const RankedLists& lists) {
   if (lists.recommended.size() != lists.relevant.size()) {
     throw Error(ErrorCode::invalid_argument, "relevant: expected as many lists as in recommended, " +
                                                  std::to_string(lists.recommended.size()) + ", found " +
                                                  std::to_string(lists.relevant.size()));
+  }
+  if (!lists.history.empty() && lists.history.size() != lists.recommended.size()) {
+    throw Error(ErrorCode::invalid_argument, "history: expected as many lists as in recommended, " +
+                                                 std::to_string(lists.recommended.size()) + ", found " +
+                                                 std::to_string(lists.history.size()));
   }
   for (std::size_t i = 0; i < lists.recommended.size(); ++i) {
     for (const std::uint32_t item : lists.recommended[i]) {
@@ -162,7 +203,9 @@ void check(const RankedLists& lists) {
 
 std::map<std::string, double> list_metrics(const RankedLists& lists, std::span<const std::size_t> cutoffs) {
   check(lists);
-  const detail::MetricSet metrics(cutoffs, lists.training_counts);
+  const detail::ItemFacts facts{lists.training_counts, lists.training_users ? &*lists.training_users : nullptr,
+                                lists.categories ? &*lists.categories : nullptr};
+  const detail::MetricSet metrics(cutoffs, facts, false);
   std::vector<double> sums(metrics.per_query(), 0.0);
   std::vector<std::uint64_t> counts(metrics.num_counts(), 0);
   std::size_t queries = 0;
@@ -171,12 +214,18 @@ std::map<std::string, double> list_metrics(const RankedLists& lists, std::span<c
     std::sort(relevant.begin(), relevant.end());
     relevant.erase(std::unique(relevant.begin(), relevant.end()), relevant.end());
     if (relevant.empty()) continue;
-    const auto ranks = ranks_in_list(lists.recommended[i], relevant);
-    metrics.add(sums, {ranks, relevant.size(), lists.recommended[i]});
+    const Found found(lists.recommended[i], relevant);
+    detail::QueryOutcome outcome{found.ranks, found.items, relevant.size(), lists.recommended[i]};
+    if (!lists.history.empty()) outcome.history = lists.history[i];
+    metrics.add(sums, outcome);
     metrics.count(counts, lists.recommended[i]);
     ++queries;
   }
-  return metrics.finish(sums, queries, counts);
+  if (queries == 0) return {};
+  for (double& sum : sums) sum /= static_cast<double>(queries);
+  auto all = metrics.named(sums);
+  all.merge(metrics.of_counts(counts));
+  return all;
 }
 
 }  // namespace attune::inline v0_1

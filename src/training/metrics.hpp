@@ -12,41 +12,42 @@
 #include <vector>
 
 #include "attune/types.hpp"
+#include "training/beyond_accuracy.hpp"
 
 namespace attune::inline v0_1::detail {
 
-// What is known about the answer to one query.
-struct QueryOutcome {
-  std::span<const std::size_t> ranks;       // of relevant items, ascending, from 1; those beyond the cutoffs may lack
-  std::size_t num_relevant = 0;             // found or not, at least 1
-  std::span<const ItemHandle> recommended;  // best first
-};
-
 class MetricSet {
  public:
-  // Throws Error(invalid_argument) without cutoffs and for a cutoff of 0.
-  MetricSet(std::span<const std::size_t> cutoffs, std::span<const std::uint64_t> training_counts);
+  // `auc`: what add() is given knows the whole catalogue. `sampled`: see Report; 0 for none. Throws
+  // Error(invalid_argument) without cutoffs, for a cutoff of 0 and for facts of another number of items.
+  MetricSet(std::span<const std::size_t> cutoffs, const ItemFacts& facts, bool auc, std::size_t sampled = 0);
 
-  std::size_t largest_cutoff() const noexcept { return largest_cutoff_; }
-  std::size_t num_items() const noexcept { return training_counts_.size(); }
+  std::size_t largest_cutoff() const noexcept { return cutoffs_.back(); }
+  std::size_t num_items() const noexcept { return facts_.training_counts.size(); }
 
   // Metrics that are means over queries: their number, their names ("hr@10"), and what one query adds to their sums.
-  std::size_t per_query() const noexcept;
-  std::string name(std::size_t index) const;
+  std::size_t per_query() const noexcept { return names_.size(); }
+  const std::vector<std::string>& names() const noexcept { return names_; }
+  std::map<std::string, double> named(std::span<const double> means) const;
   void add(std::span<double> sums, const QueryOutcome& outcome) const;
+  // The same for the ranks among sampled items.
+  void add_sampled(std::span<double> sums, std::span<const std::size_t> ranks, std::size_t num_relevant) const;
 
   // Metrics of all answers together: how often each item was recommended, [cutoffs, items], gives coverage and Gini.
   std::size_t num_counts() const noexcept { return cutoffs_.size() * num_items(); }
   void count(std::span<std::uint64_t> counts, std::span<const ItemHandle> recommended) const;
 
-  std::map<std::string, double> finish(std::span<const double> sums, std::size_t queries,
-                                       std::span<const std::uint64_t> counts) const;
+  std::map<std::string, double> of_counts(std::span<const std::uint64_t> counts) const;
 
  private:
+  ItemFacts facts_;
   std::vector<std::size_t> cutoffs_;
-  std::vector<std::uint64_t> training_counts_;
   std::vector<bool> tail_;  // the 10 % least-trained items
-  std::size_t largest_cutoff_ = 0;
+  BeyondAccuracy beyond_;
+  bool auc_;
+  std::size_t sampled_;
+  std::size_t first_sampled_ = 0;  // in names_
+  std::vector<std::string> names_;
 };
 
 }  // namespace attune::inline v0_1::detail

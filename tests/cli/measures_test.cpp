@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
 #include <fstream>
 
 #include "attune/model/checkpoint.hpp"
@@ -88,7 +89,8 @@ TEST_CASE("Items are matched by their ids, whatever order a file names them in",
   const auto straight = sandbox.attune(ask + "events.csv").json();
   for (const std::string part : {"metrics", "baselines"}) {
     const auto values = straight[part].flatten();
-    REQUIRE(values.size() == (part == "metrics" ? 55 : 55 * straight["baselines"].size()));
+    constexpr std::size_t kMetrics = 5 * 13 + 1;  // 13 at each of 5 cutoffs, and auc
+    REQUIRE(values.size() == (part == "metrics" ? kMetrics : kMetrics * straight["baselines"].size()));
     for (const auto& [metric, value] : values.items()) {
       INFO(metric);
       CHECK(turned[part].flatten()[metric].get<double>() == Approx(value.get<double>()));
@@ -179,9 +181,190 @@ TEST_CASE("metrics reproduces the golden lists under the tool's names", "[cli][m
       ++compared;
     }
   }
+  for (const auto& [name, value] : metrics.items()) compared += name.starts_with("serendipity@");  // not in RecBole
   CHECK(compared == metrics.size());
   CHECK(sandbox.attune("metrics - --json", golden.dump()).json() == metrics);
   CHECK(sandbox.attune("metrics '" + file + "'").out.find("ndcg") != std::string::npos);
+}
+
+TEST_CASE("What lists say of users and categories adds metrics", "[cli][metrics]") {
+  const Sandbox sandbox;
+  const std::string lists = R"({"cutoffs": [2], "recommended": [["a", "b"]], "relevant": [["b"]], "history": [["c"]],
+    "train_item_count": {"a": 9, "b": 2, "c": 2}, "train_item_users": {"a": 4, "b": 1}, "train_users": 4,
+    "categories": {"a": "War|Drama", "b": "Drama", "c": "Drama"}})";
+  const auto metrics = sandbox.attune("metrics - --json", lists).json();
+  CHECK(metrics["novelty@2"] == Approx(1));
+  CHECK(metrics["diversity@2"] == Approx(0.5));
+  CHECK(metrics["calibration@2"] == Approx(-std::log(0.99 * 0.75 + 0.01)));
+  CHECK(metrics["serendipity@2"] == 0);
+  CHECK(sandbox.attune("metrics -", lists).out.find("calibration") != std::string::npos);
+}
+
+TEST_CASE("Items with genres add diversity and calibration", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  std::string items = "item,title,genres,maker\n";
+  for (int i = 0; i < 20; ++i) {
+    const std::string number = std::to_string(i);
+    items += "i" + number + ",Title " + number + ",g" + std::to_string(i % 3) + "|g" + std::to_string(i % 4) + ",m\n";
+  }
+  sandbox.write("items.csv", items);
+  const std::string ask = "evaluate --model model --interactions events.csv --json ";
+  const auto plain = sandbox.attune(ask).json()["metrics"];
+  CHECK(!plain.contains("diversity@10"));
+  CHECK(plain["novelty@10"] > 0);
+  CHECK(plain["auc"] > 0);
+  const auto genres = sandbox.attune(ask + "--items items.csv").json()["metrics"];
+  CHECK(genres["diversity@10"] > 0.3);
+  CHECK(genres["calibration@10"] > 0);
+  CHECK(genres["hr@10"] == plain["hr@10"]);
+  const auto makers = sandbox.attune(ask + "--items items.csv --categories maker").json()["metrics"];
+  CHECK(makers["diversity@10"] == 0);
+  CHECK(makers["calibration@10"] == Approx(0).margin(1e-9));
+  const Run missing = sandbox.attune(ask + "--items items.csv --categories colour");
+  CHECK(missing.status == 1);
+  CHECK(missing.err.find("items.csv: expected a column 'colour'") != std::string::npos);
+  CHECK(sandbox.attune(ask + "--categories genres").status == 2);
+  const auto trained = sandbox.train("--split leave-one-out --json --items items.csv").json();
+  CHECK(trained["metrics"]["diversity@10"] == genres["diversity@10"]);
+  CHECK(trained["metrics"]["novelty@10"] == genres["novelty@10"]);
+}
+
+TEST_CASE("Differences to the baselines and to another model are paired", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  const auto trained = sandbox.train("--split leave-one-out --json").json();
+  sandbox.attune("train --quiet --interactions events.csv --output other --preset markov --split leave-one-out");
+  const std::string ask = "evaluate --model model --interactions events.csv ";
+  const auto report = sandbox.attune(ask + "--baselines --against other --json").json();
+  const auto check = [&](const nlohmann::json& metrics, const nlohmann::json& others, const nlohmann::json& paired) {
+    for (const std::string metric : {"hr@10", "ndcg@10"}) {
+      const double difference = metrics[metric].get<double>() - others[metric].get<double>();
+      INFO(metric);
+      CHECK(paired[metric]["difference"].get<double>() == Approx(difference).margin(1e-12));
+      CHECK(paired[metric]["interval"][0] <= paired[metric]["difference"]);
+      CHECK(paired[metric]["interval"][1] >= paired[metric]["difference"]);
+      CHECK(paired[metric]["above_zero"] >= 0);
+      CHECK(paired[metric]["above_zero"] <= 1);
+    }
+  };
+  CHECK(report["paired"].size() == report["baselines"].size() + 1);
+  check(report["metrics"], report["against"]["metrics"], report["paired"]["against"]);
+  for (const auto& [name, metrics] : report["baselines"].items()) {
+    INFO(name);
+    check(report["metrics"], metrics, report["paired"][name]);
+    CHECK(report["paired"][name] == trained["paired"][name]);
+  }
+  CHECK(report["paired"]["against"] == report["paired"]["markov"]);
+  CHECK(report["against"]["model"] == "other");
+  CHECK(report["against"]["metrics"]["hr@10"] == report["baselines"]["markov"]["hr@10"]);
+  CHECK(!report["baselines"].contains("against"));
+  CHECK(!sandbox.attune(ask + "--json").json().contains("paired"));
+  CHECK(sandbox.attune(ask + "--against other --cutoffs 3 --json").json()["paired"]["against"].contains("hr@3"));
+  CHECK(sandbox.attune(ask + "--against other").out.find("attune - against") != std::string::npos);
+  CHECK(sandbox.attune(ask + "--against nothing").status == 1);
+
+  TrainedModel numbered = TrainedModel::load(sandbox.path("other"));
+  auto ids = std::make_shared<attune::IdMap>(attune::IdKind::int64);
+  for (std::size_t item = 0; item < numbered.item_ids->size(); ++item) ids->insert(item);
+  numbered.item_ids = ids;
+  numbered.histories = nullptr;
+  numbered.save(sandbox.path("numbered"));
+  const Run kinds = sandbox.attune(ask + "--against numbered");
+  INFO(kinds.err);
+  CHECK(kinds.status == 1);
+  CHECK(kinds.err.find("numbered: expected item ids that are text") != std::string::npos);
+}
+
+TEST_CASE("Sampled metrics have the size of the sample in their names", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  const std::string ask = "evaluate --model model --interactions events.csv --cutoffs 1,5,10 --sampled 5 ";
+  const auto metrics = sandbox.attune(ask + "--json").json()["metrics"];
+  CHECK(metrics["hr@1/sampled5"] >= metrics["hr@1"]);
+  CHECK(metrics["ndcg@5/sampled5"] >= metrics["ndcg@5"]);
+  CHECK(!metrics.contains("hr@10/sampled5"));
+  CHECK(metrics == sandbox.attune(ask + "--json --threads 3").json()["metrics"]);
+  const std::string text = sandbox.attune(ask + "--baselines --segments").out;
+  CHECK(text.find("hr/sampled5") != std::string::npos);
+  CHECK(sandbox.attune(ask + "--sampled 0").status == 2);
+}
+
+TEST_CASE("Segments and providers stand in the report", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  std::string items = "item,maker\n", users = "user,age,town\n";
+  for (int i = 0; i < 20; ++i) items += "i" + std::to_string(i) + ",m" + std::to_string(i % 4) + "\n";
+  for (int u = 0; u < 30; ++u) users += "u" + std::to_string(u) + (u < 20 ? ",young,x\n" : ",old,y\n");
+  sandbox.write("items.csv", items);
+  sandbox.write("users.csv", users);
+  const std::string ask = "evaluate --model model --interactions events.csv ";
+  const std::string all =
+      ask + "--segments --cold 100 --users users.csv --group age,town --items items.csv --provider maker --baselines ";
+  const auto report = sandbox.attune(all + "--json").json();
+  CHECK(report["metrics"] == sandbox.attune(ask + "--json").json()["metrics"]);
+  const auto& segments = report["segments"];
+  CHECK(segments.size() == 4);
+  CHECK(segments["history"]["groups"].size() == 1);
+  CHECK(segments["history"]["groups"]["cold"]["queries"] == 30);
+  CHECK(segments["age"]["groups"]["young"]["users"] == 20);
+  const auto& old = segments["age"]["groups"]["old"];
+  CHECK(old["confidence"]["ndcg@10"][0] <= old["metrics"]["ndcg@10"]);
+  CHECK(old["confidence"]["ndcg@10"][1] >= old["metrics"]["ndcg@10"]);
+  const double gap =
+      old["metrics"]["hr@10"].get<double>() - segments["age"]["groups"]["young"]["metrics"]["hr@10"].get<double>();
+  CHECK(segments["age"]["gap"]["hr@10"] == Approx(std::abs(gap)));
+  CHECK(segments["town"]["gap"]["hr@10"] == segments["age"]["gap"]["hr@10"]);
+  double exposure = 0, catalogue = 0;
+  for (const auto& [name, provider] : report["exposure"]["providers"].items()) {
+    exposure += provider["exposure"].get<double>();
+    catalogue += provider["catalogue"].get<double>();
+    CHECK(provider["catalogue"] == Approx(0.25));
+  }
+  CHECK(exposure == Approx(1));
+  CHECK(catalogue == Approx(1));
+  const std::string text = sandbox.attune(all).out;
+  for (const char* named : {"history", "cold", "old", "gap", "providers", "m3"}) {
+    INFO(named);
+    CHECK(text.find(named) != std::string::npos);
+  }
+
+  for (const std::string wrong : {"--users users.csv", "--group age", "--provider maker", "--cold 0"}) {
+    INFO(wrong);
+    CHECK(sandbox.attune(ask + wrong).status == 2);
+  }
+  const Run missing = sandbox.attune(ask + "--users users.csv --group height");
+  CHECK(missing.status == 1);
+  CHECK(missing.err.find("users.csv: expected a column 'height'") != std::string::npos);
+}
+
+TEST_CASE("Logged actions say what another policy would have earned", "[cli][metrics]") {
+  const Sandbox sandbox;
+  sandbox.write("log.csv", "propensity,reward,target_probability\n0.5,1,0.25\n0.1,0,0.4\n0.25,-2,0.25\n");
+  const auto report = sandbox.attune("metrics --logged log.csv --json").json();
+  CHECK(report["actions"] == 3);
+  CHECK(report["ips"] == Approx(-0.5));
+  CHECK(report["snips"] == Approx(-1.5 / 5.5));
+  CHECK(report["confidence"]["snips"].size() == 2);
+  CHECK(report["clipped"] == 0);
+  CHECK(sandbox.attune("metrics --logged log.csv --clip 1 --json").json()["clipped"] == 1);
+  CHECK(sandbox.attune("metrics --logged log.csv --json --threads 3").json() == report);
+  std::string many = "propensity,reward,target_probability\n";
+  for (int i = 1; i <= 40; ++i) many += "0.5," + std::to_string(i * i % 17) + ",0.25\n";
+  sandbox.write("many.csv", many);
+  const std::string ask = "metrics --logged many.csv --json";
+  CHECK(sandbox.attune(ask + " --seed 9").json()["confidence"] != sandbox.attune(ask).json()["confidence"]);
+  CHECK(sandbox.attune("metrics --logged log.csv").out.find("snips") != std::string::npos);
+
+  sandbox.write("bad.csv", "propensity,reward,target_probability\n0.5,1,0.25\n0,1,0.4\n");
+  const Run bad = sandbox.attune("metrics --logged bad.csv --json");
+  CHECK(bad.status == 1);
+  CHECK(bad.out.empty());
+  CHECK(bad.err.find("bad.csv:3: propensity: ") != std::string::npos);
+  sandbox.write("none.csv", "propensity,reward,target_probability\n0.5,1,0\n");
+  CHECK(sandbox.attune("metrics --logged none.csv").err.find("none.csv: ") != std::string::npos);
+  CHECK(sandbox.attune("metrics lists.json --logged log.csv").status == 2);
+  CHECK(sandbox.attune("metrics lists.json --clip 1").status == 2);
+  CHECK(sandbox.attune("metrics --logged log.csv --clip 0").status == 2);
 }
 
 TEST_CASE("Lists that do not fit together are refused with their place", "[cli][metrics]") {
@@ -206,4 +389,15 @@ TEST_CASE("Lists that do not fit together are refused with their place", "[cli][
   check(R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1.5]], "train_item_count": {"1": 1}})", "relevant[0]");
   check(R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1]], "train_item_count": {"1": -1}})",
         "train_item_count");
+  const std::string good =
+      R"({"cutoffs": [1], "recommended": [[1]], "relevant": [[1]], "train_item_count": {"1": 1}, )";
+  check(good + R"("history": []})", "history");
+  check(good + R"("history": [[{}]]})", "history[0]");
+  check(good + R"("train_item_users": [1], "train_users": 1})", "train_item_users");
+  check(good + R"("train_item_users": {"2": 1}, "train_users": 1})", "train_item_users");
+  check(good + R"("train_item_users": {"1": -1}, "train_users": 1})", "train_item_users");
+  check(good + R"("train_item_users": {"1": 1}})", "train_users");
+  check(good + R"("train_item_users": {"1": 2}, "train_users": 1})", "train_users");
+  check(good + R"("categories": {"1": 7}})", "categories");
+  check(good + R"("categories": {"2": "a"}})", "categories");
 }

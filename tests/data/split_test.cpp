@@ -68,6 +68,29 @@ TEST_CASE("Leave-one-out tests the last event, with the validation event in the 
   REQUIRE(parts.note.find("other users") != std::string::npos);
 }
 
+TEST_CASE("Leave-one-out says how many training events are later than the median test event", "[data][split]") {
+  const auto note_of = [](const std::vector<Event>& events) {
+    return split(histories_of(events), {Kind::leave_one_out}).note;
+  };
+  const std::string text = " of the training events are later than the median test event";
+  // Test events at 4, 9 and 30; training events at 1, 2, 7, 10 and 20.
+  const std::vector<Event> events{{"u", "a", 1},  {"u", "b", 2},  {"u", "c", 3}, {"u", "d", 4},
+                                  {"v", "a", 7},  {"v", "b", 8},  {"v", "c", 9}, {"w", "a", 10},
+                                  {"w", "b", 20}, {"w", "c", 25}, {"w", "d", 30}};
+  REQUIRE(note_of(events).find("; 40.0 %" + text) != std::string::npos);
+  // An event at the median itself is not later, and one without a time says nothing.
+  REQUIRE(note_of({{"u", "a", 9},
+                   {"u", "b", 9},
+                   {"u", "c", 9},
+                   {"v", "a", kNoTime},
+                   {"v", "b", 10},
+                   {"v", "c", 11},
+                   {"v", "d", 12}})
+              .find("; 50.0 %" + text) != std::string::npos);
+  REQUIRE(note_of({{"u", "a", kNoTime}, {"u", "b", kNoTime}, {"u", "c", kNoTime}}).find(text) == std::string::npos);
+  REQUIRE(split(histories_of(events), temporal(0.5)).note.find(text) == std::string::npos);
+}
+
 TEST_CASE("Users with one or two events only train under leave-one-out", "[data][split]") {
   const Split parts = split(histories_of({{"u", "a", 1}, {"v", "a", 1}, {"v", "b", 2}}), {Kind::leave_one_out});
   REQUIRE(training_of(parts, "u") == "a");

@@ -99,6 +99,7 @@ TEST_CASE("Metrics of ready-made lists equal those of RecBole", "[training][eval
       ++compared;
     }
   }
+  for (const auto& [name, value] : metrics) compared += name.starts_with("serendipity@");  // not in RecBole
   CHECK(compared == metrics.size());
 }
 
@@ -113,9 +114,17 @@ TEST_CASE("Ranks and ready-made lists go through the same formulas", "[training]
     }
     c.history = {static_cast<ItemHandle>(detail::mix(user, 99) % items), c.targets[0]};
     lists.relevant.emplace_back(c.targets.begin(), c.targets.end());
+    lists.history.emplace_back(c.history.begin(), c.history.end());
     cases.push_back(c);
   }
-  for (std::size_t i = 0; i < items; ++i) lists.training_counts.push_back(1 + detail::mix(5, i) % 50);
+  constexpr const char* kNames[]{"", "a|b", "b|c", "a|c|d", "d"};
+  lists.training_users.emplace(TrainingUsers{{}, 25});
+  lists.categories.emplace();
+  for (std::size_t i = 0; i < items; ++i) {
+    lists.training_counts.push_back(1 + detail::mix(5, i) % 50);
+    lists.training_users->of_item.push_back((lists.training_counts.back() + 1) / 2);
+    lists.categories->add(kNames[i % 5]);
+  }
   // Distinct scores that depend on the first item of the history.
   const Scripted model{items, [](HistoryView history, const Context&, std::span<float> out) {
                          for (std::size_t i = 0; i < out.size(); ++i) {
@@ -134,8 +143,11 @@ TEST_CASE("Ranks and ready-made lists go through the same formulas", "[training]
   }
   const std::vector<std::size_t> cutoffs{1, 3, 10};
   const auto expected = list_metrics(lists, cutoffs);
-  const auto report = run(model, cases, {.cutoffs = cutoffs}, lists.training_counts);
-  REQUIRE(report.metrics.size() == expected.size());
+  const auto report = run(
+      model, cases, {.cutoffs = cutoffs, .training_users = &*lists.training_users, .categories = &*lists.categories},
+      lists.training_counts);
+  REQUIRE(report.metrics.size() == expected.size() + 1);  // auc needs the whole catalogue
+  REQUIRE(expected.contains("calibration@3"));
   for (const auto& [name, value] : expected) {
     INFO(name);
     CHECK(report.at(name) == Approx(value).epsilon(1e-12));
@@ -315,7 +327,341 @@ TEST_CASE("Intervals weigh a drawn user by his number of queries", "[training][e
   CHECK(high >= report.hit_rate_at(1));
 }
 
+TEST_CASE("AUC is the share of other candidates below the target, where ties count half", "[training][evaluation]") {
+  const auto auc = [](std::vector<float> scores, const Case& c, std::vector<std::uint64_t> counts = {}) {
+    return run(fixed_scores(std::move(scores)), {c}, {}, std::move(counts)).at("auc");
+  };
+  CHECK(auc({5, 4, 3, 2, 1}, {{}, {1}}) == Approx(3.0 / 4));
+  CHECK(auc({5, 4, 3, 2, 1}, {{0}, {1}}) == Approx(1));
+  CHECK(auc({5, 4, 4, 4, 1}, {{}, {1}}) == Approx(2.0 / 4));
+  CHECK(auc({7, 7, 7, 7, 7}, {{}, {1}}) == Approx(0.5));
+  CHECK(auc({kNaN, 4, 3}, {{}, {1}}) == Approx(1));
+  CHECK(auc({kNaN, 4, 3}, {{}, {0}}) == 0);
+  CHECK(auc({5, 4, 3, 2, 1}, {{}, {0, 3}}) == Approx((1 + 1.0 / 3) / 2));
+  CHECK(auc({5, 4}, {{0}, {1}}) == 1);
+  CHECK(auc({5, 4, 3}, {{}, {0, 1}}, {1, 0, 1}) == Approx(0.5));
+}
+
+TEST_CASE("Serendipity and novelty are those of RecTools", "[training][evaluation]") {
+  // The examples in the documentation of RecTools 0.9.
+  const auto serendipity = [](std::size_t k, std::vector<std::uint32_t> list, std::vector<std::uint32_t> relevant) {
+    const RankedLists lists{{std::move(list)}, {std::move(relevant)}, {3, 2, 0, 0}};
+    return list_metrics(lists, std::vector{k}).at("serendipity@" + std::to_string(k));
+  };
+  CHECK(serendipity(1, {0, 1}, {0, 1}) == 0);
+  CHECK(serendipity(1, {1, 2}, {1, 2}) == Approx(0.25));
+  CHECK(serendipity(2, {1, 2}, {1, 2}) == Approx(0.5));
+  CHECK(serendipity(2, {2}, {1}) == 0);
+  CHECK(serendipity(2, {1, 2}, {1}) == Approx(0.125));
+
+  const auto novelty = [](std::size_t k, std::vector<std::uint32_t> list) {
+    const RankedLists lists{{std::move(list)}, {{0}}, {3, 1, 0}, TrainingUsers{{3, 1, 0}, 3}};
+    return list_metrics(lists, std::vector{k}).at("novelty@" + std::to_string(k));
+  };
+  CHECK(novelty(1, {2}) == Approx(std::log2(3)));
+  CHECK(novelty(3, {1, 2}) == Approx(std::log2(3)));
+  CHECK(novelty(1, {0, 1}) == 0);
+  CHECK(novelty(3, {0, 1}) == Approx(std::log2(3) / 2));
+  CHECK(novelty(3, {}) == 0);
+}
+
+TEST_CASE("Equally popular items share a rank in serendipity", "[training][evaluation]") {
+  const RankedLists lists{{{2}, {3}}, {{2}, {3}}, {9, 4, 4, 1}};
+  CHECK(list_metrics(lists, std::vector<std::size_t>{1}).at("serendipity@1") ==
+        Approx((1 - 3.0 / 4 + 1 - 2.0 / 4) / 2));
+}
+
+TEST_CASE("Diversity is the mean distance of the categories of two items", "[training][evaluation]") {
+  const auto diversity = [](std::size_t k, std::vector<std::uint32_t> list) {
+    RankedLists lists{{std::move(list)}, {{0}}, {1, 1, 1, 1, 1}};
+    lists.categories.emplace();
+    for (const char* names : {"a|b", "b|a", "b|c|d", "", ""}) lists.categories->add(names);
+    return list_metrics(lists, std::vector{k}).at("diversity@" + std::to_string(k));
+  };
+  CHECK(diversity(2, {0, 1}) == 0);
+  CHECK(diversity(2, {0, 2, 3}) == Approx(3.0 / 4));
+  CHECK(diversity(9, {0, 1, 2}) == Approx((0 + 3.0 / 4 + 3.0 / 4) / 3));
+  CHECK(diversity(2, {3, 4}) == 1);
+  CHECK(diversity(1, {0, 1}) == 0);
+  CHECK(diversity(3, {}) == 0);
+}
+
+TEST_CASE("Calibration is the divergence of the list's categories from those of the history",
+          "[training][evaluation]") {
+  const auto calibration = [](std::vector<std::uint32_t> history, std::vector<std::uint32_t> list) {
+    RankedLists lists{{std::move(list)}, {{0}}, {1, 1, 1, 1}, {}, {}, {std::move(history)}};
+    lists.categories.emplace();
+    for (const char* names : {"a", "b", "a|b", ""}) lists.categories->add(names);
+    return list_metrics(lists, std::vector<std::size_t>{2}).at("calibration@2");
+  };
+  CHECK(calibration({0, 1}, {2, 2}) == Approx(0).margin(1e-12));
+  CHECK(calibration({0, 0, 3}, {0, 3}) == Approx(0).margin(1e-12));
+  // History: a 3/4, b 1/4. List: only b.
+  const double expected = 0.75 * std::log(0.75 / (0.01 * 0.75)) + 0.25 * std::log(0.25 / (0.99 * 1 + 0.01 * 0.25));
+  CHECK(calibration({0, 2}, {1}) == Approx(expected));
+  CHECK(calibration({0}, {3}) == Approx(std::log(100)));
+  CHECK(calibration({0}, {}) == Approx(std::log(100)));
+  CHECK(calibration({3}, {0}) == 0);
+  CHECK(calibration({77}, {0}) == 0);
+}
+
+TEST_CASE("Sampled metrics rank among items that are neither relevant nor seen", "[training][evaluation][sampled]") {
+  // Seen and relevant items score above the target, and must not stand in its way.
+  const auto model = fixed_scores({9, 8, 7, 6, 5, 4, 3, kNaN});
+  for (const bool exclude_seen : {true, false}) {
+    const auto report =
+        run(model, {{{0, 1, 1, 77}, {2, 5}}}, {.cutoffs = {1, 3, 4, 5}, .exclude_seen = exclude_seen, .sampled = 4});
+    // Left: 3, 4, 6 and 7, all of them drawn. Item 2 ranks first, item 5 behind it, 3 and 4.
+    CHECK(report.at("hr@1/sampled4") == 1);
+    CHECK(report.at("mrr@4/sampled4") == 1);
+    CHECK(report.at("ndcg@3/sampled4") == Approx(1 / (1 + 1 / std::log2(3))));
+    CHECK(report.at("ndcg@4/sampled4") == Approx((1 + 1 / std::log2(5)) / (1 + 1 / std::log2(3))));
+    CHECK(!report.metrics.contains("hr@5/sampled4"));
+  }
+  // Fewer are left than asked for; ties and NaN count against the target.
+  const auto few = run(fixed_scores({2, 2, 2, kNaN}), {{{0}, {1}}, {{0}, {3}}}, {.cutoffs = {1, 2, 3}, .sampled = 9});
+  CHECK(few.at("hr@1/sampled9") == 0);
+  CHECK(few.at("hr@2/sampled9") == Approx(0.5));
+  CHECK(few.at("hr@3/sampled9") == 1);
+  // A target without a training event is a miss.
+  CHECK(run(fixed_scores({2, 1}), {{{}, {0}}}, {.cutoffs = {1}, .sampled = 1}, {0, 1}).at("hr@1/sampled1") == 0);
+}
+
+TEST_CASE("Samples are drawn without replacement, each item as often, by seed and query alone",
+          "[training][evaluation][sampled]") {
+  // The target ranks behind n of the 20 others: its rank among 5 of them is hypergeometric.
+  constexpr std::size_t kItems = 21, kUsers = 4000, kSampled = 5;
+  std::vector<float> scores(kItems);
+  for (std::size_t i = 0; i < kItems; ++i) scores[i] = static_cast<float>(i);
+  constexpr ItemHandle kTarget = 12;  // behind 8
+  const std::vector<Case> cases(kUsers, {{}, {kTarget}});
+  const EvaluationOptions options{.cutoffs = {1, 2, 5}, .sampled = kSampled};
+  const auto report = run(fixed_scores(scores), cases, options);
+  // No one of the 8 drawn: C(12, 5) / C(20, 5); exactly one: 8 C(12, 4) / C(20, 5).
+  const double none = 792.0 / 15504, one = 8 * 495.0 / 15504;
+  CHECK(report.at("hr@1/sampled5") == Approx(none).margin(4 * std::sqrt(none / kUsers)));
+  CHECK(report.at("hr@2/sampled5") == Approx(none + one).margin(4 * std::sqrt((none + one) / kUsers)));
+
+  ThreadPool pool(4);
+  auto threaded = options;
+  threaded.executor = &pool;
+  CHECK(run(fixed_scores(scores), cases, threaded).metrics == report.metrics);
+  auto reseeded = options;
+  reseeded.seed = 2;
+  CHECK(run(fixed_scores(scores), cases, reseeded).at("hr@1/sampled5") != report.at("hr@1/sampled5"));
+  auto plain = options;
+  plain.sampled = 0;
+  const auto without = run(fixed_scores(scores), cases, plain);
+  for (const auto& [name, value] : without.metrics) CHECK(report.at(name) == value);
+  CHECK(report.metrics.size() == without.metrics.size() + 9);
+}
+
+TEST_CASE("Paired resamples draw the same users for both models", "[training][evaluation][paired]") {
+  // Users with one to four queries; the first model finds target 0, the second target 1.
+  constexpr std::size_t kUsers = 15, kResamples = 200;
+  constexpr std::uint64_t kSeed = 7;
+  auto histories = std::make_shared<Histories>();
+  EvaluationQueries queries;
+  std::vector<double> gains(kUsers), counts(kUsers);
+  for (std::uint32_t user = 0; user < kUsers; ++user) {
+    for (std::uint32_t q = 0; q <= user % 4; ++q) {
+      const auto target = static_cast<ItemHandle>(detail::mix(user, q) % 3);
+      histories->items.push_back(target);
+      queries.queries.push_back({user, q, 1});
+      gains[user] += target == 0 ? 1.0 : target == 1 ? -1.0 : 0.0;
+      ++counts[user];
+    }
+    histories->offsets.push_back(histories->items.size());
+  }
+  queries.histories = histories;
+  const std::vector<std::uint64_t> trained(3, 1);
+  const EvaluationOptions options{.cutoffs = {1}, .exclude_seen = false, .bootstrap = 0, .keep_user_sums = true};
+  const auto first = evaluate(fixed_scores({3, 2, 1}), trained, queries, options);
+  const auto second = evaluate(fixed_scores({2, 3, 1}), trained, queries, options);
+  const auto paired = paired_bootstrap(first.user_sums, second.user_sums,
+                                       {.metrics = {"hr@1", "auc"}, .resamples = kResamples, .seed = kSeed});
+
+  std::vector<double> means;
+  for (std::uint64_t resample = 0; resample < kResamples; ++resample) {
+    const std::uint64_t stream = detail::stream_of(kSeed, detail::Purpose::bootstrap, resample);
+    double gain = 0, all = 0;
+    for (std::uint64_t draw = 0; draw < kUsers; ++draw) {
+      const std::size_t user = detail::mix(stream, draw) % kUsers;
+      gain += gains[user];
+      all += counts[user];
+    }
+    means.push_back(gain / all);
+  }
+  std::sort(means.begin(), means.end());
+  const auto above = means.end() - std::upper_bound(means.begin(), means.end(), 0.0);
+  const PairedDifference& hits = paired.at("hr@1");
+  CHECK(hits.difference == Approx(first.hit_rate_at(1) - second.hit_rate_at(1)));
+  CHECK(hits.interval[0] == Approx(means[kResamples / 40]));
+  CHECK(hits.interval[1] == Approx(means[kResamples - 1 - kResamples / 40]));
+  CHECK(hits.above_zero == Approx(static_cast<double>(above) / kResamples));
+  CHECK(paired.at("auc").difference == Approx(first.at("auc") - second.at("auc")));
+
+  const auto turned = paired_bootstrap(second.user_sums, first.user_sums, {.metrics = {"hr@1"}});
+  CHECK(turned.at("hr@1").difference == Approx(-hits.difference));
+  const auto itself = paired_bootstrap(first.user_sums, first.user_sums, {.metrics = {"hr@1"}}).at("hr@1");
+  CHECK(itself.interval == std::array<double, 2>{0, 0});
+  CHECK(itself.above_zero == 0);
+  ThreadPool pool(3);
+  const auto threads =
+      paired_bootstrap(first.user_sums, second.user_sums,
+                       {.metrics = {"hr@1"}, .resamples = kResamples, .seed = kSeed, .executor = &pool});
+  CHECK(threads.at("hr@1").interval == hits.interval);
+}
+
+TEST_CASE("Evaluations of other queries cannot be paired", "[training][evaluation][paired]") {
+  const auto model = fixed_scores({4, 3, 2, 1});
+  const auto sums = [&](const EvaluationQueries& queries, EvaluationOptions options = {}) {
+    options.keep_user_sums = true;
+    options.bootstrap = 0;
+    return evaluate(model, std::vector<std::uint64_t>(4, 1), queries, options).user_sums;
+  };
+  const auto complaint = [](const UserSums& first, const UserSums& second) -> std::string {
+    try {
+      paired_bootstrap(first, second);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const EvaluationQueries queries = queries_of({{{0}, {1}}, {{2}, {3}}});
+  const UserSums base = sums(queries);
+  CHECK(complaint(base, sums(queries)).empty());
+  CHECK(complaint(base, sums(queries_of({{{0}, {1}}}))).find("found 2 and 1 users") != std::string::npos);
+  CHECK(complaint(base, sums(queries_of({{{0}, {1}}, {{2, 1}, {3}}}))).find("same queries") != std::string::npos);
+  CHECK(complaint(base, sums(queries_of({{{0}, {1}}, {{2}, {3, 1}}}))).find("same queries") != std::string::npos);
+  CHECK(complaint(base, sums(queries, {.exclude_seen = false})).find("seen items") != std::string::npos);
+  CHECK(complaint(base, sums(queries, {.request_time = true})).find("request times") != std::string::npos);
+  EvaluationQueries other = queries;
+  auto histories = std::make_shared<Histories>(*queries.histories);
+  histories->times = {1, 2, 3, 4};
+  other.histories = histories;
+  CHECK(complaint(base, sums(other)).find("same queries") != std::string::npos);
+  histories->times.clear();
+  auto ids = std::make_shared<IdMap>();
+  for (const char* id : {"first", "second"}) ids->insert(id);
+  histories->user_ids = ids;
+  CHECK(complaint(base, sums(other)).find("other users") != std::string::npos);
+  CHECK(complaint(base, sums(queries, {.cutoffs = {5}})).find("expected evaluations with hr@10") != std::string::npos);
+  CHECK(complaint(base, {}).find("kept no sums") != std::string::npos);
+  CHECK(complaint(sums(queries_of({})), sums(queries_of({}))).find("found none") != std::string::npos);
+}
+
+TEST_CASE("Segments are means over their own queries", "[training][evaluation][segments]") {
+  // Ten items, two of them the head; the model ranks item 1 first, then 0, then 2 and so on.
+  const auto model = fixed_scores({9, 10, 8, 7, 6, 5, 4, 3, 2, 1});
+  const std::vector<std::uint64_t> counts{50, 9, 1, 1, 1, 1, 1, 1, 1, 60};
+  auto queries = queries_of({{{5, 6}, {1}}, {{5, 6, 7}, {2}}, {{5}, {0}}, {{5, 6, 7, 8}, {9}}});
+  Categories ages;
+  for (const char* age : {"young", "old", "", "young|old"}) ages.add(age);
+  const EvaluationOptions options{
+      .cutoffs = {1, 3}, .bootstrap = 40, .segments = true, .cold_below = 3, .user_groups = {{"age", &ages}}};
+  const auto report = evaluate(model, counts, queries, options);
+
+  std::map<std::string, const Segment*> found;
+  for (const Segment& segment : report.segments) found[segment.grouping + ' ' + segment.group] = &segment;
+  REQUIRE(found.size() == 6);
+  const auto check = [&](const std::string& name, std::size_t expected_queries, double hit_1, double hit_3) {
+    INFO(name);
+    const Segment& segment = *found.at(name);
+    CHECK(segment.queries == expected_queries);
+    CHECK(segment.users == expected_queries);
+    CHECK(segment.metrics.at("hr@1") == Approx(hit_1));
+    CHECK(segment.metrics.at("hr@3") == Approx(hit_3));
+    CHECK(!segment.metrics.contains("coverage@1"));
+    const auto [low, high] = segment.confidence.at("hr@3");
+    CHECK(low <= hit_3);
+    CHECK(high >= hit_3);
+  };
+  check("history cold", 2, 0.5, 1);
+  check("history warm", 2, 0, 0.5);
+  check("target head", 2, 0, 0.5);
+  check("target tail", 2, 0.5, 1);
+  check("age young", 2, 0.5, 0.5);
+  check("age old", 2, 0, 0.5);
+  CHECK(report.fairness_gap("age", "hr@1") == Approx(0.5));
+  CHECK(report.fairness_gap("age", "hr@3") == Approx(0));
+  CHECK_THROWS_AS(report.fairness_gap("age", "hr@2"), Error);
+  CHECK_THROWS_AS(report.fairness_gap("sex", "hr@1"), Error);
+
+  // Segments change nothing else.
+  const auto plain = evaluate(model, counts, queries, {.cutoffs = {1, 3}, .bootstrap = 40});
+  CHECK(plain.metrics == report.metrics);
+  CHECK(plain.confidence == report.confidence);
+  CHECK(plain.segments.empty());
+}
+
+TEST_CASE("A segment that holds every query is the whole", "[training][evaluation][segments]") {
+  // Users with several queries.
+  auto histories = std::make_shared<Histories>();
+  EvaluationQueries queries;
+  Categories everybody;
+  for (std::uint32_t user = 0; user < 9; ++user) {
+    for (std::uint32_t q = 0; q <= user % 4; ++q) {
+      histories->items.push_back(static_cast<ItemHandle>(detail::mix(user, q) % 6));
+      queries.queries.push_back({user, q, 1});
+    }
+    histories->offsets.push_back(histories->items.size());
+    everybody.add("all");
+  }
+  queries.histories = histories;
+  ThreadPool pool(3);
+  const auto report = evaluate(fixed_scores({6, 5, 4, 3, 2, 1}), std::vector<std::uint64_t>(6, 1), queries,
+                               {.cutoffs = {2}, .bootstrap = 50, .executor = &pool, .user_groups = {{"", &everybody}}});
+  REQUIRE(report.segments.size() == 1);
+  const Segment& all = report.segments.front();
+  CHECK(all.queries == report.queries);
+  CHECK(all.users == report.users);
+  CHECK(all.confidence == report.confidence);
+  for (const auto& [name, value] : all.metrics) CHECK(value == report.at(name));
+}
+
+TEST_CASE("Exposure is the rank-discounted share of what is shown", "[training][evaluation][segments]") {
+  Categories providers;
+  for (const char* names : {"a", "b", "a|b", ""}) providers.add(names);
+  const auto report = run(fixed_scores({4, 3, 2, 1}), {{{}, {0}}, {{0}, {1}}},
+                          {.cutoffs = {1}, .providers = &providers, .exposure_cutoff = 3});
+  // Shown: 0 1 2 and 1 2 3.
+  const double first = 1, second = 1 / std::log2(3), third = 1 / std::log2(4);
+  const double a = first + third / 2 + second / 2, b = second + third / 2 + first + second / 2;
+  REQUIRE(report.exposure.size() == 2);
+  CHECK(report.exposure[0].provider == "a");
+  CHECK(report.exposure[0].exposure == Approx(a / (a + b)));
+  CHECK(report.exposure[1].exposure == Approx(b / (a + b)));
+  CHECK(report.exposure[0].catalogue == Approx(0.5));
+  CHECK(report.exposure[1].catalogue == Approx(0.5));
+}
+
+TEST_CASE("Training users are distinct users with an event", "[training][evaluation]") {
+  Histories train;
+  auto ids = std::make_shared<IdMap>();
+  for (const char* id : {"a", "b", "c"}) ids->insert(id);
+  train.item_ids = ids;
+  train.items = {0, 0, 1, 0};
+  train.offsets = {0, 3, 3, 4};
+  const auto users = TrainingUsers::count(train);
+  CHECK(users.of_item == std::vector<std::uint64_t>{2, 1, 0});
+  CHECK(users.total == 2);
+}
+
 TEST_CASE("What cannot be evaluated is refused or empty", "[training][evaluation]") {
+  const TrainingUsers users{{1, 1, 1}, 1};
+  const Categories none;
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.training_users = &users}), Error);
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.categories = &none}), Error);
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.providers = &none}), Error);
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.user_groups = {{"age", &none}}}), Error);
+  Categories ages;
+  ages.add("young");
+  CHECK_NOTHROW(run(fixed_scores({1, 2}), {{{}, {0}}}, {.user_groups = {{"target", &ages}, {"age", &ages}}}));
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.user_groups = {{"age", &ages}, {"age", &ages}}}), Error);
+  CHECK_THROWS_AS(run(fixed_scores({1, 2}), {{{}, {0}}}, {.segments = true, .user_groups = {{"target", &ages}}}),
+                  Error);
+  CHECK_THROWS_AS(list_metrics({{{0}}, {{0}}, {1}, {}, {}, {{}, {}}}, std::vector<std::size_t>{1}), Error);
   const auto model = fixed_scores({1, 2});
   CHECK_THROWS_AS(run(model, {{{}, {0}}}, {.cutoffs = {}}), Error);
   CHECK_THROWS_AS(run(model, {{{}, {0}}}, {.cutoffs = {10, 0}}), Error);

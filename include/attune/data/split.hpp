@@ -58,7 +58,9 @@ struct Split {
   Histories train;                       // same users and items; some users may be left with no event
   EvaluationQueries validation;
   EvaluationQueries test;
-  std::string note;  // what a reader of the numbers must know: leakage of leave-one-out, a part that came out empty
+  // What a reader of the numbers must know: leakage of leave-one-out, with the share of training events that are later
+  // than the median test event; a part that came out empty.
+  std::string note;
 };
 
 // leave-one-out: the last event of each user is the test target, the one before it the validation target (the test
