@@ -41,7 +41,9 @@
 #include "attune/training/memory_estimate.hpp"
 #include "attune/training/objective.hpp"
 #include "attune/training/optimizer.hpp"
+#include "attune/training/search_space.hpp"
 #include "attune/training/trainer.hpp"
+#include "attune/training/tuner.hpp"
 #include "attune/training/updater.hpp"
 
 #include "attune/concepts.hpp"
