@@ -100,8 +100,8 @@ class Search {
     double needed = 0;
     if (step.rung > 0) {
       const TrialReport& trial = trials[step.trial];
-      const std::size_t done = trial.epochs.size();
-      if (!trial.ended) needed = trial.seconds * static_cast<double>(halving_.rungs[step.rung] - done) / done;
+      const auto done = static_cast<double>(trial.epochs.size());
+      if (!trial.ended) needed = trial.seconds * (static_cast<double>(halving_.rungs[step.rung]) / done - 1);
     } else if (!trials.empty()) {
       std::size_t done = 0;
       for (const TrialReport& trial : trials) done += trial.epochs.size();

@@ -213,6 +213,7 @@ TEST_CASE("A search that is stopped anywhere ends as one that was not", "[tuner]
         if (complete) CHECK(results_of(result) == expected);
       } catch (const Error& error) {
         CHECK(error.code() == ErrorCode::cancelled);
+        CHECK(std::string(error.what()).find("before a trial reached its first rung") != std::string::npos);
       }
     }
   }
@@ -235,10 +236,32 @@ TEST_CASE("A search resumes from any prefix of its journal, a torn line included
           tuner_in(directory / "search", {.resume = true}).search(split.train, split.validation);
       CHECK(result.resumed_rungs == (line == 0 ? 0 : line - 1));
       CHECK(results_of(result) == expected);
-      CHECK(std::count_if(whole.begin(), whole.end(), [](char c) { return c == '\n'; }) ==
-            static_cast<std::ptrdiff_t>(lines));
+      const std::string now = test::read_text(journal);
+      CHECK(static_cast<std::size_t>(std::count(now.begin(), now.end(), '\n')) == lines);
+      CHECK(results_of(tuner_in(directory / "search", {.resume = true}).search(split.train, split.validation)) ==
+            expected);
     }
   }
+}
+
+TEST_CASE("A state that is ahead of the journal is taken as it is", "[tuner]") {
+  const TemporaryDirectory directory;
+  const Split split = small_split();
+  const auto expected = results_of(tuner_in(directory / "whole").search(split.train, split.validation));
+  std::size_t ahead = 0;
+  for (std::size_t rungs = 1; rungs <= 12; ++rungs) {
+    const fs::path search = directory / ("killed-after-" + std::to_string(rungs));
+    std::size_t reached = 0, trial = 0;
+    tuner_in(search).search(split.train, split.validation, {.rung = [&](const TrialReport& report) {
+                              trial = report.trial;
+                              return ++reached < rungs;
+                            }});
+    const std::string text = test::read_text(search / "search.jsonl");
+    test::write_text(search / "search.jsonl", text.substr(0, text.rfind('\n', text.size() - 2) + 1));
+    ahead += fs::exists(search / ("trial-" + std::to_string(trial) + ".training"));
+    CHECK(results_of(tuner_in(search, {.resume = true}).search(split.train, split.validation)) == expected);
+  }
+  CHECK(ahead >= 3);
 }
 
 TEST_CASE("A damaged journal is refused by its line and left as it is", "[tuner]") {
