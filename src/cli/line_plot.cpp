@@ -24,6 +24,7 @@ constexpr const char* kStyle = R"(<style>
   .dot { fill: #7d93ad; }
   .best .line { stroke: #c4420b; stroke-width: 3; }
   .best .dot, .best text { fill: #c4420b; }
+  .best text { paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
   @media (prefers-color-scheme: dark) {
     .ground { fill: #14181d; }
     text { fill: #9aa4af; }
@@ -34,6 +35,7 @@ constexpr const char* kStyle = R"(<style>
     .dot { fill: #6f87a3; }
     .best .line { stroke: #ff8a4c; }
     .best .dot, .best text { fill: #ff8a4c; }
+    .best text { stroke: #14181d; }
   }
 </style>
 )";
