@@ -21,7 +21,7 @@ struct TunerOptions {
   std::size_t eta = 3;         // larger: fewer go on
   std::size_t first_rung = 0;  // epochs before the first comparison; 0: about epochs / eta^2
   // 0: none. Nothing is begun that would not fit in by the seconds that epochs have taken, and nothing is finished that
-  // does not. Counts the seconds before an interruption too.
+  // does not. Counts the seconds on record of before an interruption too.
   double budget_seconds = 0;
   // For the journal of the search and the states of trials that may go on; made where there is none. One process at a
   // time may search in it.
