@@ -43,7 +43,9 @@
 #include "attune/training/objective.hpp"
 #include "attune/training/off_policy.hpp"
 #include "attune/training/optimizer.hpp"
+#include "attune/training/search_space.hpp"
 #include "attune/training/trainer.hpp"
+#include "attune/training/tuner.hpp"
 #include "attune/training/updater.hpp"
 
 #include "attune/concepts.hpp"

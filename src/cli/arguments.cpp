@@ -92,15 +92,19 @@ void add_model(CLI::App& verb, std::string& model) {
   verb.add_option("--model", model, "Model directory")->type_name("DIR")->required();
 }
 
-void add_train(CLI::App& verb, TrainOptions& options) {
-  add_data(verb, options.data);
-  add_items(verb, options.items, "Items: a delimited file with the columns item and title");
-  verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
-  verb.add_option("--preset", options.preset,
+void add_preset(CLI::App& verb, std::string& preset) {
+  verb.add_option("--preset", preset,
                   "default, sasrec-small, hstu-small, hstu-large, bert4rec,\n"
                   "or a count model alone: popularity, markov, item-knn, ease, ials")
       ->type_name("NAME")
       ->capture_default_str();
+}
+
+void add_train(CLI::App& verb, TrainOptions& options) {
+  add_data(verb, options.data);
+  add_items(verb, options.items, "Items: a delimited file with the columns item and title");
+  verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
+  add_preset(verb, options.preset);
   verb.add_option("--epochs", options.epochs, "Passes over the data, at most")
       ->type_name("N")
       ->check(from_one_to(1000000));
@@ -112,6 +116,41 @@ void add_train(CLI::App& verb, TrainOptions& options) {
       ->check(from_one_to(1'000'000'000));
   verb.add_flag("--resume", options.resume,
                 "Go on from the last whole epoch of a training with the same options\nthat was interrupted");
+  add_protocol(verb, options.protocol, "temporal:0.9\n(leave-one-out for a file without times)");
+  add_common(verb, options.common);
+}
+
+void add_tune(CLI::App& verb, TuneOptions& options) {
+  add_data(verb, options.data);
+  verb.add_option("--space", options.space,
+                  "What to search: a JSON file of training options with ranges, as in\n"
+                  "{\"adam\": {\"learning_rate\": {\"log_uniform\": [1e-4, 1e-2]}}}")
+      ->type_name("FILE")
+      ->required();
+  verb.add_option("--output", options.output, "Directory of the search: new, empty, or to be resumed")
+      ->type_name("DIR")
+      ->required();
+  add_preset(verb, options.preset);
+  verb.add_option("--trials", options.tuner.trials, "Configurations to try, at most")
+      ->type_name("N")
+      ->check(from_one_to(100'000))
+      ->capture_default_str();
+  verb.add_option("--budget", options.tuner.budget_seconds, "Search no longer than this")
+      ->type_name("SECONDS")
+      ->check(quietly(CLI::PositiveNumber));
+  verb.add_option("--epochs", options.epochs, "Passes over the data that a trial is planned for")
+      ->type_name("N")
+      ->check(from_one_to(1000000));
+  verb.add_option("--eta", options.tuner.eta, "One in this many goes on at each rung")
+      ->type_name("N")
+      ->check(quietly(CLI::Range(std::size_t{2}, std::size_t{1000})))
+      ->capture_default_str();
+  verb.add_option("--first-rung", options.tuner.first_rung,
+                  "Epochs before the first comparison\n(default: about epochs / eta^2)")
+      ->type_name("N")
+      ->check(from_one_to(1000000));
+  verb.add_flag("--resume", options.tuner.resume,
+                "Go on with the search in --output; more trials and more time may be given");
   add_protocol(verb, options.protocol, "temporal:0.9\n(leave-one-out for a file without times)");
   add_common(verb, options.common);
 }
@@ -258,6 +297,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   app.option_defaults()->take_last();  // an option given twice: the last one counts
 
   TrainOptions train;
+  TuneOptions tune;
   UpdateOptions update;
   EvaluateOptions evaluate;
   RecommendOptions recommend;
@@ -267,6 +307,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   DoctorOptions doctor;
   std::optional<Command> chosen;
   add_verb(app, "train", "Train a model on interactions and write it to a directory", train, add_train, chosen);
+  add_verb(app, "tune", "Search the training options that suit interactions best", tune, add_tune, chosen);
   add_verb(app, "update", "Teach a model the events that came after it", update, add_update, chosen);
   add_verb(app, "evaluate", "Measure a model on interactions", evaluate, add_evaluate, chosen);
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "attune/training/tuner.hpp"
 #include "attune/training/updater.hpp"
 
 namespace attune::cli {
@@ -59,6 +60,15 @@ struct TrainOptions {
   std::optional<double> time_budget;  // seconds
   bool resume = false;
   std::optional<std::size_t> memory_limit;  // megabytes
+};
+
+struct TuneOptions {
+  CommonOptions common;
+  DataOptions data;
+  ProtocolOptions protocol;
+  std::string space, output, preset = "default";
+  std::optional<std::size_t> epochs;
+  TunerOptions tuner;
 };
 
 struct UpdateOptions {
@@ -124,7 +134,7 @@ struct DoctorOptions {
   CommonOptions common;
 };
 
-using Command = std::variant<TrainOptions, UpdateOptions, EvaluateOptions, RecommendOptions, ScoreOptions,
+using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, EvaluateOptions, RecommendOptions, ScoreOptions,
                              InspectOptions, MetricsOptions, DoctorOptions>;
 
 // Exit statuses of the tool.

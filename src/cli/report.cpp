@@ -136,6 +136,23 @@ Protocol Protocol::read(const Notes& notes) {
   return protocol;
 }
 
+void apply_protocol(TrainerConfig& config, const ProtocolOptions& options) {
+  config.exclude_seen = options.exclude_seen.value_or(config.exclude_seen);
+  if (options.request_time.value_or(false) && config.encoder.block == BlockKind::hstu) {
+    constexpr std::size_t kTimeBuckets = 128;
+    if (config.encoder.time_buckets == 0) config.encoder.time_buckets = kTimeBuckets;
+    config.encoder.request_time = true;
+  }
+}
+
+Split split_by(Protocol& protocol, const ProtocolOptions& asked, Histories histories) {
+  const bool falls_back = !asked.split && !asked.baskets && histories.times.empty();
+  if (falls_back) protocol.split = SplitOptions::parse("leave-one-out");
+  Split split = attune::split(std::move(histories), protocol.split);
+  protocol.note = (falls_back ? "no times, so leave-one-out in place of the temporal split; " : "") + split.note;
+  return split;
+}
+
 Json protocol_json(const Protocol& protocol, const Report& report) {
   const auto& rating = protocol.cleaning.min_rating;
   return {{"split", protocol.split.name()},

@@ -36,6 +36,11 @@ struct Protocol {
   static Protocol read(const Notes& notes);
 };
 
+// Trains for what will be measured: seen items, and the time of the request where the encoder can read it.
+void apply_protocol(TrainerConfig& config, const ProtocolOptions& options);
+// By the split that was asked for. Where none was and the file has no times, which the default needs, leave-one-out.
+Split split_by(Protocol& protocol, const ProtocolOptions& asked, Histories histories);
+
 Json protocol_json(const Protocol& protocol, const Report& report);
 // Metrics by name, then by cutoff.
 Json metrics_json(const std::map<std::string, double>& metrics);

@@ -26,13 +26,7 @@ TrainerConfig configuration(const TrainOptions& options) {
   }
   config.epochs = options.epochs.value_or(config.epochs);
   config.time_budget_seconds = options.time_budget.value_or(config.time_budget_seconds);
-  config.exclude_seen = options.protocol.exclude_seen.value_or(config.exclude_seen);
-  // An encoder that can read the time of the request learns to.
-  if (options.protocol.request_time.value_or(false) && config.encoder.block == BlockKind::hstu) {
-    constexpr std::size_t kTimeBuckets = 128;
-    if (config.encoder.time_buckets == 0) config.encoder.time_buckets = kTimeBuckets;
-    config.encoder.request_time = true;
-  }
+  apply_protocol(config, options.protocol);
   return config;
 }
 
@@ -59,15 +53,6 @@ Json items_json(const std::string& file, const IdMap& catalogue) {
   std::size_t named = 0;
   for (const auto& [item, title] : titles) named += catalogue.find(id_of(item, catalogue.kind())) != kNoHandle;
   return {{"file", file}, {"items", titles.size()}, {"in_catalogue", named}, {"untitled", catalogue.size() - named}};
-}
-
-// By the split that was asked for. Where none was and the file has no times, which the default needs, leave-one-out.
-Split split_by(Protocol& protocol, const ProtocolOptions& asked, Histories histories) {
-  const bool falls_back = !asked.split && !asked.baskets && histories.times.empty();
-  if (falls_back) protocol.split = SplitOptions::parse("leave-one-out");
-  Split split = attune::split(std::move(histories), protocol.split);
-  protocol.note = (falls_back ? "no times, so leave-one-out in place of the temporal split; " : "") + split.note;
-  return split;
 }
 
 // The result for people.

@@ -330,6 +330,37 @@ std::vector<std::byte> read_file(const fs::path& path, std::uint64_t limit) {
   return file.read(file.size());
 }
 
+AppendFile::AppendFile(const fs::path& path) : path_(path) {
+  if (!is_there(parent_of(path))) create_with_parents(parent_of(path));
+  const bool fresh = !is_there(path);
+  Descriptor file(uninterrupted(
+      [&] { return ::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666); }));
+  if (file.value() < 0) fail("open", path, errno);
+  if (::flock(file.value(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    fail("write", path, "another process is writing it");
+  }
+  if (fresh) sync_directory(parent_of(path));
+  descriptor_ = file.release();
+}
+
+AppendFile::~AppendFile() { ::close(descriptor_); }
+
+std::vector<std::byte> AppendFile::read() const { return read_file(path_); }
+
+void AppendFile::shorten(std::uint64_t size) {
+  if (uninterrupted([&] { return ::ftruncate(descriptor_, static_cast<off_t>(size)); }) != 0) {
+    fail("write", path_, errno);
+  }
+}
+
+void AppendFile::append(std::span<const std::byte> record) {
+  if (failed_) fail("write", path_, "an earlier write failed");
+  failed_ = true;
+  write_fully(descriptor_, path_, record);
+  if (uninterrupted([&] { return ::fsync(descriptor_); }) != 0) fail("write", path_, errno);
+  failed_ = false;
+}
+
 void replace_file(const fs::path& path, std::span<const std::byte> bytes) {
   const fs::path fresh = beside(path);
   if (!is_there(parent_of(path))) create_with_parents(parent_of(path));

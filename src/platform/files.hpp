@@ -49,6 +49,25 @@ class RegularFile {
 // The whole of a regular file; Error(limit_exceeded) for more than `limit` bytes.
 std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t limit = UINT64_MAX);
 
+// A file that grows record by record, each durable before append() returns. Missing directories are created. One
+// process at a time has it: Error(io_error) where another does (on file systems that know locks).
+class AppendFile {
+ public:
+  explicit AppendFile(const std::filesystem::path& path);
+  AppendFile(AppendFile&&) = delete;
+  ~AppendFile();
+  std::vector<std::byte> read() const;  // all of it
+  // Forgets all behind the first `size` bytes: what a process that was killed has left of a record.
+  void shorten(std::uint64_t size);
+  // Throws Error(io_error); from then on always: nobody knows what a failed write has left on the disk.
+  void append(std::span<const std::byte> record);
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  bool failed_ = false;
+};
+
 struct NamedBytes {
   std::string name;  // a bare file name
   std::span<const std::byte> bytes;

@@ -12,6 +12,7 @@
 #include "attune/error.hpp"
 #include "training/learner.hpp"
 #include "training/training_state.hpp"
+#include "training/validation.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -33,14 +34,6 @@ class TimeBudget {
   double seconds_, spent_;
   Clock::time_point start_ = Clock::now();
 };
-
-// At most `limit` queries, evenly spaced.
-EvaluationQueries sample(const EvaluationQueries& queries, std::size_t limit) {
-  if (queries.size() <= limit) return queries;
-  EvaluationQueries chosen{queries.histories, {}};
-  for (std::size_t i = 0; i < limit; ++i) chosen.queries.push_back(queries.queries[i * queries.size() / limit]);
-  return chosen;
-}
 
 TrainedModel prepare_model(const Histories& train, const EvaluationQueries& validation, const TrainerConfig& config,
                            Executor& executor) {
@@ -76,24 +69,6 @@ double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries,
     if (best > encoder_ndcg && report.ndcg_10 >= 0.99 * best) chosen = report.weight;
   }
   return chosen;
-}
-
-EvaluationOptions validation_options(const TrainerConfig& config, Executor& executor) {
-  return {.cutoffs = {10},
-          .exclude_seen = config.exclude_seen,
-          .request_time = config.encoder.request_time,
-          .bootstrap = 0,
-          .executor = &executor};
-}
-
-// What validation says of the model goes into the report of its epoch.
-void validate(EpochReport& report, const TrainedModel& model, const EvaluationQueries& queries,
-              const EvaluationOptions& measuring) {
-  if (queries.empty()) return;
-  const Report measured = evaluate(model, queries, measuring);
-  report.validated = true;
-  report.hit_rate_10 = measured.hit_rate_at(10);
-  report.ndcg_10 = measured.ndcg_at(10);
 }
 
 // The last epoch that the budget has room for, with the choice of a blend behind it, when each takes as long as the one
@@ -134,8 +109,8 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   resumed_epochs_ = state.epochs.size();
   publish(state);
   TrainedModel model = prepare_model(train, validation, config, executor);
-  const EvaluationQueries queries = sample(validation, config.max_validation_queries);
-  const EvaluationOptions measuring = validation_options(config, executor);
+  const EvaluationQueries queries = detail::validation_sample(validation, config);
+  const EvaluationOptions measuring = detail::validation_options(config, executor);
   const TimeBudget budget(config.time_budget_seconds, state.seconds);
   const bool blend = config.blend && !queries.empty();
   bool stopped = false;
@@ -150,7 +125,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
 
     learner.copy_weights(*state.spare_encoder(learner));
     model.encoder = state.spare;
-    validate(report, model, queries, measuring);
+    detail::validate(report, model, queries, measuring);
     state.add(report);
     state.planned = fitting_epochs(config, report, seconds_since(epoch_start), blend, budget);
     state.seconds = budget.spent();

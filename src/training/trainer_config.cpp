@@ -12,6 +12,7 @@
 #include "model/config_json.hpp"
 #include "model/count_json.hpp"
 #include "training/sequences.hpp"
+#include "training/trainer_json.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -150,14 +151,17 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
 }
 
 void TrainerConfig::apply_json(const std::string& text, const std::string& name_for_messages) {
-  Json json = detail::parse_object(text, name_for_messages);
   TrainerConfig changed = *this;
-  if (names_what_adapts(json)) changed.adapt = false;
-  ConfigReader reader(json, name_for_messages + ": ");
-  visit_trainer(changed, reader);
-  reader.finish();
+  detail::apply_fields(changed, detail::parse_object(text, name_for_messages), name_for_messages + ": ");
   changed.validate();
   *this = changed;
+}
+
+void detail::apply_fields(TrainerConfig& config, Json json, const std::string& prefix) {
+  if (names_what_adapts(json)) config.adapt = false;
+  ConfigReader reader(json, prefix);
+  visit_trainer(config, reader);
+  reader.finish();
 }
 
 std::string TrainerConfig::to_json() const {

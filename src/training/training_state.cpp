@@ -77,24 +77,6 @@ class Fingerprint {
   std::uint64_t state_ = 0;
 };
 
-Json training_json(const TrainerConfig& config, const Histories& train, const EvaluationQueries& validation) {
-  Fingerprint histories, queries;
-  histories.add(train);
-  if (validation.histories) queries.add(*validation.histories);
-  for (const EvaluationQueries::Query& query : validation.queries) {
-    queries.add(std::span<const std::uint32_t>(std::array{query.user, query.history_length, query.num_targets}));
-  }
-  return {{"attune", version()},
-          {"simd_level", simd_level()},
-          {"histories",
-           {{"users", train.num_users()},
-            {"items", train.num_items()},
-            {"events", train.num_events()},
-            {"fingerprint", histories.text()}}},
-          {"validation", {{"queries", validation.size()}, {"fingerprint", queries.text()}}},
-          {"config", parse_object(config.to_json(), "config")}};
-}
-
 struct Difference {
   std::string field;
   Json expected, found;
@@ -113,6 +95,23 @@ std::optional<Difference> first_difference(const Json& expected, const Json& fou
   return std::nullopt;
 }
 
+// What of the state is no array. Throws a JSON exception where a field is missing or of another kind.
+void read_fields(TrainingState& state, const Json& json) {
+  json.at("planned").get_to(state.planned);
+  json.at("best_epoch").get_to(state.best_epoch);
+  json.at("seconds").get_to(state.seconds);
+  for (const Json& report : json.at("epochs")) state.epochs.push_back(epoch_report_of(report));
+}
+
+// The arrays of an encoder, dense weights first.
+template <class Encoder, class Visit>
+void visit_weights(Encoder& encoder, Visit& visit) {
+  visit(encoder.weights());
+  for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) visit(encoder.items().chunk(c));
+}
+
+}  // namespace
+
 Json json_of(const EpochReport& report) {
   return {{"epoch", report.epoch},         {"epochs", report.epochs},
           {"seconds", report.seconds},     {"loss", report.loss},
@@ -120,7 +119,7 @@ Json json_of(const EpochReport& report) {
           {"ndcg_10", report.ndcg_10},     {"best", report.best}};
 }
 
-EpochReport report_of(const Json& json) {
+EpochReport epoch_report_of(const Json& json) {
   EpochReport report;
   json.at("epoch").get_to(report.epoch);
   json.at("epochs").get_to(report.epochs);
@@ -133,22 +132,34 @@ EpochReport report_of(const Json& json) {
   return report;
 }
 
-// What of the state is no array. Throws a JSON exception where a field is missing or of another kind.
-void read_fields(TrainingState& state, const Json& json) {
-  json.at("planned").get_to(state.planned);
-  json.at("best_epoch").get_to(state.best_epoch);
-  json.at("seconds").get_to(state.seconds);
-  for (const Json& report : json.at("epochs")) state.epochs.push_back(report_of(report));
+Json identity_of(const TrainerConfig& config, const Histories& train, const EvaluationQueries& validation) {
+  Fingerprint histories, queries;
+  histories.add(train);
+  if (validation.histories) queries.add(*validation.histories);
+  for (const EvaluationQueries::Query& query : validation.queries) {
+    queries.add(std::span<const std::uint32_t>(std::array{query.user, query.history_length, query.num_targets}));
+  }
+  return {{"attune", version()},
+          {"simd_level", simd_level()},
+          {"histories",
+           {{"users", train.num_users()},
+            {"items", train.num_items()},
+            {"events", train.num_events()},
+            {"fingerprint", histories.text()}}},
+          {"validation", {{"queries", validation.size()}, {"fingerprint", queries.text()}}},
+          {"config", parse_object(config.to_json(), "config")}};
 }
 
-// The arrays of an encoder, dense weights first.
-template <class Encoder, class Visit>
-void visit_weights(Encoder& encoder, Visit& visit) {
-  visit(encoder.weights());
-  for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) visit(encoder.items().chunk(c));
+void require_same(const Json& kept, const Json& found, const std::string& path, const std::string& content) {
+  const auto difference = first_difference(kept, found);
+  if (!difference) return;
+  const std::string& field = difference->field;
+  ErrorCode code = ErrorCode::invalid_config;
+  if (field == "attune" || field == "simd_level") code = ErrorCode::unsupported;
+  if (field.starts_with("histories") || field.starts_with("validation")) code = ErrorCode::invalid_data;
+  throw Error(code, "\"" + path + "\": " + content + ": " + field + ": expected " + text_of(difference->expected) +
+                        ", found " + text_of(difference->found));
 }
-
-}  // namespace
 
 const std::shared_ptr<SequenceEncoder<float>>& TrainingState::spare_encoder(const Learner& learner) {
   if (!spare) spare = make_encoder(learner.encoder_config(), learner.num_items());
@@ -166,23 +177,11 @@ void TrainingState::add(EpochReport report) {
 StateStore::StateStore(const StateFile& file, const TrainerConfig& config, const Histories& train,
                        const EvaluationQueries& validation)
     : file_(file) {
-  if (!file_.path.empty()) training_ = training_json(config, train, validation);
+  if (!file_.path.empty()) training_ = identity_of(config, train, validation);
 }
 
 void StateStore::fail(ErrorCode code, const std::string& problem) const {
   throw Error(code, "\"" + file_.path + "\": " + problem);
-}
-
-// The data first: settings may follow from them.
-void StateStore::check_training(const Json& kept) const {
-  const auto difference = first_difference(kept, training_);
-  if (!difference) return;
-  const std::string& field = difference->field;
-  ErrorCode code = ErrorCode::unsupported;
-  if (field.starts_with("config")) code = ErrorCode::invalid_config;
-  if (field.starts_with("histories") || field.starts_with("validation")) code = ErrorCode::invalid_data;
-  fail(code, "the state is of another training: " + field + ": expected " + text_of(difference->expected) + ", found " +
-                 text_of(difference->found));
 }
 
 std::span<const std::byte> StateStore::checked_content(std::span<const std::byte> bytes) const {
@@ -220,7 +219,8 @@ void StateStore::load(TrainingState& state, Learner& learner) const {
       parse_object({reinterpret_cast<const char*>(text.data()), text.size()}, file_.path, ErrorCode::corrupt_file);
   std::size_t steps = 0;
   try {
-    check_training(json.at("training"));
+    // The data first: settings may follow from them.
+    require_same(json.at("training"), training_, file_.path, "the state is of another training");
     read_fields(state, json);
     json.at("steps").get_to(steps);
   } catch (const Json::exception& error) {

@@ -36,6 +36,17 @@ struct TrainingState {
   void add(EpochReport report);
 };
 
+Json json_of(const EpochReport& report);
+// Throws a JSON exception where a field is missing or of another kind.
+EpochReport epoch_report_of(const Json& json);
+
+// What makes a training what it is: settings, data, version of attune and instruction-set level.
+Json identity_of(const TrainerConfig& config, const Histories& train, const EvaluationQueries& validation);
+// Throws Error naming the file `path`, what it holds (`content`: "the state is of another training") and the field that
+// differs between two such objects, with what is kept there and what was found now: invalid_data (histories or
+// queries), unsupported (level or version), invalid_config (all else).
+void require_same(const Json& kept, const Json& found, const std::string& path, const std::string& content);
+
 class StateStore {
  public:
   // What is loaded must be of this training, and what is saved says that it is.
@@ -52,7 +63,6 @@ class StateStore {
 
  private:
   [[noreturn]] void fail(ErrorCode code, const std::string& problem) const;
-  void check_training(const Json& kept) const;
   std::span<const std::byte> checked_content(std::span<const std::byte> bytes) const;
 
   StateFile file_;

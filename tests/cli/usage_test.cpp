@@ -25,6 +25,8 @@ TEST_CASE("Wrong usage ends with status 2 and names what is wrong", "[cli][usage
   check_usage_error(sandbox.attune("doctor --colour"), "--colour");
   check_usage_error(sandbox.attune("train --output model"), "--interactions");
   check_usage_error(sandbox.attune("train --interactions events.csv"), "--output");
+  check_usage_error(sandbox.attune("tune --interactions events.csv --output search"), "--space");
+  check_usage_error(sandbox.attune("tune --interactions events.csv --space space.json"), "--output");
   check_usage_error(sandbox.attune("evaluate --interactions events.csv"), "--model");
   check_usage_error(sandbox.attune("recommend --model model"), "--user or --history");
   check_usage_error(sandbox.attune("recommend --model model --user u1 --history i1"), "--user");
@@ -51,6 +53,13 @@ TEST_CASE("Values of options are checked before anything is read", "[cli][usage]
   check_usage_error(sandbox.attune(train + "--request-time later"), "--request-time");
   check_usage_error(sandbox.attune(train + "--epochs 0"), "--epochs");
   check_usage_error(sandbox.attune(train + "--time-budget -1"), "--time-budget");
+  const std::string tune = "tune --interactions missing.csv --space missing.json --output search ";
+  check_usage_error(sandbox.attune(tune + "--split none"), "--split none");
+  check_usage_error(sandbox.attune(tune + "--trials 0"), "--trials");
+  check_usage_error(sandbox.attune(tune + "--eta 1"), "--eta");
+  check_usage_error(sandbox.attune(tune + "--budget 0"), "--budget");
+  check_usage_error(sandbox.attune(tune + "--first-rung 0"), "--first-rung");
+  check_usage_error(sandbox.attune(tune + "--preset ease --epochs 5"), "has no epochs");
   check_usage_error(sandbox.attune("evaluate --model model --interactions e.csv --cutoffs 5,0"), "--cutoffs");
 }
 
@@ -86,7 +95,8 @@ TEST_CASE("Help is an answer: standard output, status 0, every verb and option",
   const Run all = sandbox.attune("--help");
   CHECK(all.status == 0);
   CHECK(all.err.empty());
-  for (const std::string verb : {"train", "update", "evaluate", "recommend", "score", "inspect", "metrics", "doctor"}) {
+  for (const std::string verb :
+       {"train", "tune", "update", "evaluate", "recommend", "score", "inspect", "metrics", "doctor"}) {
     CHECK(all.out.find(verb) != std::string::npos);
     const Run one = sandbox.attune(verb + " --help");
     CHECK(one.status == 0);

@@ -59,6 +59,12 @@ void replace(const fs::path& directory, const Content& content, platform::Swap s
   platform::replace_directory(directory, files, kMarker, swap);
 }
 
+std::string text_of(const std::vector<std::byte>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void append(platform::AppendFile& file, const std::string& record) { file.append(std::as_bytes(std::span(record))); }
+
 Content inside(const std::string& name, const Content& content) {
   Content all{{name, "/"}};
   for (const auto& [file, text] : content) all[name + "/" + file] = text;
@@ -377,4 +383,69 @@ TEST_CASE("An unwritable parent gives an error before anything is written", "[pl
   REQUIRE(error);
   CHECK(error->code() == ErrorCode::io_error);
   CHECK(contains(error->what(), "Permission denied"));
+}
+
+TEST_CASE("A file grows by records, is shortened, and keeps what it had when it is opened again", "[platform][files]") {
+  const TemporaryDirectory directory;
+  const fs::path path = directory / "new" / "folder" / "journal";
+  {
+    platform::AppendFile file(path);
+    CHECK(file.read().empty());
+    append(file, "one\n");
+    append(file, "two\nto");
+    CHECK(read_text(path) == "one\ntwo\nto");
+  }
+  platform::AppendFile file(path);
+  CHECK(text_of(file.read()) == "one\ntwo\nto");
+  file.shorten(8);
+  append(file, "three\n");
+  CHECK(text_of(file.read()) == "one\ntwo\nthree\n");
+}
+
+TEST_CASE("Interrupted and short writes of a record are continued", "[platform][files]") {
+  const TemporaryDirectory directory;
+  platform::AppendFile file(directory / "journal");
+  Faults faults;
+  faults.interrupted = true;
+  faults.most_bytes = 7;
+  append(file, std::string(100, 'x'));
+  CHECK(text_of(file.read()) == std::string(100, 'x'));
+}
+
+TEST_CASE("A file that grows belongs to one at a time", "[platform][files]") {
+  const TemporaryDirectory directory;
+  std::optional<platform::AppendFile> first(std::in_place, directory / "journal");
+  const auto error = error_of([&] { platform::AppendFile second(directory / "journal"); });
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::io_error);
+  CHECK(contains(error->what(), "another process is writing it"));
+  first.reset();
+  platform::AppendFile third(directory / "journal");
+}
+
+TEST_CASE("After a write or a sync that failed a growing file stays failed", "[platform][files]") {
+  const TemporaryDirectory directory;
+  for (const int call : {0, 1}) {  // write, fsync
+    platform::AppendFile file(directory / ("journal-" + std::to_string(call)));
+    append(file, "one\n");
+    {
+      Faults faults;
+      faults.fail_at = call;
+      faults.error = ENOSPC;
+      const auto error = error_of([&] { append(file, "two\n"); });
+      REQUIRE(error);
+      CHECK(error->code() == ErrorCode::io_error);
+      CHECK(contains(error->what(), "No space left"));
+    }
+    const auto error = error_of([&] { append(file, "three\n"); });
+    REQUIRE(error);
+    CHECK(contains(error->what(), "an earlier write failed"));
+  }
+}
+
+TEST_CASE("What cannot grow is refused", "[platform][files]") {
+  const TemporaryDirectory directory;
+  CHECK(error_of([&] { platform::AppendFile file(directory.path()); }));
+  write_text(directory / "file", "");
+  CHECK(error_of([&] { platform::AppendFile file(directory / "file" / "journal"); }));
 }
