@@ -66,6 +66,7 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Report&
     console.line("measuring the encoder alone");
     TrainedModel alone = model;
     alone.blend_weight = 0;
+    alone.calibration = {};
     all.push_back(measure_beside("encoder", alone, report, queries, options));
   }
   TrainedModel counting;

@@ -15,7 +15,7 @@ namespace attune::cli {
 namespace {
 
 // The order in which people read them.
-constexpr std::array<std::string_view, 16> kNames{"hr",
+constexpr std::array<std::string_view, 17> kNames{"hr",
                                                   "ndcg",
                                                   "mrr",
                                                   "recall",
@@ -30,7 +30,8 @@ constexpr std::array<std::string_view, 16> kNames{"hr",
                                                   "diversity",
                                                   "serendipity",
                                                   "calibration",
-                                                  "auc"};
+                                                  "auc",
+                                                  "ece"};
 
 constexpr float kNoMinimum = -std::numeric_limits<float>::infinity();  // as notes write it
 

@@ -25,7 +25,9 @@ struct Pool {
 
 void sort_by_score(std::vector<Outcome>& outcomes) {
   std::erase_if(outcomes, [](const Outcome& outcome) { return !std::isfinite(outcome.score); });
-  std::sort(outcomes.begin(), outcomes.end(), [](const Outcome& a, const Outcome& b) { return a.score < b.score; });
+  std::sort(outcomes.begin(), outcomes.end(), [](const Outcome& a, const Outcome& b) {
+    return a.score < b.score || (a.score == b.score && a.happened < b.happened);
+  });
 }
 
 // One pool per distinct score, then joined wherever a share falls.

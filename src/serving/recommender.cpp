@@ -213,7 +213,7 @@ Answer Recommender::similar_items(const Id& id, std::size_t k) const {
   const std::size_t returnable = nearest ? exclusion.returnable(Source::model) : 0;
   Answer answer;
   Impl::fill(answer, std::move(now), nearest ? nearest->items : std::span<const ScoredHandle>{}, Source::model,
-             Scores::of_likeness);
+             Impl::Scores::of_likeness);
   if (nearest) answer.score_kind = nearest->kind;
   answer.shortfall.unavailable = others - returnable;
   return answer;

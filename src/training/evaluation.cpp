@@ -93,6 +93,7 @@ class Worker {
 
   std::vector<std::uint64_t> recommended_counts;  // [cutoffs, items]
   std::vector<std::uint64_t> shown_counts;        // [exposure_cutoff, items], or empty
+  std::vector<Outcome> outcomes;
   std::size_t unseen_targets = 0, repeated_targets = 0;
 
  private:
@@ -151,6 +152,9 @@ void Worker::run(const Query& query, std::span<double> sums) {
     task_.metrics.add_sampled(sums, sample_ranks_, relevant_.size());
   }
   task_.metrics.count(recommended_counts, recommended_);
+  for (std::size_t r = 0; r < std::min(task_.options.outcomes, recommended_.size()); ++r) {
+    outcomes.push_back({best_[r].score, is_relevant(best_[r].item)});
+  }
   for (std::size_t r = 0; r < recommended_.size() && r * scores_.size() < shown_counts.size(); ++r) {
     ++shown_counts[r * scores_.size() + recommended_[r]];
   }
@@ -259,7 +263,7 @@ void Worker::list_best() {
   }
   std::size_t k = task_.metrics.largest_cutoff();
   if (task_.options.providers != nullptr) k = std::max(k, task_.options.exposure_cutoff);
-  k = std::min(k, best_.size());
+  k = std::min(std::max(k, task_.options.outcomes), best_.size());
   std::partial_sort(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(k), best_.end(), ranks_before);
   recommended_.clear();
   for (std::size_t i = 0; i < k; ++i) recommended_.push_back(best_[i].item);
@@ -302,6 +306,7 @@ std::uint64_t fingerprint(const EvaluationQueries& queries, const EvaluationOpti
 // What the workers counted, together.
 struct Counts {
   std::vector<std::uint64_t> recommended, shown;
+  std::vector<Outcome> outcomes;
   std::size_t unseen_targets = 0, repeated_targets = 0;
 
   Counts(const MetricSet& metrics, std::span<const std::unique_ptr<Worker>> workers)
@@ -314,6 +319,7 @@ struct Counts {
       if (!worker) continue;
       add(recommended, worker->recommended_counts);
       add(shown, worker->shown_counts);
+      outcomes.insert(outcomes.end(), worker->outcomes.begin(), worker->outcomes.end());
       unseen_targets += worker->unseen_targets;
       repeated_targets += worker->repeated_targets;
     }
@@ -360,7 +366,7 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
   std::vector<std::unique_ptr<Worker>> workers(executor.concurrency());
   const Task task{queries, options, training_counts, metrics};
   UserSums users = measure(task, groups, make_session, executor, workers, query_values);
-  const Counts counts(metrics, workers);
+  Counts counts(metrics, workers);
 
   Report report;
   report.queries = queries.size();
@@ -379,6 +385,7 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
     report.segments.push_back(measure_segment(group, metrics, queries, query_values, options, executor));
   }
   if (options.providers) report.exposure = provider_exposure(*options.providers, counts.shown, num_items);
+  report.outcomes = std::move(counts.outcomes);
   if (options.keep_user_sums) {
     report.user_sums = std::move(users);
     report.user_sums.fingerprint = fingerprint(queries, options);

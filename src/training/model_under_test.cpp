@@ -151,7 +151,16 @@ Report evaluate(const TrainedModel& model, const EvaluationQueries& queries, con
   if (!same_handles && !queries.histories->item_ids) {
     throw Error(ErrorCode::invalid_argument, "queries: expected histories with item ids, found none");
   }
-  return evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, *model.item_ids), options);
+  const auto measured = [&](const EvaluationOptions& asked) {
+    return evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, *model.item_ids), asked);
+  };
+  if (model.calibration.empty() || options.outcomes != 0 || queries.empty()) return measured(options);
+  EvaluationOptions shown = options;
+  shown.outcomes = 10;
+  Report report = measured(shown);
+  report.metrics["ece@10"] = expected_calibration_error(model.calibration, std::move(report.outcomes));
+  report.outcomes.clear();
+  return report;
 }
 
 }  // namespace attune::inline v0_1

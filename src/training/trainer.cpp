@@ -49,6 +49,7 @@ TrainedModel prepare_model(const Histories& train, const EvaluationQueries& vali
   return model;
 }
 
+constexpr std::size_t kCalibratedItems = 50;  // of each list
 constexpr double kBlendWeights[] = {0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
 
 // The heaviest weight whose validation NDCG@10 comes within one hundredth of the best: counts age more slowly than an
@@ -71,12 +72,13 @@ double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries,
   return chosen;
 }
 
-// The last epoch that the budget has room for, with the choice of a blend behind it, when each takes as long as the one
-// reported.
+// The last epoch that the budget has room for, with the choice of a blend and the calibration behind it, when each
+// takes as long as the one reported.
 std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool blend,
                            const TimeBudget& budget) {
   const double validation = epoch_seconds - report.seconds;
-  const double reserved = blend ? static_cast<double>(std::size(kBlendWeights)) * validation : 0.0;
+  const std::size_t validations = (blend ? std::size(kBlendWeights) : 0) + (config.calibrate ? 1 : 0);
+  const double reserved = static_cast<double>(validations) * validation;
   const double fitting = std::max(0.0, budget.left() - reserved) / epoch_seconds;
   return report.epoch + static_cast<std::size_t>(std::min(fitting, static_cast<double>(config.epochs - report.epoch)));
 }
@@ -138,6 +140,11 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   if (blend && !stopped) {
     const double encoder_ndcg = epochs_[best_epoch_ - 1].ndcg_10;
     model.blend_weight = choose_blend_weight(model, queries, measuring, encoder_ndcg, budget, progress);
+  }
+  if (config.calibrate && !queries.empty() && !stopped && budget.left() > 0) {
+    EvaluationOptions listing = measuring;
+    listing.outcomes = kCalibratedItems;
+    model.calibration = Calibration::isotonic(evaluate(model, queries, listing).outcomes);
   }
   model.notes["trainer"] = config.to_json();
   model.notes["best_epoch"] = std::to_string(best_epoch_);

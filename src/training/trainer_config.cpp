@@ -88,6 +88,7 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit("seed", config.seed);
   visit("exclude_seen", config.exclude_seen);
   visit("blend", config.blend);
+  visit("calibrate", config.calibrate);
   visit("adapt", config.adapt);
   visit("counts", config.counts);
   visit("counts_alone", config.counts_alone);
@@ -126,6 +127,7 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
   config.epochs = 40;
   config.final_learning_rate = 0.02;
   config.blend = true;
+  config.calibrate = true;
   config.adapt = true;
   if (name == "bert4rec") {
     encoder.mask = AttentionMask::bidirectional;

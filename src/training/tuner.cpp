@@ -35,6 +35,7 @@ void require(bool holds, const std::string& field, const std::string& expected, 
 // Trials are compared by their encoders and stopped by the search.
 TrainerConfig as_trial(TrainerConfig config) {
   config.blend = false;
+  config.calibrate = false;
   config.time_budget_seconds = 0;
   return config;
 }

@@ -648,6 +648,21 @@ TEST_CASE("Training users are distinct users with an event", "[training][evaluat
   CHECK(users.total == 2);
 }
 
+TEST_CASE("Outcomes are the best items of each list and whether they were relevant", "[training][evaluation]") {
+  const Scripted model = fixed_scores({0.1f, 0.9f, 0.5f, 0.7f, kNaN});
+  const auto outcomes = [&](std::size_t most) {
+    return run(model, {{{3}, {2}}, {{1}, {0, 3}}}, {.cutoffs = {1}, .outcomes = most}).outcomes;
+  };
+  CHECK(outcomes(0).empty());
+  const auto two = outcomes(2);
+  REQUIRE(two.size() == 4);
+  CHECK((two[0].score == 0.9f && !two[0].happened));
+  CHECK((two[1].score == 0.5f && two[1].happened));
+  CHECK((two[2].score == 0.7f && two[2].happened));
+  CHECK((two[3].score == 0.5f && !two[3].happened));
+  CHECK(outcomes(100).size() == 6);  // neither what was seen nor what has no score
+}
+
 TEST_CASE("What cannot be evaluated is refused or empty", "[training][evaluation]") {
   const TrainingUsers users{{1, 1, 1}, 1};
   const Categories none;

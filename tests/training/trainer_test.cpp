@@ -395,6 +395,24 @@ TEST_CASE("The weight of a blend is chosen on validation", "[training][trainer]"
   CHECK(Trainer(blending_config()).fit(parts.train, {}).blend_weight == 0);
 }
 
+TEST_CASE("Scores are calibrated on validation, and measured on the test part", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(200, 14, 25));
+  TrainerConfig config = blending_config();
+  CHECK(Trainer(config).fit(parts.train, parts.validation).calibration.empty());
+  config.calibrate = true;
+  const TrainedModel model = Trainer(config).fit(parts.train, parts.validation);
+  REQUIRE_FALSE(model.calibration.empty());
+  CHECK_NOTHROW(model.calibration.validate());
+  CHECK(model.calibration.probabilities.back() > 2 * model.calibration.probabilities.front());
+  const Report test = evaluate(model, parts.test);
+  CHECK(test.at("ece@10") < 0.05);
+  CHECK(test.outcomes.empty());
+  // Of the blend that answers, not of the encoder alone.
+  const Report validation = evaluate(model, parts.validation, {.outcomes = 50});
+  CHECK(Calibration::isotonic(validation.outcomes).scores == model.calibration.scores);
+  CHECK(Trainer(config).fit(parts.train, {}).calibration.empty());
+}
+
 TEST_CASE("A blend is weighed only while there is time and nobody says stop", "[training][trainer]") {
   const Split parts = learned_by_counts();
   TrainerConfig config = blending_config();

@@ -19,6 +19,7 @@
 #include "attune/data/categories.hpp"
 #include "attune/data/split.hpp"
 #include "attune/executor.hpp"
+#include "attune/model/calibration.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -55,6 +56,7 @@ struct EvaluationOptions {
   std::vector<UserGroups> user_groups = {};
   std::size_t sampled = 0;      // negatives of the sampled metrics, see Report; 0: none of them
   bool keep_user_sums = false;  // Report::user_sums, for paired_bootstrap()
+  std::size_t outcomes = 0;     // of each list, Report::outcomes; 0: none
 };
 
 // What each user adds to metrics that are means over queries.
@@ -97,6 +99,7 @@ struct ProviderExposure {
 //   calibration@k   KL(p || q') in nats, smaller is better (Steck, RecSys 2018): p are the shares of the categories in
 //                   the query's history, q in the list, q' = 0.99 q + 0.01 p; an item shares its weight of 1 evenly
 //                   among its categories. 0 where the history has none
+//   ece@10          of a calibrated model: expected_calibration_error() of the probabilities of the best 10 items
 // "hr@10/sampled100", "ndcg@10/sampled100" and "mrr@10/sampled100" rank the relevant items among 100 others alone,
 // drawn for each query uniformly and without replacement from the items that are neither relevant nor in the history
 // (all of these where there are fewer), at cutoffs up to 100. They may order models otherwise than the whole catalogue
@@ -111,6 +114,8 @@ struct Report {
   std::vector<Segment> segments;           // that were asked for and have queries
   std::vector<ProviderExposure> exposure;  // by provider, where they are known
   UserSums user_sums;                      // where they were asked for
+  // Where they were asked for: the best so many items of every query and whether they were relevant, in any order.
+  std::vector<Outcome> outcomes;
   double seconds = 0;
 
   ATTUNE_EXPORT double at(const std::string& name) const;  // Throws Error(invalid_argument) for an unknown name.

@@ -59,6 +59,9 @@ struct ATTUNE_EXPORT TrainerConfig {
   // Adds the counts to the encoder's scores: at the heaviest weight that comes within 1 % of the best NDCG@10 in
   // validation, 0 where none beats the encoder alone. Costs seven validations at the end.
   bool blend = false;
+  // Learns on validation what a score is worth (TrainedModel::calibration), from the best 50 items of every query.
+  // Costs one validation more.
+  bool calibrate = false;
   // Lets fit() raise dropout and lower batch_sequences for small data, see adapted_to(). A configuration file that
   // names one of them turns this off.
   bool adapt = false;
@@ -72,10 +75,10 @@ struct ATTUNE_EXPORT TrainerConfig {
   IalsOptions ials;  // its seed is the one above
 
   // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "hstu-small": HSTU with feed-forward layers, width 50, 2
-  // blocks. "hstu-large": the same, width 64, 8 blocks. "bert4rec": SASRec blocks without a causal mask, trained to fill in hidden events.
-  // "default": the best all-round choice by measurement. All of these are blended with the transition counts.
-  // "popularity", "markov", "item-knn", "ease", "ials": that count model alone. Throws Error(invalid_argument) naming
-  // the known ones.
+  // blocks. "hstu-large": the same, width 64, 8 blocks. "bert4rec": SASRec blocks without a causal mask, trained to
+  // fill in hidden events. "default": the best all-round choice by measurement. All of these are blended with the
+  // transition counts. "popularity", "markov", "item-knn", "ease", "ials": that count model alone. Throws
+  // Error(invalid_argument) naming the known ones.
   static TrainerConfig preset(const std::string& name);
   // Overrides fields from a JSON object ({"encoder": {"embedding_dim": 32}, "epochs": 5}); throws Error(invalid_config)
   // naming an unknown or ill-typed field.
