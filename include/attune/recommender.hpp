@@ -59,7 +59,9 @@ struct Request {
 struct Recommendation {
   Id item;      // text lives as long as the answer
   float score;  // see Answer::score_kind; finite
-  // That the user's next event is on this item, where the model is calibrated and gave the answer; else NaN.
+  // That the user's next event is on this item, where the model is calibrated and gave the answer; else NaN. Learned
+  // from the best 50 items of lists without seen ones (unless training kept those): what scores lower than all of these
+  // gets the lowest probability.
   float probability = std::numeric_limits<float>::quiet_NaN();
 };
 

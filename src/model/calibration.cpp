@@ -25,9 +25,7 @@ struct Pool {
 
 void sort_by_score(std::vector<Outcome>& outcomes) {
   std::erase_if(outcomes, [](const Outcome& outcome) { return !std::isfinite(outcome.score); });
-  std::sort(outcomes.begin(), outcomes.end(), [](const Outcome& a, const Outcome& b) {
-    return a.score < b.score || (a.score == b.score && a.happened < b.happened);
-  });
+  std::sort(outcomes.begin(), outcomes.end(), [](const Outcome& a, const Outcome& b) { return a.score < b.score; });
 }
 
 // One pool per distinct score, then joined wherever a share falls.
@@ -104,15 +102,24 @@ void Calibration::validate() const {
 
 double expected_calibration_error(const Calibration& calibration, std::vector<Outcome> outcomes, std::size_t bins) {
   sort_by_score(outcomes);
+  // Outcomes that share a score share what happened: a group that ends among them takes its part of both.
+  std::vector<double> happened(outcomes.size());
+  for (std::size_t begin = 0; begin < outcomes.size();) {
+    std::size_t end = begin, hits = 0;
+    for (; end < outcomes.size() && outcomes[end].score == outcomes[begin].score; ++end) hits += outcomes[end].happened;
+    std::fill(happened.begin() + static_cast<std::ptrdiff_t>(begin),
+              happened.begin() + static_cast<std::ptrdiff_t>(end),
+              static_cast<double>(hits) / static_cast<double>(end - begin));
+    begin = end;
+  }
   double error = 0;
   for (std::size_t bin = 0; bin < bins; ++bin) {
-    double probability = 0, happened = 0;
+    double difference = 0;
     const std::size_t begin = outcomes.size() * bin / bins, end = outcomes.size() * (bin + 1) / bins;
     for (std::size_t i = begin; i < end; ++i) {
-      probability += static_cast<double>(calibration(outcomes[i].score));
-      happened += outcomes[i].happened ? 1.0 : 0.0;
+      difference += static_cast<double>(calibration(outcomes[i].score)) - happened[i];
     }
-    error += std::abs(probability - happened);
+    error += std::abs(difference);
   }
   return outcomes.empty() ? 0.0 : error / static_cast<double>(outcomes.size());
 }

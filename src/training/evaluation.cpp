@@ -152,8 +152,10 @@ void Worker::run(const Query& query, std::span<double> sums) {
     task_.metrics.add_sampled(sums, sample_ranks_, relevant_.size());
   }
   task_.metrics.count(recommended_counts, recommended_);
-  for (std::size_t r = 0; r < std::min(task_.options.outcomes, recommended_.size()); ++r) {
-    outcomes.push_back({best_[r].score, is_relevant(best_[r].item)});
+  if (task_.options.outcomes != 0 && (!task_.options.outcomes_for || task_.options.outcomes_for(history))) {
+    for (std::size_t r = 0; r < std::min(task_.options.outcomes, recommended_.size()); ++r) {
+      outcomes.push_back({best_[r].score, is_relevant(best_[r].item)});
+    }
   }
   for (std::size_t r = 0; r < recommended_.size() && r * scores_.size() < shown_counts.size(); ++r) {
     ++shown_counts[r * scores_.size() + recommended_[r]];

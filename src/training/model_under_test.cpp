@@ -151,15 +151,20 @@ Report evaluate(const TrainedModel& model, const EvaluationQueries& queries, con
   if (!same_handles && !queries.histories->item_ids) {
     throw Error(ErrorCode::invalid_argument, "queries: expected histories with item ids, found none");
   }
-  const auto measured = [&](const EvaluationOptions& asked) {
-    return evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, *model.item_ids), asked);
-  };
-  if (model.calibration.empty() || options.outcomes != 0 || queries.empty()) return measured(options);
-  EvaluationOptions shown = options;
-  shown.outcomes = 10;
-  Report report = measured(shown);
-  report.metrics["ece@10"] = expected_calibration_error(model.calibration, std::move(report.outcomes));
-  report.outcomes.clear();
+  EvaluationOptions asked = options;
+  const bool calibrated = !model.calibration.empty() && options.outcomes == 0 && !queries.empty();
+  if (calibrated) asked.outcomes = 10;
+  if (model.encoder && !asked.outcomes_for) {
+    asked.outcomes_for = [&encoder = *model.encoder](HistoryView history) {
+      return std::ranges::any_of(history.items, [&](ItemHandle item) { return encoder.knows(item); });
+    };
+  }
+  Report report =
+      evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, *model.item_ids), asked);
+  if (calibrated) {
+    report.metrics["ece@10"] = expected_calibration_error(model.calibration, std::move(report.outcomes));
+    report.outcomes.clear();
+  }
   return report;
 }
 

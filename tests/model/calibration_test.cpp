@@ -57,6 +57,13 @@ TEST_CASE("Calibrated probabilities come close to what happens, on outcomes that
   CHECK(expected_calibration_error(identity, quadratic(20000, 2)) == Approx(1.0 / 6.0).margin(0.01));
 }
 
+TEST_CASE("Outcomes that share a score share what happened, also where a group of them ends", "[model][calibration]") {
+  std::vector<Outcome> outcomes(1000, {0.5f, false});
+  for (std::size_t i = 0; i < outcomes.size(); i += 10) outcomes[i].happened = true;
+  CHECK(expected_calibration_error({{0.5f}, {0.1f}}, outcomes) == Approx(0.0).margin(1e-6));
+  CHECK(expected_calibration_error({{0.5f}, {0.4f}}, outcomes) == Approx(0.3));
+}
+
 TEST_CASE("A calibration does not depend on the order of the outcomes", "[model][calibration]") {
   std::vector<Outcome> outcomes = quadratic(500, 3);
   for (Outcome& outcome : outcomes) outcome.score = std::round(outcome.score * 20.0f);  // many ties

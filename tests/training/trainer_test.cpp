@@ -407,10 +407,25 @@ TEST_CASE("Scores are calibrated on validation, and measured on the test part", 
   const Report test = evaluate(model, parts.test);
   CHECK(test.at("ece@10") < 0.05);
   CHECK(test.outcomes.empty());
+  TrainedModel overconfident = model;
+  for (float& probability : overconfident.calibration.probabilities) probability = std::min(1.0f, 3 * probability);
+  CHECK(evaluate(overconfident, parts.test).at("ece@10") > 2 * test.at("ece@10"));
   // Of the blend that answers, not of the encoder alone.
   const Report validation = evaluate(model, parts.validation, {.outcomes = 50});
   CHECK(Calibration::isotonic(validation.outcomes).scores == model.calibration.scores);
   CHECK(Trainer(config).fit(parts.train, {}).calibration.empty());
+}
+
+TEST_CASE("Queries that the encoder cannot answer calibrate nothing", "[training][trainer]") {
+  const Split parts = leave_one_out(scattered(60, 14, 25));
+  TrainerConfig config = blending_config();
+  config.calibrate = true;
+  const TrainedModel model = Trainer(config).fit(parts.train, parts.validation);
+  EvaluationQueries with_cold = parts.validation;
+  with_cold.queries.insert(with_cold.queries.begin(), EvaluationQueries::Query{0, 0, 1});  // no history
+  CHECK(evaluate(model, with_cold, {.outcomes = 50}).outcomes.size() ==
+        evaluate(model, parts.validation, {.outcomes = 50}).outcomes.size());
+  CHECK(Trainer(config).fit(parts.train, with_cold).calibration.scores == model.calibration.scores);
 }
 
 TEST_CASE("A blend is weighed only while there is time and nobody says stop", "[training][trainer]") {

@@ -57,6 +57,9 @@ struct EvaluationOptions {
   std::size_t sampled = 0;      // negatives of the sampled metrics, see Report; 0: none of them
   bool keep_user_sums = false;  // Report::user_sums, for paired_bootstrap()
   std::size_t outcomes = 0;     // of each list, Report::outcomes; 0: none
+  // Whose lists give outcomes; null: every query's. A TrainedModel's own leaves out what its encoder cannot answer,
+  // since the scores of other sources are of another kind.
+  std::function<bool(HistoryView)> outcomes_for = nullptr;
 };
 
 // What each user adds to metrics that are means over queries.
