@@ -37,10 +37,16 @@ class Row:
         self.name, self.title, self.data, self.preset = name, title, data, preset
         self.arguments, self.seeds, self.changes, self.published = arguments, seeds, changes, published
 
+    def options(self):
+        """All that makes a run what it is, beside its data and seed."""
+        return [*self.arguments, "--preset", self.preset] + (["--config", json.dumps(self.changes)] if self.changes
+                                                             else [])
+
     def command(self):
-        changes = " --config " + "<(echo '%s')" % json.dumps(self.changes) if self.changes else ""
-        return "attune train --interactions %s %s --preset %s%s --seed N --json --output model" % (
-            DATA[self.data][0], " ".join(self.arguments), self.preset, changes)
+        file, kept = DATA[self.data]
+        changes = " --config <(echo '%s')" % json.dumps(self.changes) if self.changes else ""
+        return "attune train --interactions %s %s --preset %s%s --seed 1 --output model" % (
+            self.data + ".csv" if kept else file, " ".join(self.arguments), self.preset, changes)
 
 
 # Name: file, and the file of items that are kept, if not all.
@@ -81,18 +87,37 @@ ROWS = [
 ]
 
 # Parts of a preset left out or changed, one at a time.
-ABLATIONS = []
+ABLATIONS = [
+    ("Ablation: MovieLens-1M, order only, `hstu-large` with one change", [
+        Row("ml-1m-" + name, title, "ml-1m-sasrec", "hstu-large", seeds=1, changes=changes) for name, title, changes in [
+            ("no-feed-forward", "without feed-forward layers", {"encoder": {"feed_forward": False}}),
+            ("4-blocks", "4 blocks", {"encoder": {"num_blocks": 4}}),
+            ("newest", "the newest window of each user alone", {"windows": "newest"}),
+            ("not-averaged", "without averaged weights", {"average": 0}),
+            ("smoothed", "label smoothing 0.1", {"objective": {"label_smoothing": 0.1}}),
+            ("item-dropout", "a tenth of the events hidden", {"item_dropout": 0.1}),
+        ]]),
+]
 
 
 def figures(metrics):
     return {name: metrics[name] for name in ("hr@10", "ndcg@10")}
 
 
+def processor():
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
 class Campaign:
     def __init__(self, options):
         self.attune, self.threads = options.attune, options.threads
         self.data_folder = pathlib.Path(os.environ.get("ATTUNE_DATA_DIR") or ".")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="attune-campaign-"))
+        self.temporary = tempfile.TemporaryDirectory(prefix="attune-campaign-")
+        self.folder = pathlib.Path(self.temporary.name)
         self.lock = threading.Lock()
         doctor = json.loads(subprocess.run([self.attune, "doctor", "--json"], check=True, capture_output=True).stdout)
         self.level = doctor["simd"]["active"]
@@ -131,7 +156,7 @@ class Campaign:
         result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         best = next((epoch for epoch in result["epochs"] if epoch["epoch"] == result["best_epoch"]), None)
         line = {
-            "row": row.name, "seed": seed, "metrics": figures(result["metrics"]),
+            "row": row.name, "seed": seed, "options": row.options(), "metrics": figures(result["metrics"]),
             "validation": figures(best["validation"]) if best else None,
             "baselines": {name: figures(metrics) for name, metrics in result["baselines"].items()},
             "paired": result.get("paired", {}),
@@ -139,19 +164,29 @@ class Campaign:
             "epochs": len(result["epochs"]), "train_seconds": round(result["train_seconds"], 1),
             "wall_seconds": round(time.monotonic() - started, 1), "threads": self.threads, "level": self.level,
             "queries": result["protocol"]["queries"], "items": result["protocol"]["items"],
-            "machine": platform.processor() or platform.machine(), "date": time.strftime("%Y-%m-%d"),
+            "machine": processor(), "date": time.strftime("%Y-%m-%d"),
         }
-        with self.lock, open(RUNS, "a") as out:
-            out.write(json.dumps(line) + "\n")
+        with self.lock, open(RUNS, "a+") as out:
+            out.seek(max(0, out.tell() - 1))
+            whole = out.read() in ("", "\n")
+            out.write(("" if whole else "\n") + json.dumps(line) + "\n")
         print("%s, seed %d: %.4f / %.4f in %.0f s" % (row.name, seed, line["metrics"]["hr@10"],
                                                      line["metrics"]["ndcg@10"], line["wall_seconds"]), flush=True)
 
 
+def all_rows():
+    return ROWS + [row for _, group in ABLATIONS for row in group]
+
+
 def read_runs():
-    runs = {}
-    if RUNS.exists():
-        for line in RUNS.read_text().splitlines():
+    """By row and seed. Runs of rows that are gone or trained otherwise by now do not count, nor do torn lines."""
+    options, runs = {row.name: row.options() for row in all_rows()}, {}
+    for line in RUNS.read_text().splitlines() if RUNS.exists() else []:
+        try:
             run = json.loads(line)
+        except ValueError:  # torn by an interruption
+            continue
+        if options.get(run["row"]) == run.get("options"):
             runs.setdefault(run["row"], {})[run["seed"]] = run
     return runs
 
@@ -230,6 +265,8 @@ def write_page(runs):
             out.append("| %s | %s | %s | %.0f |\n" % (row.title, pair(of_row, "validation"), pair(of_row, "metrics"),
                                                      mean([run["train_seconds"] for run in of_row])))
     out += ["\n## Commands\n\n```sh\n"] + ["%s\n" % row.command() for row, _ in measured] + ["```\n"]
+    out += ["\n`%s.csv` has the columns `user` and `item` of `%s`, for the items in `%s`.\n" % (data, file, kept)
+            for data, (file, kept) in DATA.items() if kept]
     PAGE.write_text("".join(out))
 
 
@@ -248,7 +285,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument("--page", action="store_true", help="write the page alone")
     options = parser.parse_args()
-    rows = ROWS + [row for _, group in ABLATIONS for row in group]
+    rows = all_rows()
     if options.list:
         for row in rows:
             print("%-20s %s" % (row.name, row.command()))
