@@ -72,7 +72,7 @@ void add_items(CLI::App& verb, ItemOptions& options, const std::string& descript
   CLI::Option* file = verb.add_option("--items", options.file, description)->type_name("FILE");
   verb.add_option(
           "--categories", options.categories,
-          "Column of that file with categories separated by '|', for diversity and\ncalibration (default: genres, "
+          "Column of that file with categories separated by '|', for diversity and\nmiscalibration (default: genres, "
           "where it has one)")
       ->type_name("COLUMN")
       ->needs(file);
@@ -251,7 +251,7 @@ void add_metrics(CLI::App& verb, MetricsOptions& options) {
                                         "Instead: what a new policy would have earned, from a delimited file with the\n"
                                         "columns propensity, reward and target_probability");
   logged->type_name("FILE")->excludes(file);
-  verb.add_option("--clip", options.clip, "Largest weight of a logged action (default: none)")
+  verb.add_option("--clip", options.clip, "Largest weight of a logged decision (default: none)")
       ->type_name("W")
       ->check(quietly(CLI::PositiveNumber))
       ->needs(logged);
@@ -313,7 +313,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);
   add_verb(app, "score", "Score every item of the model for a history", score, add_score, chosen);
   add_verb(app, "inspect", "Show what a model directory or a safetensors file holds", inspect, add_inspect, chosen);
-  add_verb(app, "metrics", "Measure ready-made lists, or a policy on logged actions", metrics, add_metrics, chosen);
+  add_verb(app, "metrics", "Measure ready-made lists, or a policy on logged decisions", metrics, add_metrics, chosen);
   add_verb(app, "doctor", "Show the version, the build and the instruction sets in use", doctor, add_doctor, chosen);
 
   try {

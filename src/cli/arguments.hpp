@@ -126,7 +126,7 @@ struct InspectOptions {
 struct MetricsOptions {
   CommonOptions common;
   std::string file;            // of lists, or
-  std::string logged;          // of actions
+  std::string logged;          // of decisions
   std::optional<double> clip;  // their weights
 };
 

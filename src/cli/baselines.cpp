@@ -78,10 +78,11 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Report&
     std::replace(name.begin(), name.end(), '-', '_');
     try {
       counting.counts = counts_of(kind, model, train, quick, options.executor);
-      all.push_back(measure_beside(name, counting, report, queries, options));
     } catch (const Error& error) {
       all.push_back({name, std::nullopt, error.what()});
+      continue;
     }
+    all.push_back(measure_beside(name, counting, report, queries, options));
   }
   return all;
 }

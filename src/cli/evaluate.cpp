@@ -20,22 +20,21 @@ namespace {
 // What files say of items and users, which the measuring only borrows.
 struct Facts {
   std::optional<TrainingUsers> training_users;
-  std::optional<Categories> categories, providers;
+  ItemCategories of_items;
   std::vector<Categories> groups;  // as options.groups
 
   Facts(const EvaluateOptions& options, const Histories* train, const IdMap& items, const IdMap& users)
-      : categories(read_item_categories(options.items, items)) {
+      : of_items(read_item_categories(options.items, items, options.provider)) {
     if (train != nullptr) training_users = TrainingUsers::count(*train);
-    if (options.provider) providers = read_categories(options.items.file, "item", *options.provider, items);
-    for (const std::string& column : options.groups) {
-      groups.push_back(read_categories(options.users, "user", column, users));
-    }
+    if (options.groups.empty()) return;
+    DelimitedReader reader{options.users};
+    groups = read_categories(reader, "user", options.groups, users);
   }
 
   void lend(EvaluationOptions& measuring, const EvaluateOptions& options) const {
     measuring.training_users = training_users ? &*training_users : nullptr;
-    measuring.categories = categories ? &*categories : nullptr;
-    measuring.providers = providers ? &*providers : nullptr;
+    measuring.categories = of_items.categories ? &*of_items.categories : nullptr;
+    measuring.providers = of_items.providers ? &*of_items.providers : nullptr;
     measuring.segments = options.segments;
     measuring.cold_below = options.cold_below;
     for (std::size_t i = 0; i < groups.size(); ++i) measuring.user_groups.push_back({options.groups[i], &groups[i]});
@@ -54,6 +53,18 @@ Baseline measure_against(const EvaluateOptions& options, IdKind items, const Rep
   measuring.training_users = nullptr;
   measuring.categories = nullptr;
   return measure_beside("against", other, report, queries, measuring);
+}
+
+void check_usage(const EvaluateOptions& options) {
+  check_standard_input({{"--config", options.common.config},
+                        {"--interactions", options.data.interactions},
+                        {"--items", options.items.file},
+                        {"--users", options.users}});
+  const std::size_t smallest = *std::min_element(options.cutoffs.begin(), options.cutoffs.end());
+  if (options.sampled != 0 && options.sampled < smallest) {
+    throw UsageError("--sampled: expected at least the smallest of --cutoffs, " + std::to_string(smallest) +
+                     ", found " + std::to_string(options.sampled));
+  }
 }
 
 void print(std::ostream& out, const Protocol& protocol, const Report& report, const std::vector<Baseline>& baselines,
@@ -76,6 +87,7 @@ void print(std::ostream& out, const Protocol& protocol, const Report& report, co
 
 void run(const EvaluateOptions& options, Console& console) {
   const auto start = std::chrono::steady_clock::now();
+  check_usage(options);
   const TrainerConfig config = trainer_config("default", options.common);
   const TrainedModel model = TrainedModel::load(options.model);
   Protocol protocol = Protocol::read(model.notes);

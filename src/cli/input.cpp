@@ -118,31 +118,46 @@ void print_load(std::ostream& out, const Interactions& interactions) {
 
 std::map<std::string, std::string> read_titles(const std::string& file) {
   DelimitedReader reader{file};
-  const std::size_t item = reader.column("item"), title = reader.column("title");
-  for (const auto& [column, name] : {std::pair{item, "item"}, {title, "title"}}) {
-    if (column == DelimitedReader::npos) {
-      throw Error(ErrorCode::invalid_data, file + ": expected a column '" + name + "', found none");
-    }
-  }
+  const std::size_t item = reader.required_column("item"), title = reader.required_column("title");
   std::map<std::string, std::string> titles;
   std::vector<std::string_view> fields;
   while (reader.next(fields)) {
     if (fields.size() <= std::max(item, title)) {
-      throw Error(ErrorCode::invalid_data, file + ":" + std::to_string(reader.line()) + ": expected " +
-                                               std::to_string(reader.columns().size()) + " fields, found " +
-                                               std::to_string(fields.size()));
+      throw Error(ErrorCode::invalid_data, reader.place() + "expected " + std::to_string(reader.columns().size()) +
+                                               " fields, found " + std::to_string(fields.size()));
     }
     titles.emplace(fields[item], fields[title]);
   }
   return titles;
 }
 
-std::optional<Categories> read_item_categories(const ItemOptions& options, const IdMap& ids) {
+ItemCategories read_item_categories(const ItemOptions& options, const IdMap& ids,
+                                    const std::optional<std::string>& provider) {
+  ItemCategories result;
+  if (options.file.empty()) return result;
+  DelimitedReader reader{options.file};
   const std::string column = options.categories.value_or("genres");
-  const bool there = !options.file.empty() &&
-                     (options.categories || DelimitedReader(options.file).column(column) != DelimitedReader::npos);
-  if (!there) return std::nullopt;
-  return read_categories(options.file, "item", column, ids);
+  std::vector<std::string> columns;
+  if (options.categories || reader.column(column) != DelimitedReader::npos) columns.push_back(column);
+  const bool has_categories = !columns.empty();
+  if (provider) columns.push_back(*provider);
+  if (columns.empty()) return result;
+  std::vector<Categories> all = read_categories(reader, "item", columns, ids);
+  if (has_categories) result.categories = std::move(all.front());
+  if (provider) result.providers = std::move(all.back());
+  return result;
+}
+
+void check_standard_input(std::initializer_list<InputOption> inputs) {
+  const InputOption* first = nullptr;
+  for (const InputOption& input : inputs) {
+    if (input.file != "-") continue;
+    if (first != nullptr) {
+      throw UsageError(std::string(input.option) + ": expected a file, found standard input, which " + first->option +
+                       " reads");
+    }
+    first = &input;
+  }
 }
 
 TrainerConfig trainer_config(const std::string& preset, const CommonOptions& options) {

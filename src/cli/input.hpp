@@ -3,6 +3,7 @@
 
 // What the verbs read: interactions, titles, settings, ids and times from the command line.
 
+#include <initializer_list>
 #include <iosfwd>
 #include <map>
 #include <memory>
@@ -41,8 +42,19 @@ void print_load(std::ostream& out, const Interactions& interactions);
 // The title of each item, from a file with the columns item and title.
 std::map<std::string, std::string> read_titles(const std::string& file);
 
-// The categories of each item of `ids`; none without a file, and where nobody names a column that the file lacks.
-std::optional<Categories> read_item_categories(const ItemOptions& options, const IdMap& ids);
+// By item of `ids`: the column of --categories, or genres where the file has it, and that of --provider.
+struct ItemCategories {
+  std::optional<Categories> categories, providers;
+};
+ItemCategories read_item_categories(const ItemOptions& options, const IdMap& ids,
+                                    const std::optional<std::string>& provider = std::nullopt);
+
+// Throws UsageError where several of them want standard input, which can be read once.
+struct InputOption {
+  const char* option;
+  const std::string& file;
+};
+void check_standard_input(std::initializer_list<InputOption> inputs);
 
 // The configuration of a preset with the file of --config and --seed laid over it.
 TrainerConfig trainer_config(const std::string& preset, const CommonOptions& options);

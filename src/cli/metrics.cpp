@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // attune metrics: the metrics of ready-made lists, so that any recommender can be measured by the same code, and of a
-// policy on the actions that another one logged.
+// policy on the decisions that another one logged.
 
 #include <algorithm>
 #include <array>
@@ -162,15 +162,15 @@ void measure_logged(const MetricsOptions& options, Console& console) {
   measuring.max_weight = options.clip.value_or(measuring.max_weight);
   measuring.seed = options.common.seed.value_or(measuring.seed);
   measuring.executor = executor.get();
-  const std::vector<LoggedAction> actions = read_logged_actions(options.logged);
+  const std::vector<LoggedDecision> decisions = read_logged_decisions(options.logged);
   OffPolicyReport report;
   try {
-    report = off_policy(actions, measuring);
+    report = off_policy(decisions, measuring);
   } catch (const Error& error) {
     throw Error(error.code(), options.logged + ": " + error.what());
   }
   if (console.json()) {
-    return console.object({{"actions", report.actions},
+    return console.object({{"decisions", report.decisions},
                            {"logged", report.logged},
                            {"ips", report.ips},
                            {"snips", report.snips},
@@ -181,7 +181,7 @@ void measure_logged(const MetricsOptions& options, Console& console) {
                            {"clipped", report.clipped}});
   }
   std::ostream& out = console.text();
-  out << plural(report.actions, "action", "actions") << ", worth " << fixed(report.effective_sample_size, 1)
+  out << plural(report.decisions, "decision", "decisions") << ", worth " << fixed(report.effective_sample_size, 1)
       << " of the new policy; weights " << fixed(report.mean_weight, 3) << " on average, "
       << fixed(report.largest_weight, 1) << " at most, " << grouped(report.clipped) << " clipped\n";
   const auto row = [](const char* name, double value, const std::array<double, 2>& interval) {

@@ -65,6 +65,9 @@ void print_answer(std::ostream& out, const Answer& answer, const Titles& titles,
 }  // namespace
 
 void run(const RecommendOptions& options, Console& console) {
+  check_standard_input({{"--config", options.common.config},
+                        {"--history", options.history.items.value_or("")},
+                        {"--items", options.items}});
   check_config(options.common);
   if (!options.user && !options.history.items) throw UsageError("recommend: expected --user or --history");
   const Titles titles = options.items.empty() ? Titles{} : read_titles(options.items);

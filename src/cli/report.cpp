@@ -29,7 +29,7 @@ constexpr std::array<std::string_view, 17> kNames{"hr",
                                                   "novelty",
                                                   "diversity",
                                                   "serendipity",
-                                                  "calibration",
+                                                  "miscalibration",
                                                   "auc",
                                                   "ece"};
 

@@ -20,6 +20,8 @@ namespace attune::cli {
 namespace {
 
 TrainerConfig configuration(const TrainOptions& options) {
+  check_standard_input({{"--config", options.common.config}, {"--interactions", options.data.interactions}});
+  if (options.items.file == "-") throw UsageError("--items: expected a file, found standard input: it is read twice");
   TrainerConfig config = trainer_config(options.preset, options.common);
   if (config.counts_alone && (options.epochs || options.time_budget)) {
     throw UsageError("--epochs and --time-budget: a count model alone has no epochs");
@@ -84,7 +86,7 @@ void run(const TrainOptions& options, Console& console) {
   if (!options.items.file.empty()) load["items_file"] = items_json(options.items.file, interactions.log.item_ids());
   if (!console.json()) print_load(console.text(), interactions);
   const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
-  const auto categories = read_item_categories(options.items, *split.all->item_ids);
+  const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 
   const auto executor = make_executor(options.common);
   const StateFile state = state_file(options);

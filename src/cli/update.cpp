@@ -97,6 +97,7 @@ void print_result(std::ostream& out, const UpdateReport& report, const Compariso
 }  // namespace
 
 void run(const UpdateOptions& options, Console& console) {
+  check_standard_input({{"--config", options.common.config}, {"--interactions", options.data.interactions}});
   trainer_config("default", options.common);
   const TrainedModel old = TrainedModel::load(options.model);
   TrainedModel::check_replaceable(options.output);

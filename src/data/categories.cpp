@@ -2,9 +2,7 @@
 #include "attune/data/categories.hpp"
 
 #include <algorithm>
-#include <optional>
 
-#include "attune/data/reader.hpp"
 #include "attune/error.hpp"
 #include "data/text.hpp"
 
@@ -29,22 +27,21 @@ void Categories::add(std::string_view names) {
   offsets_.push_back(values_.size());
 }
 
-Categories read_categories(const std::string& file, std::string_view id_column, std::string_view column,
-                           const IdMap& ids) {
-  DelimitedReader reader{file};
-  const auto find = [&](std::string_view name) {
-    const std::size_t found = reader.column(name);
-    if (found != DelimitedReader::npos) return found;
-    throw Error(ErrorCode::invalid_data, file + ": expected a column '" + std::string(name) + "', found none");
-  };
-  const std::size_t id_field = find(id_column), names_field = find(column);
-  std::vector<std::optional<std::string>> rows(ids.size());
+std::vector<Categories> read_categories(DelimitedReader& reader, std::string_view id_column,
+                                        std::span<const std::string> columns, const IdMap& ids) {
+  const std::size_t id_field = reader.required_column(id_column);
+  std::size_t last = id_field;
+  std::vector<std::size_t> of_column;
+  for (const std::string& column : columns) {
+    of_column.push_back(reader.required_column(column));
+    last = std::max(last, of_column.back());
+  }
+  std::vector<std::vector<std::string>> rows(ids.size());  // empty: not mentioned
   std::vector<std::string_view> fields;
   while (reader.next(fields)) {
-    if (fields.size() <= std::max(id_field, names_field)) {
-      throw Error(ErrorCode::invalid_data, file + ":" + std::to_string(reader.line()) + ": expected " +
-                                               std::to_string(reader.columns().size()) + " fields, found " +
-                                               std::to_string(fields.size()));
+    if (fields.size() <= last) {
+      throw Error(ErrorCode::invalid_data, reader.place() + "expected " + std::to_string(reader.columns().size()) +
+                                               " fields, found " + std::to_string(fields.size()));
     }
     Id id = fields[id_field];
     if (ids.kind() == IdKind::int64) {
@@ -52,11 +49,14 @@ Categories read_categories(const std::string& file, std::string_view id_column, 
       id = number ? Id(*number) : Id();
     }
     const std::uint32_t handle = ids.find(id);
-    if (handle != kNoHandle && !rows[handle]) rows[handle] = std::string(fields[names_field]);
+    if (handle == kNoHandle || !rows[handle].empty()) continue;
+    for (const std::size_t field : of_column) rows[handle].emplace_back(fields[field]);
   }
-  Categories categories;
-  for (const auto& row : rows) categories.add(row ? std::string_view(*row) : std::string_view());
-  return categories;
+  std::vector<Categories> all(columns.size());
+  for (const auto& row : rows) {
+    for (std::size_t c = 0; c < all.size(); ++c) all[c].add(row.empty() ? "" : row[c]);
+  }
+  return all;
 }
 
 }  // namespace attune::inline v0_1

@@ -32,6 +32,13 @@ DelimitedReader::DelimitedReader(DelimitedReader&&) noexcept = default;
 const std::vector<std::string>& DelimitedReader::columns() const noexcept { return impl_->file.columns(); }
 std::size_t DelimitedReader::column(std::string_view name) const noexcept { return impl_->file.column(name); }
 
+std::size_t DelimitedReader::required_column(std::string_view name) const {
+  const std::size_t found = column(name);
+  if (found != npos) return found;
+  throw Error(ErrorCode::invalid_data,
+              impl_->file.scanner().file() + ": expected a column '" + std::string(name) + "', found none");
+}
+
 bool DelimitedReader::next(std::vector<std::string_view>& fields) {
   using Status = detail::RecordScanner::Status;
   Status status = impl_->file.next(fields);
@@ -46,5 +53,6 @@ bool DelimitedReader::next(std::vector<std::string_view>& fields) {
 }
 
 std::size_t DelimitedReader::line() const noexcept { return impl_->file.scanner().line(); }
+std::string DelimitedReader::place() const { return impl_->file.place(); }
 
 }  // namespace attune::inline v0_1

@@ -12,6 +12,8 @@ namespace attune::inline v0_1::detail {
 
 namespace {
 
+constexpr std::size_t kPair = 2;  // the shortest list that has any diversity
+
 void expect_one_per_item(const char* name, std::size_t found, std::size_t items) {
   if (found == items) return;
   throw Error(ErrorCode::invalid_argument, std::string(name) + ": expected one per item, " + std::to_string(items) +
@@ -91,80 +93,89 @@ double divergence(const Shares& of_user, const Shares& of_list) {
 BeyondAccuracy::BeyondAccuracy(std::span<const std::size_t> cutoffs, const ItemFacts& facts)
     : cutoffs_(cutoffs.begin(), cutoffs.end()),
       categories_(facts.categories),
-      names_{"serendipity"},
       popularity_(popularity_of(facts.training_counts)) {
   const std::size_t items = facts.training_counts.size();
+  const auto add_names = [this](const std::string& name, std::size_t least_cutoff) {
+    for (const std::size_t cutoff : cutoffs_) {
+      if (cutoff >= least_cutoff) names_.push_back(name + '@' + std::to_string(cutoff));
+    }
+  };
+  add_names("serendipity", 1);
   if (facts.training_users != nullptr) {
     expect_one_per_item("training_users", facts.training_users->of_item.size(), items);
     novelty_ = novelty_of(*facts.training_users);
-    names_.emplace_back("novelty");
+    add_names("novelty", 1);
   }
   if (categories_ != nullptr) {
     expect_one_per_item("categories", categories_->size(), items);
-    names_.insert(names_.end(), {"diversity", "calibration"});
+    add_names("diversity", kPair);
+    add_names("miscalibration", 1);
   }
 }
 
-void BeyondAccuracy::add(std::span<double> sums, std::size_t stride, const QueryOutcome& outcome) const {
-  double* column = sums.data();
-  add_serendipity(column++, stride, outcome);
-  if (!novelty_.empty()) add_novelty(column++, stride, outcome);
+void BeyondAccuracy::add(std::span<double> sums, const QueryOutcome& outcome) const {
+  double* next = add_serendipity(sums.data(), outcome);
+  if (!novelty_.empty()) next = add_novelty(next, outcome);
   if (categories_ == nullptr) return;
-  add_diversity(column++, stride, outcome);
-  add_calibration(column, stride, outcome);
+  next = add_diversity(next, outcome);
+  add_miscalibration(next, outcome);
 }
 
-void BeyondAccuracy::add_serendipity(double* sums, std::size_t stride, const QueryOutcome& outcome) const {
+double* BeyondAccuracy::add_serendipity(double* sums, const QueryOutcome& outcome) const {
   const auto items = static_cast<double>(popularity_.size());
   std::size_t hits = 0;
   double surprise = 0;
-  for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
-    for (; hits < outcome.ranks.size() && outcome.ranks[hits] <= cutoffs_[c]; ++hits) {
+  for (const std::size_t cutoff : cutoffs_) {
+    for (; hits < outcome.ranks.size() && outcome.ranks[hits] <= cutoff; ++hits) {
       const double to_user = (items + 1.0 - static_cast<double>(outcome.ranks[hits])) / items;
       surprise += std::max(0.0, to_user - popularity_[outcome.found[hits]]);
     }
-    sums[c * stride] += surprise / static_cast<double>(cutoffs_[c]);
+    *sums++ += surprise / static_cast<double>(cutoff);
   }
+  return sums;
 }
 
-void BeyondAccuracy::add_novelty(double* sums, std::size_t stride, const QueryOutcome& outcome) const {
+double* BeyondAccuracy::add_novelty(double* sums, const QueryOutcome& outcome) const {
   std::size_t listed = 0;
   double novelty = 0;
-  for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
-    for (; listed < std::min(cutoffs_[c], outcome.recommended.size()); ++listed) {
+  for (const std::size_t cutoff : cutoffs_) {
+    for (; listed < std::min(cutoff, outcome.recommended.size()); ++listed) {
       novelty += novelty_[outcome.recommended[listed]];
     }
-    if (listed > 0) sums[c * stride] += novelty / static_cast<double>(listed);
+    *sums++ += listed == 0 ? 0.0 : novelty / static_cast<double>(listed);
   }
+  return sums;
 }
 
-void BeyondAccuracy::add_diversity(double* sums, std::size_t stride, const QueryOutcome& outcome) const {
+double* BeyondAccuracy::add_diversity(double* sums, const QueryOutcome& outcome) const {
   const auto list = outcome.recommended;
   std::size_t listed = 0;
   double distances = 0;
-  for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
-    for (; listed < std::min(cutoffs_[c], list.size()); ++listed) {
+  for (const std::size_t cutoff : cutoffs_) {
+    if (cutoff < kPair) continue;
+    for (; listed < std::min(cutoff, list.size()); ++listed) {
       const auto own = categories_->of(list[listed]);
       for (std::size_t other = 0; other < listed; ++other) {
         distances += jaccard_distance(own, categories_->of(list[other]));
       }
     }
-    if (listed < 2) continue;
-    const double pairs = static_cast<double>(listed) * static_cast<double>(listed - 1) / 2.0;
-    sums[c * stride] += distances / pairs;
+    const double pairs = static_cast<double>(listed) * (static_cast<double>(listed) - 1.0) / 2.0;
+    *sums++ += listed < kPair ? 0.0 : distances / pairs;
   }
+  return sums;
 }
 
-void BeyondAccuracy::add_calibration(double* sums, std::size_t stride, const QueryOutcome& outcome) const {
+double* BeyondAccuracy::add_miscalibration(double* sums, const QueryOutcome& outcome) const {
   Shares of_user(*categories_), of_list(*categories_);
   for (const ItemHandle item : outcome.history) of_user.add(item);
   std::size_t listed = 0;
-  for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
-    for (; listed < std::min(cutoffs_[c], outcome.recommended.size()); ++listed) {
+  for (const std::size_t cutoff : cutoffs_) {
+    for (; listed < std::min(cutoff, outcome.recommended.size()); ++listed) {
       of_list.add(outcome.recommended[listed]);
     }
-    sums[c * stride] += divergence(of_user, of_list);
+    *sums++ += divergence(of_user, of_list);
   }
+  return sums;
 }
 
 }  // namespace attune::inline v0_1::detail

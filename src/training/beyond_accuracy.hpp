@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Metrics of lists that are about more than what was found: serendipity, novelty, diversity, calibration. What is not
-// known about the items leaves its metrics out. Const members are safe from any number of threads.
+// Metrics of lists that are about more than what was found: serendipity, novelty, diversity, miscalibration. What is
+// not known about the items leaves its metrics out. Const members are safe from any number of threads.
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include "attune/data/categories.hpp"
@@ -38,21 +38,21 @@ class BeyondAccuracy {
   // Ascending cutoffs. The formulas stand at Report.
   BeyondAccuracy(std::span<const std::size_t> cutoffs, const ItemFacts& facts);
 
-  // Of the metrics at each cutoff.
-  std::span<const std::string_view> names() const noexcept { return names_; }
-  // Adds a query to the sums at cutoff c, which stand at [c * stride, c * stride + names().size()).
-  void add(std::span<double> sums, std::size_t stride, const QueryOutcome& outcome) const;
+  // "novelty@10".
+  const std::vector<std::string>& names() const noexcept { return names_; }
+  // Adds a query to the sums [names().size()].
+  void add(std::span<double> sums, const QueryOutcome& outcome) const;
 
  private:
-  // One metric at every cutoff; sums[c * stride] is that of cutoff c.
-  void add_serendipity(double* sums, std::size_t stride, const QueryOutcome& outcome) const;
-  void add_novelty(double* sums, std::size_t stride, const QueryOutcome& outcome) const;
-  void add_diversity(double* sums, std::size_t stride, const QueryOutcome& outcome) const;
-  void add_calibration(double* sums, std::size_t stride, const QueryOutcome& outcome) const;
+  // One metric at its cutoffs; returns the sum behind them.
+  double* add_serendipity(double* sums, const QueryOutcome& outcome) const;
+  double* add_novelty(double* sums, const QueryOutcome& outcome) const;
+  double* add_diversity(double* sums, const QueryOutcome& outcome) const;
+  double* add_miscalibration(double* sums, const QueryOutcome& outcome) const;
 
   std::vector<std::size_t> cutoffs_;
   const Categories* categories_;
-  std::vector<std::string_view> names_;
+  std::vector<std::string> names_;
   std::vector<double> popularity_;  // [items] in (0, 1]: from the rank by training events; 0 without any
   std::vector<double> novelty_;     // [items]; empty where training users are not known
 };

@@ -77,7 +77,7 @@ void check_comparable(const UserSums& first, const UserSums& second) {
   if (first.fingerprint != second.fingerprint || first.queries != second.queries) {
     throw Error(ErrorCode::invalid_argument,
                 "paired bootstrap: expected evaluations of the same queries, found other users, places in their "
-                "histories, seen items or request times");
+                "histories, seen items, request times or samples");
   }
   if (first.queries.empty()) {
     throw Error(ErrorCode::invalid_argument, "paired bootstrap: expected evaluations of queries, found none");

@@ -69,12 +69,30 @@ std::vector<Group> group_by_user(std::span<const Query> queries) {
   return groups;
 }
 
+std::uint64_t hash_of(const Id& id) {
+  std::uint64_t hash = mix(static_cast<std::uint64_t>(id.number()));
+  for (const char letter : id.text()) hash = mix(hash, static_cast<unsigned char>(letter));
+  return hash;
+}
+
+// By handle: of the id, or of the handle itself where it has none.
+std::vector<std::uint64_t> hashes_of(const IdMap* ids, std::size_t count) {
+  std::vector<std::uint64_t> hashes;
+  hashes.reserve(count);
+  for (std::size_t handle = 0; handle < count; ++handle) {
+    const bool has_id = ids != nullptr && handle < ids->size();
+    hashes.push_back(hash_of(has_id ? ids->id(static_cast<std::uint32_t>(handle)) : Id(handle)));
+  }
+  return hashes;
+}
+
 // What every worker reads.
 struct Task {
   const EvaluationQueries& queries;
   const EvaluationOptions& options;
   std::span<const std::uint64_t> training_counts;
   const MetricSet& metrics;
+  std::vector<std::uint64_t> item_hashes;  // [items], or empty where nothing is sampled
 };
 
 // One thread's part of an evaluation: its session of the model, its scratch, its counts.
@@ -104,7 +122,7 @@ class Worker {
     std::size_t above, tied;
   };
   Ahead others_ahead(float score) const;
-  void draw_sample(const Query& query, HistoryView history);
+  void draw_sample(std::uint64_t stream, HistoryView history);
   void rank_in_sample();
   void list_best();
   bool is_relevant(ItemHandle item) const { return std::binary_search(relevant_.begin(), relevant_.end(), item); }
@@ -120,8 +138,9 @@ class Worker {
   std::vector<ItemHandle> found_;      // its items
   double auc_ = 0;
   std::vector<std::uint64_t> last_excluded_;  // [items]: number of the query that last kept it from its sample
-  std::vector<float> sample_;                 // scores
-  std::vector<std::size_t> sample_ranks_;     // of trained_
+  std::vector<std::pair<std::uint64_t, float>> drawn_;  // random numbers with scores
+  std::vector<float> sample_;                           // scores
+  std::vector<std::size_t> sample_ranks_;               // of trained_
   std::vector<ScoredHandle> best_;
   std::vector<ItemHandle> recommended_;
 };
@@ -147,7 +166,8 @@ void Worker::run(const Query& query, std::span<double> sums) {
   list_best();
   task_.metrics.add(sums, {ranks_, found_, relevant_.size(), recommended_, history.items, auc_});
   if (task_.options.sampled != 0) {
-    draw_sample(query, history);
+    const std::uint64_t user = hash_of(users != nullptr ? users->id(query.user) : Id(query.user));
+    draw_sample(mix(stream_of(task_.options.seed, Purpose::candidates, user), query.history_length), history);
     rank_in_sample();
     task_.metrics.add_sampled(sums, sample_ranks_, relevant_.size());
   }
@@ -224,24 +244,22 @@ Worker::Ahead Worker::others_ahead(float score) const {
   return {above, not_below - above};
 }
 
-// In one pass over the items, each with the probability that fills the sample (Knuth, TAOCP 2, algorithm S). Depends on
-// the seed and the place of the query alone.
-void Worker::draw_sample(const Query& query, HistoryView history) {
-  std::size_t left = scores_.size();
+// The items with the least random numbers: whatever order the items have, it is the same sample.
+void Worker::draw_sample(std::uint64_t stream, HistoryView history) {
   const auto exclude = [&](ItemHandle item) {
-    if (item < scores_.size() && std::exchange(last_excluded_[item], query_number_) != query_number_) --left;
+    if (item < scores_.size()) last_excluded_[item] = query_number_;
   };
   std::for_each(history.items.begin(), history.items.end(), exclude);
   std::for_each(relevant_.begin(), relevant_.end(), exclude);
-  const std::uint64_t stream =
-      mix(stream_of(task_.options.seed, Purpose::candidates, query.user), query.history_length);
-  sample_.clear();
-  for (std::size_t item = 0; item < scores_.size() && sample_.size() < task_.options.sampled; ++item) {
-    if (last_excluded_[item] == query_number_) continue;
-    const double uniform = static_cast<double>(mix(stream, item) >> 11) * 0x1p-53;
-    const auto wanted = static_cast<double>(task_.options.sampled - sample_.size());
-    if (uniform * static_cast<double>(left--) < wanted) sample_.push_back(scores_[item]);
+  drawn_.clear();
+  for (std::size_t item = 0; item < scores_.size(); ++item) {
+    if (last_excluded_[item] != query_number_) drawn_.emplace_back(mix(stream, task_.item_hashes[item]), scores_[item]);
   }
+  const std::size_t count = std::min(task_.options.sampled, drawn_.size());
+  std::nth_element(drawn_.begin(), drawn_.begin() + static_cast<std::ptrdiff_t>(count), drawn_.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  sample_.clear();
+  for (std::size_t i = 0; i < count; ++i) sample_.push_back(drawn_[i].second);
 }
 
 // By the rules of rank_relevant().
@@ -292,15 +310,15 @@ UserSums measure(const Task& task, std::span<const Group> groups, const std::fun
 std::uint64_t fingerprint(const EvaluationQueries& queries, const EvaluationOptions& options) {
   std::uint64_t hash = mix(options.exclude_seen ? 1 : 0, options.request_time ? 1 : 0);
   const auto add = [&hash](std::uint64_t value) { hash = mix(hash, value); };
+  add(options.sampled);
+  if (options.sampled != 0) add(options.seed);
   for (std::size_t q = 0; q < queries.size(); ++q) {
     const Query& query = queries.queries[q];
     add(std::uint64_t{query.history_length} << 32 | query.num_targets);
     add(static_cast<std::uint64_t>(queries.time(query)));
     if (q > 0 && query.user == queries.queries[q - 1].user) continue;
     const IdMap* const users = queries.histories->user_ids.get();
-    const Id id = users != nullptr ? users->id(query.user) : Id(query.user);
-    add(static_cast<std::uint64_t>(id.number()));
-    for (const char letter : id.text()) add(static_cast<unsigned char>(letter));
+    add(hash_of(users != nullptr ? users->id(query.user) : Id(query.user)));
   }
   return hash;
 }
@@ -366,7 +384,9 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
   const auto segments = query_groups(queries, training_counts, options);
   std::vector<double> query_values(segments.empty() ? 0 : queries.size() * metrics.per_query(), 0.0);
   std::vector<std::unique_ptr<Worker>> workers(executor.concurrency());
-  const Task task{queries, options, training_counts, metrics};
+  const bool samples = options.sampled != 0 && !queries.empty();
+  const Task task{queries, options, training_counts, metrics,
+                  samples ? hashes_of(queries.histories->item_ids.get(), num_items) : std::vector<std::uint64_t>()};
   UserSums users = measure(task, groups, make_session, executor, workers, query_values);
   Counts counts(metrics, workers);
 

@@ -19,18 +19,6 @@ namespace {
 constexpr std::array<std::string_view, 9> kNames{
     "hr", "mrr", "map", "recall", "ndcg", "precision", "f1", "average_popularity", "tail_percentage"};
 
-// The 10 % items with the fewest training events, at least one; ties by the lower handle.
-std::vector<bool> least_trained(std::span<const std::uint64_t> training_counts) {
-  std::vector<std::size_t> order(training_counts.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return training_counts[a] < training_counts[b]; });
-  order.resize(std::min(order.size(), std::max<std::size_t>(1, order.size() / 10)));
-  std::vector<bool> tail(training_counts.size(), false);
-  for (const std::size_t item : order) tail[item] = true;
-  return tail;
-}
-
 double ideal_dcg(std::size_t relevant) {
   double sum = 0;
   for (std::size_t rank = 1; rank <= relevant; ++rank) sum += 1.0 / std::log2(static_cast<double>(rank) + 1.0);
@@ -60,18 +48,32 @@ std::vector<std::size_t> ascending(std::span<const std::size_t> cutoffs) {
 
 }  // namespace
 
+std::vector<bool> part_of_items(std::span<const std::uint64_t> training_counts, Trained trained, std::size_t divisor) {
+  std::vector<std::size_t> order(training_counts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return trained == Trained::least ? training_counts[a] < training_counts[b]
+                                     : training_counts[a] > training_counts[b];
+  });
+  order.resize(std::min(order.size(), std::max<std::size_t>(1, order.size() / divisor)));
+  std::vector<bool> part(training_counts.size(), false);
+  for (const std::size_t item : order) part[item] = true;
+  return part;
+}
+
 MetricSet::MetricSet(std::span<const std::size_t> cutoffs, const ItemFacts& facts, bool auc, std::size_t sampled)
     : facts_(facts),
       cutoffs_(ascending(cutoffs)),
-      tail_(least_trained(facts.training_counts)),
+      tail_(part_of_items(facts.training_counts, Trained::least, 10)),
       beyond_(cutoffs_, facts),
       auc_(auc),
       sampled_(sampled) {
   for (const std::size_t cutoff : cutoffs_) {
     const std::string suffix = '@' + std::to_string(cutoff);
     for (const std::string_view name : kNames) names_.push_back(std::string(name) + suffix);
-    for (const std::string_view name : beyond_.names()) names_.push_back(std::string(name) + suffix);
   }
+  first_beyond_ = names_.size();
+  names_.insert(names_.end(), beyond_.names().begin(), beyond_.names().end());
   if (auc_) names_.emplace_back("auc");
   first_sampled_ = names_.size();
   for (const std::size_t cutoff : cutoffs_) {
@@ -82,7 +84,6 @@ MetricSet::MetricSet(std::span<const std::size_t> cutoffs, const ItemFacts& fact
 }
 
 void MetricSet::add(std::span<double> sums, const QueryOutcome& outcome) const {
-  const std::size_t stride = kNames.size() + beyond_.names().size();
   std::size_t hits = 0, listed = 0;
   double gain = 0, precisions = 0, popularity = 0, in_tail = 0;
   for (std::size_t c = 0; c < cutoffs_.size(); ++c) {
@@ -110,10 +111,10 @@ void MetricSet::add(std::span<double> sums, const QueryOutcome& outcome) const {
                                                    hits > 0 ? 2.0 * precision * recall / (precision + recall) : 0.0,
                                                    popularity / length,
                                                    in_tail / length};
-    for (std::size_t i = 0; i < values.size(); ++i) sums[c * stride + i] += values[i];
+    for (std::size_t i = 0; i < values.size(); ++i) sums[c * kNames.size() + i] += values[i];
   }
-  beyond_.add(sums.subspan(kNames.size()), stride, outcome);
-  if (auc_) sums[cutoffs_.size() * stride] += outcome.auc;
+  beyond_.add(sums.subspan(first_beyond_), outcome);
+  if (auc_) sums[first_sampled_ - 1] += outcome.auc;
 }
 
 void MetricSet::add_sampled(std::span<double> sums, std::span<const std::size_t> ranks,

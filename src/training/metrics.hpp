@@ -16,6 +16,11 @@
 
 namespace attune::inline v0_1::detail {
 
+enum class Trained { least, most };
+// One in `divisor` of the items, at least one: those with the fewest or the most training events, ties by the lower
+// handle.
+std::vector<bool> part_of_items(std::span<const std::uint64_t> training_counts, Trained trained, std::size_t divisor);
+
 class MetricSet {
  public:
   // `auc`: what add() is given knows the whole catalogue. `sampled`: see Report; 0 for none. Throws
@@ -46,7 +51,7 @@ class MetricSet {
   BeyondAccuracy beyond_;
   bool auc_;
   std::size_t sampled_;
-  std::size_t first_sampled_ = 0;  // in names_
+  std::size_t first_beyond_ = 0, first_sampled_ = 0;  // in names_; auc stands before first_sampled_
   std::vector<std::string> names_;
 };
 

@@ -99,16 +99,17 @@ class EncoderSession {
 
 // The same queries in the handles of a model. Items it does not have get handles beyond all of its own, each a
 // different one.
-EvaluationQueries translate(const EvaluationQueries& queries, const IdMap& item_ids) {
+EvaluationQueries translate(const EvaluationQueries& queries, const std::shared_ptr<const IdMap>& item_ids) {
   auto histories = std::make_shared<Histories>(*queries.histories);
   const IdMap& from = *histories->item_ids;
   std::vector<ItemHandle> handles(from.size());
-  auto unknown = static_cast<ItemHandle>(item_ids.size());
+  auto unknown = static_cast<ItemHandle>(item_ids->size());
   for (std::size_t item = 0; item < from.size(); ++item) {
-    handles[item] = item_ids.find(from.id(static_cast<ItemHandle>(item)));
+    handles[item] = item_ids->find(from.id(static_cast<ItemHandle>(item)));
     if (handles[item] == kNoHandle) handles[item] = unknown++;
   }
   for (ItemHandle& item : histories->items) item = handles[item];
+  histories->item_ids = item_ids;
   return {histories, queries.queries};
 }
 
@@ -160,7 +161,7 @@ Report evaluate(const TrainedModel& model, const EvaluationQueries& queries, con
     };
   }
   Report report =
-      evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, *model.item_ids), asked);
+      evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, model.item_ids), asked);
   if (calibrated) {
     report.metrics["ece@10"] = expected_calibration_error(model.calibration, std::move(report.outcomes));
     report.outcomes.clear();

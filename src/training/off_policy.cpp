@@ -18,20 +18,22 @@ namespace {
 
 struct Field {
   std::string_view name, expected;
-  double LoggedAction::*value;
+  double LoggedDecision::*value;
   bool (*accepts)(double);
 };
 
 constexpr Field kFields[] = {
-    {"propensity", "a probability above 0", &LoggedAction::propensity, [](double p) { return p > 0 && p <= 1; }},
-    {"reward", "a finite number", &LoggedAction::reward, [](double reward) { return std::isfinite(reward); }},
-    {"target_probability", "a probability", &LoggedAction::target_probability,
+    {"propensity", "a probability above 0", &LoggedDecision::propensity, [](double p) { return p > 0 && p <= 1; }},
+    {"reward", "a finite number", &LoggedDecision::reward, [](double reward) { return std::isfinite(reward); }},
+    {"target_probability", "a probability", &LoggedDecision::target_probability,
      [](double p) { return p >= 0 && p <= 1; }},
 };
 
 [[noreturn]] void refuse(ErrorCode code, const std::string& place, const Field& field, const std::string& found) {
   throw Error(code, place + std::string(field.name) + ": expected " + std::string(field.expected) + ", found " + found);
 }
+
+double ratio_of(const LoggedDecision& decision) { return decision.target_probability / decision.propensity; }
 
 std::string shown(double number) {
   std::ostringstream text;
@@ -40,30 +42,38 @@ std::string shown(double number) {
   return text.str();
 }
 
-void check(std::span<const LoggedAction> actions, const OffPolicyOptions& options) {
-  for (std::size_t i = 0; i < actions.size(); ++i) {
+void check_ratio(ErrorCode code, const std::string& place, const LoggedDecision& decision) {
+  if (std::isfinite(ratio_of(decision))) return;
+  throw Error(code, place + "propensity: expected a finite ratio of target_probability to it, found " +
+                        shown(decision.propensity));
+}
+
+void check(std::span<const LoggedDecision> decisions, const OffPolicyOptions& options) {
+  for (std::size_t i = 0; i < decisions.size(); ++i) {
+    const std::string place = "decisions[" + std::to_string(i) + "].";
     for (const Field& field : kFields) {
-      const double value = actions[i].*field.value;
-      if (field.accepts(value)) continue;
-      refuse(ErrorCode::invalid_argument, "actions[" + std::to_string(i) + "].", field, shown(value));
+      const double value = decisions[i].*field.value;
+      if (!field.accepts(value)) refuse(ErrorCode::invalid_argument, place, field, shown(value));
     }
+    check_ratio(ErrorCode::invalid_argument, place, decisions[i]);
   }
   if (!(options.max_weight > 0)) {
     throw Error(ErrorCode::invalid_argument,
                 "max_weight: expected a number above 0, found " + shown(options.max_weight));
   }
-  if (std::none_of(actions.begin(), actions.end(), [](const auto& action) { return action.target_probability > 0; })) {
+  if (std::none_of(decisions.begin(), decisions.end(),
+                   [](const auto& decision) { return decision.target_probability > 0; })) {
     throw Error(ErrorCode::invalid_argument,
-                "target_probability: expected an action that the new policy takes too, found none");
+                "target_probability: expected a decision that the new policy takes too, found none");
   }
 }
 
-// Of IPS and SNIPS, by resampling actions; a resample without any weight says nothing of SNIPS.
-void add_intervals(OffPolicyReport& report, const UserSums& actions, const OffPolicyOptions& options) {
+// Of IPS and SNIPS, by resampling decisions; a resample without any weight says nothing of SNIPS.
+void add_intervals(OffPolicyReport& report, const UserSums& decisions, const OffPolicyOptions& options) {
   if (options.bootstrap == 0) return;
   InlineExecutor calling_thread;
   Executor& executor = options.executor ? *options.executor : calling_thread;
-  std::vector<double> means = detail::resampled_means(actions, options.bootstrap, options.seed, executor);
+  std::vector<double> means = detail::resampled_means(decisions, options.bootstrap, options.seed, executor);
   const auto weights = std::span(means).first(options.bootstrap);
   const auto rewards = std::span(means).subspan(options.bootstrap);
   std::vector<double> snips;
@@ -76,22 +86,22 @@ void add_intervals(OffPolicyReport& report, const UserSums& actions, const OffPo
 
 }  // namespace
 
-OffPolicyReport off_policy(std::span<const LoggedAction> actions, const OffPolicyOptions& options) {
-  check(actions, options);
+OffPolicyReport off_policy(std::span<const LoggedDecision> decisions, const OffPolicyOptions& options) {
+  check(decisions, options);
   OffPolicyReport report;
-  report.actions = actions.size();
-  UserSums sums{{"weight", "weighted reward"}, {}, std::vector<std::uint32_t>(actions.size(), 1)};
+  report.decisions = decisions.size();
+  UserSums sums{{"weight", "weighted reward"}, {}, std::vector<std::uint32_t>(decisions.size(), 1)};
   double squares = 0;
-  for (const LoggedAction& action : actions) {
-    const double ratio = action.target_probability / action.propensity;
+  for (const LoggedDecision& decision : decisions) {
+    const double ratio = ratio_of(decision);
     const double weight = std::min(ratio, options.max_weight);
     if (weight < ratio) ++report.clipped;
-    sums.sums.insert(sums.sums.end(), {weight, weight * action.reward});
+    sums.sums.insert(sums.sums.end(), {weight, weight * decision.reward});
     squares += weight * weight;
-    report.logged += action.reward;
+    report.logged += decision.reward;
     report.largest_weight = std::max(report.largest_weight, weight);
   }
-  const auto count = static_cast<double>(actions.size());
+  const auto count = static_cast<double>(decisions.size());
   const std::vector<double> means = detail::means_of(sums);
   report.logged /= count;
   report.mean_weight = means[0];
@@ -102,29 +112,26 @@ OffPolicyReport off_policy(std::span<const LoggedAction> actions, const OffPolic
   return report;
 }
 
-std::vector<LoggedAction> read_logged_actions(const std::string& file) {
+std::vector<LoggedDecision> read_logged_decisions(const std::string& file) {
   DelimitedReader reader{file};
   std::vector<std::size_t> columns;
-  for (const Field& field : kFields) {
-    columns.push_back(reader.column(field.name));
-    if (columns.back() != DelimitedReader::npos) continue;
-    throw Error(ErrorCode::invalid_data, file + ": expected a column '" + std::string(field.name) + "', found none");
-  }
-  std::vector<LoggedAction> actions;
+  for (const Field& field : kFields) columns.push_back(reader.required_column(field.name));
+  std::vector<LoggedDecision> decisions;
   std::vector<std::string_view> fields;
   while (reader.next(fields)) {
-    const std::string place = file + ":" + std::to_string(reader.line()) + ": ";
-    LoggedAction& action = actions.emplace_back();
+    const std::string place = reader.place();
+    LoggedDecision& decision = decisions.emplace_back();
     for (std::size_t i = 0; i < columns.size(); ++i) {
       if (columns[i] >= fields.size()) refuse(ErrorCode::invalid_data, place, kFields[i], "no field");
       const auto number = detail::parse_number<double>(fields[columns[i]]);
       if (!number || !kFields[i].accepts(*number)) {
         refuse(ErrorCode::invalid_data, place, kFields[i], detail::in_quotes(fields[columns[i]], '\''));
       }
-      action.*kFields[i].value = *number;
+      decision.*kFields[i].value = *number;
     }
+    check_ratio(ErrorCode::invalid_data, place, decision);
   }
-  return actions;
+  return decisions;
 }
 
 }  // namespace attune::inline v0_1

@@ -3,25 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "training/bootstrap.hpp"
 
 namespace attune::inline v0_1::detail {
 
 namespace {
-
-// The fifth of the items with the most training events, at least one; ties by the lower handle.
-std::vector<bool> head_items(std::span<const std::uint64_t> training_counts) {
-  std::vector<std::size_t> order(training_counts.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return training_counts[a] > training_counts[b]; });
-  order.resize(std::min(order.size(), std::max<std::size_t>(1, order.size() / 5)));
-  std::vector<bool> head(training_counts.size(), false);
-  for (const std::size_t item : order) head[item] = true;
-  return head;
-}
 
 // Two groups: the queries that `first` holds for, and the others.
 template <class Predicate>
@@ -52,7 +39,7 @@ std::vector<QueryGroup> query_groups(const EvaluationQueries& queries, std::span
   if (options.segments) {
     add_pair(groups, "history", "cold", "warm", queries,
              [&](const Query& query) { return query.history_length < options.cold_below; });
-    const std::vector<bool> head = head_items(training_counts);
+    const std::vector<bool> head = part_of_items(training_counts, Trained::most, 5);
     add_pair(groups, "target", "head", "tail", queries, [&](const Query& query) {
       const auto targets = queries.targets(query);
       return std::any_of(targets.begin(), targets.end(),

@@ -87,10 +87,11 @@ TEST_CASE("Items are matched by their ids, whatever order a file names them in",
   const std::string ask = "evaluate --model model --baselines --json --interactions ";
   const auto turned = sandbox.attune(ask + "turned.csv").json();
   const auto straight = sandbox.attune(ask + "events.csv").json();
+  CHECK(straight["metrics"].contains("ece@10"));
   for (const std::string part : {"metrics", "baselines"}) {
     const auto values = straight[part].flatten();
-    constexpr std::size_t kMetrics = 5 * 13 + 1;  // 13 at each of 5 cutoffs, and auc
-    REQUIRE(values.size() == (part == "metrics" ? kMetrics : kMetrics * straight["baselines"].size()));
+    constexpr std::size_t kMetrics = 5 * 13 + 1;  // 13 at each of 5 cutoffs, and auc; ece@10 of the model alone
+    REQUIRE(values.size() == (part == "metrics" ? kMetrics + 1 : kMetrics * straight["baselines"].size()));
     for (const auto& [metric, value] : values.items()) {
       INFO(metric);
       CHECK(turned[part].flatten()[metric].get<double>() == Approx(value.get<double>()));
@@ -140,9 +141,11 @@ TEST_CASE("The encoder of a blend is measured alone beside it", "[cli][evaluate]
   model.save(sandbox.path("model"));
   const auto blended = sandbox.attune(ask + " --baselines").json();
   model.blend_weight = 0;
+  model.calibration = {};  // learned on the scores of the blend
   model.save(sandbox.path("model"));
   const auto alone = sandbox.attune(ask + " --baselines").json();
   CHECK(blended["baselines"]["encoder"] == alone["metrics"]);
+  CHECK(blended["metrics"].contains("ece@10"));
   CHECK(blended["metrics"] != alone["metrics"]);
   CHECK(!alone["baselines"].contains("encoder"));
 }
@@ -195,12 +198,12 @@ TEST_CASE("What lists say of users and categories adds metrics", "[cli][metrics]
   const auto metrics = sandbox.attune("metrics - --json", lists).json();
   CHECK(metrics["novelty@2"] == Approx(1));
   CHECK(metrics["diversity@2"] == Approx(0.5));
-  CHECK(metrics["calibration@2"] == Approx(-std::log(0.99 * 0.75 + 0.01)));
+  CHECK(metrics["miscalibration@2"] == Approx(-std::log(0.99 * 0.75 + 0.01)));
   CHECK(metrics["serendipity@2"] == 0);
-  CHECK(sandbox.attune("metrics -", lists).out.find("calibration") != std::string::npos);
+  CHECK(sandbox.attune("metrics -", lists).out.find("miscalibration") != std::string::npos);
 }
 
-TEST_CASE("Items with genres add diversity and calibration", "[cli][evaluate]") {
+TEST_CASE("Items with genres add diversity and miscalibration", "[cli][evaluate]") {
   const Sandbox sandbox;
   sandbox.train("--split leave-one-out");
   std::string items = "item,title,genres,maker\n";
@@ -216,11 +219,11 @@ TEST_CASE("Items with genres add diversity and calibration", "[cli][evaluate]") 
   CHECK(plain["auc"] > 0);
   const auto genres = sandbox.attune(ask + "--items items.csv").json()["metrics"];
   CHECK(genres["diversity@10"] > 0.3);
-  CHECK(genres["calibration@10"] > 0);
+  CHECK(genres["miscalibration@10"] > 0);
   CHECK(genres["hr@10"] == plain["hr@10"]);
   const auto makers = sandbox.attune(ask + "--items items.csv --categories maker").json()["metrics"];
   CHECK(makers["diversity@10"] == 0);
-  CHECK(makers["calibration@10"] == Approx(0).margin(1e-9));
+  CHECK(makers["miscalibration@10"] == Approx(0).margin(1e-9));
   const Run missing = sandbox.attune(ask + "--items items.csv --categories colour");
   CHECK(missing.status == 1);
   CHECK(missing.err.find("items.csv: expected a column 'colour'") != std::string::npos);
@@ -287,6 +290,41 @@ TEST_CASE("Sampled metrics have the size of the sample in their names", "[cli][e
   const std::string text = sandbox.attune(ask + "--baselines --segments").out;
   CHECK(text.find("hr/sampled5") != std::string::npos);
   CHECK(sandbox.attune(ask + "--sampled 0").status == 2);
+  const Run none = sandbox.attune(ask + "--cutoffs 10,5 --sampled 4");
+  CHECK(none.status == 2);
+  CHECK(none.err.find("--sampled: expected at least the smallest of --cutoffs, 5, found 4") != std::string::npos);
+}
+
+TEST_CASE("Standard input gives one file, read once for all its columns", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train("--split leave-one-out");
+  std::string items = "item,genres,maker\n", users = "user,age,town\n";
+  for (int i = 0; i < 20; ++i) items += "i" + std::to_string(i) + ",g" + std::to_string(i % 3) + ",m\n";
+  for (int u = 0; u < 30; ++u) users += "u" + std::to_string(u) + (u < 20 ? ",young,x\n" : ",old,y\n");
+  sandbox.write("items.csv", items);
+  sandbox.write("users.csv", users);
+  const auto ask = [](const std::string& items_file, const std::string& users_file) {
+    return "evaluate --model model --interactions events.csv --json --items " + items_file +
+           " --provider maker --users " + users_file + " --group age,town";
+  };
+  const auto comparable = [](nlohmann::json report) {
+    report.erase("seconds");
+    return report;
+  };
+  const auto files = comparable(sandbox.attune(ask("items.csv", "users.csv")).json());
+  CHECK(files["metrics"].contains("diversity@10"));
+  CHECK(comparable(sandbox.attune(ask("-", "users.csv"), items).json()) == files);
+  CHECK(comparable(sandbox.attune(ask("items.csv", "-"), users).json()) == files);
+
+  const Run both = sandbox.attune(ask("-", "-"), items);
+  CHECK(both.status == 2);
+  CHECK(both.err.find("--users: expected a file, found standard input, which --items reads") != std::string::npos);
+  CHECK(sandbox.attune("evaluate --model model --interactions - --items -", items).status == 2);
+  CHECK(sandbox.attune("recommend --model model --history - --items -", items).status == 2);
+  CHECK(sandbox.attune("train --interactions - --config - --output other", "{}").status == 2);
+  const Run train = sandbox.attune("train --interactions events.csv --output other --items -", items);
+  CHECK(train.status == 2);
+  CHECK(train.err.find("--items: expected a file") != std::string::npos);
 }
 
 TEST_CASE("Segments and providers stand in the report", "[cli][evaluate]") {
@@ -337,11 +375,11 @@ TEST_CASE("Segments and providers stand in the report", "[cli][evaluate]") {
   CHECK(missing.err.find("users.csv: expected a column 'height'") != std::string::npos);
 }
 
-TEST_CASE("Logged actions say what another policy would have earned", "[cli][metrics]") {
+TEST_CASE("Logged decisions say what another policy would have earned", "[cli][metrics]") {
   const Sandbox sandbox;
   sandbox.write("log.csv", "propensity,reward,target_probability\n0.5,1,0.25\n0.1,0,0.4\n0.25,-2,0.25\n");
   const auto report = sandbox.attune("metrics --logged log.csv --json").json();
-  CHECK(report["actions"] == 3);
+  CHECK(report["decisions"] == 3);
   CHECK(report["ips"] == Approx(-0.5));
   CHECK(report["snips"] == Approx(-1.5 / 5.5));
   CHECK(report["confidence"]["snips"].size() == 2);

@@ -19,7 +19,8 @@ std::vector<std::string> names_of(const Categories& categories, std::size_t row)
 Categories read(const std::string& text, const IdMap& ids, const std::string& column = "genres") {
   const TemporaryDirectory directory;
   write_text(directory / "items.csv", text);
-  return read_categories(directory / "items.csv", "item", column, ids);
+  DelimitedReader reader(directory / "items.csv");
+  return read_categories(reader, "item", std::vector{column}, ids).front();
 }
 
 IdMap ids_of(std::initializer_list<Id> all, IdKind kind = IdKind::string) {
@@ -54,6 +55,29 @@ TEST_CASE("Categories are read into the rows of an id map", "[data][categories]"
   CHECK(categories.of(1).empty());
   CHECK(names_of(categories, 2) == Texts{"Drama"});
   CHECK(names_of(read("item,genres\n07,War\nseven,Drama\n", ids_of({7}, IdKind::int64)), 0) == Texts{"War"});
+}
+
+TEST_CASE("Several columns are read in one pass", "[data][categories]") {
+  const TemporaryDirectory directory;
+  write_text(directory / "items.csv", "maker,item,genres\nm,a,War|Drama\nn|m,b,\n,c\n");
+  DelimitedReader reader(directory / "items.csv");
+  const IdMap ids = ids_of({"a", "b", "x"});
+  const Texts columns{"genres", "maker"};
+  CHECK_THROWS_AS(read_categories(reader, "item", columns, ids), Error);  // line 4 lacks its genres
+  DelimitedReader makers(directory / "items.csv");
+  const auto of_makers = read_categories(makers, "item", std::vector<std::string>{"maker"}, ids);
+  REQUIRE(of_makers.size() == 1);
+  CHECK(names_of(of_makers[0], 1) == Texts{"m", "n"});
+  write_text(directory / "items.csv", "maker,item,genres\nm,a,War|Drama\nn|m,b,\n");
+  DelimitedReader whole(directory / "items.csv");
+  const auto both = read_categories(whole, "item", columns, ids);
+  REQUIRE(both.size() == 2);
+  CHECK(names_of(both[0], 0) == Texts{"War", "Drama"});
+  CHECK(both[0].of(1).empty());
+  CHECK(names_of(both[1], 0) == Texts{"m"});
+  CHECK(names_of(both[1], 1) == Texts{"m", "n"});
+  for (const Categories& categories : both) CHECK(categories.size() == 3);
+  CHECK(both[1].of(2).empty());
 }
 
 TEST_CASE("A file that categories cannot be read from is refused with its place", "[data][categories]") {

@@ -147,7 +147,7 @@ TEST_CASE("Ranks and ready-made lists go through the same formulas", "[training]
       model, cases, {.cutoffs = cutoffs, .training_users = &*lists.training_users, .categories = &*lists.categories},
       lists.training_counts);
   REQUIRE(report.metrics.size() == expected.size() + 1);  // auc needs the whole catalogue
-  REQUIRE(expected.contains("calibration@3"));
+  REQUIRE(expected.contains("miscalibration@3"));
   for (const auto& [name, value] : expected) {
     INFO(name);
     CHECK(report.at(name) == Approx(value).epsilon(1e-12));
@@ -382,27 +382,45 @@ TEST_CASE("Diversity is the mean distance of the categories of two items", "[tra
   CHECK(diversity(2, {0, 2, 3}) == Approx(3.0 / 4));
   CHECK(diversity(9, {0, 1, 2}) == Approx((0 + 3.0 / 4 + 3.0 / 4) / 3));
   CHECK(diversity(2, {3, 4}) == 1);
-  CHECK(diversity(1, {0, 1}) == 0);
   CHECK(diversity(3, {}) == 0);
+  CHECK(diversity(2, {0}) == 0);
 }
 
-TEST_CASE("Calibration is the divergence of the list's categories from those of the history",
+TEST_CASE("Diversity has no cutoff of 1, and moves none of its neighbours there", "[training][evaluation]") {
+  RankedLists lists{{{0, 1, 2}}, {{2}}, {1, 1, 1}, TrainingUsers{{1, 2, 4}, 4}};
+  lists.categories.emplace();
+  for (const char* names : {"a", "a|b", "c"}) lists.categories->add(names);
+  lists.history = {{2}};
+  const auto metrics = list_metrics(lists, std::vector<std::size_t>{1, 3});
+  CHECK(!metrics.contains("diversity@1"));
+  CHECK(metrics.at("diversity@3") == Approx((0.5 + 1 + 1) / 3));
+  CHECK(metrics.at("novelty@1") == Approx(2));
+  CHECK(metrics.at("novelty@3") == Approx(1));
+  CHECK(metrics.at("miscalibration@1") == Approx(std::log(100)));
+  CHECK(metrics.at("miscalibration@3") == Approx(-std::log(0.99 / 3 + 0.01)));
+  const auto report = run(fixed_scores({3, 2, 1}), {{{}, {2}}}, {.cutoffs = {1, 3}, .categories = &*lists.categories});
+  CHECK(!report.metrics.contains("diversity@1"));
+  CHECK(report.at("diversity@3") == metrics.at("diversity@3"));
+  CHECK(report.at("auc") == 0);
+}
+
+TEST_CASE("Miscalibration is the divergence of the list's categories from those of the history",
           "[training][evaluation]") {
-  const auto calibration = [](std::vector<std::uint32_t> history, std::vector<std::uint32_t> list) {
+  const auto miscalibration = [](std::vector<std::uint32_t> history, std::vector<std::uint32_t> list) {
     RankedLists lists{{std::move(list)}, {{0}}, {1, 1, 1, 1}, {}, {}, {std::move(history)}};
     lists.categories.emplace();
     for (const char* names : {"a", "b", "a|b", ""}) lists.categories->add(names);
-    return list_metrics(lists, std::vector<std::size_t>{2}).at("calibration@2");
+    return list_metrics(lists, std::vector<std::size_t>{2}).at("miscalibration@2");
   };
-  CHECK(calibration({0, 1}, {2, 2}) == Approx(0).margin(1e-12));
-  CHECK(calibration({0, 0, 3}, {0, 3}) == Approx(0).margin(1e-12));
+  CHECK(miscalibration({0, 1}, {2, 2}) == Approx(0).margin(1e-12));
+  CHECK(miscalibration({0, 0, 3}, {0, 3}) == Approx(0).margin(1e-12));
   // History: a 3/4, b 1/4. List: only b.
   const double expected = 0.75 * std::log(0.75 / (0.01 * 0.75)) + 0.25 * std::log(0.25 / (0.99 * 1 + 0.01 * 0.25));
-  CHECK(calibration({0, 2}, {1}) == Approx(expected));
-  CHECK(calibration({0}, {3}) == Approx(std::log(100)));
-  CHECK(calibration({0}, {}) == Approx(std::log(100)));
-  CHECK(calibration({3}, {0}) == 0);
-  CHECK(calibration({77}, {0}) == 0);
+  CHECK(miscalibration({0, 2}, {1}) == Approx(expected));
+  CHECK(miscalibration({0}, {3}) == Approx(std::log(100)));
+  CHECK(miscalibration({0}, {}) == Approx(std::log(100)));
+  CHECK(miscalibration({3}, {0}) == 0);
+  CHECK(miscalibration({77}, {0}) == 0);
 }
 
 TEST_CASE("Sampled metrics rank among items that are neither relevant nor seen", "[training][evaluation][sampled]") {
@@ -454,6 +472,45 @@ TEST_CASE("Samples are drawn without replacement, each item as often, by seed an
   const auto without = run(fixed_scores(scores), cases, plain);
   for (const auto& [name, value] : without.metrics) CHECK(report.at(name) == value);
   CHECK(report.metrics.size() == without.metrics.size() + 9);
+}
+
+TEST_CASE("Samples are the same items and users whatever their handles", "[training][evaluation][sampled]") {
+  // The second model names every item and user in the opposite order.
+  constexpr std::uint32_t kItems = 40, kUsers = 30;
+  const auto metrics_of = [&](bool turned, bool with_ids) {
+    const auto handle = [&](std::uint32_t place, std::uint32_t count) { return turned ? count - 1 - place : place; };
+    auto histories = std::make_shared<Histories>();
+    EvaluationQueries queries;
+    auto items = std::make_shared<IdMap>(), users = std::make_shared<IdMap>();
+    std::vector<float> scores;
+    for (std::uint32_t i = 0; i < kItems; ++i) {
+      items->insert("i" + std::to_string(handle(i, kItems)));
+      scores.push_back(static_cast<float>(handle(i, kItems)));
+    }
+    for (std::uint32_t u = 0; u < kUsers; ++u) {
+      const std::uint32_t place = handle(u, kUsers);
+      users->insert("u" + std::to_string(place));
+      histories->items.push_back(handle(place, kItems));
+      histories->items.push_back(handle((7 * place + 3) % kItems, kItems));
+      histories->offsets.push_back(histories->items.size());
+      queries.queries.push_back({u, 1, 1});
+    }
+    if (with_ids) {
+      histories->item_ids = items;
+      histories->user_ids = users;
+    }
+    queries.histories = histories;
+    return evaluate(fixed_scores(scores), std::vector<std::uint64_t>(kItems, 1), queries,
+                    {.cutoffs = {1, 3, 5}, .bootstrap = 0, .sampled = 6})
+        .metrics;
+  };
+  const auto straight = metrics_of(false, true), turned = metrics_of(true, true);
+  for (const auto& [name, value] : straight) {
+    if (!name.ends_with("/sampled6")) continue;
+    INFO(name);
+    CHECK(turned.at(name) == Approx(value).margin(1e-12));
+  }
+  CHECK(metrics_of(false, false).at("mrr@5/sampled6") != Approx(metrics_of(true, false).at("mrr@5/sampled6")));
 }
 
 TEST_CASE("Paired resamples draw the same users for both models", "[training][evaluation][paired]") {
@@ -536,6 +593,11 @@ TEST_CASE("Evaluations of other queries cannot be paired", "[training][evaluatio
   CHECK(complaint(base, sums(queries_of({{{0}, {1}}, {{2}, {3, 1}}}))).find("same queries") != std::string::npos);
   CHECK(complaint(base, sums(queries, {.exclude_seen = false})).find("seen items") != std::string::npos);
   CHECK(complaint(base, sums(queries, {.request_time = true})).find("request times") != std::string::npos);
+  const UserSums sampled = sums(queries, {.sampled = 10});
+  CHECK(complaint(base, sampled).find("samples") != std::string::npos);
+  CHECK(complaint(sampled, sums(queries, {.seed = 2, .sampled = 10})).find("samples") != std::string::npos);
+  CHECK(complaint(sampled, sums(queries, {.sampled = 10})).empty());
+  CHECK(complaint(base, sums(queries, {.seed = 2})).empty());
   EvaluationQueries other = queries;
   auto histories = std::make_shared<Histories>(*queries.histories);
   histories->times = {1, 2, 3, 4};

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "attune/data/id_map.hpp"
+#include "attune/data/reader.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -38,10 +39,11 @@ class ATTUNE_EXPORT Categories {
   std::map<std::string, std::uint32_t, std::less<>> numbers_;
 };
 
-// The rows of the handles of `ids`, from a delimited file with one record per item or user: `id_column` names it,
-// `column` holds its names separated by `|`. What the file does not mention has none, and what stands in it twice
-// counts where it stands first. Throws Error as DelimitedReader does, and invalid_data for a missing column or field.
-ATTUNE_EXPORT Categories read_categories(const std::string& file, std::string_view id_column, std::string_view column,
-                                         const IdMap& ids);
+// The rows of the handles of `ids`, one set for each of `columns`, from a delimited file with one record per item or
+// user: `id_column` names it, the others hold its names separated by `|`. What the file does not mention has none, and
+// what stands in it twice counts where it stands first. Reads to the end. Throws Error as DelimitedReader does, and
+// invalid_data for a missing column or field.
+ATTUNE_EXPORT std::vector<Categories> read_categories(DelimitedReader& reader, std::string_view id_column,
+                                                      std::span<const std::string> columns, const IdMap& ids);
 
 }  // namespace attune::inline v0_1

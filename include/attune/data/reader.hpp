@@ -74,12 +74,15 @@ class ATTUNE_EXPORT DelimitedReader {
   const std::vector<std::string>& columns() const noexcept;
   // Index of a column, or npos.
   std::size_t column(std::string_view name) const noexcept;
+  // The same, but throws Error(invalid_data) naming file and column where there is none.
+  std::size_t required_column(std::string_view name) const;
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
   // False at the end. A record may have any number of fields; comparing with columns().size() is the caller's. Throws
   // Error as read_interactions does; text behind a closing quote is a bad value.
   bool next(std::vector<std::string_view>& fields);
   std::size_t line() const noexcept;  // of the record that next() gave, 1-based
+  std::string place() const;          // the same as "FILE:LINE: ", for messages
 
  private:
   struct Impl;

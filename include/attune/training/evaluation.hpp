@@ -46,7 +46,7 @@ struct EvaluationOptions {
   Executor* executor = nullptr;  // null: the calling thread
   // Facts that some metrics need, by the model's item handles; null leaves those metrics out.
   const TrainingUsers* training_users = nullptr;  // novelty
-  const Categories* categories = nullptr;         // diversity, calibration: genres, say
+  const Categories* categories = nullptr;         // diversity, miscalibration: genres, say
   const Categories* providers = nullptr;          // Report::exposure: who makes or sells an item
   std::size_t exposure_cutoff = 10;
   // Report::segments: queries by the length of their history and the popularity of their target, and by user groups.
@@ -98,15 +98,18 @@ struct ProviderExposure {
 //   novelty@k       the mean over the list of -log2(users(i) / U) for the U users in training (Zhou et al., 2010); an
 //                   item without any counts as one user
 //   diversity@k     the mean over all pairs of the list of 1 - |common categories| / |categories of either| (Ziegler et
-//                   al., 2005); 1 where one of them has none. Costs k^2 per query
-//   calibration@k   KL(p || q') in nats, smaller is better (Steck, RecSys 2018): p are the shares of the categories in
-//                   the query's history, q in the list, q' = 0.99 q + 0.01 p; an item shares its weight of 1 evenly
-//                   among its categories. 0 where the history has none
+//                   al., 2005); 1 where one of them has none. Not at a cutoff of 1. Costs k^2 per query
+//   miscalibration@k
+//                   KL(p || q') in nats (Steck, RecSys 2018): p are the shares of the categories in the query's
+//                   history, q in the list, q' = 0.99 q + 0.01 p; an item shares its weight of 1 evenly among its
+//                   categories. 0 where the history has none
 //   ece@10          of a calibrated model: expected_calibration_error() of the probabilities of the best 10 items
 // "hr@10/sampled100", "ndcg@10/sampled100" and "mrr@10/sampled100" rank the relevant items among 100 others alone,
 // drawn for each query uniformly and without replacement from the items that are neither relevant nor in the history
-// (all of these where there are fewer), at cutoffs up to 100. They may order models otherwise than the whole catalogue
-// does (Krichene & Rendle, KDD 2020): for comparing with numbers that were published so.
+// (all of these where there are fewer), at cutoffs up to 100. The seed, the length of the history and the ids of user
+// and items decide the draw (handles, where the histories have no ids): models rank among the same items whatever order
+// they hold them in. They may order models otherwise than the whole catalogue does (Krichene & Rendle, KDD 2020): for
+// comparing with numbers that were published so.
 struct Report {
   std::map<std::string, double> metrics;
   std::map<std::string, std::array<double, 2>> confidence;  // of the per-query means
@@ -174,7 +177,7 @@ struct RankedLists {
   // Facts that some metrics need: see EvaluationOptions.
   std::optional<TrainingUsers> training_users = {};
   std::optional<Categories> categories = {};
-  std::vector<std::vector<std::uint32_t>> history = {};  // of query i, for calibration; empty: all are
+  std::vector<std::vector<std::uint32_t>> history = {};  // of query i, for miscalibration; empty: all are
 };
 ATTUNE_EXPORT std::map<std::string, double> list_metrics(const RankedLists& lists,
                                                          std::span<const std::size_t> cutoffs);
