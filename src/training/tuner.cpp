@@ -83,8 +83,8 @@ class Search {
   // True if it came to its end.
   bool run() {
     for (bool goes_on = true; goes_on;) {
-      const auto steps = next();
-      remove_states(steps.empty());
+      const auto [steps, may_go_on] = detail::outlook_of(journal_.trials(), halving_);
+      remove_states(may_go_on);
       if (steps.empty()) return true;
       const auto fitting = std::ranges::find_if(steps, [&](const Step& step) { return fits(step); });
       if (fitting == steps.end()) return false;
@@ -99,8 +99,6 @@ class Search {
   bool out_of_time() const { return options_.budget_seconds > 0 && seconds() >= options_.budget_seconds; }
 
  private:
-  std::vector<Step> next() const { return detail::next_steps(journal_.trials(), halving_); }
-
   TrialReport report_before(const Step& step) const {
     TrialReport report{.trial = step.trial + 1};
     if (step.rung > 0) report = journal_.trials()[step.trial];
@@ -209,11 +207,12 @@ class Search {
   }
 
   // Only states that somebody may go on from stay: a state is as large as a few models.
-  void remove_states(bool all) const {
-    for (std::size_t i = 0; i < journal_.trials().size(); ++i) {
-      if (!all && detail::may_go_on(journal_.trials(), i, halving_)) continue;
-      StateFile{.path = state_path(options_.directory, i + 1)}.remove();
+  void remove_states(const std::vector<bool>& may_go_on) {
+    kept_.resize(may_go_on.size(), true);
+    for (std::size_t i = 0; i < may_go_on.size(); ++i) {
+      if (kept_[i] && !may_go_on[i]) StateFile{.path = state_path(options_.directory, i + 1)}.remove();
     }
+    kept_ = may_go_on;
   }
 
   const Tuner& tuner_;
@@ -225,7 +224,8 @@ class Search {
   TrialJournal& journal_;
   const Clock::time_point start_ = Clock::now();
   const double spent_before_;
-  bool wanted_ = true;  // by the caller, after the latest epoch
+  bool wanted_ = true;      // by the caller, after the latest epoch
+  std::vector<bool> kept_;  // whether the state of a trial is left
   const Halving halving_;
 };
 

@@ -15,7 +15,7 @@
 
 using namespace attune;
 using attune::detail::Halving;
-using attune::detail::next_steps;
+using attune::detail::outlook_of;
 using attune::detail::rungs_of;
 using attune::test::code_of;
 using attune::test::leave_one_out;
@@ -103,7 +103,7 @@ TEST_CASE("Rungs are shares of all epochs, down to the first", "[tuner]") {
 TEST_CASE("One trial in eta goes on, the most advanced first, and at least one in the end", "[tuner]") {
   const Halving halving{{1, 3, 9}, 3, 4};
   std::vector<TrialReport> begun;
-  const auto next = [&] { return pairs_of(next_steps(begun, halving)); };
+  const auto next = [&] { return pairs_of(outlook_of(begun, halving).steps); };
   CHECK(next() == Pairs{{0, 0}});
   begun.push_back(trial_with(1, 0.2, 1, halving));
   begun.push_back(trial_with(2, 0.3, 1, halving));
@@ -125,22 +125,35 @@ TEST_CASE("A trial with a problem counts among those at its rung and never goes 
   std::vector<TrialReport> begun;
   for (std::size_t n = 1; n <= 3; ++n) begun.push_back(trial_with(n, 0.1 * static_cast<double>(n), 1, halving));
   begun[2].problem = "diverged";
-  CHECK(pairs_of(next_steps(begun, halving)) == Pairs{{1, 1}});
+  CHECK(pairs_of(outlook_of(begun, halving).steps) == Pairs{{1, 1}});
   for (TrialReport& trial : begun) trial.problem = "diverged";
-  CHECK(next_steps(begun, halving).empty());
+  CHECK(outlook_of(begun, halving).steps.empty());
 }
 
 TEST_CASE("A state is kept as long as its trial may go on", "[tuner]") {
   const Halving halving{{1, 3}, 3, 6};
   std::vector<TrialReport> begun;
   for (std::size_t n = 1; n <= 3; ++n) begun.push_back(trial_with(n, 0.1 * static_cast<double>(n), 1, halving));
-  CHECK(!detail::may_go_on(begun, 0, halving));
-  CHECK(detail::may_go_on(begun, 1, halving));
-  CHECK(detail::may_go_on(begun, 2, halving));
+  const auto kept = [&] { return outlook_of(begun, halving).may_go_on; };
+  CHECK(kept() == std::vector<bool>{false, true, true});
   begun[2] = trial_with(3, 0.3, 2, halving);
-  CHECK(!detail::may_go_on(begun, 2, halving));
+  CHECK(kept() == std::vector<bool>{false, true, false});
   begun[1].ended = true;
-  CHECK(!detail::may_go_on(begun, 1, halving));
+  CHECK(kept() == std::vector<bool>{false, false, false});
+}
+
+TEST_CASE("No state is kept once nothing is left to do", "[tuner]") {
+  const Halving halving{{1, 3, 9}, 2, 4};
+  std::vector<TrialReport> begun;
+  for (std::size_t n = 1; n <= 4; ++n) begun.push_back(trial_with(n, 0.1 * static_cast<double>(n), 1, halving));
+  CHECK(outlook_of(begun, halving).may_go_on == std::vector<bool>{false, false, true, true});
+  begun[2] = trial_with(3, 0.3, 2, halving);
+  begun[3] = trial_with(4, 0.4, 2, halving);
+  CHECK(outlook_of(begun, halving).may_go_on == std::vector<bool>{false, false, true, true});
+  begun[3] = trial_with(4, 0.4, 3, halving);
+  const auto outlook = outlook_of(begun, halving);
+  CHECK(outlook.steps.empty());
+  CHECK(outlook.may_go_on == std::vector<bool>(4, false));
 }
 
 TEST_CASE("A search tries different configurations and trains a share of them to the end", "[tuner]") {
