@@ -122,17 +122,9 @@ LinePlot plot_of(const TuningResult& result, const Tuner& tuner) {
   return plot;
 }
 
-Json parameters_json(const TrialReport& trial, const SearchSpace& space) {
-  Json json = Json::object();
-  for (std::size_t i = 0; i < trial.values.size(); ++i) {
-    json[space.parameters()[i].field()] = Json::parse(trial.values[i]);
-  }
-  return json;
-}
-
 Json trial_json(const TrialReport& trial, const SearchSpace& space) {
   Json json{{"trial", trial.trial},
-            {"parameters", parameters_json(trial, space)},
+            {"parameters", Json::parse(space.named(trial.values))},
             {"rungs", trial.rungs},
             {"best_epoch", trial.best_epoch},
             {"validation", nullptr},

@@ -35,7 +35,8 @@ constexpr std::string_view kSameForAll[] = {"epochs",
                                             "encoder.request_time",
                                             "counts_alone",
                                             "seed",
-                                            "blend"};
+                                            "blend",
+                                            "calibrate"};
 
 bool whole(Distribution distribution) {
   return distribution == Distribution::integer || distribution == Distribution::log_integer;
@@ -218,6 +219,12 @@ std::vector<std::string> SearchSpace::sample(std::uint64_t seed, std::uint64_t n
 std::string SearchSpace::overrides(const std::vector<std::string>& values) const {
   Json json = detail::parse_object(fixed_, "search space");
   for (std::size_t i = 0; i < parameters_.size(); ++i) put(json, parameters_[i].path, Json::parse(values[i]));
+  return text_of(json);
+}
+
+std::string SearchSpace::named(const std::vector<std::string>& values) const {
+  Json json = Json::object();
+  for (std::size_t i = 0; i < parameters_.size(); ++i) json[parameters_[i].field()] = Json::parse(values[i]);
   return text_of(json);
 }
 

@@ -2,7 +2,9 @@
 #include "training/successive_halving.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
+#include <utility>
 
 namespace attune::inline v0_1::detail {
 
@@ -23,14 +25,14 @@ double score(const TrialReport& trial, std::size_t rung, const Halving& halving)
 
 // Places of the trials that have reached a rung, best first; the earlier one of two that are equally good.
 std::vector<std::size_t> ranking(std::span<const TrialReport> begun, std::size_t rung, const Halving& halving) {
-  std::vector<std::size_t> reached;
+  std::vector<std::pair<double, std::size_t>> reached;
   for (std::size_t i = 0; i < begun.size(); ++i) {
-    if (begun[i].rungs > rung) reached.push_back(i);
+    if (begun[i].rungs > rung) reached.emplace_back(score(begun[i], rung, halving), i);
   }
-  std::ranges::stable_sort(reached, [&](std::size_t a, std::size_t b) {
-    return score(begun[a], rung, halving) > score(begun[b], rung, halving);
-  });
-  return reached;
+  std::ranges::stable_sort(reached, std::ranges::greater(), &std::pair<double, std::size_t>::first);
+  std::vector<std::size_t> places;
+  for (const auto& [value, place] : reached) places.push_back(place);
+  return places;
 }
 
 }  // namespace
@@ -45,27 +47,23 @@ std::vector<std::size_t> rungs_of(std::size_t epochs, std::size_t eta, std::size
   return rungs;
 }
 
-std::vector<Step> next_steps(std::span<const TrialReport> begun, const Halving& halving) {
+Outlook outlook_of(std::span<const TrialReport> begun, const Halving& halving) {
   const bool all_begun = begun.size() >= halving.trials;
-  std::vector<Step> steps;
+  const std::size_t most = std::max<std::size_t>(halving.trials / halving.eta, 1);
+  Outlook outlook{.may_go_on = std::vector<bool>(begun.size(), false)};
   for (std::size_t rung = halving.rungs.size() - 1; rung-- > 0;) {
     const std::vector<std::size_t> reached = ranking(begun, rung, halving);
     const std::size_t going_on = std::max<std::size_t>(reached.size() / halving.eta, all_begun ? 1 : 0);
-    for (std::size_t i = 0; i < std::min(going_on, reached.size()); ++i) {
-      const TrialReport& trial = begun[reached[i]];
-      if (trial.rungs == rung + 1 && trial.problem.empty()) steps.push_back({reached[i], rung + 1});
+    for (std::size_t place = 0; place < std::min(most, reached.size()); ++place) {
+      const TrialReport& trial = begun[reached[place]];
+      if (trial.rungs != rung + 1 || !trial.problem.empty()) continue;
+      if (place < going_on) outlook.steps.push_back({reached[place], rung + 1});
+      outlook.may_go_on[reached[place]] = !trial.ended;
     }
   }
-  if (!all_begun) steps.push_back({begun.size(), 0});
-  return steps;
-}
-
-bool may_go_on(std::span<const TrialReport> begun, std::size_t trial, const Halving& halving) {
-  const TrialReport& report = begun[trial];
-  if (!report.problem.empty() || report.ended || report.rungs == halving.rungs.size()) return false;
-  const std::vector<std::size_t> reached = ranking(begun, report.rungs - 1, halving);
-  const auto place = static_cast<std::size_t>(std::ranges::find(reached, trial) - reached.begin());
-  return place < std::max<std::size_t>(1, halving.trials / halving.eta);
+  if (!all_begun) outlook.steps.push_back({begun.size(), 0});
+  if (outlook.steps.empty()) outlook.may_go_on.assign(begun.size(), false);
+  return outlook;
 }
 
 }  // namespace attune::inline v0_1::detail

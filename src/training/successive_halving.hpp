@@ -25,11 +25,14 @@ struct Step {
   std::size_t rung;
 };
 
-// What may be done next, most advanced first. `begun` holds the trials that have reached a rung, in the order of their
-// numbers. Of n at a rung the best n / eta go on; at least one does once no new trial is left.
-std::vector<Step> next_steps(std::span<const TrialReport> begun, const Halving& halving);
+struct Outlook {
+  std::vector<Step> steps;  // that may be done next, most advanced first
+  std::vector<bool>
+      may_go_on;  // of each trial begun: whether it could still train on, whatever the results to come are
+};
 
-// Whether a trial could still go on, whatever the results to come are.
-bool may_go_on(std::span<const TrialReport> begun, std::size_t trial, const Halving& halving);
+// `begun` holds the trials that have reached a rung, in the order of their numbers. Of n at a rung the best n / eta go
+// on; at least one does once no new trial is left.
+Outlook outlook_of(std::span<const TrialReport> begun, const Halving& halving);
 
 }  // namespace attune::inline v0_1::detail

@@ -2,7 +2,6 @@
 #include "attune/training/trainer.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "attune/error.hpp"
+#include "platform/clock.hpp"
 #include "training/learner.hpp"
 #include "training/training_state.hpp"
 #include "training/validation.hpp"
@@ -18,9 +18,8 @@ namespace attune::inline v0_1 {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+using platform::Clock;
+using platform::seconds_since;
 
 // The seconds that training may take, of which some are spent; 0: as many as it likes.
 class TimeBudget {

@@ -157,8 +157,8 @@ void require_same(const Json& kept, const Json& found, const std::string& path, 
   ErrorCode code = ErrorCode::invalid_config;
   if (field == "attune" || field == "simd_level") code = ErrorCode::unsupported;
   if (field.starts_with("histories") || field.starts_with("validation")) code = ErrorCode::invalid_data;
-  throw Error(code, "\"" + path + "\": " + content + ": " + field + ": expected " + text_of(difference->expected) +
-                        ", found " + text_of(difference->found));
+  throw Mismatch(code, "\"" + path + "\": " + content + ": " + field + ": expected " + text_of(difference->expected) +
+                           ", found " + text_of(difference->found));
 }
 
 const std::shared_ptr<SequenceEncoder<float>>& TrainingState::spare_encoder(const Learner& learner) {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "attune/error.hpp"
 #include "attune/training/trainer.hpp"
 #include "model/config_json.hpp"
 #include "training/learner.hpp"
@@ -42,8 +43,13 @@ EpochReport epoch_report_of(const Json& json);
 
 // What makes a training what it is: settings, data, version of attune and instruction-set level.
 Json identity_of(const TrainerConfig& config, const Histories& train, const EvaluationQueries& validation);
-// Throws Error naming the file `path`, what it holds (`content`: "the state is of another training") and the field that
-// differs between two such objects, with what is kept there and what was found now: invalid_data (histories or
+// Two objects that say which training or search something is of differ.
+class Mismatch : public Error {
+  using Error::Error;
+};
+
+// Throws Mismatch naming the file `path`, what it holds (`content`: "the state is of another training") and the field
+// that differs between two such objects, with what is kept there and what was found now: invalid_data (histories or
 // queries), unsupported (level or version), invalid_config (all else).
 void require_same(const Json& kept, const Json& found, const std::string& path, const std::string& content);
 

@@ -75,8 +75,8 @@ TrialReport trial_of(const Json& json) {
 
 }  // namespace
 
-TrialJournal::TrialJournal(const fs::path& directory, const Json& search, bool resume)
-    : path_(require_own(directory, resume)), file_(path_) {
+TrialJournal::TrialJournal(const fs::path& directory, const Json& search, std::size_t rungs_of_trial, bool resume)
+    : path_(require_own(directory, resume)), file_(path_), rungs_of_trial_(rungs_of_trial) {
   const auto bytes = file_.read();
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const std::size_t whole = text.rfind('\n') + 1;  // npos + 1 is 0
@@ -101,17 +101,28 @@ void TrialJournal::replay(const std::string& text, const Json& search) {
     } catch (const Json::exception& error) {
       throw Error(ErrorCode::corrupt_file, place + ": " + error.what());
     }
-    const std::size_t next = trials_.size() + 1;
-    const bool follows = trial.trial == next ? trial.rungs == 1
-                                             : trial.trial >= 1 && trial.trial < next &&
-                                                   trial.rungs == trials_[trial.trial - 1].rungs + 1;
-    if (!follows) {
-      throw Error(ErrorCode::corrupt_file, place + ": expected the next rung of a trial, found rung " +
-                                               std::to_string(trial.rungs) + " of trial " +
-                                               std::to_string(trial.trial));
-    }
+    check(trial, place);
     keep(trial);
   }
+}
+
+void TrialJournal::check(const TrialReport& trial, const std::string& place) const {
+  const auto require = [&](bool holds, const std::string& expected, const std::string& found) {
+    if (!holds) throw Error(ErrorCode::corrupt_file, place + ": expected " + expected + ", found " + found);
+  };
+  const std::size_t next = trials_.size() + 1;
+  const bool follows =
+      trial.trial == next ? trial.rungs == 1
+                          : trial.trial >= 1 && trial.trial < next && trial.rungs == trials_[trial.trial - 1].rungs + 1;
+  require(follows, "the next rung of a trial",
+          "rung " + std::to_string(trial.rungs) + " of trial " + std::to_string(trial.trial));
+  require(trial.rungs <= rungs_of_trial_, "at most " + std::to_string(rungs_of_trial_) + " rungs",
+          std::to_string(trial.rungs));
+  for (std::size_t i = 0; i < trial.epochs.size(); ++i) {
+    require(trial.epochs[i].epoch == i + 1, "epoch " + std::to_string(i + 1), std::to_string(trial.epochs[i].epoch));
+  }
+  require(trial.best_epoch <= trial.epochs.size(), "a best_epoch of at most " + std::to_string(trial.epochs.size()),
+          std::to_string(trial.best_epoch));
 }
 
 void TrialJournal::keep(const TrialReport& trial) {

@@ -16,10 +16,10 @@ namespace attune::inline v0_1::detail {
 
 class TrialJournal {
  public:
-  // Reads or begins `<directory>/search.jsonl`. Throws Error: invalid_argument (there is something, and `resume` is
-  // false, or it is no search), io_error (also where another process has it), corrupt_file naming the line, and as
-  // require_same() does for another search.
-  TrialJournal(const std::filesystem::path& directory, const Json& search, bool resume);
+  // Reads or begins `<directory>/search.jsonl` of a search with so many rungs. Throws Error: invalid_argument (there is
+  // something, and `resume` is false, or it is no search), io_error (also where another process has it), corrupt_file
+  // naming the line, and as require_same() does for another search.
+  TrialJournal(const std::filesystem::path& directory, const Json& search, std::size_t rungs_of_trial, bool resume);
 
   // As they were after the last rung of each, by number.
   const std::vector<TrialReport>& trials() const noexcept { return trials_; }
@@ -30,10 +30,12 @@ class TrialJournal {
 
  private:
   void replay(const std::string& text, const Json& search);
+  void check(const TrialReport& trial, const std::string& place) const;
   void keep(const TrialReport& trial);
 
   std::filesystem::path path_;
   platform::AppendFile file_;
+  std::size_t rungs_of_trial_;  // at most
   std::vector<TrialReport> trials_;
   std::size_t rungs_ = 0;
   double seconds_ = 0;

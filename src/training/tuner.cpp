@@ -2,15 +2,16 @@
 #include "attune/training/tuner.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "attune/error.hpp"
+#include "platform/clock.hpp"
 #include "training/successive_halving.hpp"
 #include "training/training_state.hpp"
 #include "training/trial_journal.hpp"
@@ -20,13 +21,12 @@ namespace attune::inline v0_1 {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using detail::Halving;
 using detail::Json;
 using detail::Step;
 using detail::TrialJournal;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+using platform::Clock;
+using platform::seconds_since;
 
 void require(bool holds, const std::string& field, const std::string& expected, const std::string& found) {
   if (!holds) throw Error(ErrorCode::invalid_config, "tuner: " + field + " must be " + expected + ", found " + found);
@@ -40,10 +40,25 @@ TrainerConfig as_trial(TrainerConfig config) {
   return config;
 }
 
-// What makes the configuration lose; other errors are no fault of its own.
-bool loses(ErrorCode code) {
+// What makes the configuration lose; other errors are no fault of its own. A limit is where it is that of a count
+// model; in the training of an encoder it is that of the machine, or one that all trials share.
+bool loses(ErrorCode code, bool counts_alone) {
   return code == ErrorCode::invalid_config || code == ErrorCode::invalid_data || code == ErrorCode::non_finite ||
-         code == ErrorCode::limit_exceeded;
+         (code == ErrorCode::limit_exceeded && counts_alone);
+}
+
+// A parameter that no trial would notice makes equal trials of different ones.
+void require_used(const SearchSpace& space, bool counts_alone) {
+  constexpr std::string_view kOfCounts[] = {"counts", "popularity", "markov", "item_knn", "ease", "ials"};
+  for (const SearchParameter& parameter : space.parameters()) {
+    const bool of_counts = std::ranges::find(kOfCounts, parameter.path.front()) != std::end(kOfCounts);
+    if (of_counts == counts_alone) continue;
+    throw Error(ErrorCode::invalid_config,
+                "search space: " + parameter.field() + ": expected an option " +
+                    (counts_alone ? "of counts, found one that a count model alone does not use"
+                                  : "of the encoder or its training, found one of counts, which no trial is blended "
+                                    "with"));
+  }
 }
 
 std::string state_path(const std::string& directory, std::size_t trial) {
@@ -68,15 +83,15 @@ class Search {
   // True if it came to its end.
   bool run() {
     for (bool goes_on = true; goes_on;) {
-      const auto steps = next();
-      remove_states(steps.empty());
+      const auto [steps, may_go_on] = detail::outlook_of(journal_.trials(), halving_);
+      remove_states(may_go_on);
       if (steps.empty()) return true;
       const auto fitting = std::ranges::find_if(steps, [&](const Step& step) { return fits(step); });
       if (fitting == steps.end()) return false;
       const std::optional<TrialReport> report = take(*fitting);
       if (!report) return false;
-      journal_.add(*report, parameters(*report));
-      goes_on = !progress_.rung || progress_.rung(*report);
+      journal_.add(*report, detail::parse_object(tuner_.space().named(report->values), "trial"));
+      goes_on = (!progress_.rung || progress_.rung(*report)) && wanted_;
     }
     return false;
   }
@@ -84,8 +99,6 @@ class Search {
   bool out_of_time() const { return options_.budget_seconds > 0 && seconds() >= options_.budget_seconds; }
 
  private:
-  std::vector<Step> next() const { return detail::next_steps(journal_.trials(), halving_); }
-
   TrialReport report_before(const Step& step) const {
     TrialReport report{.trial = step.trial + 1};
     if (step.rung > 0) report = journal_.trials()[step.trial];
@@ -126,7 +139,7 @@ class Search {
         return std::nullopt;
       }
     } catch (const Error& error) {
-      if (!loses(error.code())) throw;
+      if (!loses(error.code(), halving_.rungs.back() == 0)) throw;
       report.problem = error.what();
     }
     report.seconds += seconds_since(begun);
@@ -155,12 +168,12 @@ class Search {
       return goes_on(!progress_.step || progress_.step(trial, step));
     };
     progress.epoch = [&](const EpochReport& epoch) {
-      const bool wanted = !progress_.epoch || progress_.epoch(trial, epoch);
-      return epoch.epoch < rung && goes_on(wanted);
+      wanted_ = !progress_.epoch || progress_.epoch(trial, epoch);
+      return epoch.epoch < rung && goes_on(wanted_);
     };
     Trainer trainer{config, &executor_};
     try {
-      trainer.fit(train_, validation_, progress, {.path = state_path(options_.directory, trial), .resume = true});
+      fit(trainer, progress, {.path = state_path(options_.directory, trial), .resume = true});
     } catch (const Error& error) {
       if (stopped && error.code() == ErrorCode::cancelled) return false;
       take_over(report, trainer);
@@ -169,6 +182,16 @@ class Search {
     take_over(report, trainer);
     report.ended = report.epochs.size() < rung || rung == halving_.rungs.back();
     return !stopped;
+  }
+
+  // A state of another training is as good as none.
+  void fit(Trainer& trainer, const Progress& progress, StateFile state) {
+    try {
+      trainer.fit(train_, validation_, progress, state);
+    } catch (const detail::Mismatch&) {
+      state.resume = false;
+      trainer.fit(train_, validation_, progress, state);
+    }
   }
 
   // The epochs of the trial, and the seconds of those that an interrupted search trained without a record.
@@ -183,20 +206,13 @@ class Search {
     report.ndcg_10 = report.epochs[report.best_epoch - 1].ndcg_10;
   }
 
-  Json parameters(const TrialReport& report) const {
-    Json json = Json::object();
-    for (std::size_t i = 0; i < report.values.size(); ++i) {
-      json[tuner_.space().parameters()[i].field()] = Json::parse(report.values[i]);
-    }
-    return json;
-  }
-
   // Only states that somebody may go on from stay: a state is as large as a few models.
-  void remove_states(bool all) const {
-    for (std::size_t i = 0; i < journal_.trials().size(); ++i) {
-      if (!all && detail::may_go_on(journal_.trials(), i, halving_)) continue;
-      StateFile{.path = state_path(options_.directory, i + 1)}.remove();
+  void remove_states(const std::vector<bool>& may_go_on) {
+    kept_.resize(may_go_on.size(), true);
+    for (std::size_t i = 0; i < may_go_on.size(); ++i) {
+      if (kept_[i] && !may_go_on[i]) StateFile{.path = state_path(options_.directory, i + 1)}.remove();
     }
+    kept_ = may_go_on;
   }
 
   const Tuner& tuner_;
@@ -208,6 +224,8 @@ class Search {
   TrialJournal& journal_;
   const Clock::time_point start_ = Clock::now();
   const double spent_before_;
+  bool wanted_ = true;      // by the caller, after the latest epoch
+  std::vector<bool> kept_;  // whether the state of a trial is left
   const Halving halving_;
 };
 
@@ -227,7 +245,7 @@ Tuner::Tuner(const TrainerConfig& base, SearchSpace space, TunerOptions options,
   constexpr std::size_t kMostTrials = 100'000;
   require(options_.trials >= 1 && options_.trials <= kMostTrials, "trials", "1 to 100000",
           std::to_string(options_.trials));
-  require(options_.eta >= 2, "eta", "at least 2", std::to_string(options_.eta));
+  require(options_.eta >= 2 && options_.eta <= 1000, "eta", "2 to 1000", std::to_string(options_.eta));
   require(options_.budget_seconds >= 0 && std::isfinite(options_.budget_seconds), "budget_seconds",
           "at least 0 and finite", std::to_string(options_.budget_seconds));
   require(!options_.directory.empty(), "directory", "the path of a directory", "none");
@@ -246,6 +264,7 @@ Tuner::Tuner(const TrainerConfig& base, SearchSpace space, TunerOptions options,
     throw Error(ErrorCode::invalid_config, "search space: none of " + std::to_string(trials()) +
                                                " configurations is valid, the first because of " + problem->what());
   }
+  require_used(space_, valid->counts_alone);
   if (valid->counts_alone) {
     rungs_ = {0};
     return;
@@ -285,7 +304,7 @@ TuningResult Tuner::search(const Histories& train, const EvaluationQueries& vali
   identity["space"] = detail::parse_object(space_.to_json(), "search space");
   identity["eta"] = options_.eta;
   identity["rungs"] = rungs_;
-  TrialJournal journal(options_.directory, identity, options_.resume);
+  TrialJournal journal(options_.directory, identity, rungs_.size(), options_.resume);
   require(journal.trials().size() <= trials(), "trials",
           "at least the " + std::to_string(journal.trials().size()) + " that have begun", std::to_string(trials()));
   InlineExecutor calling_thread;

@@ -186,6 +186,7 @@ TEST_CASE("A space that cannot be searched is refused before the interactions ar
   refused(R"({"encoder": {"dropout": {"uniform": [0.5, 0.2]}}})", "bad.json: encoder.dropout: expected the low end");
   refused(R"({"adam": {"learning_rate": {"log_uniform": [0, 1]}}})", "bad.json: adam.learning_rate: expected a log");
   refused(R"({"encoder": {"num_heads": {"choice": [3, 7]}}})", "none of 2 configurations is valid");
+  refused(R"({"ease": {"lambda": {"uniform": [1, 9]}}})", "ease.lambda: expected an option of the encoder");
   check_failure(sandbox.attune("tune --interactions missing.csv --space nowhere.json --output search"), "nowhere.json");
   CHECK(!fs::exists(sandbox.path("search")));
 }

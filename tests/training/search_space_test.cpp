@@ -49,6 +49,8 @@ TEST_CASE("A space names its parameters in the order of the file and keeps fixed
   CHECK(space.parameters()[0].distribution == Distribution::log_uniform);
   CHECK(space.parameters()[1].choices == std::vector<std::string>{"2", "4", "8"});
   CHECK(space.parameters()[3].high == 256);
+  CHECK(space.named({"0.003", "4", "0.2", "32"}) ==
+        R"({"adam.learning_rate":0.003,"encoder.num_blocks":4,"encoder.dropout":0.2,"batch_sequences":32})");
   for (const TrainerConfig& config : configurations(space, 5)) {
     CHECK(config.adam.beta1 == 0.8);
     CHECK(config.encoder.block == attune::BlockKind::hstu);
@@ -157,6 +159,7 @@ TEST_CASE("What trials are compared by cannot vary, but can be fixed", "[search_
   CHECK(holds(refusal(R"({"exclude_seen": {"choice": [true, false]}})"), "exclude_seen: expected one value"));
   CHECK(holds(refusal(R"({"encoder": {"choice": [{"request_time": false}]}})"), "encoder.request_time: expected one"));
   CHECK(holds(refusal(R"({"blend": {"choice": [true]}})"), "blend: expected one value"));
+  CHECK(holds(refusal(R"({"calibrate": {"choice": [true, false]}})"), "calibrate: expected one value"));
   const SearchSpace space = space_of(R"({"epochs": 9, "seed": 4, "patience": {"integer": [1, 9]}})");
   for (const TrainerConfig& config : configurations(space, 3)) CHECK(config.epochs == 9);
 }

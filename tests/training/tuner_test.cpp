@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -14,7 +15,7 @@
 
 using namespace attune;
 using attune::detail::Halving;
-using attune::detail::next_steps;
+using attune::detail::outlook_of;
 using attune::detail::rungs_of;
 using attune::test::code_of;
 using attune::test::leave_one_out;
@@ -102,7 +103,7 @@ TEST_CASE("Rungs are shares of all epochs, down to the first", "[tuner]") {
 TEST_CASE("One trial in eta goes on, the most advanced first, and at least one in the end", "[tuner]") {
   const Halving halving{{1, 3, 9}, 3, 4};
   std::vector<TrialReport> begun;
-  const auto next = [&] { return pairs_of(next_steps(begun, halving)); };
+  const auto next = [&] { return pairs_of(outlook_of(begun, halving).steps); };
   CHECK(next() == Pairs{{0, 0}});
   begun.push_back(trial_with(1, 0.2, 1, halving));
   begun.push_back(trial_with(2, 0.3, 1, halving));
@@ -124,22 +125,35 @@ TEST_CASE("A trial with a problem counts among those at its rung and never goes 
   std::vector<TrialReport> begun;
   for (std::size_t n = 1; n <= 3; ++n) begun.push_back(trial_with(n, 0.1 * static_cast<double>(n), 1, halving));
   begun[2].problem = "diverged";
-  CHECK(pairs_of(next_steps(begun, halving)) == Pairs{{1, 1}});
+  CHECK(pairs_of(outlook_of(begun, halving).steps) == Pairs{{1, 1}});
   for (TrialReport& trial : begun) trial.problem = "diverged";
-  CHECK(next_steps(begun, halving).empty());
+  CHECK(outlook_of(begun, halving).steps.empty());
 }
 
 TEST_CASE("A state is kept as long as its trial may go on", "[tuner]") {
   const Halving halving{{1, 3}, 3, 6};
   std::vector<TrialReport> begun;
   for (std::size_t n = 1; n <= 3; ++n) begun.push_back(trial_with(n, 0.1 * static_cast<double>(n), 1, halving));
-  CHECK(!detail::may_go_on(begun, 0, halving));
-  CHECK(detail::may_go_on(begun, 1, halving));
-  CHECK(detail::may_go_on(begun, 2, halving));
+  const auto kept = [&] { return outlook_of(begun, halving).may_go_on; };
+  CHECK(kept() == std::vector<bool>{false, true, true});
   begun[2] = trial_with(3, 0.3, 2, halving);
-  CHECK(!detail::may_go_on(begun, 2, halving));
+  CHECK(kept() == std::vector<bool>{false, true, false});
   begun[1].ended = true;
-  CHECK(!detail::may_go_on(begun, 1, halving));
+  CHECK(kept() == std::vector<bool>{false, false, false});
+}
+
+TEST_CASE("No state is kept once nothing is left to do", "[tuner]") {
+  const Halving halving{{1, 3, 9}, 2, 4};
+  std::vector<TrialReport> begun;
+  for (std::size_t n = 1; n <= 4; ++n) begun.push_back(trial_with(n, 0.1 * static_cast<double>(n), 1, halving));
+  CHECK(outlook_of(begun, halving).may_go_on == std::vector<bool>{false, false, true, true});
+  begun[2] = trial_with(3, 0.3, 2, halving);
+  begun[3] = trial_with(4, 0.4, 2, halving);
+  CHECK(outlook_of(begun, halving).may_go_on == std::vector<bool>{false, false, true, true});
+  begun[3] = trial_with(4, 0.4, 3, halving);
+  const auto outlook = outlook_of(begun, halving);
+  CHECK(outlook.steps.empty());
+  CHECK(outlook.may_go_on == std::vector<bool>(4, false));
 }
 
 TEST_CASE("A search tries different configurations and trains a share of them to the end", "[tuner]") {
@@ -264,6 +278,68 @@ TEST_CASE("A state that is ahead of the journal is taken as it is", "[tuner]") {
   CHECK(ahead >= 3);
 }
 
+TEST_CASE("A search that is unwanted after the last epoch of a rung ends behind the rung", "[tuner]") {
+  const TemporaryDirectory directory;
+  const Split split = small_split();
+  const auto expected = results_of(tuner_in(directory / "whole").search(split.train, split.validation));
+  std::size_t rungs = 0;
+  const TuningResult first =
+      tuner_in(directory / "search")
+          .search(split.train, split.validation,
+                  {.rung = [&](const TrialReport&) { return ++rungs, true; },
+                   .epoch = [](std::size_t trial, const EpochReport& epoch) { return trial < 2 || epoch.epoch != 1; }});
+  CHECK(rungs == 2);
+  CHECK(!first.complete);
+  REQUIRE(first.trials.size() == 2);
+  CHECK(first.trials[1].epochs.size() == 1);
+  const TuningResult whole = tuner_in(directory / "search", {.resume = true}).search(split.train, split.validation);
+  CHECK(whole.resumed_rungs == 2);
+  CHECK(results_of(whole) == expected);
+}
+
+TEST_CASE("A state of another training counts as none", "[tuner]") {
+  const TemporaryDirectory directory;
+  const Split split = small_split();
+  const auto expected = results_of(tuner_in(directory / "whole").search(split.train, split.validation));
+  const fs::path search = directory / "search";
+  std::size_t rungs = 0;
+  tuner_in(search).search(split.train, split.validation, {.rung = [&](const TrialReport&) { return ++rungs < 2; }});
+  StateFile of_other_settings{.path = (search / "trial-3.training").string()};
+  Trainer(base_config()).fit(split.train, split.validation, {}, of_other_settings);
+  StateFile of_other_data{.path = (search / "trial-4.training").string()};
+  Trainer(tuner_in(search, {.resume = true}).config(4))
+      .fit(*small_split().all, {}, {.epoch = [](const EpochReport&) { return false; }}, of_other_data);
+  CHECK(results_of(tuner_in(search, {.resume = true}).search(split.train, split.validation)) == expected);
+}
+
+TEST_CASE("Lack of memory ends a search without a loser", "[tuner]") {
+  class Exhausted final : public Executor {
+   public:
+    std::size_t concurrency() const noexcept override { return 1; }
+    void run(std::size_t, TaskRef) override { throw Error(ErrorCode::limit_exceeded, "no memory for 8 bytes"); }
+  };
+  const TemporaryDirectory directory;
+  const Split split = small_split();
+  Exhausted exhausted;
+  std::string message;
+  Tuner tuner = tuner_in(directory / "search", {}, kSpace, base_config(), &exhausted);
+  CHECK(code_of([&] { tuner.search(split.train, split.validation); }, &message) == ErrorCode::limit_exceeded);
+  CHECK(message == "no memory for 8 bytes");
+  const TuningResult result = tuner_in(directory / "search", {.resume = true}).search(split.train, split.validation);
+  CHECK(result.resumed_rungs == 0);
+  for (const TrialReport& trial : result.trials) CHECK(trial.problem.empty());
+}
+
+TEST_CASE("Count models beyond their limit lose", "[tuner]") {
+  const TemporaryDirectory directory;
+  const Split split = small_split();
+  const TuningResult result = tuner_in(directory / "search", {}, R"({"ease": {"max_items": {"choice": [2, 1000]}}})",
+                                       TrainerConfig::preset("ease"))
+                                  .search(split.train, split.validation);
+  REQUIRE(result.trials.size() == 2);
+  for (const TrialReport& trial : result.trials) CHECK(trial.problem.empty() == (trial.values[0] == "1000"));
+}
+
 TEST_CASE("A damaged journal is refused by its line and left as it is", "[tuner]") {
   const TemporaryDirectory directory;
   const Split split = small_split();
@@ -285,6 +361,23 @@ TEST_CASE("A damaged journal is refused by its line and left as it is", "[tuner]
   refused(whole.substr(0, second) + whole.substr(third), "2: expected the next rung of a trial");
   refused(whole.substr(0, third) + whole.substr(second), "3: expected the next rung of a trial");
   refused("nonsense\n" + whole, "1: ");
+
+  const std::string first = whole.substr(second, third - second - 1);
+  const auto changed = [&](const std::function<void(nlohmann::ordered_json&)>& change) {
+    auto record = nlohmann::ordered_json::parse(first);
+    change(record);
+    return record.dump() + '\n';
+  };
+  std::string rungs = whole.substr(0, second);
+  for (int rung = 1; rung <= 4; ++rung) rungs += changed([&](auto& record) { record["rungs"] = rung; });
+  refused(rungs, "5: expected at most 3 rungs, found 4");
+  const auto refused_trial = [&](const std::function<void(nlohmann::ordered_json&)>& change,
+                                 const std::string& reason) {
+    refused(whole.substr(0, second) + changed(change), "2: " + reason);
+  };
+  refused_trial([](auto& record) { record["best_epoch"] = 2; }, "expected a best_epoch of at most 1, found 2");
+  refused_trial([](auto& record) { record["epochs"][0]["epoch"] = 2; }, "expected epoch 1, found 2");
+  refused_trial([](auto& record) { record["epochs"].push_back(record["epochs"][0]); }, "expected epoch 2, found 1");
 }
 
 TEST_CASE("Another search in the same directory is refused, naming what differs", "[tuner]") {
@@ -320,7 +413,7 @@ TEST_CASE("Another search in the same directory is refused, naming what differs"
   CHECK(names_in(directory / "other") == std::set<std::string>{"thesis.txt"});
 }
 
-TEST_CASE("A search goes on with more trials, as if it had had them from the beginning", "[tuner]") {
+TEST_CASE("A search goes on with more trials, of which the first are those it had", "[tuner]") {
   const TemporaryDirectory directory;
   const Split split = small_split();
   const std::size_t few = 3, many = 6;
@@ -330,7 +423,15 @@ TEST_CASE("A search goes on with more trials, as if it had had them from the beg
       tuner_in(directory / "search", {.trials = many, .resume = true}).search(split.train, split.validation);
   CHECK(more.complete);
   REQUIRE(more.trials.size() == many);
-  for (std::size_t i = 0; i < few; ++i) CHECK(more.trials[i].values == first.trials[i].values);
+  for (std::size_t i = 0; i < few; ++i) {
+    CHECK(more.trials[i].values == first.trials[i].values);
+    CHECK(more.trials[i].rungs >= first.trials[i].rungs);
+  }
+  const TuningResult at_once = tuner_in(directory / "at-once", {.trials = many}).search(split.train, split.validation);
+  for (std::size_t i = 0; i < many; ++i) {
+    CHECK(more.trials[i].values == at_once.trials[i].values);
+    CHECK(more.trials[i].epochs[0].ndcg_10 == at_once.trials[i].epochs[0].ndcg_10);
+  }
 }
 
 TEST_CASE("Trials that are invalid or diverge lose, and the search goes on", "[tuner]") {
@@ -365,6 +466,37 @@ TEST_CASE("A space of invalid configurations alone is refused before anything is
   CHECK(!fs::exists(directory / "search"));
 }
 
+TEST_CASE("A space that varies what no trial uses is refused by the field", "[tuner]") {
+  const TemporaryDirectory directory;
+  const auto refusal = [&](const std::string& space, const TrainerConfig& config) {
+    std::string message;
+    INFO(space);
+    CHECK(code_of([&] { tuner_in(directory / "search", {}, space, config); }, &message) == ErrorCode::invalid_config);
+    return message;
+  };
+  for (const std::string range :
+       {R"({"counts": {"choice": ["markov", "ease"]}})", R"({"popularity": {"choice": [{}]}})",
+        R"({"markov": {"choice": [{}]}})", R"({"item_knn": {"neighbours": {"integer": [2, 20]}}})",
+        R"({"ease": {"lambda": {"uniform": [1, 9]}}})", R"({"ials": {"choice": [{}]}})"}) {
+    const std::string field = nlohmann::json::parse(range).begin().key();
+    CHECK(refusal(range, base_config()).rfind("search space: " + field, 0) == 0);
+    tuner_in(directory / "search", {}, range, TrainerConfig::preset("ease"));
+    const std::string alone = range.substr(0, range.size() - 1) + R"(, "counts_alone": true})";
+    tuner_in(directory / "search", {}, alone);
+  }
+  for (const std::string range :
+       {R"({"encoder": {"dropout": {"uniform": [0.0, 0.6]}}})", R"({"objective": {"choice": [{"negatives": 2}]}})",
+        R"({"adam": {"learning_rate": {"uniform": [0.1, 0.6]}}})", R"({"patience": {"integer": [2, 20]}})"}) {
+    const std::string field = nlohmann::json::parse(range).begin().key();
+    CHECK(refusal(range, TrainerConfig::preset("ease")).rfind("search space: " + field, 0) == 0);
+    tuner_in(directory / "search", {}, range);
+  }
+  CHECK(refusal(R"({"ease": {"lambda": {"uniform": [1, 9]}}, "patience": {"integer": [1, 2]}})",
+                TrainerConfig::preset("ease")) ==
+        "search space: patience: expected an option of counts, found one that a count model alone does not use");
+  CHECK(!fs::exists(directory / "search"));
+}
+
 TEST_CASE("A search whose trials all fail says why the first did", "[tuner]") {
   const TemporaryDirectory directory;
   const Split split = small_split();
@@ -387,6 +519,7 @@ TEST_CASE("Options that do not fit are refused by name", "[tuner]") {
   };
   refused({.trials = 0}, "trials");
   refused({.eta = 1}, "eta");
+  refused({.eta = 1001}, "eta must be 2 to 1000, found 1001");
   refused({.first_rung = 10}, "first_rung must be at most the epochs of a trial, 9, found 10");
   refused({.budget_seconds = -1}, "budget_seconds");
   CHECK(code_of([&] { Tuner(base_config(), SearchSpace::from_json(kSpace, "space.json"), {}); }) ==

@@ -33,8 +33,8 @@ class ATTUNE_EXPORT SearchSpace {
   // Throws Error(invalid_config) naming the field: unknown, or a value in its range of another type than its own; a
   // range whose low end is not below its high end, a logarithmic one that does not begin above 0, no choice; a range
   // for what trials are compared by (epochs, time_budget_seconds, max_validation_queries, exclude_seen,
-  // encoder.request_time, counts_alone), for the seed, and for what is chosen after the epochs (blend); nothing to
-  // vary.
+  // encoder.request_time, counts_alone), for the seed, and for what is chosen after the epochs (blend, calibrate);
+  // nothing to vary.
   static SearchSpace from_json(const std::string& text, const std::string& name_for_messages);
 
   const std::vector<SearchParameter>& parameters() const noexcept { return parameters_; }
@@ -43,6 +43,8 @@ class ATTUNE_EXPORT SearchSpace {
   std::vector<std::string> sample(std::uint64_t seed, std::uint64_t number) const;
   // The fixed values and these, for TrainerConfig::apply_json.
   std::string overrides(const std::vector<std::string>& values) const;
+  // {"adam.learning_rate": 0.003, ...}, for reports.
+  std::string named(const std::vector<std::string>& values) const;
   const std::string& to_json() const noexcept { return text_; }
 
  private:

@@ -18,7 +18,7 @@ namespace attune::inline v0_1 {
 
 struct TunerOptions {
   std::size_t trials = 27;     // configurations to try; fewer where the space has no more
-  std::size_t eta = 3;         // larger: fewer go on
+  std::size_t eta = 3;         // 2 to 1000; larger: fewer go on
   std::size_t first_rung = 0;  // epochs before the first comparison; 0: about epochs / eta^2
   // 0: none. Nothing is begun that would not fit in by the seconds that epochs have taken, and nothing is finished that
   // does not. Counts the seconds on record of before an interruption too.
@@ -52,7 +52,8 @@ struct TuningResult {
   bool complete = false;                 // false: the budget or the caller ended it
 };
 
-// Each may be empty. Returning false ends the search, within a rung as if the trial had not begun it.
+// Each may be empty. Returning false ends the search, within a rung as if the trial had not begun it; after the last
+// epoch of a rung, which is then reached, before anything else begins.
 struct TuningProgress {
   std::function<bool(const TrialReport&)> rung = {};  // a trial has reached one
   std::function<bool(std::size_t trial, const EpochReport&)> epoch = {};
@@ -61,12 +62,14 @@ struct TuningProgress {
 
 class ATTUNE_EXPORT Tuner {
  public:
-  // `base` is what the space lays its values over. Throws Error(invalid_config) where the options do not fit, and where
-  // none of the configurations is valid, saying why the first is not.
+  // `base` is what the space lays its values over. Throws Error(invalid_config) where the options do not fit, where
+  // none of the configurations is valid, saying why the first is not, and where the space varies what no trial uses:
+  // options of counts, or with counts alone any other.
   Tuner(const TrainerConfig& base, SearchSpace space, TunerOptions options, Executor* executor = nullptr);
 
   // Trials train without a blend and without a time budget of their own, all with the seed of the configuration. One
-  // that is invalid, or diverges, loses. Throws Error: invalid_data (no validation queries); invalid_argument (the
+  // that is invalid, or diverges, loses; lack of memory ends the search. A state in the directory that is of another
+  // training counts as none. Throws Error: invalid_data (no validation queries); invalid_argument (the
   // directory holds another search or something else); limit_exceeded (the budget was too small for the first rung of
   // one trial) and cancelled (stopped before that): `resume` goes on from there; invalid_config (no trial could be
   // trained); io_error. Resuming throws as Trainer::fit does, naming the journal.
