@@ -290,7 +290,7 @@ TEST_CASE("Sampled metrics have the size of the sample in their names", "[cli][e
   const std::string text = sandbox.attune(ask + "--baselines --segments").out;
   CHECK(text.find("hr/sampled5") != std::string::npos);
   CHECK(sandbox.attune(ask + "--sampled 0").status == 2);
-  const Run none = sandbox.attune(ask + "--cutoffs 10,5 --sampled 4");
+  const Run none = sandbox.attune("evaluate --model model --interactions events.csv --cutoffs 10,5 --sampled 4");
   CHECK(none.status == 2);
   CHECK(none.err.find("--sampled: expected at least the smallest of --cutoffs, 5, found 4") != std::string::npos);
 }
