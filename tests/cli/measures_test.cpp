@@ -99,6 +99,22 @@ TEST_CASE("Items are matched by their ids, whatever order a file names them in",
   }
 }
 
+TEST_CASE("Samples are the same items, whatever order a file names them in", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const std::string events = sandbox.read("events.csv");
+  const std::size_t header = events.find('\n') + 1, middle = events.find("u15,");
+  sandbox.write("turned.csv",
+                events.substr(0, header) + events.substr(middle) + events.substr(header, middle - header));
+  const std::string ask = "evaluate --model model --json --sampled 5 --interactions ";
+  const auto turned = sandbox.attune(ask + "turned.csv").json()["metrics"];
+  const auto straight = sandbox.attune(ask + "events.csv").json()["metrics"];
+  for (const std::string metric : {"hr@1/sampled5", "mrr@5/sampled5", "ndcg@5/sampled5"}) {
+    INFO(metric);
+    CHECK(turned[metric].get<double>() == Approx(straight[metric].get<double>()));
+  }
+}
+
 TEST_CASE("Baselines are trained on what the model was, whatever is measured", "[cli][evaluate]") {
   const Sandbox sandbox;
   const auto trained = sandbox.train("--json --split leave-one-out").json();
