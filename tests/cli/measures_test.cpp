@@ -99,6 +99,22 @@ TEST_CASE("Items are matched by their ids, whatever order a file names them in",
   }
 }
 
+TEST_CASE("Samples are the same items, whatever order a file names them in", "[cli][evaluate]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const std::string events = sandbox.read("events.csv");
+  const std::size_t header = events.find('\n') + 1, middle = events.find("u15,");
+  sandbox.write("turned.csv",
+                events.substr(0, header) + events.substr(middle) + events.substr(header, middle - header));
+  const std::string ask = "evaluate --model model --json --sampled 5 --interactions ";
+  const auto turned = sandbox.attune(ask + "turned.csv").json()["metrics"];
+  const auto straight = sandbox.attune(ask + "events.csv").json()["metrics"];
+  for (const std::string metric : {"hr@1/sampled5", "mrr@5/sampled5", "ndcg@5/sampled5"}) {
+    INFO(metric);
+    CHECK(turned[metric].get<double>() == Approx(straight[metric].get<double>()));
+  }
+}
+
 TEST_CASE("Baselines are trained on what the model was, whatever is measured", "[cli][evaluate]") {
   const Sandbox sandbox;
   const auto trained = sandbox.train("--json --split leave-one-out").json();
@@ -290,7 +306,7 @@ TEST_CASE("Sampled metrics have the size of the sample in their names", "[cli][e
   const std::string text = sandbox.attune(ask + "--baselines --segments").out;
   CHECK(text.find("hr/sampled5") != std::string::npos);
   CHECK(sandbox.attune(ask + "--sampled 0").status == 2);
-  const Run none = sandbox.attune(ask + "--cutoffs 10,5 --sampled 4");
+  const Run none = sandbox.attune("evaluate --model model --interactions events.csv --cutoffs 10,5 --sampled 4");
   CHECK(none.status == 2);
   CHECK(none.err.find("--sampled: expected at least the smallest of --cutoffs, 5, found 4") != std::string::npos);
 }

@@ -481,15 +481,15 @@ TEST_CASE("Samples are the same items and users whatever their handles", "[train
     const auto handle = [&](std::uint32_t place, std::uint32_t count) { return turned ? count - 1 - place : place; };
     auto histories = std::make_shared<Histories>();
     EvaluationQueries queries;
-    auto items = std::make_shared<IdMap>(), users = std::make_shared<IdMap>();
+    auto items = std::make_shared<IdMap>(), users = std::make_shared<IdMap>(IdKind::int64);
     std::vector<float> scores;
     for (std::uint32_t i = 0; i < kItems; ++i) {
-      items->insert("i" + std::to_string(handle(i, kItems)));
+      items->insert(std::string(1, static_cast<char>('0' + handle(i, kItems))));
       scores.push_back(static_cast<float>(handle(i, kItems)));
     }
     for (std::uint32_t u = 0; u < kUsers; ++u) {
       const std::uint32_t place = handle(u, kUsers);
-      users->insert("u" + std::to_string(place));
+      users->insert(place);
       histories->items.push_back(handle(place, kItems));
       histories->items.push_back(handle((7 * place + 3) % kItems, kItems));
       histories->offsets.push_back(histories->items.size());
