@@ -26,9 +26,9 @@ struct Step {
 };
 
 struct Outlook {
-  std::vector<Step> steps;  // that may be done next, most advanced first
-  std::vector<bool>
-      may_go_on;  // of each trial begun: whether it could still train on, whatever the results to come are
+  std::vector<Step> steps = {};  // that may be done next, most advanced first
+  // Of each trial begun: whether it could still train on, whatever the results to come are.
+  std::vector<bool> may_go_on = {};
 };
 
 // `begun` holds the trials that have reached a rung, in the order of their numbers. Of n at a rung the best n / eta go
