@@ -215,12 +215,12 @@ std::vector<float> read_numbers(const Fields& fields, const char* key) {
   return numbers;
 }
 
-Calibration read_calibration(const Fields& fields) {
+Calibration read_calibration(const Fields& fields, const std::string& name) {
   Calibration calibration{read_numbers(fields, "scores"), read_numbers(fields, "probabilities")};
   try {
     calibration.validate();
   } catch (const Error& error) {
-    throw Error(ErrorCode::corrupt_file, fields.path() + ' ' + error.what());
+    throw Error(ErrorCode::corrupt_file, name + ": " + error.what());
   }
   return calibration;
 }
@@ -292,7 +292,7 @@ Manifest parse_manifest(std::string_view text, const std::string& name) {
   manifest.items = read_ids(fields.object("items"));
   if (!fields.any("users").is_null()) manifest.users = read_ids(fields.object("users"));
   manifest.blend_weight = fields.number("blend_weight");
-  if (json.contains("calibration")) manifest.calibration = read_calibration(fields.object("calibration"));
+  if (json.contains("calibration")) manifest.calibration = read_calibration(fields.object("calibration"), name);
   for (const auto& [key, note] : fields.object("notes").json().items()) {
     manifest.notes[key] = fields.object("notes").text(key.c_str());
   }

@@ -373,7 +373,7 @@ TEST_CASE("Options of counts that make no sense are refused by file and field", 
 TEST_CASE("A calibration that is none is refused by file and field", "[model][checkpoint]") {
   const SavedModel saved;
   saved.change_manifest([](detail::Manifest& manifest) { manifest.calibration = {{1.0f, 1.0f}, {0.1f, 0.2f}}; });
-  saved.require_error(ErrorCode::corrupt_file, "manifest.json: calibration. calibration: expected finite scores that");
+  saved.require_error(ErrorCode::corrupt_file, "manifest.json: calibration: expected finite scores that");
 }
 
 TEST_CASE("Counts that contradict themselves are refused", "[model][checkpoint]") {
