@@ -17,7 +17,7 @@ struct Level {
   const char* name;
   const char* needs;  // of the CPU and the operating system
   bool (*runs_on)(const CpuFeatures& features);
-  std::array<Fill*, 6> families;  // what it replaces of the level before it; none where not compiled for this platform
+  std::array<Fill*, 7> families;  // what it replaces of the level before it; none where not compiled for this platform
   bool (*granted)() = nullptr;    // asks the operating system for what it does not give unasked
 };
 
@@ -30,22 +30,22 @@ constexpr Level kLevels[] = {
      "nothing",
      on_every_cpu,
      {scalar::fill_matmul, scalar::fill_attention, scalar::fill_rows, scalar::fill_elementwise, scalar::fill_scoring,
-      scalar::fill_softmax_table}},
+      scalar::fill_bounds, scalar::fill_softmax_table}},
 #if ATTUNE_X86_KERNELS
     {"avx2",
      "AVX2, FMA and F16C",
      [](const CpuFeatures& features) { return features.has_avx2(); },
      {avx2::fill_matmul, avx2::fill_attention, avx2::fill_rows, avx2::fill_elementwise, avx2::fill_scoring,
-      avx2::fill_softmax_table}},
+      avx2::fill_bounds, avx2::fill_softmax_table}},
     {"avx512",
      "AVX-512 F, BW, DQ and VL",
      [](const CpuFeatures& features) { return features.has_avx512(); },
      {avx512::fill_matmul, avx512::fill_attention, avx512::fill_rows, avx512::fill_elementwise, avx512::fill_scoring,
-      avx512::fill_softmax_table}},
+      avx512::fill_bounds, avx512::fill_softmax_table}},
     {"avx512vnni",
      "AVX-512 VNNI and BF16",
      [](const CpuFeatures& features) { return features.has_avx512vnni(); },
-     {avx512vnni::fill_matmul, avx512vnni::fill_softmax_table}},
+     {avx512vnni::fill_matmul, avx512vnni::fill_bounds, avx512vnni::fill_softmax_table}},
     {"amx",
      "AMX-TILE, AMX-BF16 and AMX-INT8 with the kernel's permission, or AVX-512 VNNI and BF16",
      [](const CpuFeatures& features) { return features.has_amx(); },
@@ -62,7 +62,7 @@ constexpr Level kLevels[] = {
      "nothing",
      on_every_cpu,
      {neon::fill_matmul, neon::fill_attention, neon::fill_rows, neon::fill_elementwise, neon::fill_scoring,
-      neon::fill_softmax_table}},
+      neon::fill_bounds, neon::fill_softmax_table}},
 #else
     {"neon", "aarch64", nullptr, {}},
 #endif

@@ -48,6 +48,14 @@ TEST_CASE("Every level gives the bits of the reference dot product", "[kernels][
         kernels->dot_rows(scores.data(), query.data(), rows.data(), rows.ld(), dim, count);
         CHECK(same_bits(scores, expected));
         CHECK(scores.intact());
+
+        std::vector<std::uint32_t> backwards;
+        for (std::size_t i = count; i-- > 0;) backwards.push_back(static_cast<std::uint32_t>(i));
+        Guarded chosen(count), expected_chosen(count);
+        for (std::size_t i = 0; i < count; ++i) expected_chosen[i] = expected[count - 1 - i];
+        kernels->dot_rows_at(chosen.data(), query.data(), rows.data(), rows.ld(), dim, backwards.data(), count);
+        CHECK(same_bits(chosen, expected_chosen));
+        CHECK(chosen.intact());
       }
     }
   }

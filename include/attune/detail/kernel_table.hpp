@@ -54,6 +54,17 @@ struct AttentionBias {
   const std::uint8_t* gaps;
 };
 
+// A query as rows in codes are compared with it; model/row_codes.hpp says what the numbers are.
+template <class T>
+struct CodedQuery {
+  const std::int8_t* codes;  // [width], from -64 to 64: two products with bytes fit into 16 bits
+  std::size_t width;         // a multiple of 8
+  std::int32_t offset;       // of each sum of products
+  T unit, reach, slope, rest;
+  T scale;
+};
+inline constexpr std::size_t kCodedGroup = 64;  // rows to a block of codes
+
 template <class T>
 struct KernelTable {
   const char* level;
@@ -76,9 +87,25 @@ struct KernelTable {
   // `query` [dim] and each of `count` rows [dim] start `stride` apart; dim is a multiple of 16, padded with zeros.
   void (*dot_rows)(T* scores, const T* query, const T* rows, std::size_t stride, std::size_t dim, std::size_t count);
 
+  // scores[i] of rows[indices[i]]: the bits of dot_rows.
+  void (*dot_rows_at)(T* scores, const T* query, const T* rows, std::size_t stride, std::size_t dim,
+                      const std::uint32_t* indices, std::size_t count);
+
   // scores[i] = scale * scores[i] + (additive ? additive[i] : 0) for i < count <= 64, multiply and add rounded
   // separately, in place; bit i of the result says scores[i] >= threshold (false for NaN).
   std::uint64_t (*finish_scores)(T* scores, T scale, const T* additive, T threshold, std::size_t count);
+
+  // What the scores of `count` rows in codes cannot exceed: bounds[r] = scale * (norms ? norms[r] : 1) * u +
+  // additive[r],
+  //   u = w + rho[r] * (reach - slope * w) + rest, w = unit * (alpha[r] * max(0, offset + sum_i codes[i] * row[r, i])),
+  // where the sum is exact and each operation rounded separately, in this order: every level gives the same bits. Bit
+  // r % 64 of passed[r / 64] says bounds[r] >= threshold. `norms` and `additive` [count] may be null. `blocks` has one
+  // block per 64 rows: the bytes of the rows, [width / 4][64][4], then alpha [64] and rho [64], bytes too. For int4 two
+  // groups of 4 elements share a byte, [width / 8][64][4], the first of them in the low half.
+  using BoundRows = void(T* bounds, std::uint64_t* passed, const CodedQuery<T>& query, const std::uint8_t* blocks,
+                         const T* norms, const T* additive, T threshold, std::size_t count);
+  BoundRows* bound_int8;
+  BoundRows* bound_int4;
 
   // y [R, D] = (x - mean) * rstd * gamma + beta, biased variance; mean and rstd [R] are kept for the backward pass.
   // In place (y == x) is allowed. gamma and beta may be null (1 and 0).

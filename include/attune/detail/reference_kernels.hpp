@@ -5,6 +5,7 @@
 // encoder runs on when its gradients are checked in double. Shapes and rules are those of kernel_table.hpp.
 
 #include "attune/detail/reference_attention.hpp"
+#include "attune/detail/reference_codes.hpp"
 #include "attune/detail/reference_rows.hpp"
 
 namespace attune::inline v0_1::detail {
@@ -22,7 +23,10 @@ constexpr KernelTable<T> reference_kernels() {
       .softmax_table = reference::SoftmaxRows<T>::kTable,
       .rounded_softmax_table = reference::SoftmaxRows<T>::kTable,
       .dot_rows = reference::dot_rows<T>,
+      .dot_rows_at = reference::dot_rows_at<T>,
       .finish_scores = reference::finish_scores<T>,
+      .bound_int8 = reference::bound_rows<8, T>,
+      .bound_int4 = reference::bound_rows<4, T>,
       .layer_norm_forward = reference::layer_norm_forward<T>,
       .layer_norm_backward = reference::layer_norm_backward<T>,
       .softmax_forward = reference::softmax_forward<T>,

@@ -67,6 +67,12 @@ void dot_rows(T* scores, const T* query, const T* rows, std::size_t stride, std:
 }
 
 template <class T>
+void dot_rows_at(T* scores, const T* query, const T* rows, std::size_t stride, std::size_t dim,
+                 const std::uint32_t* indices, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) scores[i] = dot(query, rows + indices[i] * stride, dim);
+}
+
+template <class T>
 std::uint64_t finish_scores(T* scores, T scale, const T* additive, T threshold, std::size_t count) {
   std::uint64_t passed = 0;
   for (std::size_t i = 0; i < count; ++i) {

@@ -47,6 +47,19 @@ void dot_rows(float* scores, const float* query, const float* rows, std::size_t 
   }
 }
 
+void dot_rows_at(float* scores, const float* query, const float* rows, std::size_t stride, std::size_t dim,
+                 const std::uint32_t* indices, std::size_t count) {
+  for (std::size_t i = 0; i < count; i += kDotRows) {
+    const std::size_t some = smaller(kDotRows, count - i), after = smaller(kDotRows, count - i - some);
+    for (std::size_t r = 0; r < after; ++r) {  // the rows lie apart: ask for the next ones
+      const float* next = rows + indices[i + some + r] * stride;
+      for (std::size_t d = 0; d < dim; d += 16) __builtin_prefetch(next + d);
+    }
+    dot_rows_together(scores + i, query, dim, some,
+                      [&](std::size_t r) { return rows + indices[i + (r < some ? r : some - 1)] * stride; });
+  }
+}
+
 std::uint64_t finish_scores(float* scores, float scale, const float* additive, float threshold, std::size_t count) {
   const Vec factor = Vec::broadcast(scale), least = Vec::broadcast(threshold);
   std::uint64_t passed = 0;
@@ -61,6 +74,7 @@ std::uint64_t finish_scores(float* scores, float scale, const float* additive, f
 
 void set_scoring(KernelTable<float>& table) {
   table.dot_rows = dot_rows;
+  table.dot_rows_at = dot_rows_at;
   table.finish_scores = finish_scores;
 }
 

@@ -22,6 +22,13 @@ struct Vec {
   static Vec broadcast(float x) { return {vdupq_n_f32(x)}; }
   static Vec zero() { return broadcast(0.0f); }
   static Vec load(const float* p) { return {vld1q_f32(p)}; }
+  static Vec from_integers(const std::int32_t* p) { return {vcvtq_f32_s32(vld1q_s32(p))}; }
+  static Vec from_bytes(const std::uint8_t* p) {
+    std::uint32_t four;
+    __builtin_memcpy(&four, p, sizeof(four));
+    const uint16x8_t wide = vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four)));
+    return {vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide)))};
+  }
   void store(float* p) const { vst1q_f32(p, v); }
 
   // count < 4: a pair where there is one, then the odd element.

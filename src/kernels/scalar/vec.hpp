@@ -37,6 +37,18 @@ struct Vec {
     return r;
   }
   void store(float* p) const { __builtin_memcpy(p, this, sizeof(*this)); }
+  static Vec from_integers(const std::int32_t* p) {
+    return each([&](auto i) {
+      QuadBits part_of;
+      __builtin_memcpy(&part_of, p + 4 * i, sizeof(part_of));
+      return __builtin_convertvector(part_of, Quad);
+    });
+  }
+  static Vec from_bytes(const std::uint8_t* p) {
+    std::int32_t integers[kWidth];
+    for (std::size_t i = 0; i < kWidth; ++i) integers[i] = p[i];
+    return from_integers(integers);
+  }
 
   // Only the first `count` elements in memory are touched; the other lanes are loaded as zeros.
   static Vec load_first(const float* p, std::size_t count) {

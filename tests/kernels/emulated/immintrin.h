@@ -172,6 +172,20 @@ ATTUNE_EMULATED __m512i permutexvar_epi16(__m512i indices, __m512i x) {
   return as<__m512i>(y);
 }
 
+ATTUNE_EMULATED __m512 cvtepi32_ps(__m512i x) { return as<__m512>(__builtin_convertvector(as<Words16>(x), Floats16)); }
+
+// Sums of 4 products of unsigned bytes with signed ones, added without saturation.
+ATTUNE_EMULATED __m512i dpbusd_epi32(__m512i sums, __m512i a, __m512i b) {
+  Words16 y = as<Words16>(sums);
+  for (int i = 0; i < 16; ++i) {
+    for (int byte = 0; byte < 4; ++byte) {
+      y[i] += static_cast<std::int32_t>(as<Bits16>(a)[i] >> (8 * byte) & 255u) *
+              static_cast<std::int8_t>(as<Bits16>(b)[i] >> (8 * byte) & 255u);
+    }
+  }
+  return as<__m512i>(y);
+}
+
 ATTUNE_EMULATED __m512i cvtepu8_epi32(__m128i bytes) {
   struct Bytes16 {
     std::uint8_t value[16];
@@ -286,6 +300,22 @@ void multiply_bf16(int sums, int left, int right);
 #define _mm512_unpackhi_epi64(a, b) ATTUNE_INTEGERS_BY_HALVES(unpackhi_epi64, a, b)
 #define _mm512_shuffle_i32x4(a, b, control) attune::emulated::shuffle_i32x4<control>(a, b)
 #define _mm512_permutexvar_epi16(indices, x) attune::emulated::permutexvar_epi16(indices, x)
+
+#undef _mm512_cvtepi32_ps
+#undef _mm512_and_si512
+#undef _mm512_add_epi32
+#undef _mm512_srai_epi32
+#undef _mm512_maddubs_epi16
+#undef _mm512_madd_epi16
+#undef _mm512_dpbusd_epi32
+#define _mm512_cvtepi32_ps(x) attune::emulated::cvtepi32_ps(x)
+#define _mm512_and_si512(a, b) ATTUNE_INTEGERS_BY_HALVES(and_si256, a, b)
+#define _mm512_add_epi32(a, b) ATTUNE_INTEGERS_BY_HALVES(add_epi32, a, b)
+#define _mm512_srai_epi32(x, count) \
+  attune::emulated::as<__m512i>(attune::emulated::as<attune::emulated::Words16>(x) >> (count))
+#define _mm512_maddubs_epi16(a, b) ATTUNE_INTEGERS_BY_HALVES(maddubs_epi16, a, b)
+#define _mm512_madd_epi16(a, b) ATTUNE_INTEGERS_BY_HALVES(madd_epi16, a, b)
+#define _mm512_dpbusd_epi32(sums, a, b) attune::emulated::dpbusd_epi32(sums, a, b)
 
 #undef _mm512_cvtepu8_epi32
 #undef _mm512_i32gather_ps

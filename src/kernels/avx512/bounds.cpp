@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/avx512/bytes.hpp"
+
+#include "kernels/families.hpp"
+#include "kernels/generic/bounds.hpp"
+
+void attune::detail::avx512::fill_bounds(KernelTable<float>& table) { set_bounds<Bytes>(table); }

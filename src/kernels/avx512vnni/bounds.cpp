@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/avx512/bytes.hpp"
+
+#include "kernels/families.hpp"
+#include "kernels/generic/bounds.hpp"
+
+namespace attune::inline v0_1::detail {
+namespace {
+
+struct DotBytes : Bytes {
+  static DotBytes load(const std::uint8_t* p) { return {Bytes::load(p)}; }
+  DotBytes masked(std::uint8_t mask) const { return {Bytes::masked(mask)}; }
+  static Sums multiply_add(Sums sums, DotBytes codes, __m512i query) {
+    return _mm512_dpbusd_epi32(sums, codes.v, query);
+  }
+};
+
+}  // namespace
+}  // namespace attune::inline v0_1::detail
+
+void attune::detail::avx512vnni::fill_bounds(KernelTable<float>& table) { set_bounds<DotBytes>(table); }
