@@ -4,5 +4,7 @@
 namespace attune::inline v0_1 {
 
 template class CosineScorer<float>;
+template class CosineScorer<std::int8_t>;
+template class CosineScorer<Int4>;
 
 }  // namespace attune::inline v0_1

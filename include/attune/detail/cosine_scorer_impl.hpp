@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <concepts>
 #include <limits>
 #include <utility>
 
+#include "attune/detail/certified_scan.hpp"
 #include "attune/detail/kernels.hpp"
 #include "attune/detail/top_k.hpp"
 #include "attune/serving/cosine_scorer.hpp"
@@ -21,8 +23,8 @@ CosineScorer<Storage>::CosineScorer(ScorerRows<Storage> rows, float scale)
 
 template <class Storage>
 std::uint64_t CosineScorer<Storage>::score_rows(float* scores, const float* query, std::size_t first, std::size_t count,
-                                                const Terms& terms, float threshold) const noexcept {
-  rows_.dot(scores, query, first, count);
+                                                const detail::ScoreTerms& terms, float threshold) const noexcept {
+  exact().dot(scores, query, first, count);
   const float* const additive = terms.additive.empty() ? nullptr : terms.additive.data() + first;
   return kernels_->finish_scores(scores, terms.scale, additive, threshold, count);
 }
@@ -37,16 +39,23 @@ std::span<const ScoredHandle> CosineScorer<Storage>::top_k(const Query& query, s
 template <class Storage>
 Neighbours CosineScorer<Storage>::similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                           Workspace& workspace) const {
-  return {scan({rows_.row(item), rows_.dim()}, {1.0f, {}}, eligible, k, workspace), rows_.kind()};
+  return {scan({exact().row(item), exact().dim()}, {1.0f, {}}, eligible, k, workspace), kind()};
 }
 
 template <class Storage>
-std::span<const ScoredHandle> CosineScorer<Storage>::scan(std::span<const float> vector, const Terms& terms,
+std::span<const ScoredHandle> CosineScorer<Storage>::scan(std::span<const float> vector,
+                                                          const detail::ScoreTerms& terms,
                                                           std::span<const std::uint64_t> eligible, std::size_t k,
                                                           Workspace& workspace) const {
-  detail::TopK best(workspace.top, std::min(k, rows_.num_scorable()));
-  if (k == 0 || !rows_.prepare(vector, workspace.query)) return {};
-  const float* prepared = workspace.query.take(rows_.stride()).data();
+  k = std::min(k, exact().num_scorable());
+  detail::TopK best(workspace.top, k);
+  if (k == 0 || !exact().prepare(vector, workspace.query)) return {};
+  const float* prepared = workspace.query.take(exact().stride()).data();
+  if constexpr (!std::same_as<Storage, float>) {
+    if (detail::certified_scan(best, k, exact(), rows_.codes(), prepared, terms, eligible, workspace)) {
+      return best.finish();
+    }
+  }
   float* scores = workspace.scores.take(kGroup).data();
   const auto score_group = [&](std::size_t first, std::size_t count, std::uint64_t wanted) {
     const std::uint64_t passed = score_rows(scores, prepared, first, count, terms, best.threshold()) & wanted;
@@ -55,7 +64,7 @@ std::span<const ScoredHandle> CosineScorer<Storage>::scan(std::span<const float>
     });
   };
 
-  const std::span<const std::uint64_t> scorable = rows_.scorable_bits();
+  const std::span<const std::uint64_t> scorable = exact().scorable_bits();
   for (std::size_t group = 0; group < std::min(eligible.size(), scorable.size()); ++group) {
     const std::uint64_t wanted = eligible[group] & scorable[group];
     const std::size_t first = group * kGroup;
@@ -73,8 +82,8 @@ void CosineScorer<Storage>::score(const Query& query, std::span<const ItemHandle
                                   std::span<const float> additive, std::span<float> scores,
                                   Workspace& workspace) const {
   constexpr float kUnscorable = -std::numeric_limits<float>::infinity();
-  const bool comparable = rows_.prepare(query.user_vector, workspace.query);
-  const float* prepared = workspace.query.take(rows_.stride()).data();
+  const bool comparable = exact().prepare(query.user_vector, workspace.query);
+  const float* prepared = workspace.query.take(exact().stride()).data();
   for (std::size_t i = 0; i < handles.size(); ++i) {
     scores[i] = kUnscorable;
     if (!comparable || !scorable(handles[i])) continue;

@@ -24,6 +24,8 @@ class TopK {
     best_.reserve(k);
   }
 
+  bool full() const noexcept { return k_ != 0 && best_.size() == k_; }
+  const ScoredHandle& worst() const noexcept { return best_.front(); }  // precondition: full()
   // What scores less need not be pushed.
   float threshold() const noexcept { return full() ? best_.front().score : std::numeric_limits<float>::lowest(); }
 
@@ -47,8 +49,6 @@ class TopK {
   }
 
  private:
-  bool full() const noexcept { return k_ != 0 && best_.size() == k_; }
-
   std::vector<ScoredHandle>& best_;
   std::size_t k_;
 };

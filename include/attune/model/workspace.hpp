@@ -54,18 +54,21 @@ class Buffer {
 // One per thread. The members belong to the stage they are named for; a stage may use them only during its own call.
 template <class T>
 struct BasicWorkspace {
-  Buffer<T> encoder;              // activations of a full or one-row forward pass
-  Buffer<std::uint8_t> gaps;      // buckets of the gaps in time between its rows and keys
-  Buffer<ItemHandle> sequence;    // the encoded suffix with a hidden item behind it
-  Buffer<T> scores;               // of the whole catalogue, or of a group in the scan
-  Buffer<T> query;                // the normalised, padded query
-  Buffer<T> user_vector;          // [dim]
-  Buffer<T> additive;             // [handles]
-  Buffer<T> counts;               // what a count model works in
-  Buffer<T> count_vector;         // a user's, where a count model makes one
-  Buffer<T> count_scores;         // of a count model, in the order of its own rows
-  std::vector<ScoredHandle> top;  // the k best of the last top_k or rank
-  std::vector<ItemHandle> items;  // the part of a history that the model knows, column by column
+  Buffer<T> encoder;                // activations of a full or one-row forward pass
+  Buffer<std::uint8_t> gaps;        // buckets of the gaps in time between its rows and keys
+  Buffer<ItemHandle> sequence;      // the encoded suffix with a hidden item behind it
+  Buffer<T> scores;                 // of the whole catalogue, or of a part of it in the scan
+  Buffer<T> query;                  // the normalised, padded query
+  Buffer<double> rotated;           // the query before its codes are made
+  Buffer<std::int8_t> codes;        // the query's
+  Buffer<ScoredHandle> candidates;  // rows whose bound is good enough, with it
+  Buffer<T> user_vector;            // [dim]
+  Buffer<T> additive;               // [handles]
+  Buffer<T> counts;                 // what a count model works in
+  Buffer<T> count_vector;           // a user's, where a count model makes one
+  Buffer<T> count_scores;           // of a count model, in the order of its own rows
+  std::vector<ScoredHandle> top;    // the k best of the last top_k or rank
+  std::vector<ItemHandle> items;    // the part of a history that the model knows, column by column
   std::vector<Timestamp> times;
   std::vector<std::uint8_t> kinds;
   std::vector<float> weights;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Exact top-k by cosine (or dot product) over every row, with eligibility and an additive term inside the scan.
+// Exact top-k by cosine (or dot product) over every row, with eligibility and an additive term inside the scan. All
+// storages give the same bits; std::int8_t and Int4 read a quarter and an eighth of the bytes, and a few rows as float.
 // Const members are safe from any number of threads and allocate nothing once a workspace is warm.
 
 #include <cstddef>
@@ -9,12 +10,13 @@
 #include <span>
 
 #include "attune/concepts.hpp"
+#include "attune/detail/certified_scan.hpp"
 #include "attune/detail/kernel_table.hpp"
 #include "attune/model/scorer_rows.hpp"
 
 namespace attune::inline v0_1 {
 
-// score = scale * <query, row> + additive[item]. `Storage` is the element type of the rows.
+// score = scale * <query, row> + additive[item]. `Storage` is how the rows are stored: float, std::int8_t or Int4.
 template <class Storage = float>
 class ATTUNE_EXPORT CosineScorer {
  public:
@@ -22,8 +24,8 @@ class ATTUNE_EXPORT CosineScorer {
   explicit CosineScorer(ScorerRows<Storage> rows, float scale = 1.0f);
 
   std::size_t size() const noexcept { return rows_.size(); }
-  ScoreKind kind() const noexcept { return rows_.kind(); }
-  bool scorable(ItemHandle item) const noexcept { return rows_.scorable(item); }
+  ScoreKind kind() const noexcept { return exact().kind(); }
+  bool scorable(ItemHandle item) const noexcept { return exact().scorable(item); }
   const ScorerRows<Storage>& rows() const noexcept { return rows_; }
   // The best min(k, eligible and scorable) items, best first. `eligible` has size() bits, `additive` size() terms or
   // none; an item whose score is not finite is never returned. Empty for a query that is zero or not finite. Valid
@@ -41,17 +43,13 @@ class ATTUNE_EXPORT CosineScorer {
   static constexpr std::size_t kGroup = 64;  // rows per word of a bitmap
   static constexpr int kDense = 12;          // from so many wanted rows on a whole group is the faster way
 
-  // What a query vector is turned into scores with.
-  struct Terms {
-    float scale;
-    std::span<const float> additive;
-  };
-  std::span<const ScoredHandle> scan(std::span<const float> vector, const Terms& terms,
+  const ScorerRows<float>& exact() const noexcept { return rows_.exact(); }
+  std::span<const ScoredHandle> scan(std::span<const float> vector, const detail::ScoreTerms& terms,
                                      std::span<const std::uint64_t> eligible, std::size_t k,
                                      Workspace& workspace) const;
   // Final scores of `count` <= kGroup consecutive rows; bit i of the result says scores[i] >= threshold.
-  std::uint64_t score_rows(float* scores, const float* query, std::size_t first, std::size_t count, const Terms& terms,
-                           float threshold) const noexcept;
+  std::uint64_t score_rows(float* scores, const float* query, std::size_t first, std::size_t count,
+                           const detail::ScoreTerms& terms, float threshold) const noexcept;
 
   ScorerRows<Storage> rows_;
   float scale_;
@@ -64,5 +62,8 @@ class ATTUNE_EXPORT CosineScorer {
 
 namespace attune::inline v0_1 {
 extern template class CosineScorer<float>;
+extern template class CosineScorer<std::int8_t>;
+extern template class CosineScorer<Int4>;
 static_assert(Scorer<CosineScorer<float>>);
+static_assert(Scorer<CosineScorer<Int4>>);
 }  // namespace attune::inline v0_1

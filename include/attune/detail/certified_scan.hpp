@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The scan of a scorer whose rows have codes: bounds select candidates, the float rows score them. What it finds is
+// what a scan of the float rows finds, bit for bit.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "attune/detail/top_k.hpp"
+#include "attune/model/row_codes.hpp"
+#include "attune/model/scorer_rows.hpp"
+#include "attune/model/workspace.hpp"
+
+namespace attune::inline v0_1::detail {
+
+// What a dot product is turned into a score with: scale * <query, row> + additive[item].
+struct ScoreTerms {
+  float scale;
+  std::span<const float> additive;  // empty, or one per item
+};
+
+// Pushes into `best` (k places) all that belongs there of the eligible and scorable rows. `prepared` [stride] is
+// ScorerRows::prepare's. False, and nothing pushed, where the codes prove nothing or would save nothing: scan the float
+// rows instead.
+ATTUNE_EXPORT bool certified_scan(TopK& best, std::size_t k, const ScorerRows<float>& rows, const RowCodes& codes,
+                                  const float* prepared, const ScoreTerms& terms,
+                                  std::span<const std::uint64_t> eligible, Workspace& workspace);
+
+}  // namespace attune::inline v0_1::detail

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Scorer rows in 8 or 4 bits an element, and a proven upper bound of the score that each row can reach: a scan reads
+// these bytes and scores in float only the rows whose bound is good enough. Rows and query are rotated by one fixed
+// orthogonal matrix (signs and Hadamard transforms), after which one step fits the elements of any data. Immutable;
+// const members are safe from any number of threads and allocate nothing once their buffers are warm.
+//
+// The bound. R is the rotation; x a row of norm v, c its code as a vector and t the angle between c and R x; q a query
+// of norm n, p its code and e = |R q - p|; s in [0, 1] is chosen freely. With a = <R q, c> / |c|,
+//   <q, x> / v = a cos t + <R q, r> sin t <= a cos t + sin t sqrt(n^2 - a^2)      (r a unit vector across c)
+//             <= a cos t + sin t (n sqrt(1 + s^2) - s a)                          (Cauchy-Schwarz)
+// which does not fall in a while t <= 45 degrees, and a <= <p, c> / |c| + e. It is tight for a = n s / sqrt(1 + s^2):
+// the spherical triangle inequality angle(q, x) >= angle(q, c) - t by its tangent there. A row stores as bytes
+// alpha >= cos t / |c| and rho >= sin t, rounded up; rows beyond 45 degrees alpha = 0 and rho = 1, which is n. What
+// rounding does to the dot product in float (Higham, Accuracy and Stability of Numerical Algorithms, 3.1) and to the
+// bound itself is added; scale and additive term round a larger number to no smaller one.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "attune/detail/kernel_table.hpp"
+#include "attune/model/workspace.hpp"
+#include "attune/types.hpp"
+
+namespace attune::inline v0_1 {
+
+template <class Storage>
+class ScorerRows;
+
+class ATTUNE_EXPORT RowCodes {
+ public:
+  // `bits` is 8 or 4.
+  RowCodes(const ScorerRows<float>& rows, unsigned bits);
+
+  // What bound() compares rows with.
+  struct Query {
+    detail::CodedQuery<float> coded;
+    double norm, error;  // n and e
+    float typical;       // how much a bound usually exceeds its score
+  };
+  // `prepared` is ScorerRows::prepare's, `codes` memory for `query`. False where the bound does not hold: scale is not
+  // positive and finite, or products of elements may leave the range of normal floats.
+  bool encode(Query& query, std::span<const float> prepared, float scale, Buffer<std::int8_t>& codes,
+              Buffer<double>& rotated) const;
+  // Makes the bound tight for scores near `cosine` (of query and row).
+  void aim(Query& query, double cosine) const noexcept;
+  // bounds[i] >= scale * score + additive[i], as KernelTable::finish_scores rounds it, of `count` rows from `first`, a
+  // multiple of 64; bit i % 64 of passed[i / 64] says bounds[i] >= threshold. `additive` begins at `first` or is null.
+  void bound(float* bounds, std::uint64_t* passed, const Query& query, std::size_t first, std::size_t count,
+             const float* additive, float threshold) const noexcept;
+
+  // At least the norm of a row.
+  double norm(std::size_t row) const noexcept {
+    return norms_.empty() ? largest_norm_ : static_cast<double>(norms_[row]);
+  }
+  std::size_t memory_bytes() const noexcept { return blocks_.memory_bytes() + norms_.size() * sizeof(float); }
+
+ private:
+  void store(std::size_t row, std::span<const std::uint8_t> codes) noexcept;
+
+  std::size_t dim_ = 0, stride_ = 0, width_ = 0, block_bytes_ = 0;
+  unsigned bits_;
+  detail::KernelTable<float>::BoundRows* bound_;
+  Buffer<std::uint8_t> blocks_;  // of 64 rows, see KernelTable::bound_int8
+  std::vector<float> norms_;     // rounded up; empty where all rows are normalised
+  double largest_norm_ = 0, smallest_norm_ = 0;
+  double longest_code_ = 0;               // the largest |c|
+  double step_ = 0;                       // from code to code
+  double alpha_step_ = 0, rho_step_ = 0;  // from byte to byte
+  double mean_rho_ = 0;
+};
+
+}  // namespace attune::inline v0_1

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attune/model/row_codes.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "attune/detail/kernels.hpp"
+#include "attune/model/scorer_rows.hpp"
+#include "model/rotation.hpp"
+
+namespace attune::inline v0_1 {
+namespace {
+
+constexpr double kFloatRounding = 0x1p-24;  // relative, of one operation
+constexpr double kLargestCode = 64;         // of a query
+
+// Steps that lose least of a normal distribution of variance 1 in 16 levels (Max 1960), and nearly least in 256.
+double step_of(unsigned bits) noexcept { return bits == 4 ? 0.3352 : 0.034; }
+
+float rounded_up(double x) noexcept {
+  const auto nearest = static_cast<float>(x);
+  return static_cast<double>(nearest) < x ? std::nextafter(nearest, std::numeric_limits<float>::infinity()) : nearest;
+}
+
+double norm_of(std::span<const double> vector) noexcept {
+  double squares = 0;
+  for (const double element : vector) squares += element * element;
+  return std::sqrt(squares);
+}
+
+// The smallest multiple of `step` that is not below x, as a byte.
+std::uint8_t byte_above(double x, double step) noexcept {
+  return static_cast<std::uint8_t>(std::min(255.0, std::ceil(x / step)));
+}
+
+// What a row's code is as a vector, against the row.
+struct Angle {
+  double alpha, rho;  // cos t / |c|, sin t
+  double code_norm;   // |c|
+};
+
+// codes [dim] of a rotated row of norm 1.
+Angle encode_row(std::span<std::uint8_t> codes, std::span<const double> row, double step, double levels) noexcept {
+  const double middle = (levels - 1) / 2;
+  double along = 0, squares = 0;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const double code = std::clamp(std::floor(row[i] / step + middle + 0.5), 0.0, levels - 1);
+    const double element = (code - middle) * step;
+    codes[i] = static_cast<std::uint8_t>(code);
+    along += element * row[i];
+    squares += element * element;
+  }
+  constexpr double kSafely = 1e-7;  // far more than the rounding of the sums above, under a root as well
+  const double norm = std::sqrt(squares), cosine = along / norm;
+  const double sine = std::sqrt(std::max(0.0, 1 - cosine * cosine)) + kSafely;
+  if (!(sine < 0.7)) return {0, 1, norm};
+  return {cosine / norm * (1 + kSafely), sine, norm};
+}
+
+}  // namespace
+
+RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits)
+    : dim_(rows.dim()),
+      stride_(rows.stride()),
+      width_((rows.dim() + 7) / 8 * 8),
+      block_bytes_(detail::kCodedGroup * (width_ * bits / 8 + 2)),
+      bits_(bits),
+      bound_(bits == 4 ? detail::float_kernels().bound_int4 : detail::float_kernels().bound_int8) {
+  const std::size_t num_blocks = (rows.size() + detail::kCodedGroup - 1) / detail::kCodedGroup;
+  std::ranges::fill(blocks_.take(num_blocks * block_bytes_), std::uint8_t{0});
+  if (dim_ == 0) return;
+  const double levels = bits == 4 ? 16 : 256;
+  step_ = step_of(bits) / std::sqrt(static_cast<double>(dim_));
+  if (rows.kind() != ScoreKind::cosine) norms_.resize(rows.size());
+  std::vector<Angle> angles(rows.size(), Angle{0, 0, 0});
+  std::vector<double> rotated(dim_);
+  std::vector<std::uint8_t> codes(dim_);
+  double largest_alpha = 0, largest_rho = 0, sum_rho = 0;
+  smallest_norm_ = std::numeric_limits<double>::infinity();
+  for (std::size_t item = 0; item < rows.size(); ++item) {
+    if (!rows.scorable(static_cast<ItemHandle>(item))) continue;
+    std::copy_n(rows.row(item), dim_, rotated.begin());
+    const double norm = norm_of(rotated);
+    for (double& element : rotated) element /= norm;
+    rotate(rotated);
+    angles[item] = encode_row(codes, rotated, step_, levels);
+    store(item, codes);
+    if (!norms_.empty()) norms_[item] = rounded_up(norm * (1 + 1e-12));
+    largest_norm_ = std::max(largest_norm_, norm * (1 + 1e-12));
+    smallest_norm_ = std::min(smallest_norm_, norm);
+    longest_code_ = std::max(longest_code_, angles[item].code_norm);
+    largest_alpha = std::max(largest_alpha, angles[item].alpha);
+    largest_rho = std::max(largest_rho, angles[item].rho);
+    sum_rho += angles[item].rho;
+  }
+  if (rows.num_scorable() == 0) return;
+  constexpr double kSafely = 1 + 1e-9;  // byte_above divides
+  alpha_step_ = largest_alpha / 255 * kSafely;
+  rho_step_ = largest_rho / 255 * kSafely;
+  mean_rho_ = sum_rho / static_cast<double>(rows.num_scorable());
+  for (std::size_t item = 0; item < rows.size(); ++item) {
+    std::uint8_t* const bytes = blocks_.data() + (item / detail::kCodedGroup + 1) * block_bytes_ -
+                                2 * detail::kCodedGroup + item % detail::kCodedGroup;
+    if (largest_alpha > 0) bytes[0] = byte_above(angles[item].alpha, alpha_step_);
+    bytes[detail::kCodedGroup] = byte_above(angles[item].rho, rho_step_);
+  }
+}
+
+void RowCodes::store(std::size_t row, std::span<const std::uint8_t> codes) noexcept {
+  const std::size_t r = row % detail::kCodedGroup;
+  std::uint8_t* const block = blocks_.data() + row / detail::kCodedGroup * block_bytes_;
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    if (bits_ == 8) {
+      block[(i / 4 * detail::kCodedGroup + r) * 4 + i % 4] = codes[i];
+    } else {
+      std::uint8_t& pair = block[(i / 8 * detail::kCodedGroup + r) * 4 + i % 4];
+      pair = static_cast<std::uint8_t>(pair | (i % 8 < 4 ? codes[i] : codes[i] << 4));
+    }
+  }
+}
+
+bool RowCodes::encode(Query& query, std::span<const float> prepared, float scale, Buffer<std::int8_t>& codes,
+                      Buffer<double>& rotated) const {
+  const std::span<double> vector = rotated.take(dim_);
+  std::copy_n(prepared.begin(), dim_, vector.begin());
+  query.norm = norm_of(vector) * (1 + 1e-12);
+  constexpr double kLargest = 1e30, kSmallest = 1e-25;
+  if (!(scale > 0 && std::isfinite(scale) && query.norm * largest_norm_ <= kLargest &&
+        query.norm * smallest_norm_ >= kSmallest)) {
+    return false;
+  }
+  rotate(vector);
+  double largest = 0;
+  for (const double element : vector) largest = std::max(largest, std::abs(element));
+  const double step = largest / kLargestCode;
+  const std::span<std::int8_t> coded = codes.take(width_);
+  std::ranges::fill(coded, std::int8_t{0});
+  double squares = 0;
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < dim_; ++i) {
+    const double scaled = vector[i] / step;
+    const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5 : 0.5));
+    const double difference = vector[i] - step * code;
+    coded[i] = static_cast<std::int8_t>(code);
+    squares += difference * difference;
+    sum += code;
+  }
+  query.error = std::sqrt(squares) * (1 + 1e-12) + kRotationError * query.norm;
+  if (!(query.error < 0.25 * query.norm)) return false;
+
+  // A score adds up stride / 16 products a lane and folds 4 times; the bound takes fewer than 128 roundings' worth.
+  const double roundings = static_cast<double>(stride_ / detail::kLanes + 5) * 1.001 + 128;
+  const double row_norm = norms_.empty() ? largest_norm_ : 1;
+  const std::int64_t twice_middle = (1 << bits_) - 1;
+  query.coded.codes = coded.data();
+  query.coded.width = width_;
+  query.coded.offset = static_cast<std::int32_t>(-((twice_middle * sum) >> 1));  // half a unit too high at most
+  query.coded.unit = static_cast<float>(step * step_ * alpha_step_ * row_norm);
+  query.coded.rest = static_cast<float>((query.error + roundings * kFloatRounding * query.norm) * row_norm);
+  query.coded.scale = scale;
+  aim(query, 0.5);
+  return true;
+}
+
+void RowCodes::aim(Query& query, double cosine) const noexcept {
+  constexpr double kSteepest = 0.7;  // as a cosine; beyond, the bound would fall in a
+  const double c = std::clamp(cosine, 0.0, kSteepest), sine = std::sqrt(1 - c * c), s = c / sine;
+  const double row_norm = norms_.empty() ? largest_norm_ : 1;
+  // alpha is at most one step too large where the bound falls in it, and <p, c> at most |p| |c|.
+  const double reach =
+      query.norm / sine * (1 + 1e-12) + s * alpha_step_ * 1.05 * (query.norm + query.error) * longest_code_;
+  query.coded.reach = static_cast<float>(rho_step_ * reach * row_norm);
+  query.coded.slope = static_cast<float>(rho_step_ * s);
+  query.typical = static_cast<float>((mean_rho_ * query.norm * sine + query.error) * largest_norm_) * query.coded.scale;
+}
+
+void RowCodes::bound(float* bounds, std::uint64_t* passed, const Query& query, std::size_t first, std::size_t count,
+                     const float* additive, float threshold) const noexcept {
+  bound_(bounds, passed, query.coded, blocks_.data() + first / detail::kCodedGroup * block_bytes_,
+         norms_.empty() ? nullptr : norms_.data() + first, additive, threshold, count);
+}
+
+}  // namespace attune::inline v0_1

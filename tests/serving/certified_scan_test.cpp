@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Storages in codes against the float rows: the same items and the same bits, whatever the rows, the terms, the filter.
+// ATTUNE_LONG_TESTS=N asks N times as many queries.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "attune/serving/cosine_scorer.hpp"
+#include "catch.hpp"
+
+using namespace attune;
+
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+using Generator = std::mt19937_64;
+
+enum class Rows { isotropic, clustered, skewed, one_hot, few_values, duplicates, near_ties, outliers, opposite, mixed };
+constexpr Rows kAllRows[] = {Rows::isotropic,  Rows::clustered, Rows::skewed,   Rows::one_hot,  Rows::few_values,
+                             Rows::duplicates, Rows::near_ties, Rows::outliers, Rows::opposite, Rows::mixed};
+
+void fill_normal(std::span<float> row, Generator& random) {
+  std::normal_distribution<float> normal;
+  std::ranges::generate(row, [&] { return normal(random); });
+}
+
+void fill_row(EmbeddingTable<float>& table, std::size_t i, Rows kind, Generator& random) {
+  const std::span<float> row = table.row(i);
+  std::normal_distribution<float> normal;
+  fill_normal(row, random);
+  switch (kind) {
+    case Rows::isotropic: break;
+    case Rows::clustered: {
+      Generator centre(i % 5);
+      for (float& x : row) x = 0.7f * x + 0.7f * std::normal_distribution<float>()(centre);
+      break;
+    }
+    case Rows::skewed:
+      for (std::size_t d = 0; d < row.size(); ++d) row[d] /= 1 + 0.35f * static_cast<float>(d);
+      row[0] += 1;
+      break;
+    case Rows::one_hot:
+      std::ranges::fill(row, 0.0f);
+      row[random() % row.size()] = random() % 2 == 0 ? 1.0f : -3.0f;
+      break;
+    case Rows::few_values: std::ranges::generate(row, [&] { return static_cast<float>(random() % 2); }); break;
+    case Rows::duplicates:
+      if (i >= 3) std::ranges::copy(table.row(i % 3), row.begin());
+      break;
+    case Rows::near_ties:
+      if (i > 0) {
+        std::ranges::copy(table.row(0), row.begin());
+        for (int change = 0; change < 2; ++change) {
+          float& x = row[random() % row.size()];
+          x = std::nextafter(x, random() % 2 == 0 ? kInfinity : -kInfinity);
+        }
+      }
+      break;
+    case Rows::outliers:
+      if (i % 17 == 0) row[random() % row.size()] *= 1e4f;
+      break;
+    case Rows::opposite:
+      if (i % 2 == 1) {
+        for (std::size_t d = 0; d < row.size(); ++d) row[d] = -table.row(i - 1)[d];
+      }
+      break;
+    case Rows::mixed: fill_row(table, i, kAllRows[random() % 9], random);
+  }
+  if (random() % 50 == 0) std::ranges::fill(row, 0.0f);
+  if (random() % 50 == 0) row[0] = std::numeric_limits<float>::quiet_NaN();
+}
+
+enum class Terms { none, like_scores, huge_spread, constant, infinite };
+constexpr Terms kAllTerms[] = {Terms::none, Terms::like_scores, Terms::huge_spread, Terms::constant, Terms::infinite};
+
+std::vector<float> make_terms(std::size_t count, Terms kind, Generator& random) {
+  if (kind == Terms::none) return {};
+  std::vector<float> terms(count);
+  std::normal_distribution<float> normal;
+  for (float& x : terms) {
+    switch (kind) {
+      case Terms::none: break;
+      case Terms::like_scores: x = 0.3f * normal(random); break;
+      case Terms::huge_spread: x = normal(random) * std::pow(10.0f, 12 * normal(random)); break;
+      case Terms::constant: x = -7.5f; break;
+      case Terms::infinite:
+        x = random() % 3 == 0 ? -kInfinity : random() % 9 == 0 ? kInfinity : normal(random);
+        if (random() % 9 == 0) x = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+  return terms;
+}
+
+std::vector<std::uint64_t> make_eligible(std::size_t count, double share, Generator& random) {
+  std::vector<std::uint64_t> bits((count + 63) / 64);
+  std::bernoulli_distribution keep(share);
+  for (std::size_t i = 0; i < count; ++i) bits[i / 64] |= std::uint64_t{keep(random)} << (i % 64);
+  return bits;
+}
+
+struct Scorers {
+  Scorers(const EmbeddingTable<float>& table, ScoreKind kind, float scale)
+      : exact(ScorerRows<float>(table, kind), scale),
+        int8(ScorerRows<std::int8_t>(table, kind), scale),
+        int4(ScorerRows<Int4>(table, kind), scale) {}
+  CosineScorer<float> exact;
+  CosineScorer<std::int8_t> int8;
+  CosineScorer<Int4> int4;
+};
+
+std::vector<ScoredHandle> copied(std::span<const ScoredHandle> found) { return {found.begin(), found.end()}; }
+
+// A query that is like nothing, like a row, near a row, or between two rows.
+std::vector<float> make_query(const EmbeddingTable<float>& table, Generator& random) {
+  std::vector<float> query(table.dim());
+  fill_normal(query, random);
+  const auto kind = random() % 4;
+  const auto row = table.row(random() % table.rows()), other = table.row(random() % table.rows());
+  for (std::size_t d = 0; d < query.size() && kind != 0; ++d) {
+    query[d] = kind == 1 ? row[d] : kind == 2 ? row[d] + 0.05f * query[d] : row[d] + other[d];
+  }
+  return query;
+}
+
+std::size_t times() {
+  const char* value = std::getenv("ATTUNE_LONG_TESTS");
+  return value ? static_cast<std::size_t>(std::strtoull(value, nullptr, 10)) : 1;
+}
+
+}  // namespace
+
+TEST_CASE("Storages in codes answer as the float rows do, bit for bit", "[serving][certified_scan]") {
+  const auto kind = GENERATE(from_range(std::begin(kAllRows), std::end(kAllRows)));
+  const auto score_kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  Workspace workspace, other;
+  for (std::size_t round = 0; round < times(); ++round) {
+    Generator random(100 * round + 10 * static_cast<std::size_t>(kind) + static_cast<std::size_t>(score_kind));
+    for (const std::size_t dim : {1u, 3u, 16u, 50u, 64u, 100u}) {
+      for (const std::size_t count : {1u, 64u, 100u, 777u, 6000u}) {
+        if (count == 6000 && dim != 50 && dim != 64) continue;
+        EmbeddingTable<float> table(count, dim);
+        for (std::size_t i = 0; i < count; ++i) fill_row(table, i, kind, random);
+        const float scale = random() % 2 == 0 ? 1.0f : 13.0f;
+        const Scorers scorers(table, score_kind, scale);
+        for (const Terms terms_kind : kAllTerms) {
+          const std::vector<float> terms = make_terms(count, terms_kind, random);
+          const double share = std::array{1.0, 0.97, 0.3, 0.02}[random() % 4];
+          const auto eligible = make_eligible(count, share, random);
+          const std::vector<float> query = make_query(table, random);
+          for (const std::size_t k : {std::size_t{0}, std::size_t{1}, std::size_t{10}, std::size_t{100}, count + 1}) {
+            INFO("rows " << static_cast<int>(kind) << " dim " << dim << " count " << count << " terms "
+                         << static_cast<int>(terms_kind) << " share " << share << " k " << k);
+            const auto expected = scorers.exact.top_k({.user_vector = query}, eligible, terms, k, workspace);
+            REQUIRE(copied(scorers.int8.top_k({.user_vector = query}, eligible, terms, k, other)) == copied(expected));
+            REQUIRE(copied(scorers.int4.top_k({.user_vector = query}, eligible, terms, k, other)) == copied(expected));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("Storages in codes name the same neighbours and give the same scores", "[serving][certified_scan]") {
+  Generator random(5);
+  EmbeddingTable<float> table(3000, 50);
+  for (std::size_t i = 0; i < table.rows(); ++i) fill_row(table, i, Rows::mixed, random);
+  const Scorers scorers(table, ScoreKind::cosine, 20.0f);
+  const auto eligible = make_eligible(table.rows(), 0.9, random);
+  Workspace workspace, other;
+  std::vector<ItemHandle> handles;
+  for (ItemHandle item = 0; item < 3100; item += 7) handles.push_back(item);
+  std::vector<float> scores(handles.size()), expected_scores(handles.size());
+  for (ItemHandle item = 0; item < 200; ++item) {
+    REQUIRE(scorers.int4.scorable(item) == scorers.exact.scorable(item));
+    if (!scorers.exact.scorable(item)) continue;
+    const Neighbours expected = scorers.exact.similar(item, eligible, 20, workspace);
+    const Neighbours found = scorers.int4.similar(item, eligible, 20, other);
+    REQUIRE(copied(found.items) == copied(expected.items));
+    REQUIRE(found.kind == expected.kind);
+    const Query query{.user_vector = table.row(item)};
+    scorers.exact.score(query, handles, {}, expected_scores, workspace);
+    scorers.int8.score(query, handles, {}, scores, other);
+    REQUIRE(scores == expected_scores);
+  }
+}
