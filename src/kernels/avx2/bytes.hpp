@@ -9,7 +9,7 @@ namespace attune::inline v0_1::detail {
 namespace {
 
 struct Bytes {
-  static constexpr std::size_t kTogether = 4;  // 8 sums, the query twice, the ones, and room for products
+  static constexpr std::size_t kTogether = 2;  // with 4 all would still fit, but compilers spill
   __m256i v;
 
   static Bytes load(const std::uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }

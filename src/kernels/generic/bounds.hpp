@@ -11,6 +11,12 @@ namespace {
 
 constexpr std::size_t kStride = 4 * kCodedGroup;  // bytes from 4 elements of all rows to the next 4
 
+// Out of the caches a scan is as fast as memory is asked early; there, twice as fast with this.
+constexpr std::size_t kAhead = 8192;
+[[gnu::always_inline]] inline void ask_for(const std::uint8_t* bytes, std::size_t count) {
+  for (std::size_t i = 0; i < count; i += 64) __builtin_prefetch(bytes + i);
+}
+
 // sums [64] of the rows of a block.
 template <class Bytes, unsigned kBits>
 [[gnu::always_inline]] inline void sum_codes(std::int32_t* sums, const CodedQuery<float>& query,
@@ -25,6 +31,8 @@ template <class Bytes, unsigned kBits>
     const std::uint8_t* at = block + first;
     for (std::size_t i = 0; i < query.width; i += 8, at += kStride * kBits / 4) {
       const auto four = Bytes::query(query.codes + i), next = Bytes::query(query.codes + i + 4);
+      ask_for(at + kAhead, kTogether * kSize);
+      if constexpr (kBits == 8) ask_for(at + kStride + kAhead, kTogether * kSize);
       unroll<kTogether>([&](auto j) {
         const Bytes codes = Bytes::load(at + j * kSize);
         if constexpr (kBits == 8) {
