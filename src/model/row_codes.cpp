@@ -69,7 +69,7 @@ RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits)
       bound_(bits == 4 ? detail::float_kernels().bound_int4 : detail::float_kernels().bound_int8) {
   const std::size_t num_blocks = (rows.size() + detail::kCodedGroup - 1) / detail::kCodedGroup;
   std::ranges::fill(blocks_.take(num_blocks * block_bytes_), std::uint8_t{0});
-  if (dim_ == 0) return;
+  if (rows.num_scorable() == 0) return;
   const double levels = bits == 4 ? 16 : 256;
   step_ = step_of(bits) / std::sqrt(static_cast<double>(dim_));
   if (rows.kind() != ScoreKind::cosine) norms_.resize(rows.size());
@@ -94,7 +94,6 @@ RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits)
     largest_rho = std::max(largest_rho, angles[item].rho);
     sum_rho += angles[item].rho;
   }
-  if (rows.num_scorable() == 0) return;
   constexpr double kSafely = 1 + 1e-9;  // byte_above divides
   alpha_step_ = largest_alpha / 255 * kSafely;
   rho_step_ = largest_rho / 255 * kSafely;
@@ -165,7 +164,7 @@ bool RowCodes::encode(Query& query, std::span<const float> prepared, float scale
 
 void RowCodes::aim(Query& query, double cosine) const noexcept {
   constexpr double kSteepest = 0.7;  // as a cosine; beyond, the bound would fall in a
-  const double c = std::clamp(cosine, 0.0, kSteepest), sine = std::sqrt(1 - c * c), s = c / sine;
+  const double c = cosine >= 0 ? std::min(cosine, kSteepest) : 0, sine = std::sqrt(1 - c * c), s = c / sine;
   const double row_norm = norms_.empty() ? largest_norm_ : 1;
   // alpha is at most one step too large where the bound falls in it, and <p, c> at most |p| |c|.
   const double reach =

@@ -79,7 +79,7 @@ void Recommender::Impl::publish(std::unique_ptr<const detail::EngineInterface> e
 
 void Recommender::Impl::serve(const TrainedModel& model) {
   const std::vector<ItemHandle> handles = catalogue->add_all(*model.item_ids);
-  auto engine = make_engine(model, handles);
+  auto engine = make_engine(model, handles, options.scorer_storage);
   if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
   publish(std::move(engine), handles, model.version, model.calibration);
 }

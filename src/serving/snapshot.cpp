@@ -2,12 +2,15 @@
 #include "serving/snapshot.hpp"
 
 #include <algorithm>
+#include <cstdint>
+#include <string_view>
 #include <utility>
 
 #include "attune/serving/cold_start.hpp"
 #include "attune/serving/cosine_scorer.hpp"
 #include "attune/serving/engine.hpp"
 #include "attune/serving/shared_encoder.hpp"
+#include "attune/version.hpp"
 #include "serving/row_order.hpp"
 
 namespace attune::inline v0_1 {
@@ -49,6 +52,14 @@ std::unique_ptr<const detail::EngineInterface> adapt(Engine<E, S, C> engine) {
   return std::make_unique<detail::EngineAdapter<Engine<E, S, C>>>(std::move(engine));
 }
 
+// As measured at widths around 64 (docs/benchmarks/serving.md): below the first size, float rows are read as fast as a
+// query is encoded; beyond the second, codes of 8 bits leave the caches that those of 4 still fit.
+ScorerStorage fastest_storage(std::size_t items) {
+  constexpr std::size_t kFewest = 512, kLargest = 32'768;
+  if (items < kFewest || simd_level() == std::string_view("scalar")) return ScorerStorage::float32;
+  return items < kLargest ? ScorerStorage::int8 : ScorerStorage::int4;
+}
+
 void set_bit(std::vector<std::uint64_t>& bits, ItemHandle item) noexcept {
   bits[item / 64] |= std::uint64_t{1} << (item % 64);
 }
@@ -79,7 +90,7 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
 }
 
 std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,
-                                                           std::span<const ItemHandle> handles) {
+                                                           std::span<const ItemHandle> handles, ScorerStorage storage) {
   const RowOrder order(handles);
   const std::shared_ptr<const CountModel> counts = order.apply(model.counts);
   CountsColdStart cold_start(order.apply(model.popularity), counts);
@@ -89,12 +100,20 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
   const EncoderConfig& config = encoder->config();
   const bool blend = model.blend_weight != 0 && counts;
   const bool tempered = blend && config.score == ScoreKind::cosine;
-  CosineScorer<float> scorer(ScorerRows<float>(encoder->items(), config.score),
-                             tempered ? static_cast<float>(1.0 / config.temperature) : 1.0f);
+  const float scale = tempered ? static_cast<float>(1.0 / config.temperature) : 1.0f;
   std::vector<bool> known(order.size());
   for (const ItemHandle item : handles) known[item] = encoder->knows(item);
-  return adapt(Engine(ServedEncoder(std::move(encoder), std::move(known)), std::move(scorer), std::move(cold_start),
-                      blend ? counts : nullptr, static_cast<float>(model.blend_weight)));
+  const auto with_rows = [&]<class Storage>(ScorerRows<Storage> rows) {
+    return adapt(Engine(ServedEncoder(std::move(encoder), std::move(known)),
+                        CosineScorer<Storage>(std::move(rows), scale), std::move(cold_start), blend ? counts : nullptr,
+                        static_cast<float>(model.blend_weight)));
+  };
+  ScorerRows<float> rows(encoder->items(), config.score);
+  switch (storage == ScorerStorage::automatic ? fastest_storage(rows.size()) : storage) {
+    case ScorerStorage::int8: return with_rows(ScorerRows<std::int8_t>(std::move(rows)));
+    case ScorerStorage::int4: return with_rows(ScorerRows<Int4>(std::move(rows)));
+    default: return with_rows(std::move(rows));
+  }
 }
 
 }  // namespace attune::inline v0_1

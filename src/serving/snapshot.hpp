@@ -41,6 +41,6 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
 
 // The engine of a trained model whose row i is the catalogue's handles[i].
 std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,
-                                                           std::span<const ItemHandle> handles);
+                                                           std::span<const ItemHandle> handles, ScorerStorage storage);
 
 }  // namespace attune::inline v0_1

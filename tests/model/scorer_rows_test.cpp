@@ -118,6 +118,20 @@ TEST_CASE("Scores are the library's dot product of prepared query and rows", "[m
   for (const float score : scores) CHECK(std::abs(score) <= 1.0f + 1e-6f);
 }
 
+TEST_CASE("Rows in codes keep the float rows and take what the documentation says", "[model][scorer_rows]") {
+  std::vector<std::vector<float>> vectors(128, std::vector<float>(64, 0.5f));
+  for (std::size_t i = 0; i < vectors.size(); ++i) vectors[i][i % 64] = 2;
+  const auto kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  const ScorerRows<float> rows(table_of(vectors), kind);
+  const ScorerRows<std::int8_t> int8(table_of(vectors), kind);
+  const ScorerRows<Int4> int4(table_of(vectors), kind);
+  CHECK(row_of(int8.exact(), 77) == row_of(rows, 77));
+  CHECK(row_of(int4.exact(), 77) == row_of(rows, 77));
+  const std::size_t norms = kind == ScoreKind::dot ? 128 * 4 : 0;
+  CHECK(int8.memory_bytes() == rows.memory_bytes() + 128 * 66 + norms);
+  CHECK(int4.memory_bytes() == rows.memory_bytes() + 128 * 34 + norms);
+}
+
 TEST_CASE("A table without rows has nothing to score", "[model][scorer_rows]") {
   const ScorerRows<float> rows(EmbeddingTable<float>(0, 8), ScoreKind::cosine);
   CHECK(rows.size() == 0);

@@ -61,6 +61,26 @@ TEST_CASE("A stored user gets the best unseen items of the model", "[serving][re
   }
 }
 
+TEST_CASE("Every storage of the item vectors gives the same answers, bit for bit", "[serving][recommender]") {
+  const auto kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  const double blend_weight = GENERATE(0.0, 0.7);
+  const std::size_t items = GENERATE(50u, 3000u);  // automatic means float32, int8
+  const TrainedModel model = make_model({.items = items, .dim = 24, .score = kind, .blend_weight = blend_weight});
+  const Recommender plain = Recommender::open(model, {.scorer_storage = ScorerStorage::float32});
+  for (const ScorerStorage storage : {ScorerStorage::automatic, ScorerStorage::int8, ScorerStorage::int4}) {
+    const Recommender recommender = Recommender::open(model, {.scorer_storage = storage});
+    for (std::size_t u = 0; u < 8; ++u) {
+      const std::string user = test::user_name(u);
+      for (const std::size_t k : {1u, 10u, 200u}) {
+        CHECK(same_items(recommender.recommend({.user = user, .k = k}), plain.recommend({.user = user, .k = k})));
+      }
+      CHECK(same_items(recommender.rank(user, {"i3", "i9", "i1"}), plain.rank(user, {"i3", "i9", "i1"})));
+      const std::string item = test::item_name(3 * u);
+      CHECK(same_items(recommender.similar_items(item, 10), plain.similar_items(item, 10)));
+    }
+  }
+}
+
 TEST_CASE("A user nobody knows gets exactly k items from the side door, and the model after three events (UR-01)",
           "[serving][recommender][UR-01]") {
   const TrainedModel model = make_model();

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attune/model/row_codes.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "attune/detail/kernels.hpp"
+#include "attune/model/scorer_rows.hpp"
+#include "catch.hpp"
+#include "model/rotation.hpp"
+
+using namespace attune;
+
+namespace {
+
+using Generator = std::mt19937_64;
+
+std::vector<double> unit_vector(std::size_t dim, Generator& random) {
+  std::normal_distribution<double> normal;
+  std::vector<double> x(dim);
+  double squares = 0;
+  for (double& element : x) {
+    element = normal(random);
+    squares += element * element;
+  }
+  for (double& element : x) element /= std::sqrt(squares);
+  return x;
+}
+
+// Rows of which some are far from normal: spikes, equal elements, tiny and huge norms.
+ScorerRows<float> make_rows(std::size_t count, std::size_t dim, ScoreKind kind, Generator& random) {
+  EmbeddingTable<float> table(count, dim);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::vector<double> x = unit_vector(dim, random);
+    const float norm = std::exp2(static_cast<float>(random() % 20) - 10);
+    for (std::size_t d = 0; d < dim; ++d) table.row(i)[d] = norm * static_cast<float>(x[d]);
+    if (i % 5 == 1) table.row(i)[random() % dim] *= 1e5f;
+    if (i % 7 == 2) std::ranges::fill(table.row(i), 0.25f);
+    if (i % 11 == 3) std::ranges::fill(table.row(i), 0.0f);
+  }
+  // A row that the rotation turns into a spike: its code is far away.
+  std::vector<double> spike(dim), column(dim);
+  for (std::size_t d = 0; d < dim; ++d) {
+    std::ranges::fill(column, 0.0);
+    column[d] = 1;
+    rotate(column);
+    table.row(0)[d] = static_cast<float>(column[0]);
+  }
+  return ScorerRows<float>(table, kind);
+}
+
+struct Prepared {
+  Buffer<float> query;
+  Buffer<std::int8_t> codes;
+  Buffer<double> rotated;
+};
+
+}  // namespace
+
+TEST_CASE("The rotation keeps lengths and angles", "[model][row_codes]") {
+  Generator random(1);
+  for (const std::size_t dim : {1u, 2u, 3u, 8u, 50u, 64u, 100u}) {
+    std::vector<double> x = unit_vector(dim, random), y = unit_vector(dim, random);
+    const auto dot = [&] {
+      double sum = 0;
+      for (std::size_t d = 0; d < dim; ++d) sum += x[d] * y[d];
+      return sum;
+    };
+    const double before = dot();
+    rotate(x);
+    rotate(y);
+    CHECK(std::abs(dot() - before) < kRotationError);
+    y = x;
+    CHECK(std::abs(dot() - 1) < kRotationError);
+  }
+}
+
+TEST_CASE("The rotation spreads a single element over all", "[model][row_codes]") {
+  for (const std::size_t dim : {50u, 64u, 100u}) {
+    std::vector<double> x(dim);
+    x[3] = 1;
+    rotate(x);
+    for (const double element : x) CHECK(std::abs(element) < 5 / std::sqrt(static_cast<double>(dim)));
+  }
+}
+
+TEST_CASE("No score exceeds its bound, wherever the bound is aimed", "[model][row_codes]") {
+  Generator random(2);
+  const auto bits = GENERATE(4u, 8u);
+  const auto kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  for (const std::size_t dim : {1u, 2u, 5u, 16u, 50u, 64u, 130u}) {
+    const std::size_t count = 200;
+    const ScorerRows<float> rows = make_rows(count, dim, kind, random);
+    const RowCodes codes(rows, bits);
+    Prepared prepared;
+    for (int q = 0; q < 30; ++q) {
+      std::vector<float> user_vector(dim);
+      const std::vector<double> direction = unit_vector(dim, random);
+      const float* near = rows.row(random() % count);
+      for (std::size_t d = 0; d < dim; ++d) {
+        user_vector[d] = static_cast<float>(direction[d]) * static_cast<float>(q % 3) + (q % 2 == 0 ? near[d] : 0.0f);
+      }
+      if (!rows.prepare(user_vector, prepared.query)) continue;
+      const std::span<const float> query = prepared.query.take(rows.stride());
+      const float scale = q % 4 == 0 ? 1.0f : 17.0f;
+      std::vector<float> additive(count);
+      for (float& term : additive)
+        term = static_cast<float>(unit_vector(1, random)[0]) * std::exp2(static_cast<float>(q));
+      const float* terms = q % 5 == 0 ? nullptr : additive.data();
+      RowCodes::Query coded;
+      REQUIRE(codes.encode(coded, query, scale, prepared.codes, prepared.rotated));
+      std::vector<float> scores(count), bounds(count);
+      rows.dot(scores.data(), query.data(), 0, count);
+      for (std::size_t first = 0; first < count; first += 64) {
+        detail::kernels<float>().finish_scores(scores.data() + first, scale, terms ? terms + first : nullptr, 0,
+                                               std::min<std::size_t>(64, count - first));
+      }
+      for (const double cosine : {-2.0, 0.0, 0.3, 0.6, 0.9, 5.0, std::numeric_limits<double>::quiet_NaN()}) {
+        codes.aim(coded, cosine);
+        std::vector<std::uint64_t> passed(4);
+        codes.bound(bounds.data(), passed.data(), coded, 0, count, terms, 0.25f);
+        for (std::size_t i = 0; i < count; ++i) {
+          INFO("dim " << dim << " query " << q << " row " << i << " cosine " << cosine);
+          if (rows.scorable(static_cast<ItemHandle>(i))) REQUIRE(bounds[i] >= scores[i]);
+          REQUIRE((passed[i / 64] >> (i % 64) & 1u) == (bounds[i] >= 0.25f));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("Bounds are tight: few rows of many can reach the best scores", "[model][row_codes]") {
+  Generator random(3);
+  const std::size_t count = 20'000, dim = 64;
+  EmbeddingTable<float> table(count, dim);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::vector<double> x = unit_vector(dim, random);
+    for (std::size_t d = 0; d < dim; ++d) table.row(i)[d] = static_cast<float>(x[d]);
+  }
+  const ScorerRows<float> rows(table, ScoreKind::cosine);
+  Prepared prepared;
+  const std::vector<double> direction = unit_vector(dim, random);
+  REQUIRE(rows.prepare(std::vector<float>(direction.begin(), direction.end()), prepared.query));
+  const std::span<const float> query = prepared.query.take(rows.stride());
+  std::vector<float> scores(count), bounds(count);
+  rows.dot(scores.data(), query.data(), 0, count);
+  std::vector<float> sorted = scores;
+  std::ranges::sort(sorted, std::greater<>());
+  for (const unsigned bits : {4u, 8u}) {
+    const RowCodes codes(rows, bits);
+    RowCodes::Query coded;
+    REQUIRE(codes.encode(coded, query, 1.0f, prepared.codes, prepared.rotated));
+    codes.aim(coded, static_cast<double>(sorted[9]));
+    std::vector<std::uint64_t> passed((count + 63) / 64);
+    codes.bound(bounds.data(), passed.data(), coded, 0, count, nullptr, sorted[9]);
+    std::size_t candidates = 0;
+    for (std::size_t i = 0; i < count; ++i) candidates += bounds[i] >= sorted[9];
+    CHECK(candidates >= 10);
+    CHECK(candidates <= (bits == 4 ? 400u : 40u));
+    CHECK(codes.memory_bytes() == (count + 63) / 64 * 64 * (bits == 4 ? 34 : 66));
+  }
+}
+
+TEST_CASE("What a bound cannot hold for is not encoded", "[model][row_codes]") {
+  EmbeddingTable<float> table(3, 16);
+  for (std::size_t i = 0; i < 3; ++i) std::ranges::fill(table.row(i), 1.0f);
+  Prepared prepared;
+  RowCodes::Query coded;
+  const auto encodes = [&](const ScorerRows<float>& rows, float length, float scale) {
+    const std::vector<float> query(16, length);
+    REQUIRE(rows.prepare(query, prepared.query));
+    return RowCodes(rows, 8).encode(coded, prepared.query.take(rows.stride()), scale, prepared.codes, prepared.rotated);
+  };
+  const ScorerRows<float> cosine(table, ScoreKind::cosine), dot(table, ScoreKind::dot);
+  CHECK(encodes(cosine, 1.0f, 1.0f));
+  CHECK(encodes(cosine, 1e-25f, 1.0f));
+  CHECK_FALSE(encodes(cosine, 1.0f, 0.0f));
+  CHECK_FALSE(encodes(cosine, 1.0f, -1.0f));
+  CHECK_FALSE(encodes(cosine, 1.0f, std::numeric_limits<float>::infinity()));
+  CHECK_FALSE(encodes(cosine, 1.0f, std::numeric_limits<float>::quiet_NaN()));
+  CHECK(encodes(dot, 1e5f, 1.0f));
+  CHECK_FALSE(encodes(dot, 1e-27f, 1.0f));
+  CHECK_FALSE(encodes(dot, 1e30f, 1.0f));
+  const ScorerRows<float> nothing(EmbeddingTable<float>(5, 16), ScoreKind::cosine);
+  CHECK_FALSE(encodes(nothing, 1.0f, 1.0f));
+}
