@@ -91,7 +91,7 @@ TEST_CASE("No score exceeds its bound, wherever the bound is aimed", "[model][ro
   Generator random(2);
   const auto bits = GENERATE(4u, 8u);
   const auto kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
-  for (const std::size_t dim : {1u, 2u, 5u, 16u, 50u, 64u, 130u}) {
+  for (const std::size_t dim : {1u, 2u, 5u, 16u, 50u, 64u, 130u, 1024u}) {
     const std::size_t count = 200;
     const ScorerRows<float> rows = make_rows(count, dim, kind, random);
     const RowCodes codes(rows, bits);
