@@ -11,17 +11,25 @@
 namespace attune::inline v0_1 {
 namespace {
 
-// Of a power of two of elements, not scaled.
+// Of a power of two of elements, not scaled; two levels of butterflies at a time.
 void hadamard(std::span<double> x) noexcept {
-  for (std::size_t half = 1; half < x.size(); half *= 2) {
-    for (std::size_t first = 0; first < x.size(); first += 2 * half) {
-      double *const low = x.data() + first, *const high = low + half;
-      for (std::size_t i = 0; i < half; ++i) {
-        const double a = low[i], b = high[i];
-        low[i] = a + b;
-        high[i] = a - b;
+  std::size_t apart = 1;
+  for (; 4 * apart <= x.size(); apart *= 4) {
+    for (std::size_t first = 0; first < x.size(); first += 4 * apart) {
+      for (double* at = x.data() + first; at != x.data() + first + apart; ++at) {
+        const double sum = at[0] + at[apart], difference = at[0] - at[apart];
+        const double next_sum = at[2 * apart] + at[3 * apart], next_difference = at[2 * apart] - at[3 * apart];
+        at[0] = sum + next_sum;
+        at[apart] = difference + next_difference;
+        at[2 * apart] = sum - next_sum;
+        at[3 * apart] = difference - next_difference;
       }
     }
+  }
+  for (std::size_t i = 0; apart < x.size() && i < apart; ++i) {
+    const double low = x[i], high = x[i + apart];
+    x[i] = low + high;
+    x[i + apart] = low - high;
   }
 }
 

@@ -42,10 +42,10 @@ struct Angle {
 
 // codes [dim] of a rotated row of norm 1.
 Angle encode_row(std::span<std::uint8_t> codes, std::span<const double> row, double step, double levels) noexcept {
-  const double middle = (levels - 1) / 2;
+  const double middle = (levels - 1) / 2, inverse = 1 / step;
   double along = 0, squares = 0;
   for (std::size_t i = 0; i < row.size(); ++i) {
-    const double code = std::clamp(std::floor(row[i] / step + middle + 0.5), 0.0, levels - 1);
+    const int code = static_cast<int>(std::clamp(row[i] * inverse + middle + 0.5, 0.0, levels - 1));
     const double element = (code - middle) * step;
     codes[i] = static_cast<std::uint8_t>(code);
     along += element * row[i];
@@ -82,7 +82,7 @@ RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits)
     if (!rows.scorable(static_cast<ItemHandle>(item))) continue;
     std::copy_n(rows.row(item), dim_, rotated.begin());
     const double norm = norm_of(rotated);
-    for (double& element : rotated) element /= norm;
+    for (double& element : rotated) element *= 1 / norm;
     rotate(rotated);
     angles[item] = encode_row(codes, rotated, step_, levels);
     store(item, codes);
@@ -132,13 +132,13 @@ bool RowCodes::encode(Query& query, std::span<const float> prepared, float scale
   rotate(vector);
   double largest = 0;
   for (const double element : vector) largest = std::max(largest, std::abs(element));
-  const double step = largest / kLargestCode;
+  const double step = largest / kLargestCode, inverse = kLargestCode / largest;
   const std::span<std::int8_t> coded = codes.take(width_);
   std::ranges::fill(coded, std::int8_t{0});
   double squares = 0;
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < dim_; ++i) {
-    const double scaled = vector[i] / step;
+    const double scaled = vector[i] * inverse;
     const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5 : 0.5));
     const double difference = vector[i] - step * code;
     coded[i] = static_cast<std::int8_t>(code);

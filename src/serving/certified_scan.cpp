@@ -180,7 +180,7 @@ class CertifiedScan {
 bool certified_scan(TopK& best, std::size_t k, const ScorerRows<float>& rows, const RowCodes& codes,
                     const float* prepared, const ScoreTerms& terms, std::span<const std::uint64_t> eligible,
                     Workspace& workspace) {
-  constexpr std::size_t kFewestPerPlace = 8;
+  constexpr std::size_t kFewestPerPlace = 16;
   if (rows.num_scorable() / kFewestPerPlace < k) return false;
   CertifiedScan scan(best, k, rows, codes, prepared, terms, workspace);
   if (!scan.encode(workspace)) return false;
