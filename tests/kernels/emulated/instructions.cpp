@@ -12,6 +12,10 @@ void dot_product(float (&sums)[16], const std::uint16_t (&a)[32], const std::uin
   _mm512_storeu_ps(sums, _mm512_dpbf16_ps(_mm512_loadu_ps(sums), as<__m512bh>(_mm512_loadu_si512(a)),
                                           as<__m512bh>(_mm512_loadu_si512(b))));
 }
+void dot_bytes(std::int32_t (&sums)[16], const std::uint8_t (&a)[64], const std::int8_t (&b)[64]) {
+  _mm512_storeu_si512(sums,
+                      _mm512_dpbusd_epi32(_mm512_loadu_si512(sums), _mm512_loadu_si512(a), _mm512_loadu_si512(b)));
+}
 void scale_by_power(float (&y)[16], const float (&x)[16], const float (&exponent)[16]) {
   _mm512_storeu_ps(y, _mm512_scalef_ps(_mm512_loadu_ps(x), _mm512_loadu_ps(exponent)));
 }

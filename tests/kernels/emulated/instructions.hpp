@@ -9,6 +9,7 @@ namespace attune::emulated {
 
 void convert_to_bf16(std::uint16_t (&y)[32], const float (&upper)[16], const float (&lower)[16]);
 void dot_product(float (&sums)[16], const std::uint16_t (&a)[32], const std::uint16_t (&b)[32]);
+void dot_bytes(std::int32_t (&sums)[16], const std::uint8_t (&a)[64], const std::int8_t (&b)[64]);
 void scale_by_power(float (&y)[16], const float (&x)[16], const float (&exponent)[16]);
 void round_to_integer(float (&y)[16], const float (&x)[16]);
 void interleave_halves(std::uint16_t (&low)[32], std::uint16_t (&high)[32], const std::uint16_t (&a)[32],

@@ -84,6 +84,17 @@ TEST_CASE("A dot product of pairs adds the second product first and flushes deno
   CHECK(sums[5] == 105.0f);
 }
 
+TEST_CASE("A dot product of bytes takes the first as unsigned and does not saturate", "[kernels][emulated]") {
+  std::uint8_t a[64] = {1, 2, 3, 4, 255, 255, 255, 255, 200};
+  std::int8_t b[64] = {1, 10, 100, -1, -128, -128, -128, -128, 127};
+  std::int32_t sums[16] = {5, -1, 0, 7};
+  emulated::dot_bytes(sums, a, b);
+  CHECK(sums[0] == 5 + 1 + 20 + 300 - 4);
+  CHECK(sums[1] == -1 - 4 * 255 * 128);
+  CHECK(sums[2] == 200 * 127);
+  CHECK(sums[3] == 7);
+}
+
 TEST_CASE("Powers of two and rounding are those of the manual", "[kernels][emulated]") {
   if (!can_emulate()) return;
   float x[16] = {3.0f, 3.0f, 1.5f, 1.0f, 1.0f, 1.0f, 1.0f, -1.0f};
