@@ -19,6 +19,7 @@ constexpr double kLargestCode = 64;         // of a query
 double step_of(unsigned bits) noexcept { return bits == 4 ? 0.3352 : 0.034; }
 
 float rounded_up(double x) noexcept {
+  if (x > static_cast<double>(std::numeric_limits<float>::max())) return std::numeric_limits<float>::infinity();
   const auto nearest = static_cast<float>(x);
   return static_cast<double>(nearest) < x ? std::nextafter(nearest, std::numeric_limits<float>::infinity()) : nearest;
 }
@@ -125,10 +126,10 @@ bool RowCodes::encode(Query& query, std::span<const float> prepared, float scale
   std::copy_n(prepared.begin(), dim_, vector.begin());
   query.norm = norm_of(vector) * (1 + 1e-12);
   constexpr double kLargest = 1e30, kSmallest = 1e-25;
-  if (!(scale > 0 && std::isfinite(scale) && query.norm * largest_norm_ <= kLargest &&
-        query.norm * smallest_norm_ >= kSmallest)) {
-    return false;
-  }
+  constexpr std::size_t kWidest = 1u << 16;  // sums of codes fit 32 bits
+  const bool in_range = query.norm >= kSmallest && query.norm * smallest_norm_ >= kSmallest && query.norm <= kLargest &&
+                        query.norm * largest_norm_ <= kLargest;
+  if (!(scale > 0 && std::isfinite(scale) && in_range && width_ <= kWidest)) return false;
   rotate(vector);
   double largest = 0;
   for (const double element : vector) largest = std::max(largest, std::abs(element));

@@ -184,6 +184,11 @@ TEST_CASE("What a bound cannot hold for is not encoded", "[model][row_codes]") {
   CHECK(encodes(dot, 1e5f, 1.0f));
   CHECK_FALSE(encodes(dot, 1e-27f, 1.0f));
   CHECK_FALSE(encodes(dot, 1e30f, 1.0f));
+  for (float& x : table.row(1)) x = std::numeric_limits<float>::max();
+  const ScorerRows<float> huge(table, ScoreKind::dot);
+  CHECK_FALSE(encodes(huge, 1.0f, 1.0f));
+  CHECK_FALSE(encodes(huge, 1e-29f, 1.0f));
+  CHECK(encodes(huge, 1e-11f, 1.0f));
   const ScorerRows<float> nothing(EmbeddingTable<float>(5, 16), ScoreKind::cosine);
   CHECK_FALSE(encodes(nothing, 1.0f, 1.0f));
 }

@@ -41,8 +41,8 @@ class ATTUNE_EXPORT RowCodes {
     double norm, error;  // n and e
     float typical;       // how much a bound usually exceeds its score
   };
-  // `prepared` is ScorerRows::prepare's, `codes` memory for `query`. False where the bound does not hold: scale is not
-  // positive and finite, or products of elements may leave the range of normal floats.
+  // `prepared` is ScorerRows::prepare's; `query` points into `codes`. False where the bound does not hold: scale is not
+  // positive and finite, products of elements may leave the range of normal floats, or rows are wider than 65,536.
   bool encode(Query& query, std::span<const float> prepared, float scale, Buffer<std::int8_t>& codes,
               Buffer<double>& rotated) const;
   // Makes the bound tight for scores near `cosine` (of query and row).

@@ -35,10 +35,11 @@ double gradient_once() {
   return gradient.squared_norm() + static_cast<double>(output.rows());
 }
 
-inline double best_score() {
+template <class Storage>
+double best_score() {
   attune::EmbeddingTable<float> items(10, 8);
   items.row(4)[2] = 3.0f;
-  const attune::CosineScorer<float> scorer(attune::ScorerRows<float>(items, attune::ScoreKind::dot));
+  const attune::CosineScorer<Storage> scorer(attune::ScorerRows<Storage>(items, attune::ScoreKind::dot));
   const std::array<std::uint64_t, 1> eligible{~std::uint64_t{0}};
   attune::Workspace workspace;
   const auto best = scorer.top_k({.user_vector = items.row(4)}, eligible, {}, 1, workspace);
@@ -46,5 +47,6 @@ inline double best_score() {
 }
 
 inline double use_everything() {
-  return encode_once<float>() + encode_once<double>() + gradient_once<float>() + gradient_once<double>() + best_score();
+  return encode_once<float>() + encode_once<double>() + gradient_once<float>() + gradient_once<double>() +
+         best_score<float>() + best_score<std::int8_t>() + best_score<attune::Int4>();
 }
