@@ -23,7 +23,7 @@
 
 namespace attune::inline v0_1 {
 
-struct Int4;  // 4 bits an element
+struct ATTUNE_EXPORT Int4;  // 4 bits an element
 
 template <>
 class ATTUNE_EXPORT ScorerRows<float> {
@@ -65,7 +65,7 @@ class ATTUNE_EXPORT ScorerRows<float> {
 
 // `Storage` is std::int8_t or Int4.
 template <class Storage>
-class ScorerRows {
+class ATTUNE_EXPORT ScorerRows {
  public:
   explicit ScorerRows(ScorerRows<float> exact) : exact_(std::move(exact)), codes_(exact_, kBits) {}
   ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind) : ScorerRows(ScorerRows<float>(items, kind)) {}
