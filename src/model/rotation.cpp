@@ -42,9 +42,10 @@ void rotate(std::span<double> vector) noexcept {
   const std::size_t rounds = part == vector.size() ? 2 : 4;
   for (std::size_t round = 0; round < rounds; ++round) {
     const std::span<double> block = vector.subspan(round % 2 == 0 ? 0 : vector.size() - part, part);
-    for (std::size_t i = 0; i < part; ++i) {
-      const std::uint64_t signs = detail::mix(round, i / 64);
-      block[i] *= (signs >> (i % 64) & 1u) != 0 ? scale : -scale;
+    std::uint64_t signs = 0;
+    for (std::size_t i = 0; i < part; ++i, signs >>= 1) {
+      if (i % 64 == 0) signs = detail::mix(round, i / 64);
+      block[i] *= (signs & 1u) != 0 ? scale : -scale;
     }
     hadamard(block);
   }
