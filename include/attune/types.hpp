@@ -126,7 +126,7 @@ enum class ScoreKind : std::uint8_t { cosine, dot, blend, count };
 ATTUNE_EXPORT std::string_view to_string(ScoreKind kind) noexcept;
 
 // How the rows that a scan reads are stored. Answers are the same, bit for bit. `automatic`: float32 for a few hundred
-// items, then int8, from some ten thousand on int4; float32 on a CPU without vector instructions for bytes.
+// items, then int8, from some thirty thousand on int4; float32 on a CPU without vector instructions for bytes.
 enum class ScorerStorage : std::uint8_t { automatic, float32, int8, int4 };
 
 // What is near an item, best first.

@@ -60,8 +60,8 @@ class CertifiedScan {
   }
 
  private:
-  // Bounds `groups` groups and keeps what may belong to the best. What surely does so far is scored at once: that is
-  // what raises the threshold.
+  // Bounds `groups` groups and keeps what may belong to the best. What most likely does is scored at once: that is what
+  // raises the threshold.
   void scan_run(std::size_t first, std::size_t groups) {
     const std::size_t count = std::min(groups * kGroup, rows_.size() - first);
     codes_.bound(bounds_, passed_.data(), query_, first, count,
