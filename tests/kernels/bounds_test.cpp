@@ -5,21 +5,13 @@
 
 #include "attune/detail/kernels.hpp"
 #include "catch.hpp"
+#include "kernels/all_tables.hpp"
 #include "kernels/guarded.hpp"
-#include "kernels/levels.hpp"
 
 using namespace attune;
 using namespace attune::test;
 
 namespace {
-
-const detail::KernelTable<float> kReference = detail::reference_kernels<float>();
-
-std::vector<const detail::KernelTable<float>*> all_tables() {
-  std::vector<const detail::KernelTable<float>*> tables{&detail::kernels<float>()};
-  for (const auto level : detail::supported_levels()) tables.push_back(&detail::kernels_of_level(level));
-  return tables;
-}
 
 using BoundRows = detail::KernelTable<float>::BoundRows* detail::KernelTable<float>::*;
 

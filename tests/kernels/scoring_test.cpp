@@ -5,22 +5,13 @@
 
 #include "attune/detail/kernels.hpp"
 #include "catch.hpp"
+#include "kernels/all_tables.hpp"
 #include "kernels/guarded.hpp"
-#include "kernels/levels.hpp"
 
 using namespace attune;
 using namespace attune::test;
 
 namespace {
-
-const detail::KernelTable<float> kReference = detail::reference_kernels<float>();
-
-// The active table and that of every level this CPU runs, in one process.
-std::vector<const detail::KernelTable<float>*> all_tables() {
-  std::vector<const detail::KernelTable<float>*> tables{&detail::kernels<float>()};
-  for (const auto level : detail::supported_levels()) tables.push_back(&detail::kernels_of_level(level));
-  return tables;
-}
 
 bool same_bits(const Guarded& x, const Guarded& y) {
   return std::memcmp(x.data(), y.data(), x.cols() * sizeof(float)) == 0;
