@@ -56,5 +56,6 @@
 #include "attune/serving/engine.hpp"
 #include "attune/serving/event_store.hpp"
 #include "attune/serving/make_recommender.hpp"
+#include "attune/serving/ranker.hpp"
 #include "attune/serving/shared_encoder.hpp"
 #include "attune/serving/user_state.hpp"

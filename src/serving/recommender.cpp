@@ -11,6 +11,7 @@
 #include "attune/executor.hpp"
 #include "attune/serving/event_store.hpp"
 #include "serving/exclusion.hpp"
+#include "serving/ranking.hpp"
 #include "serving/recommender_impl.hpp"
 
 namespace attune::inline v0_1 {
@@ -96,23 +97,40 @@ void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now
   }
   answer.source = source;
   answer.shortfall = {};
-  answer.score_kind = source == Source::model ? now->engine->kind() : ScoreKind::count;
+  answer.score_kind = now->score_kind(source);
   answer.model_version = now->version;
   answer.generation = now->generation;
+  answer.reranked = 0;
   answer.keep_alive_ = std::move(now);
+}
+
+Recommender::Impl::Stage Recommender::Impl::ranking_stage(const Snapshot&) const noexcept {
+  if (options.ranker_candidates == 0 || !options.ranker) return {};
+  return {options.ranker.get(), options.ranker_candidates};
 }
 
 void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
                                   std::span<const ItemHandle> distinct, const Request& request,
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
   const Exclusion exclusion(scratch, *now, request.exclude_seen ? distinct : std::span<const ItemHandle>{});
+  const Stage stage = ranking_stage(*now);
   const std::size_t k = std::min(request.k, now->engine->size());
-  const Context context{.now = request.now, .user = request.user};
-  const EngineAnswer ranked =
-      now->engine->recommend(history, context, exclusion.eligible(), k, state, scratch.workspace);
-  fill(answer, std::move(now), ranked.items, ranked.source);
+  const std::size_t found = std::min(std::max(k, stage.candidates), now->engine->size());
+  Context context{.now = request.now, .user = request.user};
+  const EngineAnswer best =
+      now->engine->recommend(history, context, exclusion.eligible(), found, state, scratch.workspace);
+  Ranking ranking{.items = best.items};
+  if (stage.ranker != nullptr) {
+    if (context.now == kNoTime && !history.times.empty()) context.now = history.times.back();
+    ranking = rank_candidates(*stage.ranker, {history, context, best.source, now->score_kind(best.source)}, best.items,
+                              stage.candidates, options.ranker_deadline, *catalogue, scratch);
+    ranker_failures += ranking.failed;
+    missed_deadlines += !ranking.failed && ranking.reranked < std::min(stage.candidates, best.items.size());
+  }
+  fill(answer, std::move(now), ranking.items.first(std::min(k, ranking.items.size())), best.source);
+  answer.reranked = ranking.reranked;
   answer.shortfall.seen = request.exclude_seen ? distinct.size() : 0;
-  answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(ranked.source);
+  answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(best.source);
 }
 
 Answer Recommender::recommend(const Request& request) const {
@@ -228,6 +246,8 @@ RecommenderInfo Recommender::info() const {
           .users = impl_->users.num_users(),
           .cache_bytes = impl_->users.cache_bytes(),
           .unstored_events = *impl_->unstored_events,
+          .ranker_failures = impl_->ranker_failures,
+          .missed_deadlines = impl_->missed_deadlines,
           .item_ids = impl_->catalogue->kind(),
           .user_ids = impl_->users.accepts(Id(0)) ? IdKind::int64 : IdKind::string};
 }

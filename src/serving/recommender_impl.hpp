@@ -37,6 +37,12 @@ struct Recommender::Impl {
   Observed record(Interaction& event);
   // Hands recorded events to the event store and counts those that it does not keep.
   void store(std::span<const Interaction> recorded) noexcept;
+  // The ranker of this version's answers and how many candidates it may reorder; null where nobody does.
+  struct Stage {
+    const Ranker* ranker = nullptr;
+    std::size_t candidates = 0;
+  };
+  Stage ranking_stage(const Snapshot& now) const noexcept;
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
   void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
                  const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
@@ -51,6 +57,7 @@ struct Recommender::Impl {
   ScratchPool pool;
   // Shared with the completions of the event store, which may come when this object is gone.
   std::shared_ptr<std::atomic<std::size_t>> unstored_events = std::make_shared<std::atomic<std::size_t>>(0);
+  std::atomic<std::size_t> ranker_failures = 0, missed_deadlines = 0;
 
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;

@@ -28,6 +28,9 @@ struct Snapshot {
   std::vector<std::uint64_t> scorable;  // of those, what the engine's model can return
   std::size_t num_listed = 0, num_scorable = 0;
 
+  ScoreKind score_kind(Source source) const noexcept {
+    return source == Source::model ? engine->kind() : ScoreKind::count;
+  }
   bool lists(ItemHandle item) const noexcept {
     return item < engine->size() && (listed[item / 64] >> (item % 64) & 1u) != 0;
   }

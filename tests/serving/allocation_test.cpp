@@ -8,6 +8,7 @@
 
 #include "attune/recommender.hpp"
 #include "attune/serving/event_store.hpp"
+#include "attune/serving/ranker.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -101,6 +102,32 @@ TEST_CASE("A warm recommender of counts of every kind allocates nothing, whateve
   for (std::size_t i = 8; i < 20; ++i) round(i);
   CHECK(allocations - before == 0);
   CHECK(answer.items.size() == 20);
+}
+
+TEST_CASE(
+    "A warm recommender with a ranker allocates nothing of its own, in groups and at once, also where the ranker fails",
+    "[serving][allocation]") {
+  const TrainedModel model = test::make_model({.events = 50});
+  static const float nan = std::numeric_limits<float>::quiet_NaN();
+  const bool fails = GENERATE(false, true);
+  const auto score = [fails](const RankingQuery&, std::span<const Candidate> candidates, std::span<float> scores) {
+    for (std::size_t i = 0; i < scores.size(); ++i) scores[i] = fails ? nan : static_cast<float>(candidates[i].handle);
+  };
+  Recommender recommender =
+      Recommender::open(model, {.ranker = make_ranker(score),
+                                .ranker_candidates = 30,
+                                .ranker_deadline = GENERATE(std::chrono::hours(0), std::chrono::hours(1))});
+  Answer answer;
+  const auto round = [&] {
+    recommender.recommend({.user = "u1", .k = 20}, answer);
+    recommender.recommend({.user = "u1", .k = 40, .exclude_seen = false}, answer);
+    recommender.recommend({.user = "nobody", .k = 20}, answer);
+  };
+  round();
+  const std::size_t before = allocations;
+  for (std::size_t i = 0; i < 10; ++i) round();
+  CHECK(allocations - before == 0);
+  CHECK(answer.reranked == (fails ? 0 : 30));
 }
 
 TEST_CASE("Users who take each other's cache allocate nothing either", "[serving][allocation]") {
