@@ -62,11 +62,19 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Report&
                                         Console& console) {
   std::vector<Baseline> all;
   if (queries.empty()) return all;
+  if (!model.ranker.empty()) {
+    console.line("measuring the engine without its ranker");
+    TrainedModel engine = model;
+    engine.calibration = {};
+    engine.ranker = {};
+    all.push_back(measure_beside("engine", engine, report, queries, options));
+  }
   if (model.encoder && model.blend_weight != 0) {
     console.line("measuring the encoder alone");
     TrainedModel alone = model;
     alone.blend_weight = 0;
     alone.calibration = {};
+    alone.ranker = {};
     all.push_back(measure_beside("encoder", alone, report, queries, options));
   }
   TrainedModel counting;

@@ -57,6 +57,22 @@ Json items_json(const std::string& file, const IdMap& catalogue) {
   return {{"file", file}, {"items", titles.size()}, {"in_catalogue", named}, {"untitled", catalogue.size() - named}};
 }
 
+// What reordering adds in validation; null where it was not tried.
+Json rerank_json(const RankerReport& report) {
+  if (report.lists == 0) return {};
+  return {{"lists", report.lists},
+          {"engine", {{"ndcg@10", report.engine_ndcg_10}}},
+          {"reordered", {{"ndcg@10", report.ndcg_10}}},
+          {"standard_error", report.standard_error},
+          {"kept", report.kept}};
+}
+
+void print_reranking(std::ostream& out, const RankerReport& report) {
+  if (report.lists == 0) return;
+  out << "reordering takes validation ndcg@10 from " << fixed(report.engine_ndcg_10, 4) << " to "
+      << fixed(report.ndcg_10, 4) << (report.kept ? "\n" : ": not kept\n");
+}
+
 // The result for people.
 void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel& model, const Protocol& protocol,
                   const Report& report, const std::vector<Baseline>& baselines, const std::string& output) {
@@ -66,6 +82,7 @@ void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel&
     out << ", blended with " << model.counts->name() << " at weight " << fixed(model.blend_weight, 2);
   }
   out << '\n';
+  print_reranking(out, trainer.ranker());
   print_protocol(out, protocol, report);
   if (report.queries != 0) print_comparison(out, report, baselines, 10);
   out << "model written to " << output << "; ask it with\n  attune recommend --model " << output << " --user "
@@ -123,6 +140,7 @@ void run(const TrainOptions& options, Console& console) {
                     {"train_seconds", trainer.train_seconds()},
                     {"memory", memory_json(memory)},
                     {"blend_weight", model.blend_weight},
+                    {"rerank", rerank_json(trainer.ranker())},
                     {"protocol", protocol_json(protocol, report)},
                     {"metrics", metrics_json(report.metrics)},
                     {"baselines", baselines_json(baselines)},

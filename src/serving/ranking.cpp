@@ -63,7 +63,7 @@ Ranking rank_candidates(const Ranker& ranker, const RankingQuery& query, std::sp
     return scores[a.rank] > scores[b.rank] || (scores[a.rank] == scores[b.rank] && a.rank < b.rank);
   });
   for (std::size_t i = 0; i < scored; ++i) scratch.ranked[i] = {best[i].handle, best[i].score};
-  return {.items = scratch.ranked, .reranked = scored};
+  return {.items = scratch.ranked, .reranked = scored, .late = scored < count};
 }
 
 }  // namespace attune::inline v0_1

@@ -16,7 +16,7 @@ namespace attune::inline v0_1 {
 struct Ranking {
   std::span<const ScoredHandle> items;  // all of them, in their final order with the engine's scores; in the scratch
   std::size_t reranked = 0;             // those in front; 0 where the ranker failed
-  bool failed = false;
+  bool failed = false, late = false;
 };
 
 // `items` best first, of the engine, in the workspace of `scratch`; `most` of them are candidates. Without a deadline

@@ -11,7 +11,6 @@
 #include "attune/executor.hpp"
 #include "attune/serving/event_store.hpp"
 #include "serving/exclusion.hpp"
-#include "serving/ranking.hpp"
 #include "serving/recommender_impl.hpp"
 
 namespace attune::inline v0_1 {
@@ -104,33 +103,41 @@ void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now
   answer.keep_alive_ = std::move(now);
 }
 
-Recommender::Impl::Stage Recommender::Impl::ranking_stage(const Snapshot&) const noexcept {
-  if (options.ranker_candidates == 0 || !options.ranker) return {};
-  return {options.ranker.get(), options.ranker_candidates};
+Recommender::Impl::RankingStage Recommender::Impl::ranking_stage(const Snapshot& now) const noexcept {
+  const std::size_t most = options.ranker_candidates;
+  if (most == 0) return {};
+  if (options.ranker) return {options.ranker.get(), most, false};
+  if (now.ranker) return {now.ranker.get(), std::min(most, now.ranker->candidates()), true};
+  return {};
+}
+
+Ranking Recommender::Impl::order(const RankingStage& stage, const Snapshot& now, HistoryView history, Context context,
+                                 const EngineAnswer& found, RequestScratch& scratch) {
+  if (stage.ranker == nullptr || (stage.of_model && found.source != Source::model)) return {.items = found.items};
+  if (context.now == kNoTime && !history.times.empty()) context.now = history.times.back();
+  const RankingQuery query{history, context, found.source, now.score_kind(found.source)};
+  const Ranking ranking = rank_candidates(*stage.ranker, query, found.items, stage.candidates, options.ranker_deadline,
+                                          *catalogue, scratch);
+  ranker_failures += ranking.failed;
+  missed_deadlines += ranking.late;
+  return ranking;
 }
 
 void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
                                   std::span<const ItemHandle> distinct, const Request& request,
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
   const Exclusion exclusion(scratch, *now, request.exclude_seen ? distinct : std::span<const ItemHandle>{});
-  const Stage stage = ranking_stage(*now);
-  const std::size_t k = std::min(request.k, now->engine->size());
-  const std::size_t found = std::min(std::max(k, stage.candidates), now->engine->size());
-  Context context{.now = request.now, .user = request.user};
-  const EngineAnswer best =
-      now->engine->recommend(history, context, exclusion.eligible(), found, state, scratch.workspace);
-  Ranking ranking{.items = best.items};
-  if (stage.ranker != nullptr) {
-    if (context.now == kNoTime && !history.times.empty()) context.now = history.times.back();
-    ranking = rank_candidates(*stage.ranker, {history, context, best.source, now->score_kind(best.source)}, best.items,
-                              stage.candidates, options.ranker_deadline, *catalogue, scratch);
-    ranker_failures += ranking.failed;
-    missed_deadlines += !ranking.failed && ranking.reranked < std::min(stage.candidates, best.items.size());
-  }
-  fill(answer, std::move(now), ranking.items.first(std::min(k, ranking.items.size())), best.source);
+  const RankingStage stage = ranking_stage(*now);
+  const std::size_t size = now->engine->size(), k = std::min(request.k, size);
+  const std::size_t most = std::max(k, std::min(stage.candidates, size));
+  const Context context{.now = request.now, .user = request.user};
+  const EngineAnswer found =
+      now->engine->recommend(history, context, exclusion.eligible(), most, state, scratch.workspace);
+  const Ranking ranking = order(stage, *now, history, context, found, scratch);
+  fill(answer, std::move(now), ranking.items.first(std::min(k, ranking.items.size())), found.source);
   answer.reranked = ranking.reranked;
   answer.shortfall.seen = request.exclude_seen ? distinct.size() : 0;
-  answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(best.source);
+  answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(found.source);
 }
 
 Answer Recommender::recommend(const Request& request) const {

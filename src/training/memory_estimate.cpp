@@ -137,7 +137,11 @@ std::size_t evaluation_bytes(const TrainerConfig& config, const EncoderSizes& en
   const std::size_t stride = (config.encoder.embedding_dim + detail::kLanes - 1) / detail::kLanes * detail::kLanes;
   const std::size_t rows = items * (stride * kFloat + 2 * sizeof(std::uint64_t));
   const std::size_t scores = items * (3 * kFloat + 2 * sizeof(std::uint64_t)) + grown(items) * sizeof(ScoredHandle);
-  return rows + workers * (scores + encoder.serving * kFloat) + train.num_users() * kMetrics * sizeof(double);
+  const std::size_t queries = std::max(train.num_users(), train.num_events() / 10);  // as splits make them
+  const std::size_t lists =
+      config.rerank ? std::min({RankerOptions{}.max_lists, config.max_validation_queries, queries}) : 0;
+  const std::size_t listed = lists * std::min(items, config.rerank_candidates) * LearnedRanker::kNumFeatures * kFloat;
+  return rows + workers * (scores + encoder.serving * kFloat) + train.num_users() * kMetrics * sizeof(double) + listed;
 }
 
 }  // namespace

@@ -71,12 +71,37 @@ double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries,
   return chosen;
 }
 
-// The last epoch that the budget has room for, with the choice of a blend and the calibration behind it, when each
-// takes as long as the one reported.
+// What stands behind the best encoder, each as long as there is time: the weight of the blend, then the order of the
+// best, then what the scores of such lists are worth.
+RankerReport finish(TrainedModel& model, const TrainerConfig& config, const EvaluationQueries& queries,
+                    const EvaluationOptions& measuring, double encoder_ndcg, const TimeBudget& budget,
+                    const Progress& progress) {
+  RankerReport report;
+  if (config.blend) {
+    model.blend_weight = choose_blend_weight(model, queries, measuring, encoder_ndcg, budget, progress);
+  }
+  if (config.rerank && budget.left() > 0) {
+    FittedRanker fitted = fit_ranker(
+        model, queries,
+        {.candidates = config.rerank_candidates, .exclude_seen = config.exclude_seen, .executor = measuring.executor});
+    model.ranker = std::move(fitted.ranker);
+    report = fitted.report;
+  }
+  if (config.calibrate && budget.left() > 0) {
+    EvaluationOptions listing = measuring;
+    listing.outcomes = kCalibratedItems;
+    model.calibration = Calibration::isotonic(evaluate(model, queries, listing).outcomes);
+  }
+  return report;
+}
+
+// The last epoch that the budget has room for, with what finish() measures behind it, when each validation takes as
+// long as the one reported.
 std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool blend,
                            const TimeBudget& budget) {
   const double validation = epoch_seconds - report.seconds;
-  const std::size_t validations = (blend ? std::size(kBlendWeights) : 0) + (config.calibrate ? 1 : 0);
+  const std::size_t validations =
+      (blend ? std::size(kBlendWeights) : 0) + (config.calibrate ? 1 : 0) + (config.rerank ? 1 : 0);
   const double reserved = static_cast<double>(validations) * validation;
   const double fitting = std::max(0.0, budget.left() - reserved) / epoch_seconds;
   return report.epoch + static_cast<std::size_t>(std::min(fitting, static_cast<double>(config.epochs - report.epoch)));
@@ -92,6 +117,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
                           const StateFile& file) {
   epochs_.clear();
   best_epoch_ = resumed_epochs_ = 0;
+  ranker_ = {};
   train_seconds_ = 0;
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
@@ -136,14 +162,8 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   }
   if (!state.best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
   model.encoder = std::move(state.best);
-  if (blend && !stopped) {
-    const double encoder_ndcg = epochs_[best_epoch_ - 1].ndcg_10;
-    model.blend_weight = choose_blend_weight(model, queries, measuring, encoder_ndcg, budget, progress);
-  }
-  if (config.calibrate && !queries.empty() && !stopped && budget.left() > 0) {
-    EvaluationOptions listing = measuring;
-    listing.outcomes = kCalibratedItems;
-    model.calibration = Calibration::isotonic(evaluate(model, queries, listing).outcomes);
+  if (!queries.empty() && !stopped) {
+    ranker_ = finish(model, config, queries, measuring, epochs_[best_epoch_ - 1].ndcg_10, budget, progress);
   }
   model.notes["trainer"] = config.to_json();
   model.notes["best_epoch"] = std::to_string(best_epoch_);

@@ -89,6 +89,8 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit("exclude_seen", config.exclude_seen);
   visit("blend", config.blend);
   visit("calibrate", config.calibrate);
+  visit("rerank", config.rerank);
+  visit("rerank_candidates", config.rerank_candidates);
   visit("adapt", config.adapt);
   visit("counts", config.counts);
   visit("counts_alone", config.counts_alone);
@@ -222,6 +224,7 @@ void TrainerConfig::validate() const {
   }
   require(time_budget_seconds >= 0, "time_budget_seconds", "at least 0");
   require(max_validation_queries >= 1, "max_validation_queries", "at least 1");
+  require(rerank_candidates >= 1, "rerank_candidates", "at least 1");
   require(gradient_slots >= 1 && gradient_slots <= 1024, "gradient_slots", "1 to 1024");
   popularity.validate();
   markov.validate();

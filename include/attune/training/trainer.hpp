@@ -18,6 +18,7 @@
 #include "attune/training/evaluation.hpp"
 #include "attune/training/objective.hpp"
 #include "attune/training/optimizer.hpp"
+#include "attune/training/ranker_training.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -62,6 +63,11 @@ struct ATTUNE_EXPORT TrainerConfig {
   // Learns on validation what a score is worth (TrainedModel::calibration), from the best 50 items of every query.
   // Costs one validation more.
   bool calibrate = false;
+  // Learns on validation to put the best rerank_candidates items of every query in order (TrainedModel::ranker); kept
+  // where that helps lists it did not see, which it does above all where people come back for the same items
+  // (exclude_seen = false). Costs one validation more.
+  bool rerank = false;
+  std::size_t rerank_candidates = 100;
   // Lets fit() raise dropout and lower batch_sequences for small data, see adapted_to(). A configuration file that
   // names one of them turns this off.
   bool adapt = false;
@@ -155,6 +161,8 @@ class ATTUNE_EXPORT Trainer {
                    const StateFile& state = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
   std::size_t best_epoch() const noexcept { return best_epoch_; }
+  // What reordering adds in validation; of no lists where it was not tried.
+  const RankerReport& ranker() const noexcept { return ranker_; }
   std::size_t resumed_epochs() const noexcept { return resumed_epochs_; }  // that an earlier part had trained
   double train_seconds() const noexcept { return train_seconds_; }
 
@@ -165,6 +173,7 @@ class ATTUNE_EXPORT Trainer {
   Executor* executor_;
   std::vector<EpochReport> epochs_;
   std::size_t best_epoch_ = 0;
+  RankerReport ranker_;
   std::size_t resumed_epochs_ = 0;
   double train_seconds_ = 0;
 };
