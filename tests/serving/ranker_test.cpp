@@ -53,6 +53,12 @@ Recommender with(const TrainedModel& model, std::shared_ptr<const Ranker> ranker
                            {.ranker = std::move(ranker), .ranker_candidates = candidates, .ranker_deadline = deadline});
 }
 
+LearnedRanker by_popularity(std::size_t candidates) {
+  LearnedRanker ranker{candidates, std::vector<float>(LearnedRanker::kNumFeatures, 0.0f)};
+  ranker.weights[2] = 1;
+  return ranker;
+}
+
 bool same_shortfall(const Answer& a, const Answer& b) {
   return a.shortfall.seen == b.shortfall.seen && a.shortfall.filtered == b.shortfall.filtered &&
          a.shortfall.unavailable == b.shortfall.unavailable;
@@ -265,6 +271,61 @@ TEST_CASE("A host's ranker stays when the model is replaced, and items keep thei
   CHECK(shown.size() == 20);
   const IdMap ids = recommender.item_ids();
   for (const auto& [handle, item] : shown) CHECK(ids.find(Id(item)) == handle);
+}
+
+TEST_CASE("The ranker that a model brings reorders the model's answers, and no others", "[serving][ranker]") {
+  TrainedModel model = make_model({.blend_weight = GENERATE(0.0, 0.5)});
+  const Recommender plain = Recommender::open(model);
+  model.ranker = by_popularity(20);
+  const Recommender recommender = Recommender::open(model);
+  for (std::size_t u = 0; u < 8; ++u) {
+    const std::string user = test::user_name(u);
+    const Answer answer = recommender.recommend({.user = user, .k = 50});
+    Answer expected = plain.recommend({.user = user, .k = 50});
+    std::stable_sort(expected.items.begin(), expected.items.begin() + 20, [&](const auto& a, const auto& b) {
+      const auto events = model.popularity->counts();
+      return events[model.item_ids->find(a.item)] > events[model.item_ids->find(b.item)];
+    });
+    CHECK(same_items(answer, expected));
+    CHECK(answer.reranked == 20);
+  }
+  const Answer stranger = recommender.recommend({.user = "nobody"});
+  CHECK(same_items(stranger, plain.recommend({.user = "nobody"})));
+  CHECK(stranger.reranked == 0);
+}
+
+TEST_CASE("A host turns a model's ranker off, asks it for fewer, or takes its place", "[serving][ranker]") {
+  TrainedModel model = make_model();
+  const Answer engine = Recommender::open(model).recommend({.user = "u1"});
+  model.ranker = by_popularity(20);
+  CHECK(same_items(with(model, nullptr, 0).recommend({.user = "u1"}), engine));
+  CHECK(with(model, nullptr, 7).recommend({.user = "u1"}).reranked == 7);
+  CHECK(with(model, nullptr, 50, std::chrono::nanoseconds(1)).recommend({.user = "u1"}).reranked == 20);  // one group
+  const auto pairs = std::make_shared<const InPairs>(give_rank);
+  CHECK(with(model, pairs, 30).recommend({.user = "u1"}).reranked == 30);
+  CHECK(pairs->calls == 1);
+}
+
+TEST_CASE("A model's ranker comes and goes with it, whatever order the rows have", "[serving][ranker]") {
+  TrainedModel first = make_model({.items = 40}), second = make_model({.seed = 2, .items = 40, .first_item = 10});
+  second.ranker = by_popularity(15);
+  second.ranker.weights[1] = 0.3f;   // counts
+  second.ranker.weights[7] = -0.1f;  // age
+  Recommender recommender = Recommender::open(first);
+  CHECK(recommender.recommend({.user = "u1"}).reranked == 0);
+  recommender.reload(second);
+  const Request request{.k = 30, .exclude_seen = false};
+  const Answer moved = recommender.recommend_history({"i12", "i13", "i14"}, request);
+  CHECK(moved.reranked == 15);
+  CHECK(same_items(moved, Recommender::open(second).recommend_history({"i12", "i13", "i14"}, request)));
+  recommender.reload(first);
+  CHECK(recommender.recommend({.user = "u1"}).reranked == 0);
+}
+
+TEST_CASE("A model with a ranker that is none does not open", "[serving][ranker]") {
+  TrainedModel model = make_model();
+  model.ranker = {10, {1.0f}};
+  CHECK_THROWS_AS(Recommender::open(model), Error);
 }
 
 TEST_CASE("Threads that recommend, observe and reload at once share a ranker", "[serving][ranker][concurrency]") {
