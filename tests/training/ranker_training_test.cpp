@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 #include <utility>
 
 #include "attune/recommender.hpp"
 #include "catch.hpp"
+#include "model/candidate_features.hpp"
 #include "training/small_training.hpp"
 
 using namespace attune;
@@ -63,6 +65,67 @@ TEST_CASE("Where people come back for the same items a ranker learns to say so, 
   CHECK(before.ndcg_at(10) > 0);
   CHECK(evaluate(scene.model, scene.parts.validation, options).ndcg_at(10) ==
         Approx(fitted.report.engine_ndcg_10).margin(1e-12));
+}
+
+TEST_CASE("Each half of the users is ranked by what the other half taught", "[training][ranker_training]") {
+  // Even users come back for what they had, odd ones never do: what one half learns misleads the other.
+  const Split parts = leave_one_out(histories_of(120, 14, 60, [](std::size_t u, std::size_t i) {
+    return u % 2 == 0 ? detail::mix(u, i % 3) % 60 : (detail::mix(u) + 17 * i) % 60;
+  }));
+  const TrainedModel model = Trainer(counting_on_repeats()).fit(parts.train, parts.validation);
+  const FittedRanker fitted = fit_ranker(model, parts.validation, kKeepSeen);
+  CHECK(fitted.report.ndcg_10 < fitted.report.engine_ndcg_10);
+  CHECK_FALSE(fitted.report.kept);
+}
+
+TEST_CASE("No other weights have a lower cross-entropy", "[training][ranker_training]") {
+  const Scene scene;
+  const LearnedRanker ranker = fit_ranker(scene.model, scene.parts.validation, kKeepSeen).ranker;
+  REQUIRE_FALSE(ranker.empty());
+  // The lists, as evaluation shows them to a second stage: one query after the other.
+  using Features = std::array<float, LearnedRanker::kNumFeatures>;
+  struct List {
+    std::vector<Features> candidates;
+    std::size_t target;
+  };
+  std::vector<List> lists;
+  const EvaluationQueries& queries = scene.parts.validation;
+  const detail::CandidateFeatures reader(scene.model.counts, scene.model.popularity->counts(), false);
+  std::size_t asked = 0;
+  EvaluationOptions options{.exclude_seen = false, .bootstrap = 0, .candidates = 40};
+  options.rerank = [&](HistoryView history, const Context&, std::span<const ScoredHandle> best, std::span<float>) {
+    Workspace workspace;
+    const auto request = reader.read(history, kNoTime, true, workspace);
+    const ItemHandle target = queries.targets(queries.queries[asked++]).front();
+    List list{std::vector<Features>(best.size()), best.size()};
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      reader.fill(list.candidates[i], request, best[i].item, best[i].score);
+      if (best[i].item == target) list.target = i;
+    }
+    if (list.target < best.size()) lists.push_back(list);
+  };
+  evaluate(scene.model, queries, options);
+  REQUIRE(lists.size() > 50);
+  const auto loss = [&](const LearnedRanker& with) {
+    double sum = 0;
+    for (const List& list : lists) {
+      double total = 0;
+      const auto of = [&](std::size_t i) { return static_cast<double>(with(list.candidates[i])); };
+      for (std::size_t i = 0; i < list.candidates.size(); ++i) total += std::exp(of(i));
+      sum += std::log(total) - of(list.target);
+    }
+    return sum / static_cast<double>(lists.size());
+  };
+  const double best = loss(ranker);
+  CHECK(best < loss({40, std::vector<float>(LearnedRanker::kNumFeatures, 0.0f)}) - 0.5);
+  for (std::size_t f = 0; f < ranker.weights.size(); ++f) {
+    for (const float step : {-0.1f, 0.1f}) {
+      LearnedRanker other = ranker;
+      other.weights[f] += step * std::max(1.0f, std::abs(ranker.weights[f]));
+      INFO(LearnedRanker::feature_names()[f]);
+      CHECK(loss(other) >= best);
+    }
+  }
 }
 
 TEST_CASE("The same ranker is fitted by any number of threads", "[training][ranker_training]") {
