@@ -42,9 +42,13 @@ CandidateFeatures::CandidateFeatures(std::shared_ptr<const CountModel> counts, s
 
 CandidateFeatures::Request CandidateFeatures::read(HistoryView history, Timestamp now, bool seen,
                                                    Workspace& workspace) const {
-  Request request{.history = history, .now = reads_now_ ? now : kNoTime, .counted = {}, .may_be_seen = {}};
+  const std::size_t told = std::min(history.size(), LearnedRanker::kMaxEvents);
+  Request request{.history = history.subview(history.size() - told, told),
+                  .now = reads_now_ ? now : kNoTime,
+                  .counted = {},
+                  .may_be_seen = {}};
   if (request.now == kNoTime && !history.times.empty()) request.now = history.times.back();
-  for (const ItemHandle item : seen ? history.items : std::span<const ItemHandle>{}) {
+  for (const ItemHandle item : seen ? request.history.items : std::span<const ItemHandle>{}) {
     request.may_be_seen[hash_of(item) / 64] |= std::uint64_t{1} << (hash_of(item) % 64);
   }
   if (counts_) {

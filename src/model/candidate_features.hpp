@@ -26,7 +26,7 @@ class CandidateFeatures {
   // What the candidates of one request have in common. Its views end with the history and with the next use of the
   // workspace.
   struct Request {
-    HistoryView history;
+    HistoryView history;  // the part that is told of
     Timestamp now = kNoTime;
     std::span<const float> counted;             // [items of the counts]
     std::array<std::uint64_t, 64> may_be_seen;  // by hash: most candidates are not in the history

@@ -106,19 +106,22 @@ TEST_CASE("What is not known is zero, and nothing is told of a history that cand
   CHECK(features_of(bare, {.items = items}, 5, kNoHandle, 2.0f) == Features{2.0f});
 }
 
-TEST_CASE("Every item of a long history is found in it", "[model][learned_ranker]") {
+TEST_CASE("Every item of the newest part of a long history is found in it, and no other", "[model][learned_ranker]") {
   std::vector<ItemHandle> items(5000);
   for (std::size_t i = 0; i < items.size(); ++i) items[i] = static_cast<ItemHandle>(3 * i);
   const detail::CandidateFeatures bare({}, {}, false);
   Workspace workspace;
   const auto request = bare.read({.items = items}, kNoTime, true, workspace);
   Features features;
+  const ItemHandle oldest = items[items.size() - LearnedRanker::kMaxEvents];
   std::size_t wrong = 0;
   for (ItemHandle item = 0; item < 15'000; ++item) {
     bare.fill(features, request, item, 0);
-    wrong += features[3] != (item % 3 == 0 ? 1.0f : 0.0f);
+    wrong += features[3] != (item % 3 == 0 && item >= oldest ? 1.0f : 0.0f);
   }
   CHECK(wrong == 0);
+  bare.fill(features, request, items.back(), 0);
+  CHECK(features[5] == 1.0f / static_cast<float>(LearnedRanker::kMaxEvents));
 }
 
 TEST_CASE("A ranker that is none is refused", "[model][learned_ranker]") {

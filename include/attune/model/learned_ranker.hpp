@@ -18,15 +18,15 @@ struct ATTUNE_EXPORT LearnedRanker {
   //   score       the engine's
   //   counts      CountModel::to_terms() of what the counts say
   //   popularity  log(1 + events in training)
-  // and of its events in the history, 0 where there is none:
+  // and of its events among the newest kMaxEvents of the history, 0 where there is none:
   //   seen        1
   //   repeats     log(1 + how many)
-  //   share       how many, divided by the length of the history
+  //   share       how many, divided by the length of that part
   //   recency     1 / (1 + later events)
   //   age         log(1 + minutes since the last of them)
   //   together    1 where that was at the time of the request: in this basket
   // Times count back from the request where the encoder reads its time, else from the last event.
-  static constexpr std::size_t kNumFeatures = 9;
+  static constexpr std::size_t kNumFeatures = 9, kMaxEvents = 500;
   static std::span<const std::string_view, kNumFeatures> feature_names() noexcept;
 
   std::size_t candidates = 0;  // how many of the best it was fitted on and reorders
