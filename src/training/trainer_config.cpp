@@ -89,6 +89,7 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit("exclude_seen", config.exclude_seen);
   visit("blend", config.blend);
   visit("calibrate", config.calibrate);
+  visit("refit", config.refit);
   visit("adapt", config.adapt);
   visit("counts", config.counts);
   visit("counts_alone", config.counts_alone);
