@@ -2,8 +2,10 @@
 #include "attune/training/trainer.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -71,8 +73,9 @@ bool comes_near(const TriedWeight& best, const TriedWeight& other, std::uint64_t
   return paired.at(metric).difference <= (high - low) / kErrors;
 }
 
-// The heaviest weight within one standard error of the best NDCG@10 in validation (Breiman et al., 1984): the epoch was
-// chosen on the same queries, which favours the encoder, and counts age more slowly than it does.
+// Of the weights within one standard error of the best NDCG@10 in validation the one nearest to 1, at which the answer
+// is the product of what both say: the epoch was chosen on the same queries, which favours the encoder, and few queries
+// tell weights badly apart.
 double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries, EvaluationOptions measuring,
                            std::uint64_t seed, const TimeBudget& budget, const Progress& progress, bool& stopped) {
   measuring.keep_user_sums = true;
@@ -86,20 +89,39 @@ double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries,
     if (stopped) break;
   }
   const auto best = std::ranges::max_element(tried, {}, &TriedWeight::ndcg_10);
-  double chosen = 0;
+  const auto distance = [](double weight) { return std::abs(weight - 1.0); };
+  double chosen = best == tried.end() ? 0.0 : best->weight;
   for (const TriedWeight& other : tried) {
-    if (comes_near(*best, other, seed, measuring.executor)) chosen = other.weight;
+    if (distance(other.weight) < distance(chosen) && comes_near(*best, other, seed, measuring.executor)) {
+      chosen = other.weight;
+    }
   }
   return chosen;
 }
 
+// What else validation decides: the weight of the counts and what a score is worth. False where somebody asked to stop.
+bool weigh(TrainedModel& model, const EvaluationQueries& queries, const EvaluationOptions& measuring,
+           const TrainerConfig& config, const TimeBudget& budget, const Progress& progress) {
+  bool stopped = false;
+  if (config.blend) {
+    model.blend_weight = choose_blend_weight(model, queries, measuring, config.seed, budget, progress, stopped);
+  }
+  if (config.calibrate && !stopped && budget.left() > 0) {
+    EvaluationOptions listing = measuring;
+    listing.outcomes = kCalibratedItems;
+    model.calibration = Calibration::isotonic(evaluate(model, queries, listing).outcomes);
+  }
+  return !stopped;
+}
+
 // The last epoch that the budget has room for, with the choice of a blend, the calibration and as many epochs of a
 // refit behind it, when each takes as long as the one reported.
-std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool blend,
+std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool validates,
                            const TimeBudget& budget) {
   const double validation = epoch_seconds - report.seconds;
-  const std::size_t validations = (blend ? std::size(kBlendWeights) : 0) + (config.calibrate ? 1 : 0);
-  const double refit = config.refit ? report.seconds : 0.0;  // for each epoch
+  const std::size_t validations =
+      !validates ? 0 : (config.blend ? std::size(kBlendWeights) : 0) + (config.calibrate ? 1 : 0);
+  const double refit = config.refit && validates ? report.seconds : 0.0;  // for each epoch
   const double reserved = static_cast<double>(validations) * validation + static_cast<double>(report.epoch) * refit;
   const double fitting = std::max(0.0, budget.left() - reserved) / (epoch_seconds + refit);
   return report.epoch + static_cast<std::size_t>(std::min(fitting, static_cast<double>(config.epochs - report.epoch)));
@@ -129,49 +151,42 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     model.notes["trainer"] = config.to_json();
     return model;
   }
-  detail::Learner learner(config, train, executor);
+  std::optional<detail::Learner> learner(std::in_place, config, train, executor);
   detail::TrainingState state{.planned = config.epochs};
   const detail::StateStore store(file, config, train, validation);
-  store.load(state, learner);
+  store.load(state, *learner);
   resumed_epochs_ = state.epochs.size();
   publish(state);
   TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = detail::validation_sample(validation, config);
   const EvaluationOptions measuring = detail::validation_options(config, executor);
   const TimeBudget budget(config.time_budget_seconds, state.seconds);
-  const bool blend = config.blend && !queries.empty();
   bool stopped = false;
   while (!stopped && state.goes_on(config.patience)) {
     const auto epoch_start = Clock::now();
     EpochReport report{.epoch = state.epochs.size() + 1, .epochs = state.planned};
-    const auto loss = learner.train_epoch(report.epoch, report.epochs, progress.step);
+    const auto loss = learner->train_epoch(report.epoch, report.epochs, progress.step);
     stopped = !loss;
     if (stopped) break;
     report.loss = *loss;
     report.seconds = seconds_since(epoch_start);
 
-    learner.copy_weights(*state.spare_encoder(learner));
+    learner->copy_weights(*state.spare_encoder(*learner));
     model.encoder = state.spare;
     detail::validate(report, model, queries, measuring);
     state.add(report);
-    state.planned = fitting_epochs(config, report, seconds_since(epoch_start), blend, budget);
+    state.planned = fitting_epochs(config, report, seconds_since(epoch_start), !queries.empty(), budget);
     state.seconds = budget.spent();
-    store.save(state, learner);
+    store.save(state, *learner);
     publish(state);
     stopped = progress.epoch && !progress.epoch(epochs_.back());
   }
   if (!state.best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
   model.encoder = std::move(state.best);
-  if (blend && !stopped) {
-    model.blend_weight = choose_blend_weight(model, queries, measuring, config.seed, budget, progress, stopped);
-  }
-  if (config.calibrate && !queries.empty() && !stopped && budget.left() > 0) {
-    EvaluationOptions listing = measuring;
-    listing.outcomes = kCalibratedItems;
-    model.calibration = Calibration::isotonic(evaluate(model, queries, listing).outcomes);
-  }
+  const bool chosen = !stopped && !queries.empty() && weigh(model, queries, measuring, config, budget, progress);
   const double refit_seconds = train_seconds_ * static_cast<double>(best_epoch_) / static_cast<double>(epochs_.size());
-  if (config.refit && !queries.empty() && !stopped && refit_seconds <= budget.left()) {
+  if (config.refit && chosen && refit_seconds <= budget.left()) {
+    learner.reset();  // it takes as much memory as the next one
     refitted_ = refit(model, config, with_targets(train, validation), state.planned, executor, progress);
   }
   model.notes["trainer"] = config.to_json();

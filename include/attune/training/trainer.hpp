@@ -56,8 +56,8 @@ struct ATTUNE_EXPORT TrainerConfig {
   std::size_t gradient_slots = 8;              // bounds the useful number of threads
   std::uint64_t seed = 1;
   bool exclude_seen = true;  // in validation
-  // Adds the counts to the encoder's scores: at the heaviest weight that comes within one standard error of the best
-  // NDCG@10 in validation. Costs eight validations at the end.
+  // Adds the counts to the encoder's scores: of the weights within one standard error of the best NDCG@10 in validation
+  // the one nearest to 1. Costs eight validations at the end.
   bool blend = false;
   // Learns on validation what a score is worth (TrainedModel::calibration), from the best 50 items of every query.
   // Costs one validation more.
@@ -81,8 +81,8 @@ struct ATTUNE_EXPORT TrainerConfig {
   // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "hstu-small": HSTU with feed-forward layers, width 50, 2
   // blocks. "hstu-large": the same, width 64, 8 blocks. "bert4rec": SASRec blocks without a causal mask, trained to
   // fill in hidden events. "default": the best all-round choice by measurement. All of these are blended with the
-  // transition counts. "popularity", "markov", "item-knn", "ease", "ials": that count model alone. Throws
-  // Error(invalid_argument) naming the known ones.
+  // transition counts; default and hstu are refitted. "popularity", "markov", "item-knn", "ease", "ials": that count
+  // model alone. Throws Error(invalid_argument) naming the known ones.
   static TrainerConfig preset(const std::string& name);
   // Overrides fields from a JSON object ({"encoder": {"embedding_dim": 32}, "epochs": 5}); throws Error(invalid_config)
   // naming an unknown or ill-typed field.
