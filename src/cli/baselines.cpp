@@ -98,9 +98,12 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Report&
 std::optional<Histories> training_part(const TrainedModel& model) {
   if (!model.histories || !model.popularity) return std::nullopt;
   try {
-    Histories train = split(*model.histories, Protocol::read(model.notes).split).train;
-    const PopularityModel found = PopularityModel::fit(train);
-    if (std::ranges::equal(found.counts(), model.popularity->counts())) return train;
+    const Split parts = split(*model.histories, Protocol::read(model.notes).split);
+    for (const EvaluationQueries& learned : {EvaluationQueries{}, parts.validation}) {
+      Histories train = with_targets(parts.train, learned);
+      const PopularityModel found = PopularityModel::fit(train);
+      if (std::ranges::equal(found.counts(), model.popularity->counts())) return train;
+    }
   } catch (const Error&) {  // a split that these events do not allow
   }
   return std::nullopt;

@@ -78,6 +78,7 @@ void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel&
                   const Report& report, const std::vector<Baseline>& baselines, const std::string& output) {
   out << "trained in " << fixed(trainer.train_seconds(), 1) << " s";
   if (model.encoder) out << ", best epoch " << trainer.best_epoch();
+  if (trainer.refitted()) out << ", trained once more with the validation part";
   if (model.blend_weight != 0) {
     out << ", blended with " << model.counts->name() << " at weight " << fixed(model.blend_weight, 2);
   }
@@ -102,7 +103,7 @@ void run(const TrainOptions& options, Console& console) {
   Json load = load_json(interactions);
   if (!options.items.file.empty()) load["items_file"] = items_json(options.items.file, interactions.log.item_ids());
   if (!console.json()) print_load(console.text(), interactions);
-  const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
+  Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
   const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 
   const auto executor = make_executor(options.common);
@@ -124,19 +125,22 @@ void run(const TrainOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.bootstrap = 0;
   measuring.executor = executor.get();
-  const TrainingUsers training_users = TrainingUsers::count(split.train);
+  // The baselines learn from what the model has learned from.
+  const Histories learned = trainer.refitted() ? with_targets(split.train, split.validation) : std::move(split.train);
+  const TrainingUsers training_users = TrainingUsers::count(learned);
   measuring.training_users = &training_users;
   measuring.categories = categories ? &*categories : nullptr;
   measuring.keep_user_sums = true;
   if (!split.test.empty()) console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
   const std::vector<Baseline> baselines =
-      measure_baselines(model, report, &split.train, split.test, measuring, true, console);
+      measure_baselines(model, report, &learned, split.test, measuring, true, console);
   if (console.json()) {
     console.object({{"load", std::move(load)},
                     {"epochs", epochs_json(trainer.epochs())},
                     {"best_epoch", trainer.best_epoch()},
                     {"resumed_epochs", trainer.resumed_epochs()},
+                    {"refitted", trainer.refitted()},
                     {"train_seconds", trainer.train_seconds()},
                     {"memory", memory_json(memory)},
                     {"blend_weight", model.blend_weight},

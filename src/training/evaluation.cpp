@@ -303,20 +303,16 @@ void Worker::rank_in_sample() {
   }
 }
 
-// What a user would be shown: never an item without a score.
+// What a user would be shown: never an item without a finite score.
 void Worker::list_best() {
-  best_.clear();
-  for (std::size_t item = 0; item < scores_.size(); ++item) {
-    if (scores_[item] > -std::numeric_limits<float>::infinity()) {
-      best_.push_back({static_cast<ItemHandle>(item), scores_[item]});
-    }
-  }
-  std::size_t k = task_.metrics.largest_cutoff();
+  std::size_t k = std::max(task_.metrics.largest_cutoff(), task_.options.outcomes);
   if (task_.options.providers != nullptr) k = std::max(k, task_.options.exposure_cutoff);
-  k = std::min(std::max(k, task_.options.outcomes), best_.size());
-  std::partial_sort(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(k), best_.end(), ranks_before);
+  TopK best(best_, std::min(k, scores_.size()));
+  for (std::size_t item = 0; item < scores_.size(); ++item) {
+    if (scores_[item] >= best.threshold()) best.push({static_cast<ItemHandle>(item), scores_[item]});
+  }
   recommended_.clear();
-  for (std::size_t i = 0; i < k; ++i) recommended_.push_back(best_[i].item);
+  for (const ScoredHandle& shown : best.finish()) recommended_.push_back(shown.item);
 }
 
 UserSums measure(const Task& task, std::span<const Group> groups, const std::function<ScoreAll()>& make_session,

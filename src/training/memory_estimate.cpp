@@ -113,6 +113,10 @@ std::size_t activation_bytes(const TrainerConfig& config, const EncoderSizes& en
 std::size_t count_bytes(const TrainerConfig& config, const Histories& train, std::size_t sequences) {
   const std::size_t items = train.num_items(), events = train.num_events(), users = train.num_users();
   std::size_t bytes = 2 * 20 * items + sequences * (sizeof(detail::TrainingSequence) + sizeof(std::size_t));
+  if (config.refit) {
+    const std::size_t event = sizeof(ItemHandle) + sizeof(Timestamp) + sizeof(std::uint8_t) + sizeof(float);
+    bytes += events * event + users * sizeof(std::size_t);
+  }
   switch (config.counts) {
     case CountKind::popularity: return bytes;
     case CountKind::markov: {

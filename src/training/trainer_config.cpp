@@ -91,6 +91,7 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit("calibrate", config.calibrate);
   visit("rerank", config.rerank);
   visit("rerank_candidates", config.rerank_candidates);
+  visit("refit", config.refit);
   visit("adapt", config.adapt);
   visit("counts", config.counts);
   visit("counts_alone", config.counts_alone);
@@ -131,6 +132,7 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
   config.blend = true;
   config.calibrate = true;
   config.adapt = true;
+  config.refit = name != "sasrec-small" && name != "bert4rec";
   if (name == "bert4rec") {
     encoder.mask = AttentionMask::bidirectional;
     encoder.mask_token = true;
