@@ -225,7 +225,7 @@ def pair(runs, *path):
 
 def best_baseline(runs):
     """The built-in baseline with the best mean NDCG@10, and the bootstrap intervals of what the model gains on it."""
-    names = {name for run in runs for name in run["baselines"] if name != "encoder"}
+    names = {name for run in runs for name in run["baselines"]} - {"encoder", "engine"}  # parts of the model itself
     if not names:
         return "–", "–"
     best = max(names, key=lambda name: mean([run["baselines"][name]["ndcg@10"] for run in runs]))

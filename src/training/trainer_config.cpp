@@ -132,7 +132,7 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
   config.blend = true;
   config.calibrate = true;
   config.adapt = true;
-  config.refit = name != "sasrec-small" && name != "bert4rec";
+  config.refit = config.rerank = name != "sasrec-small" && name != "bert4rec";
   if (name == "bert4rec") {
     encoder.mask = AttentionMask::bidirectional;
     encoder.mask_token = true;

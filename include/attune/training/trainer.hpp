@@ -87,8 +87,8 @@ struct ATTUNE_EXPORT TrainerConfig {
   // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "hstu-small": HSTU with feed-forward layers, width 50, 2
   // blocks. "hstu-large": the same, width 64, 8 blocks. "bert4rec": SASRec blocks without a causal mask, trained to
   // fill in hidden events. "default": the best all-round choice by measurement. All of these are blended with the
-  // transition counts; default and hstu are refitted. "popularity", "markov", "item-knn", "ease", "ials": that count
-  // model alone. Throws Error(invalid_argument) naming the known ones.
+  // transition counts; default and hstu are refitted and may have a ranker. "popularity", "markov", "item-knn", "ease",
+  // "ials": that count model alone. Throws Error(invalid_argument) naming the known ones.
   static TrainerConfig preset(const std::string& name);
   // Overrides fields from a JSON object ({"encoder": {"embedding_dim": 32}, "epochs": 5}); throws Error(invalid_config)
   // naming an unknown or ill-typed field.
