@@ -7,6 +7,7 @@
 // everything, and throws only what an exhausted memory throws. A child process may go on with a recommender after
 // fork(), unless a call was running then.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -26,6 +27,7 @@ namespace attune::inline v0_1 {
 class EventStore;
 class Executor;
 class IdMap;
+class Ranker;
 class Recommender;
 struct RecommenderOptions;
 struct TrainedModel;
@@ -44,6 +46,14 @@ struct RecommenderOptions {
   // Most items of all models served, and again most that only events name: events that name more are rejected, and
   // take no room from a model.
   std::size_t max_items = 10'000'000;
+  // Reorders the engine's best items before an answer is cut to k (serving/ranker.hpp). Null: the ranker that the model
+  // brings, where it was trained with one.
+  std::shared_ptr<const Ranker> ranker = nullptr;
+  // How many of the best a ranker may reorder, of a model's own at most those it was trained on; 0: none. More finds
+  // what the engine ranks low, and costs time.
+  std::size_t ranker_candidates = 100;
+  // How long the ranker of one request may go on taking further groups; 0: until it is done.
+  std::chrono::nanoseconds ranker_deadline{0};
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
   std::shared_ptr<Executor> executor = nullptr;           // for recommend_batch; null: the calling thread
@@ -77,12 +87,13 @@ struct Shortfall {
 };
 
 struct Answer {
-  std::vector<Recommendation> items;  // best first
+  std::vector<Recommendation> items;  // best first: by score, or by a ranker
   Source source = Source::model;
   Shortfall shortfall;
   ScoreKind score_kind = ScoreKind::cosine;
   std::string_view model_version;  // lives as long as the answer
   std::uint64_t generation = 0;    // counts reloads
+  std::size_t reranked = 0;        // of the engine's best, how many a ranker put in order; 0: all is in the engine's
 
  private:
   friend class Recommender;
@@ -94,7 +105,9 @@ struct RecommenderInfo {
   ScoreKind score_kind = ScoreKind::cosine;
   std::uint64_t generation = 0;
   std::size_t items = 0, users = 0, cache_bytes = 0;
-  std::size_t unstored_events = 0;  // served, but the event store failed to keep them
+  std::size_t unstored_events = 0;   // served, but the event store failed to keep them
+  std::size_t ranker_failures = 0;   // answers in the engine's order because a ranker threw or gave no finite score
+  std::size_t missed_deadlines = 0;  // answers of which a ranker did not reach every candidate
   IdKind item_ids = IdKind::string, user_ids = IdKind::string;
 };
 
@@ -125,7 +138,8 @@ class ATTUNE_EXPORT Recommender {
   }
   std::vector<Answer> recommend_batch(std::span<const Request> requests) const;
 
-  // The host's own candidates, scored and ordered, each once; what cannot be scored is left out and counted.
+  // The host's own candidates, scored and ordered, each once; what cannot be scored is left out and counted. In the
+  // engine's order: a ranker is not asked, here and for similar items.
   Answer rank(const Id& user, std::span<const Id> candidates, Timestamp now = kNoTime) const;
   Answer rank(const Id& user, std::initializer_list<Id> candidates, Timestamp now = kNoTime) const {
     return rank(user, std::span<const Id>(candidates.begin(), candidates.size()), now);

@@ -62,11 +62,19 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Report&
                                         Console& console) {
   std::vector<Baseline> all;
   if (queries.empty()) return all;
+  if (!model.ranker.empty()) {
+    console.line("measuring the engine without its ranker");
+    TrainedModel engine = model;
+    engine.calibration = {};
+    engine.ranker = {};
+    all.push_back(measure_beside("engine", engine, report, queries, options));
+  }
   if (model.encoder && model.blend_weight != 0) {
     console.line("measuring the encoder alone");
     TrainedModel alone = model;
     alone.blend_weight = 0;
     alone.calibration = {};
+    alone.ranker = {};
     all.push_back(measure_beside("encoder", alone, report, queries, options));
   }
   TrainedModel counting;
@@ -90,9 +98,12 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Report&
 std::optional<Histories> training_part(const TrainedModel& model) {
   if (!model.histories || !model.popularity) return std::nullopt;
   try {
-    Histories train = split(*model.histories, Protocol::read(model.notes).split).train;
-    const PopularityModel found = PopularityModel::fit(train);
-    if (std::ranges::equal(found.counts(), model.popularity->counts())) return train;
+    const Split parts = split(*model.histories, Protocol::read(model.notes).split);
+    for (const EvaluationQueries& learned : {EvaluationQueries{}, parts.validation}) {
+      Histories train = with_targets(parts.train, learned);
+      const PopularityModel found = PopularityModel::fit(train);
+      if (std::ranges::equal(found.counts(), model.popularity->counts())) return train;
+    }
   } catch (const Error&) {  // a split that these events do not allow
   }
   return std::nullopt;

@@ -11,8 +11,9 @@ namespace {
 
 std::string describe(const EpochReport& epoch) {
   const std::string planned = std::to_string(epoch.epochs), number = std::to_string(epoch.epoch);
-  std::string text = "epoch " + std::string(planned.size() - std::min(planned.size(), number.size()), ' ') + number +
-                     '/' + planned + "  loss " + fixed(epoch.loss, 4);
+  std::string text = (epoch.refit ? "refit " : "epoch ") +
+                     std::string(planned.size() - std::min(planned.size(), number.size()), ' ') + number + '/' +
+                     planned + "  loss " + fixed(epoch.loss, 4);
   if (epoch.validated) {
     text += "  validation hr@10 " + fixed(epoch.hit_rate_10, 4) + "  ndcg@10 " + fixed(epoch.ndcg_10, 4);
   }

@@ -40,6 +40,7 @@ Json answer_json(const Answer& answer, const Titles& titles) {
           {"source", to_string(answer.source)},
           {"model_version", answer.model_version},
           {"score_kind", to_string(answer.score_kind)},
+          {"reranked", answer.reranked},
           {"shortfall",
            {{"seen", answer.shortfall.seen},
             {"filtered", answer.shortfall.filtered},
@@ -55,7 +56,9 @@ void print_answer(std::ostream& out, const Answer& answer, const Titles& titles,
                     title == titles.end() ? "" : title->second});
   }
   print_table(out, rows, "rlrl");
-  out << "source: " << to_string(answer.source) << "; score: " << to_string(answer.score_kind) << '\n';
+  out << "source: " << to_string(answer.source) << "; score: " << to_string(answer.score_kind);
+  if (answer.reranked != 0) out << "; the best " << answer.reranked << " reordered";
+  out << '\n';
   if (answer.items.size() < k) {
     out << answer.items.size() << " of " << k << " items: " << answer.shortfall.seen << " were seen, "
         << answer.shortfall.filtered << " filtered, " << answer.shortfall.unavailable << " without a usable vector\n";

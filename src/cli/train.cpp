@@ -57,15 +57,33 @@ Json items_json(const std::string& file, const IdMap& catalogue) {
   return {{"file", file}, {"items", titles.size()}, {"in_catalogue", named}, {"untitled", catalogue.size() - named}};
 }
 
+// What reordering adds in validation; null where it was not tried.
+Json rerank_json(const RankerReport& report) {
+  if (report.lists == 0) return {};
+  return {{"lists", report.lists},
+          {"engine", {{"ndcg@10", report.engine_ndcg_10}}},
+          {"reordered", {{"ndcg@10", report.ndcg_10}}},
+          {"standard_error", report.standard_error},
+          {"kept", report.kept}};
+}
+
+void print_reranking(std::ostream& out, const RankerReport& report) {
+  if (report.lists == 0) return;
+  out << "reordering takes validation ndcg@10 from " << fixed(report.engine_ndcg_10, 4) << " to "
+      << fixed(report.ndcg_10, 4) << (report.kept ? "\n" : ": not kept\n");
+}
+
 // The result for people.
 void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel& model, const Protocol& protocol,
                   const Report& report, const std::vector<Baseline>& baselines, const std::string& output) {
   out << "trained in " << fixed(trainer.train_seconds(), 1) << " s";
   if (model.encoder) out << ", best epoch " << trainer.best_epoch();
+  if (trainer.refitted()) out << ", trained once more with the validation part";
   if (model.blend_weight != 0) {
     out << ", blended with " << model.counts->name() << " at weight " << fixed(model.blend_weight, 2);
   }
   out << '\n';
+  print_reranking(out, trainer.ranker());
   print_protocol(out, protocol, report);
   if (report.queries != 0) print_comparison(out, report, baselines, 10);
   out << "model written to " << output << "; ask it with\n  attune recommend --model " << output << " --user "
@@ -85,7 +103,7 @@ void run(const TrainOptions& options, Console& console) {
   Json load = load_json(interactions);
   if (!options.items.file.empty()) load["items_file"] = items_json(options.items.file, interactions.log.item_ids());
   if (!console.json()) print_load(console.text(), interactions);
-  const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
+  Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
   const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 
   const auto executor = make_executor(options.common);
@@ -107,22 +125,26 @@ void run(const TrainOptions& options, Console& console) {
   measuring.request_time = protocol.request_time;
   measuring.bootstrap = 0;
   measuring.executor = executor.get();
-  const TrainingUsers training_users = TrainingUsers::count(split.train);
+  // The baselines learn from what the model has learned from.
+  const Histories learned = trainer.refitted() ? with_targets(split.train, split.validation) : std::move(split.train);
+  const TrainingUsers training_users = TrainingUsers::count(learned);
   measuring.training_users = &training_users;
   measuring.categories = categories ? &*categories : nullptr;
   measuring.keep_user_sums = true;
   if (!split.test.empty()) console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
   const std::vector<Baseline> baselines =
-      measure_baselines(model, report, &split.train, split.test, measuring, true, console);
+      measure_baselines(model, report, &learned, split.test, measuring, true, console);
   if (console.json()) {
     console.object({{"load", std::move(load)},
                     {"epochs", epochs_json(trainer.epochs())},
                     {"best_epoch", trainer.best_epoch()},
                     {"resumed_epochs", trainer.resumed_epochs()},
+                    {"refitted", trainer.refitted()},
                     {"train_seconds", trainer.train_seconds()},
                     {"memory", memory_json(memory)},
                     {"blend_weight", model.blend_weight},
+                    {"rerank", rerank_json(trainer.ranker())},
                     {"protocol", protocol_json(protocol, report)},
                     {"metrics", metrics_json(report.metrics)},
                     {"baselines", baselines_json(baselines)},

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <span>
 #include <utility>
 
 #include "attune/error.hpp"
@@ -22,29 +23,27 @@ struct Bounds {
   std::size_t train, validation;  // ends
 };
 
-// A copy that keeps the first train events of each user.
-Histories first_events(const Histories& all, const std::vector<Bounds>& bounds) {
-  Histories train;
-  train.user_ids = all.user_ids;
-  train.item_ids = all.item_ids;
-  train.event_kinds = all.event_kinds;
-  train.offsets.reserve(all.offsets.size());
-  for (std::size_t user = 0; user < all.num_users(); ++user) {
-    train.offsets.push_back(train.offsets.back() + bounds[user].train);
-  }
+// A copy that keeps the events of each user before ends[user].
+Histories first_events(const Histories& all, std::span<const std::size_t> ends) {
+  Histories first;
+  first.user_ids = all.user_ids;
+  first.item_ids = all.item_ids;
+  first.event_kinds = all.event_kinds;
+  first.offsets.reserve(all.offsets.size());
+  for (const std::size_t end : ends) first.offsets.push_back(first.offsets.back() + end);
   const auto cut = [&](auto& to, const auto& from) {
     if (from.empty()) return;
-    to.reserve(train.offsets.back());
+    to.reserve(first.offsets.back());
     for (std::size_t user = 0; user < all.num_users(); ++user) {
       const auto begin = from.begin() + static_cast<std::ptrdiff_t>(all.offsets[user]);
-      to.insert(to.end(), begin, begin + static_cast<std::ptrdiff_t>(bounds[user].train));
+      to.insert(to.end(), begin, begin + static_cast<std::ptrdiff_t>(ends[user]));
     }
   };
-  cut(train.items, all.items);
-  cut(train.times, all.times);
-  cut(train.kinds, all.kinds);
-  cut(train.values, all.values);
-  return train;
+  cut(first.items, all.items);
+  cut(first.times, all.times);
+  cut(first.kinds, all.kinds);
+  cut(first.values, all.values);
+  return first;
 }
 
 // One query per event of [begin, end), or per run of equal times.
@@ -194,7 +193,10 @@ Split split(Histories histories, const SplitOptions& asked) {
   const auto all = std::make_shared<const Histories>(std::move(histories));
   const std::vector<Bounds> bounds = find_bounds(*all, options);
 
-  Split result{options, all, first_events(*all, bounds), {all, {}}, {all, {}}, {}};
+  std::vector<std::size_t> training_ends;
+  training_ends.reserve(bounds.size());
+  for (const Bounds& of_user : bounds) training_ends.push_back(of_user.train);
+  Split result{options, all, first_events(*all, training_ends), {all, {}}, {all, {}}, {}};
   for (std::size_t user = 0; user < all->num_users(); ++user) {
     const auto [train, validation] = bounds[user];
     add_queries(result.validation.queries, *all, user, train, validation, options.baskets);
@@ -202,6 +204,32 @@ Split split(Histories histories, const SplitOptions& asked) {
   }
   result.note = note_of(result);
   return result;
+}
+
+Histories with_targets(const Histories& train, const EvaluationQueries& queries) {
+  if (queries.empty()) return train;
+  const Histories& all = *queries.histories;
+  const std::size_t users = train.num_users();
+  if (all.num_users() != users || all.item_ids != train.item_ids) {
+    throw Error(ErrorCode::invalid_data, "queries: expected the " + std::to_string(users) +
+                                             " users and the item ids of the training histories, found " +
+                                             std::to_string(all.num_users()) + " users or other ids");
+  }
+  std::vector<std::size_t> ends(users);
+  for (std::size_t user = 0; user < users; ++user) {
+    const auto first = train.of(user).items, whole = all.of(user).items;
+    ends[user] = first.size();
+    if (first.size() > whole.size() || !std::equal(first.begin(), first.end(), whole.begin())) {
+      throw Error(ErrorCode::invalid_data,
+                  "queries: expected histories that begin with those of training, found "
+                  "another at user handle " +
+                      std::to_string(user));
+    }
+  }
+  for (const EvaluationQueries::Query& query : queries.queries) {
+    ends[query.user] = std::max<std::size_t>(ends[query.user], query.history_length + query.num_targets);
+  }
+  return first_events(all, ends);
 }
 
 }  // namespace attune::inline v0_1

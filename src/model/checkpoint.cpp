@@ -79,6 +79,8 @@ void check_parts(const TrainedModel& model) {
   require(std::isfinite(model.blend_weight) && (model.blend_weight == 0 || (model.counts && model.encoder)),
           "it has a blend weight, but not both an encoder and counts");
   model.calibration.validate();
+  model.ranker.validate();
+  require(model.ranker.empty() || model.encoder, "it has a ranker, but no encoder");
   if (model.histories) check_histories(*model.histories, *model.item_ids);
 }
 
@@ -121,6 +123,7 @@ Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Byte
   if (model.counts) manifest.counts = detail::options_of(*model.counts);
   manifest.blend_weight = model.blend_weight;
   manifest.calibration = model.calibration;
+  manifest.ranker = model.ranker;
   manifest.notes = model.notes;
   for (const auto& [name, bytes] : files) manifest.files[name] = {bytes.size(), detail::crc32_of(bytes)};
   if (manifest.version.empty()) manifest.version = version_of(manifest, files);

@@ -122,6 +122,8 @@ TrainedModel load_from(const ModelDirectory& directory) {
     directory.fail(kManifestFile, "a blend weight, but not both an encoder and counts");
   }
   model.calibration = manifest.calibration;
+  model.ranker = manifest.ranker;
+  if (!model.ranker.empty() && !manifest.encoder) directory.fail(kManifestFile, "a ranker, but no encoder");
   if (manifest.encoder) model.encoder = load_encoder(directory, model.num_items());
   if (manifest.popularity || manifest.counts) {
     auto parts = detail::parse_counts(directory.read(kCountsFile), directory.name_of(kCountsFile), model.num_items(),

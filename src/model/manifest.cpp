@@ -27,8 +27,9 @@ constexpr std::string_view kHstuFeedForward = "encoder.hstu.feed_forward";
 constexpr std::string_view kMaskToken = "encoder.mask_token";
 constexpr std::string_view kMarkovBlend = "blend.markov";
 constexpr std::string_view kPopularityWindow = "popularity.window";
-constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder, kHstuFeedForward,
-                                    kMaskToken,     kMarkovBlend, kPopularityWindow};
+constexpr std::string_view kLinearRanker = "ranker.linear";
+constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder,      kHstuFeedForward, kMaskToken,
+                                    kMarkovBlend,   kPopularityWindow, kLinearRanker};
 
 std::string_view name_of(IdKind kind) { return kind == IdKind::string ? "string" : "int64"; }
 
@@ -101,6 +102,7 @@ Json features_of(const Manifest& manifest) {
     if (manifest.encoder->mask_token) features.push_back(kMaskToken);
   }
   if (manifest.popularity && manifest.popularity->window_days != 0) features.push_back(kPopularityWindow);
+  if (!manifest.ranker.empty()) features.push_back(kLinearRanker);
   if (!manifest.counts) return features;
   const CountKind kind = kind_of(*manifest.counts);
   if (kind != CountKind::markov) {
@@ -225,6 +227,32 @@ Calibration read_calibration(const Fields& fields, const std::string& name) {
   return calibration;
 }
 
+// By the names of the features, which another version may have others of.
+LearnedRanker read_ranker(const Fields& fields, const std::string& name) {
+  LearnedRanker ranker{fields.count("candidates"), {}};
+  const Fields weights = fields.object("weights");
+  for (const std::string_view feature : LearnedRanker::feature_names()) {
+    ranker.weights.push_back(static_cast<float>(weights.number(std::string(feature).c_str())));
+  }
+  if (weights.json().size() != ranker.weights.size()) {
+    fields.fail("weights", std::to_string(ranker.weights.size()) + " features", weights.json());
+  }
+  try {
+    ranker.validate();
+  } catch (const Error& error) {
+    throw Error(ErrorCode::corrupt_file, name + ": " + error.what());
+  }
+  return ranker;
+}
+
+Json json_of(const LearnedRanker& ranker) {
+  Json weights = Json::object();
+  for (std::size_t f = 0; f < LearnedRanker::kNumFeatures; ++f) {
+    weights[std::string(LearnedRanker::feature_names()[f])] = ranker.weights[f];
+  }
+  return {{"candidates", ranker.candidates}, {"weights", weights}};
+}
+
 bool is_bare_name(std::string_view name) noexcept {
   return !name.empty() && name.front() != '.' && name.find_first_of("/\\:") == std::string_view::npos &&
          name.find('\0') == std::string_view::npos;
@@ -267,6 +295,7 @@ std::string manifest_text(const Manifest& manifest) {
     json["calibration"] = {{"scores", manifest.calibration.scores},
                            {"probabilities", manifest.calibration.probabilities}};
   }
+  if (!manifest.ranker.empty()) json["ranker"] = json_of(manifest.ranker);
   json["notes"] = manifest.notes;
   json["files"] = Json::object();
   for (const auto& [name, file] : manifest.files) {
@@ -293,6 +322,7 @@ Manifest parse_manifest(std::string_view text, const std::string& name) {
   if (!fields.any("users").is_null()) manifest.users = read_ids(fields.object("users"));
   manifest.blend_weight = fields.number("blend_weight");
   if (json.contains("calibration")) manifest.calibration = read_calibration(fields.object("calibration"), name);
+  if (json.contains("ranker")) manifest.ranker = read_ranker(fields.object("ranker"), name);
   for (const auto& [key, note] : fields.object("notes").json().items()) {
     manifest.notes[key] = fields.object("notes").text(key.c_str());
   }

@@ -14,6 +14,7 @@
 #include "attune/model/calibration.hpp"
 #include "attune/model/config.hpp"
 #include "attune/model/count_models.hpp"
+#include "attune/model/learned_ranker.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -39,6 +40,7 @@ struct Manifest {
   std::optional<CountOptions> counts;           // the same
   double blend_weight = 0;
   Calibration calibration;  // empty: none
+  LearnedRanker ranker;     // the same
   std::map<std::string, std::string> notes;
   std::map<std::string, File> files;  // all but the manifest itself
 };

@@ -96,23 +96,48 @@ void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now
   }
   answer.source = source;
   answer.shortfall = {};
-  answer.score_kind = source == Source::model ? now->engine->kind() : ScoreKind::count;
+  answer.score_kind = now->score_kind(source);
   answer.model_version = now->version;
   answer.generation = now->generation;
+  answer.reranked = 0;
   answer.keep_alive_ = std::move(now);
+}
+
+Recommender::Impl::RankingStage Recommender::Impl::ranking_stage(const Snapshot& now) const noexcept {
+  const std::size_t most = options.ranker_candidates;
+  if (most == 0) return {};
+  if (options.ranker) return {options.ranker.get(), most, false};
+  if (now.ranker) return {now.ranker.get(), std::min(most, now.ranker->candidates()), true};
+  return {};
+}
+
+Ranking Recommender::Impl::order(const RankingStage& stage, const Snapshot& now, HistoryView history, Context context,
+                                 const EngineAnswer& found, RequestScratch& scratch) {
+  if (stage.ranker == nullptr || (stage.of_model && found.source != Source::model)) return {.items = found.items};
+  if (context.now == kNoTime && !history.times.empty()) context.now = history.times.back();
+  const RankingQuery query{history, context, found.source, now.score_kind(found.source)};
+  const Ranking ranking = rank_candidates(*stage.ranker, query, found.items, stage.candidates, options.ranker_deadline,
+                                          *catalogue, scratch);
+  ranker_failures += ranking.failed;
+  missed_deadlines += ranking.late;
+  return ranking;
 }
 
 void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
                                   std::span<const ItemHandle> distinct, const Request& request,
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
   const Exclusion exclusion(scratch, *now, request.exclude_seen ? distinct : std::span<const ItemHandle>{});
-  const std::size_t k = std::min(request.k, now->engine->size());
+  const RankingStage stage = ranking_stage(*now);
+  const std::size_t size = now->engine->size(), k = std::min(request.k, size);
+  const std::size_t most = std::max(k, std::min(stage.candidates, size));
   const Context context{.now = request.now, .user = request.user};
-  const EngineAnswer ranked =
-      now->engine->recommend(history, context, exclusion.eligible(), k, state, scratch.workspace);
-  fill(answer, std::move(now), ranked.items, ranked.source);
+  const EngineAnswer found =
+      now->engine->recommend(history, context, exclusion.eligible(), most, state, scratch.workspace);
+  const Ranking ranking = order(stage, *now, history, context, found, scratch);
+  fill(answer, std::move(now), ranking.items.first(std::min(k, ranking.items.size())), found.source);
+  answer.reranked = ranking.reranked;
   answer.shortfall.seen = request.exclude_seen ? distinct.size() : 0;
-  answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(ranked.source);
+  answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(found.source);
 }
 
 Answer Recommender::recommend(const Request& request) const {
@@ -228,6 +253,8 @@ RecommenderInfo Recommender::info() const {
           .users = impl_->users.num_users(),
           .cache_bytes = impl_->users.cache_bytes(),
           .unstored_events = *impl_->unstored_events,
+          .ranker_failures = impl_->ranker_failures,
+          .missed_deadlines = impl_->missed_deadlines,
           .item_ids = impl_->catalogue->kind(),
           .user_ids = impl_->users.accepts(Id(0)) ? IdKind::int64 : IdKind::string};
 }

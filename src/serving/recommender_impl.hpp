@@ -8,12 +8,12 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <string>
 
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
 #include "attune/serving/user_state.hpp"
 #include "serving/event_kinds.hpp"
+#include "serving/ranking.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
 
@@ -28,8 +28,7 @@ struct Recommender::Impl {
   // serve the new model.
   void serve(const TrainedModel& model);
   void serve(detail::EngineParts parts);
-  void publish(std::unique_ptr<const detail::EngineInterface> engine, std::span<const ItemHandle> handles,
-               std::string version, Calibration calibration);
+  void publish(ServedModel model, std::span<const ItemHandle> handles);
   // Takes in what the event store holds and the model's histories do not.
   void replay();
 
@@ -37,6 +36,17 @@ struct Recommender::Impl {
   Observed record(Interaction& event);
   // Hands recorded events to the event store and counts those that it does not keep.
   void store(std::span<const Interaction> recorded) noexcept;
+  // Who reorders how many candidates: the host's ranker, else the model's own, which speaks of the model's answers
+  // alone; null: nobody.
+  struct RankingStage {
+    const Ranker* ranker = nullptr;
+    std::size_t candidates = 0;
+    bool of_model = false;
+  };
+  RankingStage ranking_stage(const Snapshot& now) const noexcept;
+  // What the engine found, in its final order.
+  Ranking order(const RankingStage& stage, const Snapshot& now, HistoryView history, Context context,
+                const EngineAnswer& found, RequestScratch& scratch);
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
   void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
                  const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
@@ -51,6 +61,7 @@ struct Recommender::Impl {
   ScratchPool pool;
   // Shared with the completions of the event store, which may come when this object is gone.
   std::shared_ptr<std::atomic<std::size_t>> unstored_events = std::make_shared<std::atomic<std::size_t>>(0);
+  std::atomic<std::size_t> ranker_failures = 0, missed_deadlines = 0;
 
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;

@@ -68,27 +68,26 @@ Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_id
       catalogue(std::make_shared<Catalogue>(std::move(items), options.max_items)),
       users(user_ids, options.cache_budget_bytes) {}
 
-void Recommender::Impl::publish(std::unique_ptr<const detail::EngineInterface> engine,
-                                std::span<const ItemHandle> handles, std::string version, Calibration calibration) {
+void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
   const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;
-  auto next =
-      make_snapshot(catalogue, std::move(engine), handles, std::move(version), generation, std::move(calibration));
+  auto next = make_snapshot(catalogue, std::move(model), handles, generation);
   const std::lock_guard lock(snapshot_mutex);
   snapshot.swap(next);
 }
 
 void Recommender::Impl::serve(const TrainedModel& model) {
   const std::vector<ItemHandle> handles = catalogue->add_all(*model.item_ids);
-  auto engine = make_engine(model, handles, options.scorer_storage);
+  ServedModel served{make_engine(model, handles, options.scorer_storage), model.version, model.calibration,
+                     ModelRanker::of(model, handles)};
   if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
-  publish(std::move(engine), handles, model.version, model.calibration);
+  publish(std::move(served), handles);
 }
 
 void Recommender::Impl::serve(detail::EngineParts parts) {
   catalogue->add_in_place(parts.item_ids);
   std::vector<ItemHandle> handles(parts.engine->size());
   std::iota(handles.begin(), handles.end(), ItemHandle{0});
-  publish(std::move(parts.engine), handles, std::move(parts.version), {});
+  publish({std::move(parts.engine), std::move(parts.version)}, handles);
 }
 
 void Recommender::Impl::replay() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attune/model/workspace.hpp"
+#include "attune/serving/ranker.hpp"
 #include "attune/types.hpp"
 
 namespace attune::inline v0_1 {
@@ -20,7 +21,9 @@ struct RequestScratch {
   std::vector<ItemHandle> handles;  // of the ids in a request
   std::vector<ItemHandle> distinct;
   std::vector<Timestamp> times;
-  std::vector<float> scores;
+  std::vector<float> scores;          // of candidates, the host's or a ranker's
+  std::vector<Candidate> candidates;  // of a ranker
+  std::vector<ScoredHandle> ranked;   // what the engine answers, as a ranker orders it
 };
 
 // As many as requests ever ran at once. Outlives its leases.

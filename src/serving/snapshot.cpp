@@ -66,11 +66,13 @@ void set_bit(std::vector<std::uint64_t>& bits, ItemHandle item) noexcept {
 
 }  // namespace
 
-std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue,
-                                              std::unique_ptr<const detail::EngineInterface> engine,
-                                              std::span<const ItemHandle> handles, std::string version,
-                                              std::uint64_t generation, Calibration calibration) {
+std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue, ServedModel model,
+                                              std::span<const ItemHandle> handles, std::uint64_t generation) {
   auto snapshot = std::make_shared<Snapshot>();
+  static_cast<ServedModel&>(*snapshot) = std::move(model);
+  snapshot->catalogue = std::move(catalogue);
+  snapshot->generation = generation;
+  const auto& engine = snapshot->engine;
   const std::size_t words = (engine->size() + 63) / 64;
   snapshot->listed.resize(words);
   snapshot->scorable.resize(words);
@@ -81,11 +83,6 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
     ++snapshot->num_scorable;
   }
   snapshot->num_listed = handles.size();
-  snapshot->catalogue = std::move(catalogue);
-  snapshot->engine = std::move(engine);
-  snapshot->version = std::move(version);
-  snapshot->generation = generation;
-  snapshot->calibration = std::move(calibration);
   return snapshot;
 }
 

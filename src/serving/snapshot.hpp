@@ -13,31 +13,38 @@
 #include "attune/detail/engine_interface.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/serving/catalogue.hpp"
+#include "serving/model_ranker.hpp"
 
 namespace attune::inline v0_1 {
 
-struct Snapshot {
-  std::shared_ptr<Catalogue> catalogue;
+// What a model, or a host's engine, brings to what is served.
+struct ServedModel {
   std::unique_ptr<const detail::EngineInterface> engine;
   std::string version;
+  Calibration calibration = {};                         // of the engine's scores; empty: none
+  std::unique_ptr<const ModelRanker> ranker = nullptr;  // null: none
+};
+
+struct Snapshot : ServedModel {
+  std::shared_ptr<Catalogue> catalogue;
   std::uint64_t generation = 0;  // from 1, counts reloads
-  Calibration calibration;       // of the model's scores; empty: none
 
   // Bitmaps over handles [0, engine->size()), and how many bits they have set.
   std::vector<std::uint64_t> listed;    // items of this version
   std::vector<std::uint64_t> scorable;  // of those, what the engine's model can return
   std::size_t num_listed = 0, num_scorable = 0;
 
+  ScoreKind score_kind(Source source) const noexcept {
+    return source == Source::model ? engine->kind() : ScoreKind::count;
+  }
   bool lists(ItemHandle item) const noexcept {
     return item < engine->size() && (listed[item / 64] >> (item % 64) & 1u) != 0;
   }
 };
 
 // `handles` are those of the version's items.
-std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue,
-                                              std::unique_ptr<const detail::EngineInterface> engine,
-                                              std::span<const ItemHandle> handles, std::string version,
-                                              std::uint64_t generation, Calibration calibration);
+std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue, ServedModel model,
+                                              std::span<const ItemHandle> handles, std::uint64_t generation);
 
 // The engine of a trained model whose row i is the catalogue's handles[i].
 std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,

@@ -6,10 +6,12 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <utility>
 
 #include "attune/detail/dropout.hpp"
+#include "attune/detail/top_k.hpp"
 #include "attune/error.hpp"
 #include "training/bootstrap.hpp"
 #include "training/metrics.hpp"
@@ -116,6 +118,7 @@ class Worker {
 
  private:
   std::size_t filter_seen(HistoryView history);
+  void rerank(HistoryView history, const Context& context);
   void rank_relevant(std::size_t candidates);
   void list_trained();
   struct Ahead {
@@ -142,6 +145,9 @@ class Worker {
   std::vector<float> sample_;                           // scores
   std::vector<std::size_t> sample_ranks_;               // of trained_
   std::vector<ScoredHandle> best_;
+  std::vector<ScoredHandle> reranked_;  // in their new order with the model's own scores; empty: nobody reordered
+  std::vector<float> ranker_scores_;
+  std::vector<std::size_t> places_;
   std::vector<ItemHandle> recommended_;
 };
 
@@ -157,11 +163,12 @@ void Worker::run(const Query& query, std::span<double> sums) {
   }
 
   const IdMap* const users = task_.queries.histories->user_ids.get();
-  session_(history,
-           {.now = task_.options.request_time ? task_.queries.time(query) : kNoTime,
-            .user = users != nullptr ? users->id(query.user) : Id()},
-           scores_);
+  const Context context{.now = task_.options.request_time ? task_.queries.time(query) : kNoTime,
+                        .user = users != nullptr ? users->id(query.user) : Id()};
+  session_(history, context, scores_);
   const std::size_t filtered = task_.options.exclude_seen ? filter_seen(history) : 0;
+  reranked_.clear();
+  if (task_.options.rerank) rerank(history, context);
   rank_relevant(scores_.size() - filtered);
   list_best();
   task_.metrics.add(sums, {ranks_, found_, relevant_.size(), recommended_, history.items, auc_});
@@ -174,7 +181,8 @@ void Worker::run(const Query& query, std::span<double> sums) {
   task_.metrics.count(recommended_counts, recommended_);
   if (task_.options.outcomes != 0 && (!task_.options.outcomes_for || task_.options.outcomes_for(history))) {
     for (std::size_t r = 0; r < std::min(task_.options.outcomes, recommended_.size()); ++r) {
-      outcomes.push_back({best_[r].score, is_relevant(best_[r].item)});
+      const ScoredHandle& shown = r < reranked_.size() ? reranked_[r] : best_[r];
+      outcomes.push_back({shown.score, is_relevant(shown.item)});
     }
   }
   for (std::size_t r = 0; r < recommended_.size() && r * scores_.size() < shown_counts.size(); ++r) {
@@ -192,6 +200,28 @@ std::size_t Worker::filter_seen(HistoryView history) {
     ++filtered;
   }
   return filtered;
+}
+
+// Puts the best in the order of the second stage and gives them scores that say so: rising from that of the last of
+// them by the least that a float can, but equal where both stages had them equal.
+void Worker::rerank(HistoryView history, const Context& context) {
+  TopK top(best_, std::min(task_.options.candidates, scores_.size()));
+  for (std::size_t item = 0; item < scores_.size(); ++item) top.push({static_cast<ItemHandle>(item), scores_[item]});
+  const std::span<const ScoredHandle> best = top.finish();
+  ranker_scores_.assign(best.size(), 0.0f);
+  task_.options.rerank(history, context, best, ranker_scores_);
+  if (!std::ranges::all_of(ranker_scores_, [](float score) { return std::isfinite(score); })) return;
+  places_.resize(best.size());
+  std::iota(places_.begin(), places_.end(), std::size_t{0});
+  const auto& by = ranker_scores_;
+  std::ranges::stable_sort(places_, [&](std::size_t a, std::size_t b) { return by[a] > by[b]; });
+  for (const std::size_t place : places_) reranked_.push_back(best[place]);
+  for (std::size_t i = best.size(); i-- > 0;) {
+    const bool last = i + 1 == best.size();
+    const bool tied = !last && by[places_[i]] == by[places_[i + 1]] && reranked_[i].score == reranked_[i + 1].score;
+    const float below = last ? best.back().score : scores_[reranked_[i + 1].item];
+    scores_[reranked_[i].item] = last || tied ? below : std::nextafter(below, std::numeric_limits<float>::infinity());
+  }
 }
 
 // Relevant items in the order of their scores, each behind all other candidates that score as much or more. NaN ranks
@@ -273,20 +303,16 @@ void Worker::rank_in_sample() {
   }
 }
 
-// What a user would be shown: never an item without a score.
+// What a user would be shown: never an item without a finite score.
 void Worker::list_best() {
-  best_.clear();
-  for (std::size_t item = 0; item < scores_.size(); ++item) {
-    if (scores_[item] > -std::numeric_limits<float>::infinity()) {
-      best_.push_back({static_cast<ItemHandle>(item), scores_[item]});
-    }
-  }
-  std::size_t k = task_.metrics.largest_cutoff();
+  std::size_t k = std::max(task_.metrics.largest_cutoff(), task_.options.outcomes);
   if (task_.options.providers != nullptr) k = std::max(k, task_.options.exposure_cutoff);
-  k = std::min(std::max(k, task_.options.outcomes), best_.size());
-  std::partial_sort(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(k), best_.end(), ranks_before);
+  TopK best(best_, std::min(k, scores_.size()));
+  for (std::size_t item = 0; item < scores_.size(); ++item) {
+    if (scores_[item] >= best.threshold()) best.push({static_cast<ItemHandle>(item), scores_[item]});
+  }
   recommended_.clear();
-  for (std::size_t i = 0; i < k; ++i) recommended_.push_back(best_[i].item);
+  for (const ScoredHandle& shown : best.finish()) recommended_.push_back(shown.item);
 }
 
 UserSums measure(const Task& task, std::span<const Group> groups, const std::function<ScoreAll()>& make_session,

@@ -113,6 +113,10 @@ std::size_t activation_bytes(const TrainerConfig& config, const EncoderSizes& en
 std::size_t count_bytes(const TrainerConfig& config, const Histories& train, std::size_t sequences) {
   const std::size_t items = train.num_items(), events = train.num_events(), users = train.num_users();
   std::size_t bytes = 2 * 20 * items + sequences * (sizeof(detail::TrainingSequence) + sizeof(std::size_t));
+  if (config.refit) {
+    const std::size_t event = sizeof(ItemHandle) + sizeof(Timestamp) + sizeof(std::uint8_t) + sizeof(float);
+    bytes += events * event + users * sizeof(std::size_t);
+  }
   switch (config.counts) {
     case CountKind::popularity: return bytes;
     case CountKind::markov: {
@@ -137,7 +141,11 @@ std::size_t evaluation_bytes(const TrainerConfig& config, const EncoderSizes& en
   const std::size_t stride = (config.encoder.embedding_dim + detail::kLanes - 1) / detail::kLanes * detail::kLanes;
   const std::size_t rows = items * (stride * kFloat + 2 * sizeof(std::uint64_t));
   const std::size_t scores = items * (3 * kFloat + 2 * sizeof(std::uint64_t)) + grown(items) * sizeof(ScoredHandle);
-  return rows + workers * (scores + encoder.serving * kFloat) + train.num_users() * kMetrics * sizeof(double);
+  const std::size_t queries = std::max(train.num_users(), train.num_events() / 10);  // as splits make them
+  const std::size_t lists =
+      config.rerank ? std::min({RankerOptions{}.max_lists, config.max_validation_queries, queries}) : 0;
+  const std::size_t listed = lists * std::min(items, config.rerank_candidates) * LearnedRanker::kNumFeatures * kFloat;
+  return rows + workers * (scores + encoder.serving * kFloat) + train.num_users() * kMetrics * sizeof(double) + listed;
 }
 
 }  // namespace

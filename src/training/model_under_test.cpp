@@ -2,6 +2,7 @@
 // Models as evaluate() sees them: the scores that serving gives, for the whole catalogue at once.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "attune/error.hpp"
 #include "attune/model/scorer_rows.hpp"
 #include "attune/training/trainer.hpp"
+#include "training/model_queries.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -97,9 +99,49 @@ class EncoderSession {
   Workspace workspace_;
 };
 
-// The same queries in the handles of a model. Items it does not have get handles beyond all of its own, each a
-// different one.
-EvaluationQueries translate(const EvaluationQueries& queries, const std::shared_ptr<const IdMap>& item_ids) {
+// Reorders the best items of a query as the facade does.
+class RankerUnderTest {
+ public:
+  RankerUnderTest(const TrainedModel& model, bool exclude_seen)
+      : model_(model), features_(detail::candidate_features(model)), exclude_seen_(exclude_seen) {}
+
+  void operator()(HistoryView history, const Context& context, std::span<const ScoredHandle> best,
+                  std::span<float> scores) const {
+    std::ranges::fill(scores, 0.0f);
+    if (!detail::answered_by_encoder(model_, history)) return;
+    Workspace workspace;
+    const auto request = features_.read(history, context.now, !exclude_seen_, workspace);
+    std::array<float, LearnedRanker::kNumFeatures> features;
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      features_.fill(features, request, best[i].item, best[i].score);
+      scores[i] = model_.ranker(features);
+    }
+  }
+
+ private:
+  const TrainedModel& model_;
+  detail::CandidateFeatures features_;
+  bool exclude_seen_;
+};
+
+}  // namespace
+
+detail::CandidateFeatures detail::candidate_features(const TrainedModel& model) {
+  return {model.counts, model.popularity ? model.popularity->counts() : std::span<const std::uint64_t>{},
+          model.encoder->config().request_time};
+}
+
+bool detail::answered_by_encoder(const TrainedModel& model, HistoryView history) noexcept {
+  return model.encoder &&
+         std::ranges::any_of(history.items, [&](ItemHandle item) { return model.encoder->knows(item); });
+}
+
+EvaluationQueries detail::in_handles_of(const TrainedModel& model, const EvaluationQueries& queries) {
+  const std::shared_ptr<const IdMap>& item_ids = model.item_ids;
+  if (!queries.histories || queries.histories->item_ids == item_ids) return queries;
+  if (!queries.histories->item_ids) {
+    throw Error(ErrorCode::invalid_argument, "queries: expected histories with item ids, found none");
+  }
   auto histories = std::make_shared<Histories>(*queries.histories);
   const IdMap& from = *histories->item_ids;
   std::vector<ItemHandle> handles(from.size());
@@ -112,8 +154,6 @@ EvaluationQueries translate(const EvaluationQueries& queries, const std::shared_
   histories->item_ids = item_ids;
   return {histories, queries.queries};
 }
-
-}  // namespace
 
 ModelUnderTest::ModelUnderTest(const TrainedModel& model) : num_items_(model.num_items()) {
   if (!model.encoder) {
@@ -148,20 +188,17 @@ Report evaluate(const TrainedModel& model, const EvaluationQueries& queries, con
     const auto own = model.popularity->counts();
     std::copy_n(own.begin(), std::min(own.size(), counts.size()), counts.begin());
   }
-  const bool same_handles = !queries.histories || queries.histories->item_ids == model.item_ids;
-  if (!same_handles && !queries.histories->item_ids) {
-    throw Error(ErrorCode::invalid_argument, "queries: expected histories with item ids, found none");
-  }
   EvaluationOptions asked = options;
   const bool calibrated = !model.calibration.empty() && options.outcomes == 0 && !queries.empty();
   if (calibrated) asked.outcomes = 10;
   if (model.encoder && !asked.outcomes_for) {
-    asked.outcomes_for = [&encoder = *model.encoder](HistoryView history) {
-      return std::ranges::any_of(history.items, [&](ItemHandle item) { return encoder.knows(item); });
-    };
+    asked.outcomes_for = [&model](HistoryView history) { return detail::answered_by_encoder(model, history); };
   }
-  Report report =
-      evaluate(ModelUnderTest(model), counts, same_handles ? queries : translate(queries, model.item_ids), asked);
+  if (model.encoder && !model.ranker.empty() && !asked.rerank) {
+    asked.candidates = model.ranker.candidates;
+    asked.rerank = RankerUnderTest(model, asked.exclude_seen);
+  }
+  Report report = evaluate(ModelUnderTest(model), counts, detail::in_handles_of(model, queries), asked);
   if (calibrated) {
     report.metrics["ece@10"] = expected_calibration_error(model.calibration, std::move(report.outcomes));
     report.outcomes.clear();

@@ -36,7 +36,9 @@ constexpr std::string_view kSameForAll[] = {"epochs",
                                             "counts_alone",
                                             "seed",
                                             "blend",
-                                            "calibrate"};
+                                            "calibrate",
+                                            "rerank",
+                                            "rerank_candidates"};
 
 bool whole(Distribution distribution) {
   return distribution == Distribution::integer || distribution == Distribution::log_integer;

@@ -2,8 +2,10 @@
 #include "attune/training/trainer.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,6 +36,12 @@ class TimeBudget {
   Clock::time_point start_ = Clock::now();
 };
 
+void count(TrainedModel& model, const Histories& train, const TrainerConfig& config, Executor& executor) {
+  model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train, config.popularity));
+  model.counts =
+      config.counts == CountKind::popularity ? model.popularity : fit_counts(train, config.count_options(), &executor);
+}
+
 TrainedModel prepare_model(const Histories& train, const EvaluationQueries& validation, const TrainerConfig& config,
                            Executor& executor) {
   if (!train.item_ids || train.num_events() == 0) {
@@ -41,44 +49,90 @@ TrainedModel prepare_model(const Histories& train, const EvaluationQueries& vali
   }
   TrainedModel model;
   model.item_ids = train.item_ids;
-  model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train, config.popularity));
-  model.counts =
-      config.counts == CountKind::popularity ? model.popularity : fit_counts(train, config.count_options(), &executor);
+  count(model, train, config, executor);
   model.histories = validation.histories ? validation.histories : std::make_shared<const Histories>(train);
   return model;
 }
 
 constexpr std::size_t kCalibratedItems = 50;  // of each list
-constexpr double kBlendWeights[] = {0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
+constexpr double kBlendWeights[] = {0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
 
-// The heaviest weight whose validation NDCG@10 comes within one hundredth of the best: counts age more slowly than an
-// encoder, and what is served is newer than what validates. 0 where no weight beats the encoder alone.
-double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries, const EvaluationOptions& measuring,
-                           double encoder_ndcg, const TimeBudget& budget, const Progress& progress) {
-  std::vector<BlendReport> tried;
-  double best = encoder_ndcg;
+// What users add to the validation metrics at one weight.
+struct TriedWeight {
+  double weight, ndcg_10;
+  UserSums users;
+};
+
+// Whether the second is no worse than the first by more than one standard error of the paired difference.
+bool comes_near(const TriedWeight& best, const TriedWeight& other, std::uint64_t seed, Executor* executor) {
+  constexpr double kErrors = 2 * 1.96;  // in an interval of 95 %
+  const std::string metric = "ndcg@10";
+  const auto paired = paired_bootstrap(best.users, other.users,
+                                       {.metrics = {metric}, .resamples = 400, .seed = seed, .executor = executor});
+  const auto& [low, high] = paired.at(metric).interval;
+  return paired.at(metric).difference <= (high - low) / kErrors;
+}
+
+// Of the weights within one standard error of the best NDCG@10 in validation the one nearest to 1, at which the answer
+// is the product of what both say: the epoch was chosen on the same queries, which favours the encoder, and few queries
+// tell weights badly apart.
+double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries, EvaluationOptions measuring,
+                           std::uint64_t seed, const TimeBudget& budget, const Progress& progress, bool& stopped) {
+  measuring.keep_user_sums = true;
+  std::vector<TriedWeight> tried;
   for (const double weight : kBlendWeights) {
     if (budget.left() == 0) break;
     model.blend_weight = weight;
-    tried.push_back({.weight = weight, .ndcg_10 = evaluate(model, queries, measuring).ndcg_at(10)});
-    best = std::max(best, tried.back().ndcg_10);
-    if (progress.blend && !progress.blend(tried.back())) break;
+    Report report = evaluate(model, queries, measuring);
+    tried.push_back({weight, report.ndcg_at(10), std::move(report.user_sums)});
+    stopped = progress.blend && !progress.blend({.weight = weight, .ndcg_10 = tried.back().ndcg_10});
+    if (stopped) break;
   }
-  double chosen = 0;
-  for (const BlendReport& report : tried) {
-    if (best > encoder_ndcg && report.ndcg_10 >= 0.99 * best) chosen = report.weight;
+  const auto best = std::ranges::max_element(tried, {}, &TriedWeight::ndcg_10);
+  const auto distance = [](double weight) { return std::abs(weight - 1.0); };
+  double chosen = best == tried.end() ? 0.0 : best->weight;
+  for (const TriedWeight& other : tried) {
+    if (distance(other.weight) < distance(chosen) && comes_near(*best, other, seed, measuring.executor)) {
+      chosen = other.weight;
+    }
   }
   return chosen;
 }
 
-// The last epoch that the budget has room for, with the choice of a blend and the calibration behind it, when each
-// takes as long as the one reported.
-std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool blend,
+// What else validation decides, in this order: the weight of the counts, a ranker, and what a score is worth. False
+// where somebody asked to stop.
+bool weigh(TrainedModel& model, const EvaluationQueries& queries, const EvaluationOptions& measuring,
+           const TrainerConfig& config, const TimeBudget& budget, const Progress& progress, RankerReport& ranker) {
+  bool stopped = false;
+  if (config.blend) {
+    model.blend_weight = choose_blend_weight(model, queries, measuring, config.seed, budget, progress, stopped);
+  }
+  if (config.rerank && !stopped && budget.left() > 0) {
+    FittedRanker fitted = fit_ranker(
+        model, queries,
+        {.candidates = config.rerank_candidates, .exclude_seen = config.exclude_seen, .executor = measuring.executor});
+    model.ranker = std::move(fitted.ranker);
+    ranker = fitted.report;
+  }
+  if (config.calibrate && !stopped && budget.left() > 0) {
+    EvaluationOptions listing = measuring;
+    listing.outcomes = kCalibratedItems;
+    model.calibration = Calibration::isotonic(evaluate(model, queries, listing).outcomes);
+  }
+  return !stopped;
+}
+
+// The last epoch that the budget has room for, with what weigh() measures and as many epochs of a refit behind
+// it, when each takes as long as the one reported.
+std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool validates,
                            const TimeBudget& budget) {
   const double validation = epoch_seconds - report.seconds;
-  const std::size_t validations = (blend ? std::size(kBlendWeights) : 0) + (config.calibrate ? 1 : 0);
-  const double reserved = static_cast<double>(validations) * validation;
-  const double fitting = std::max(0.0, budget.left() - reserved) / epoch_seconds;
+  const std::size_t validations =
+      !validates ? 0
+                 : (config.blend ? std::size(kBlendWeights) : 0) + (config.rerank ? 1 : 0) + (config.calibrate ? 1 : 0);
+  const double refit = config.refit && validates ? report.seconds : 0.0;  // for each epoch
+  const double reserved = static_cast<double>(validations) * validation + static_cast<double>(report.epoch) * refit;
+  const double fitting = std::max(0.0, budget.left() - reserved) / (epoch_seconds + refit);
   return report.epoch + static_cast<std::size_t>(std::min(fitting, static_cast<double>(config.epochs - report.epoch)));
 }
 
@@ -92,62 +146,85 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
                           const StateFile& file) {
   epochs_.clear();
   best_epoch_ = resumed_epochs_ = 0;
+  ranker_ = {};
+  refitted_ = false;
   train_seconds_ = 0;
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
   const TrainerConfig config = config_.adapted_to(train);
   if (config.counts_alone) {
     const auto start = Clock::now();
-    TrainedModel model = prepare_model(train, validation, config, executor);
+    refitted_ = config.refit && !validation.empty();
+    TrainedModel model =
+        prepare_model(refitted_ ? with_targets(train, validation) : train, validation, config, executor);
     train_seconds_ = seconds_since(start);
     model.notes["trainer"] = config.to_json();
     return model;
   }
-  detail::Learner learner(config, train, executor);
+  std::optional<detail::Learner> learner(std::in_place, config, train, executor);
   detail::TrainingState state{.planned = config.epochs};
   const detail::StateStore store(file, config, train, validation);
-  store.load(state, learner);
+  store.load(state, *learner);
   resumed_epochs_ = state.epochs.size();
   publish(state);
   TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = detail::validation_sample(validation, config);
   const EvaluationOptions measuring = detail::validation_options(config, executor);
   const TimeBudget budget(config.time_budget_seconds, state.seconds);
-  const bool blend = config.blend && !queries.empty();
   bool stopped = false;
   while (!stopped && state.goes_on(config.patience)) {
     const auto epoch_start = Clock::now();
     EpochReport report{.epoch = state.epochs.size() + 1, .epochs = state.planned};
-    const auto loss = learner.train_epoch(report.epoch, report.epochs, progress.step);
+    const auto loss = learner->train_epoch(report.epoch, report.epochs, progress.step);
     stopped = !loss;
     if (stopped) break;
     report.loss = *loss;
     report.seconds = seconds_since(epoch_start);
 
-    learner.copy_weights(*state.spare_encoder(learner));
+    learner->copy_weights(*state.spare_encoder(*learner));
     model.encoder = state.spare;
     detail::validate(report, model, queries, measuring);
     state.add(report);
-    state.planned = fitting_epochs(config, report, seconds_since(epoch_start), blend, budget);
+    state.planned = fitting_epochs(config, report, seconds_since(epoch_start), !queries.empty(), budget);
     state.seconds = budget.spent();
-    store.save(state, learner);
+    store.save(state, *learner);
     publish(state);
     stopped = progress.epoch && !progress.epoch(epochs_.back());
   }
   if (!state.best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
   model.encoder = std::move(state.best);
-  if (blend && !stopped) {
-    const double encoder_ndcg = epochs_[best_epoch_ - 1].ndcg_10;
-    model.blend_weight = choose_blend_weight(model, queries, measuring, encoder_ndcg, budget, progress);
-  }
-  if (config.calibrate && !queries.empty() && !stopped && budget.left() > 0) {
-    EvaluationOptions listing = measuring;
-    listing.outcomes = kCalibratedItems;
-    model.calibration = Calibration::isotonic(evaluate(model, queries, listing).outcomes);
+  const bool chosen =
+      !stopped && !queries.empty() && weigh(model, queries, measuring, config, budget, progress, ranker_);
+  const double refit_seconds = train_seconds_ * static_cast<double>(best_epoch_) / static_cast<double>(epochs_.size());
+  if (config.refit && chosen && refit_seconds <= budget.left()) {
+    learner.reset();  // it takes as much memory as the next one
+    refitted_ = refit(model, config, with_targets(train, validation), state.planned, executor, progress);
   }
   model.notes["trainer"] = config.to_json();
   model.notes["best_epoch"] = std::to_string(best_epoch_);
   return model;
+}
+
+// As many epochs as were best of those planned. False, and the model as it was, where `progress` asked to stop.
+bool Trainer::refit(TrainedModel& model, const TrainerConfig& config, const Histories& learned, std::size_t planned,
+                    Executor& executor, const Progress& progress) {
+  detail::Learner learner(config, learned, executor);
+  EpochReport report{.epochs = best_epoch_, .refit = true};
+  while (report.epoch < best_epoch_) {
+    ++report.epoch;
+    const auto start = Clock::now();
+    const auto loss = learner.train_epoch(report.epoch, planned, progress.step);
+    if (!loss) return false;
+    report.loss = *loss;
+    report.seconds = seconds_since(start);
+    train_seconds_ += report.seconds;
+    if (progress.epoch && !progress.epoch(report)) return false;
+  }
+  auto encoder = make_encoder(learner.encoder_config(), learner.num_items());
+  learner.copy_weights(*encoder);
+  model.encoder = std::move(encoder);
+  count(model, learned, config, executor);
+  return true;
 }
 
 void Trainer::publish(const detail::TrainingState& state) {

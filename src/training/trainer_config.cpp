@@ -89,6 +89,9 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit("exclude_seen", config.exclude_seen);
   visit("blend", config.blend);
   visit("calibrate", config.calibrate);
+  visit("rerank", config.rerank);
+  visit("rerank_candidates", config.rerank_candidates);
+  visit("refit", config.refit);
   visit("adapt", config.adapt);
   visit("counts", config.counts);
   visit("counts_alone", config.counts_alone);
@@ -129,6 +132,7 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
   config.blend = true;
   config.calibrate = true;
   config.adapt = true;
+  config.refit = config.rerank = name != "sasrec-small" && name != "bert4rec";
   if (name == "bert4rec") {
     encoder.mask = AttentionMask::bidirectional;
     encoder.mask_token = true;
@@ -222,6 +226,7 @@ void TrainerConfig::validate() const {
   }
   require(time_budget_seconds >= 0, "time_budget_seconds", "at least 0");
   require(max_validation_queries >= 1, "max_validation_queries", "at least 1");
+  require(rerank_candidates >= 1, "rerank_candidates", "at least 1");
   require(gradient_slots >= 1 && gradient_slots <= 1024, "gradient_slots", "1 to 1024");
   popularity.validate();
   markov.validate();

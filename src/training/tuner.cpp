@@ -36,6 +36,7 @@ void require(bool holds, const std::string& field, const std::string& expected, 
 TrainerConfig as_trial(TrainerConfig config) {
   config.blend = false;
   config.calibrate = false;
+  config.rerank = false;
   config.time_budget_seconds = 0;
   return config;
 }

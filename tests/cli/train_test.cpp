@@ -187,6 +187,42 @@ TEST_CASE("A file of options chooses what is blended", "[cli][train]") {
         sandbox.attune("evaluate --model model --interactions events.csv --json --threads 3").json()["metrics"]);
 }
 
+TEST_CASE("A learned ranker is reported, measured beside the engine, shown and served", "[cli][train]") {
+  const Sandbox sandbox;
+  std::string events = "user,item\n";  // everybody has three items of his own and takes them in turn
+  for (int user = 0; user < 60; ++user) {
+    for (int i = 0; i < 16; ++i) {
+      const int item = i % 4 == 0 ? user * 7 + i : user * 5 + i % 4 * 11;
+      events += "u" + std::to_string(user) + ",i" + std::to_string(item % 40) + '\n';
+    }
+  }
+  sandbox.write("regulars.csv", events);
+  sandbox.write("rerank.json", R"({"rerank": true, "rerank_candidates": 30, "encoder": {"embedding_dim": 16}})");
+  const std::string train = "train --quiet --interactions regulars.csv --split leave-one-out --epochs 2 ";
+  const auto trained = sandbox.attune(train + "--seen keep --config rerank.json --output model --json").json();
+  const auto& rerank = trained["rerank"];
+  CHECK(rerank["kept"] == true);
+  CHECK(rerank["lists"] == 60);
+  CHECK(rerank["reordered"]["ndcg@10"] > rerank["engine"]["ndcg@10"]);
+  CHECK(trained["metrics"]["ndcg@10"] > trained["baselines"]["engine"]["ndcg@10"]);
+  const auto evaluated = sandbox.attune("evaluate --model model --interactions regulars.csv --json").json();
+  CHECK(evaluated["metrics"]["ndcg@10"] == trained["metrics"]["ndcg@10"]);
+  const auto shown = sandbox.attune("inspect model --json").json()["model"]["ranker"];
+  CHECK(shown["candidates"] == 30);
+  CHECK(shown["weights"].size() == 9);
+  const std::string ask = "recommend --model model --user u7 --seen keep ";
+  CHECK(sandbox.attune(ask + "--json").json()["reranked"] == 30);
+  CHECK(sandbox.attune(ask).out.find("the best 30 reordered") != std::string::npos);
+  CHECK(sandbox.attune(train + "--seen keep --config rerank.json --output model").out.find("reordering takes") !=
+        std::string::npos);
+
+  const auto plain = sandbox.attune(train + "--seen keep --output plain --json").json();
+  CHECK(plain["rerank"].is_null());
+  CHECK_FALSE(plain["baselines"].contains("engine"));
+  CHECK(sandbox.attune("inspect plain --json").json()["model"]["ranker"].is_null());
+  CHECK(sandbox.attune("recommend --model plain --user u7 --json").json()["reranked"] == 0);
+}
+
 TEST_CASE("The same seed gives the same model", "[cli][train]") {
   const Sandbox first, second, third;
   REQUIRE(first.train("--seed 5").status == 0);

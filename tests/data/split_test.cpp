@@ -100,6 +100,45 @@ TEST_CASE("Users with one or two events only train under leave-one-out", "[data]
   REQUIRE(parts.note.find("the test part is empty: no user has three events") != std::string::npos);
 }
 
+TEST_CASE("Training histories go on to the last target of queries", "[data][split]") {
+  const auto text_of_user = [](const Histories& histories, const char* user) {
+    return items_text(histories, histories.of(histories.user_ids->find(user)).items);
+  };
+  const std::vector<Event> events{{"u", "a", 1}, {"u", "b", 2}, {"u", "c", 3},  {"u", "d", 40}, {"v", "a", 5},
+                                  {"v", "b", 6}, {"w", "c", 7}, {"w", "c", 35}, {"w", "d", 36}, {"w", "a", 50}};
+  SECTION("of each user under leave-one-out") {
+    const Split parts = split(histories_of(events), {Kind::leave_one_out});
+    const Histories learned = with_targets(parts.train, parts.validation);
+    CHECK(text_of_user(learned, "u") == "abc");
+    CHECK(text_of_user(learned, "v") == "ab");
+    CHECK(text_of_user(learned, "w") == "ccd");
+    CHECK(learned.times == std::vector<Timestamp>{1, 2, 3, 5, 6, 7, 35, 36});
+    CHECK(learned.kinds.size() == 8);
+    CHECK(learned.values.size() == 8);
+    CHECK(learned.item_ids == parts.train.item_ids);
+    CHECK(learned.user_ids == parts.train.user_ids);
+    CHECK(with_targets(parts.train, {}).items == parts.train.items);
+  }
+  SECTION("of all users before one moment") {
+    const Split parts = split(histories_of(events), temporal(0.8));
+    REQUIRE_FALSE(parts.validation.empty());
+    std::size_t before = 0;
+    for (const Event& event : events) before += event.time <= 36;
+    CHECK(with_targets(parts.train, parts.validation).num_events() == before);
+  }
+  SECTION("but not in histories that begin otherwise") {
+    const Split parts = split(histories_of(events), {Kind::leave_one_out});
+    auto other = std::make_shared<Histories>(*parts.all);
+    std::swap(other->items[0], other->items[1]);
+    const EvaluationQueries queries{other, parts.validation.queries};
+    CHECK(failure_of([&] { with_targets(parts.train, queries); }).message ==
+          "queries: expected histories that begin with those of training, found another at user handle 0");
+    const Split fewer = split(histories_of({{"u", "a", 1}, {"u", "b", 2}, {"u", "c", 3}}), {Kind::leave_one_out});
+    CHECK(failure_of([&] { with_targets(parts.train, fewer.validation); }).message ==
+          "queries: expected the 3 users and the item ids of the training histories, found 1 users or other ids");
+  }
+}
+
 TEST_CASE("Leave-one-out needs no times", "[data][split]") {
   const Split parts =
       split(histories_of({{"u", "a", kNoTime}, {"u", "b", kNoTime}, {"u", "c", kNoTime}}), {Kind::leave_one_out});

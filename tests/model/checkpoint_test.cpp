@@ -93,6 +93,27 @@ TEST_CASE("A calibration comes back bit for bit, and one that is none is not sav
   CHECK(entries_in(directory.path()) == 0);
 }
 
+TEST_CASE("A ranker comes back bit for bit as a required feature, and one that is none is not saved",
+          "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  model.ranker = {37, {0.1f, -1e-20f, 3e30f, 0.0f, -0.0f, 1.0f / 3, 5, 6, 7}};
+  check_round_trip(model);
+  const TemporaryDirectory directory;
+  model.save(directory / "model");
+  const auto json = nlohmann::json::parse(read_text(directory / "model/manifest.json"));
+  CHECK(json["required_features"].back() != "ranker.linear");  // the blend is named last, as ever
+  CHECK(json["required_features"].dump().find("ranker.linear") != std::string::npos);
+  TrainedModel bad = model;
+  bad.ranker.weights.pop_back();
+  require_error(error_of([&] { bad.save(directory / "bad"); }), ErrorCode::invalid_argument, "9 weights");
+  bad = model;
+  bad.encoder = nullptr;
+  bad.blend_weight = 0;
+  require_error(error_of([&] { bad.save(directory / "bad"); }), ErrorCode::invalid_argument,
+                "a ranker, but no encoder");
+  CHECK(entries_in(directory.path()) == 1);
+}
+
 TEST_CASE("Every kind of encoder comes back as it was saved", "[model][checkpoint]") {
   TrainedModel model = small_model();
   EncoderConfig config = small_config();

@@ -376,6 +376,35 @@ TEST_CASE("A calibration that is none is refused by file and field", "[model][ch
   saved.require_error(ErrorCode::corrupt_file, "manifest.json: calibration: expected finite scores that");
 }
 
+TEST_CASE("A ranker that is none is refused by file and field", "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  model.ranker = {50, std::vector<float>(LearnedRanker::kNumFeatures, 0.5f)};
+  const SavedModel saved(model);
+  REQUIRE_FALSE(saved.error());
+  const auto manifest = nlohmann::ordered_json::parse(saved.read("manifest.json"));
+  const auto refused = [&](const std::function<void(nlohmann::ordered_json&)>& change, const std::string& part) {
+    auto changed = manifest;
+    change(changed["ranker"]);
+    saved.write_manifest(changed);
+    saved.require_error(ErrorCode::corrupt_file, "manifest.json: " + part);
+  };
+  refused([](auto& ranker) { ranker = 7; }, "ranker.: expected an object");
+  refused([](auto& ranker) { ranker.erase("candidates"); }, "ranker.candidates is missing");
+  refused([](auto& ranker) { ranker["candidates"] = 0; }, "ranker: expected at least one candidate");
+  refused([](auto& ranker) { ranker["candidates"] = -1; }, "ranker.candidates: expected an integer");
+  refused([](auto& ranker) { ranker["weights"].erase("age"); }, "ranker.weights.age is missing");
+  refused([](auto& ranker) { ranker["weights"]["age"] = "old"; }, "ranker.weights.age: expected a number");
+  refused([](auto& ranker) { ranker["weights"]["age"] = 1e300; }, "ranker: expected finite weights");
+  refused([](auto& ranker) { ranker["weights"]["colour"] = 1; }, "ranker.weights: expected 9 features");
+
+  saved.write_manifest(manifest);
+  saved.change_manifest([](detail::Manifest& counting) {
+    counting.encoder.reset();
+    counting.blend_weight = 0;
+  });
+  saved.require_error(ErrorCode::corrupt_file, "manifest.json: a ranker, but no encoder");
+}
+
 TEST_CASE("Counts that contradict themselves are refused", "[model][checkpoint]") {
   const SavedModel saved;
   const std::vector<std::uint64_t> popularity(6, 1), offsets{0, 1, 1, 1, 1, 1, 1}, too_large(6, ~std::uint64_t{0});

@@ -78,6 +78,7 @@ std::string difference(const TrainedModel& a, const TrainedModel& b) {
   if (a.calibration.scores != b.calibration.scores || a.calibration.probabilities != b.calibration.probabilities) {
     found += "calibration ";
   }
+  if (a.ranker.candidates != b.ranker.candidates || !same_bits(a.ranker.weights, b.ranker.weights)) found += "ranker ";
   if (a.encoder) found += encoder_difference(*a.encoder, *b.encoder);
   if (a.popularity && !same_bits(a.popularity->counts(), b.popularity->counts())) found += "popularity";
   if (a.counts) found += counts_difference(a, b);

@@ -8,6 +8,7 @@
 
 #include "attune/recommender.hpp"
 #include "attune/serving/event_store.hpp"
+#include "attune/serving/ranker.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -102,6 +103,40 @@ TEST_CASE("A warm recommender of counts of every kind allocates nothing, whateve
   for (std::size_t i = 8; i < 20; ++i) round(i);
   CHECK(allocations - before == 0);
   CHECK(answer.items.size() == 20);
+}
+
+TEST_CASE("A warm recommender with a ranker allocates nothing of its own", "[serving][allocation]") {
+  TrainedModel model = test::make_model({.events = 50, .blend_weight = 0.5});
+  RecommenderOptions options{.ranker_candidates = 30};
+  std::size_t reranked = 30;
+  const auto score = [&](const RankingQuery&, std::span<const Candidate> candidates, std::span<float> scores) {
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      scores[i] = reranked == 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(candidates[i].handle);
+    }
+  };
+  SECTION("all candidates at once") { options.ranker = make_ranker(score); }
+  SECTION("in groups") {
+    options.ranker = make_ranker(score);
+    options.ranker_deadline = std::chrono::hours(1);
+  }
+  SECTION("one that fails") {
+    options.ranker = make_ranker(score);
+    reranked = 0;
+  }
+  SECTION("the model's own") { model.ranker = {30, std::vector<float>(LearnedRanker::kNumFeatures, 0.1f)}; }
+  Recommender recommender = Recommender::open(model, options);
+  Answer answer;
+  const auto round = [&] {
+    recommender.recommend({.user = "nobody", .k = 20}, answer);
+    recommender.recommend({.user = "u1", .k = 20}, answer);
+    recommender.recommend({.user = "u1", .k = 40, .exclude_seen = false}, answer);
+  };
+  round();
+  const std::size_t before = allocations;
+  for (std::size_t i = 0; i < 10; ++i) round();
+  CHECK(allocations - before == 0);
+  CHECK(answer.items.size() == 40);
+  CHECK(answer.reranked == reranked);
 }
 
 TEST_CASE("Users who take each other's cache allocate nothing either", "[serving][allocation]") {

@@ -103,6 +103,59 @@ TEST_CASE("Metrics of ready-made lists equal those of RecBole", "[training][eval
   CHECK(compared == metrics.size());
 }
 
+TEST_CASE("A second stage reorders the best of what is left, and their ranks follow", "[training][evaluation]") {
+  const Scripted model = fixed_scores({6, 5, 4, 3, 2, 1});
+  std::vector<ItemHandle> shown;
+  const auto reversed = [&](HistoryView history, const Context&, std::span<const ScoredHandle> best,
+                            std::span<float> scores) {
+    shown.clear();
+    CHECK(history.size() == 1);
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      shown.push_back(best[i].item);
+      scores[i] = -best[i].score;
+    }
+  };
+  const auto rank = [&](ItemHandle target, auto rerank) {
+    const EvaluationOptions options{.cutoffs = {1000}, .rerank = rerank, .candidates = 3};
+    return 1.0 / run(model, {{{1}, {target}}}, options).mrr_at(1000);
+  };
+  CHECK(rank(0, reversed) == Approx(3));
+  CHECK(shown == std::vector<ItemHandle>{0, 2, 3});  // item 1 was seen
+  CHECK(rank(2, reversed) == Approx(2));
+  CHECK(rank(3, reversed) == Approx(1));
+  CHECK(rank(4, reversed) == Approx(4));  // no candidate
+  CHECK(rank(5, reversed) == Approx(5));
+  const auto indifferent = [](HistoryView, const Context&, auto, std::span<float> scores) {
+    std::fill(scores.begin(), scores.end(), 7.0f);
+  };
+  for (const ItemHandle target : {0u, 2u, 3u, 4u}) {
+    CHECK(rank(target, indifferent) == Approx(target == 0 ? 1 : target));  // ties stay as they are
+    const auto broken = [&](HistoryView history, const Context& context, auto best, std::span<float> scores) {
+      reversed(history, context, best, scores);
+      scores[1] = kNaN;
+    };
+    CHECK(rank(target, broken) == Approx(target == 0 ? 1 : target));
+  }
+}
+
+TEST_CASE("What both stages score alike counts against the target, and outcomes keep the model's own scores",
+          "[training][evaluation]") {
+  const Scripted model = fixed_scores({2, 2, 2, 1, 0});
+  const auto alike = [](HistoryView, const Context&, auto best, std::span<float> scores) {
+    for (std::size_t i = 0; i < best.size(); ++i) scores[i] = best[i].item == 3 ? 9.0f : 1.0f;
+  };
+  const EvaluationOptions options{.cutoffs = {1, 4}, .outcomes = 2, .rerank = alike, .candidates = 4};
+  const auto mrr = [&](ItemHandle target) { return run(model, {{{}, {target}}}, options).mrr_at(4); };
+  CHECK(mrr(3) == 1.0);
+  for (const ItemHandle target : {0u, 1u, 2u}) CHECK(mrr(target) == 0.25);
+  const auto outcomes = run(model, {{{}, {3}}}, options).outcomes;
+  REQUIRE(outcomes.size() == 2);
+  CHECK(outcomes[0].score == 1.0f);
+  CHECK(outcomes[0].happened);
+  CHECK(outcomes[1].score == 2.0f);
+  CHECK_FALSE(outcomes[1].happened);
+}
+
 TEST_CASE("Ranks and ready-made lists go through the same formulas", "[training][evaluation]") {
   const std::size_t items = 40;
   std::vector<Case> cases;

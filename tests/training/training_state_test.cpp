@@ -51,6 +51,7 @@ TrainerConfig way_of_training(int number) {
     config.schedule = Schedule::linear;
     config.final_learning_rate = 0.1;
     config.patience = 1;
+    config.refit = true;
   }
   return config;
 }
@@ -131,6 +132,24 @@ TEST_CASE("Training that is stopped after every epoch ends with the bits of one 
   CHECK(last.train_seconds() > 0);
   state.remove();
   CHECK(std::filesystem::is_empty(directory.path()));
+}
+
+TEST_CASE("A refit that is interrupted is repeated", "[training][training_state]") {
+  const TemporaryDirectory directory;
+  const StateFile state{.path = (directory / "m.training").string(), .resume = true};
+  TrainerConfig config = four_epochs();
+  config.refit = true;
+  const Split parts = parts_of();
+  Trainer whole(config);
+  const Result expected = result_of(whole, whole.fit(parts.train, parts.validation));
+  Trainer interrupted(config);
+  interrupted.fit(parts.train, parts.validation, {.epoch = [](const EpochReport& report) { return !report.refit; }},
+                  state);
+  CHECK_FALSE(interrupted.refitted());
+  Trainer last(config);
+  check_same(result_of(last, last.fit(parts.train, parts.validation, {}, state)), expected);
+  CHECK(last.refitted());
+  CHECK(last.resumed_epochs() == expected.epochs.size());
 }
 
 TEST_CASE("An epoch that is interrupted is repeated", "[training][training_state]") {

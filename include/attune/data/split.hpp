@@ -69,4 +69,8 @@ struct Split {
 // Throws Error(invalid_data) for a temporal split of events without times.
 ATTUNE_EXPORT Split split(Histories histories, const SplitOptions& options = {});
 
+// Histories that go on, user by user, to the last target of the queries: what a model learns from once validation has
+// chosen its settings. Throws Error(invalid_data) where the histories of the queries do not begin with those of `train`.
+ATTUNE_EXPORT Histories with_targets(const Histories& train, const EvaluationQueries& queries);
+
 }  // namespace attune::inline v0_1

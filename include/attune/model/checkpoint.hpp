@@ -21,6 +21,7 @@
 #include "attune/data/interaction_log.hpp"
 #include "attune/model/calibration.hpp"
 #include "attune/model/count_model.hpp"
+#include "attune/model/learned_ranker.hpp"
 #include "attune/model/popularity_model.hpp"
 #include "attune/model/sequence_encoder.hpp"
 
@@ -38,6 +39,7 @@ struct ATTUNE_EXPORT TrainedModel {
   std::shared_ptr<const CountModel> counts;
   double blend_weight = 0;                     // of the counts' term added to the encoder's logit; 0: the encoder alone
   Calibration calibration;                     // of the scores it answers with; empty: none was fitted
+  LearnedRanker ranker;                        // of the encoder's best items; empty: they stay in its order
   std::shared_ptr<const Histories> histories;  // every event it was given, for serving
   std::map<std::string, std::string> notes;    // free text for people: split, seed, data; shown by `inspect`
 

@@ -60,6 +60,11 @@ struct EvaluationOptions {
   // Whose lists give outcomes; null: every query's. A TrainedModel's own leaves out what its encoder cannot answer,
   // since the scores of other sources are of another kind.
   std::function<bool(HistoryView)> outcomes_for = nullptr;
+  // A second stage, as the facade has it: scores for the best `candidates` items of a query (best first), by which
+  // these are reordered; ties, and scores of which one is not finite, leave them as they are. Called by several threads
+  // at once. Null: a TrainedModel's own ranker with its own number of candidates, where it has one.
+  std::function<void(HistoryView, const Context&, std::span<const ScoredHandle>, std::span<float>)> rerank = nullptr;
+  std::size_t candidates = 100;
 };
 
 // What each user adds to metrics that are means over queries.

@@ -16,7 +16,7 @@ struct MemoryEstimate {
   std::size_t optimiser = 0;    // two moments of each weight; the same
   std::size_t gradients = 0;    // one sum per slot, with a table of all items for a softmax; gradient_slots
   std::size_t activations = 0;  // of the threads; encoder.max_sequence_length, threads
-  std::size_t counts = 0;       // while they are fitted, and the sequences of an epoch; the options of the count model
+  std::size_t counts = 0;       // while they are fitted, sequences of an epoch, events of a refit; the count model
   std::size_t evaluation = 0;   // the scorer's rows, and the scores of each thread; threads
   std::size_t saving = 0;       // the state of training while it is written, 0 where none is kept
 

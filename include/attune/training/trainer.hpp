@@ -18,6 +18,7 @@
 #include "attune/training/evaluation.hpp"
 #include "attune/training/objective.hpp"
 #include "attune/training/optimizer.hpp"
+#include "attune/training/ranker_training.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -56,12 +57,21 @@ struct ATTUNE_EXPORT TrainerConfig {
   std::size_t gradient_slots = 8;              // bounds the useful number of threads
   std::uint64_t seed = 1;
   bool exclude_seen = true;  // in validation
-  // Adds the counts to the encoder's scores: at the heaviest weight that comes within 1 % of the best NDCG@10 in
-  // validation, 0 where none beats the encoder alone. Costs seven validations at the end.
+  // Adds the counts to the encoder's scores: of the weights within one standard error of the best NDCG@10 in validation
+  // the one nearest to 1. Costs eight validations at the end.
   bool blend = false;
   // Learns on validation what a score is worth (TrainedModel::calibration), from the best 50 items of every query.
   // Costs one validation more.
   bool calibrate = false;
+  // Learns on validation to put the best rerank_candidates items of every query in order (TrainedModel::ranker); kept
+  // where that helps lists it did not see, which it does above all where people come back for the same items
+  // (exclude_seen = false). Costs one validation more.
+  bool rerank = false;
+  std::size_t rerank_candidates = 100;
+  // Trains once more at the end, anew, on training and validation events together, for as many epochs as were the best:
+  // the newest event of each user says most. Weight, ranker and calibration stay as validation chose them. At most
+  // doubles the time of training; not for a training that was stopped, nor where the time budget has no room for it.
+  bool refit = false;
   // Lets fit() raise dropout and lower batch_sequences for small data, see adapted_to(). A configuration file that
   // names one of them turns this off.
   bool adapt = false;
@@ -77,8 +87,8 @@ struct ATTUNE_EXPORT TrainerConfig {
   // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "hstu-small": HSTU with feed-forward layers, width 50, 2
   // blocks. "hstu-large": the same, width 64, 8 blocks. "bert4rec": SASRec blocks without a causal mask, trained to
   // fill in hidden events. "default": the best all-round choice by measurement. All of these are blended with the
-  // transition counts. "popularity", "markov", "item-knn", "ease", "ials": that count model alone. Throws
-  // Error(invalid_argument) naming the known ones.
+  // transition counts; default and hstu are refitted and may have a ranker. "popularity", "markov", "item-knn", "ease",
+  // "ials": that count model alone. Throws Error(invalid_argument) naming the known ones.
   static TrainerConfig preset(const std::string& name);
   // Overrides fields from a JSON object ({"encoder": {"embedding_dim": 32}, "epochs": 5}); throws Error(invalid_config)
   // naming an unknown or ill-typed field.
@@ -99,6 +109,7 @@ struct EpochReport {
   bool validated = false;
   double hit_rate_10 = 0, ndcg_10 = 0;
   bool best = false;
+  bool refit = false;  // of the last training, on validation events too
 };
 
 struct StepReport {
@@ -113,7 +124,7 @@ struct BlendReport {
 };
 
 // Each may be empty. Returning false stops training: the best epoch so far is the result, at the best weight so far,
-// which is 0 where the epochs themselves were stopped.
+// which is 0 where the epochs themselves were stopped. What stops a refit leaves the model as validation chose it.
 struct Progress {
   std::function<bool(const EpochReport&)> epoch = {};
   std::function<bool(const StepReport&)> step = {};
@@ -126,7 +137,8 @@ struct TrainingState;
 
 // Where fit() keeps what it needs to go on after an interruption: weights, optimiser and reports. The file is no part
 // of a model; it is written after every epoch, durably and as a whole, and stays until it is removed, which is best
-// done once the model is saved. An epoch that was interrupted is repeated.
+// done once the model is saved. An epoch that was interrupted is repeated, and so is a
+// refit as a whole.
 struct ATTUNE_EXPORT StateFile {
   std::string path = {};  // "": nowhere
   // Go on from the file, to the same bits as without an interruption, on any number of threads. Otherwise, and where
@@ -153,19 +165,26 @@ class ATTUNE_EXPORT Trainer {
   // seconds before the interruption too.
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {},
                    const StateFile& state = {});
-  const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }
+  const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }  // those that validation chose from
   std::size_t best_epoch() const noexcept { return best_epoch_; }
+  // What reordering adds in validation; of no lists where it was not tried.
+  const RankerReport& ranker() const noexcept { return ranker_; }
   std::size_t resumed_epochs() const noexcept { return resumed_epochs_; }  // that an earlier part had trained
+  bool refitted() const noexcept { return refitted_; }  // the model has learned from the validation events too
   double train_seconds() const noexcept { return train_seconds_; }
 
  private:
   void publish(const detail::TrainingState& state);
+  bool refit(TrainedModel& model, const TrainerConfig& config, const Histories& learned, std::size_t planned,
+             Executor& executor, const Progress& progress);
 
   TrainerConfig config_;
   Executor* executor_;
   std::vector<EpochReport> epochs_;
   std::size_t best_epoch_ = 0;
+  RankerReport ranker_;
   std::size_t resumed_epochs_ = 0;
+  bool refitted_ = false;
   double train_seconds_ = 0;
 };
 
