@@ -89,7 +89,7 @@ class CertifiedScan {
     constexpr std::size_t kSmallestPiece = 8;
     std::size_t piece = kGroup;
     while (piece > kSmallestPiece && count / piece < 2 * k_) piece /= 2;
-    if (count / piece < 2 * k_) return;
+    if (count / piece < k_) return;
     std::array<float, kRun / kSmallestPiece> maxima;  // of pieces: bounds of as many different rows
     std::size_t pieces = 0;
     for (std::size_t i = 0; i < count; i += kGroup) {
@@ -100,7 +100,7 @@ class CertifiedScan {
         maxima[pieces++] = kernels_.max(bounds_ + i + j, std::min(piece, rows - j));
       }
     }
-    const auto cut = maxima.begin() + static_cast<std::ptrdiff_t>(2 * k_ - 1);
+    const auto cut = maxima.begin() + static_cast<std::ptrdiff_t>(std::min(2 * k_, pieces) - 1);
     std::nth_element(maxima.begin(), cut, maxima.begin() + static_cast<std::ptrdiff_t>(pieces), std::greater<>());
     for (std::size_t i = 0; i < count; i += kGroup) {
       const std::uint64_t chosen =

@@ -162,7 +162,8 @@ std::size_t compare_storages(Rows kind, ScoreKind score_kind, std::size_t seed) 
         const double share = std::array{1.0, 0.97, 0.3, 0.02}[random() % 4];
         const auto eligible = make_eligible(count, share, random);
         const std::vector<float> query = make_query(table, random);
-        for (const std::size_t k : {std::size_t{0}, std::size_t{1}, std::size_t{10}, std::size_t{100}, count + 1}) {
+        for (const std::size_t k :
+             {std::size_t{0}, std::size_t{1}, std::size_t{10}, std::size_t{100}, count / 20, count + 1}) {
           INFO("rows " << static_cast<int>(kind) << " dim " << dim << " count " << count << " terms "
                        << static_cast<int>(terms_kind) << " share " << share << " k " << k);
           const auto expected = scorers.exact.top_k({.user_vector = query}, eligible, terms, k, workspace);
