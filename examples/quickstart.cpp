@@ -62,6 +62,12 @@ attune::TrainedModel train(const attune::Split& split, std::size_t epochs, attun
     std::fflush(stdout);
     return true;  // false would stop here and keep the best epoch so far
   };
+  progress.refit = [](const attune::EpochReport& epoch) {
+    std::printf("  once more with the validation part: epoch %zu of %zu, %.1f s\n", epoch.epoch, epoch.epochs,
+                epoch.seconds);
+    std::fflush(stdout);
+    return true;
+  };
   return attune::Trainer{config, &executor}.fit(split.train, split.validation, progress);
 }
 

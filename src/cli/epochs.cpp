@@ -9,11 +9,10 @@ namespace attune::cli {
 
 namespace {
 
-std::string describe(const EpochReport& epoch) {
+std::string describe(const std::string& name, const EpochReport& epoch) {
   const std::string planned = std::to_string(epoch.epochs), number = std::to_string(epoch.epoch);
-  std::string text = (epoch.refit ? "refit " : "epoch ") +
-                     std::string(planned.size() - std::min(planned.size(), number.size()), ' ') + number + '/' +
-                     planned + "  loss " + fixed(epoch.loss, 4);
+  std::string text = name + ' ' + std::string(planned.size() - std::min(planned.size(), number.size()), ' ') + number +
+                     '/' + planned + "  loss " + fixed(epoch.loss, 4);
   if (epoch.validated) {
     text += "  validation hr@10 " + fixed(epoch.hit_rate_10, 4) + "  ndcg@10 " + fixed(epoch.ndcg_10, 4);
   }
@@ -25,11 +24,16 @@ std::string describe(const EpochReport& epoch) {
 Progress progress_on(Console& console) {
   Progress progress;
   progress.epoch = [&console](const EpochReport& epoch) {
-    console.line(describe(epoch));
+    console.line(describe("epoch", epoch));
+    return true;
+  };
+  progress.refit = [&console](const EpochReport& epoch) {
+    console.line(describe("refit", epoch));
     return true;
   };
   progress.step = [&console](const StepReport& step) {
-    console.bar("epoch " + std::to_string(step.epoch) + "  loss " + fixed(step.loss, 3), step.step, step.steps);
+    console.bar((step.refit ? "refit " : "epoch ") + std::to_string(step.epoch) + "  loss " + fixed(step.loss, 3),
+                step.step, step.steps);
     return true;
   };
   return progress;

@@ -46,6 +46,15 @@ Histories first_events(const Histories& all, std::span<const std::size_t> ends) 
   return first;
 }
 
+bool same_ids(const IdMap* a, const IdMap* b) {
+  if (a == b || a == nullptr || b == nullptr) return a == b;
+  if (a->kind() != b->kind() || a->size() != b->size()) return false;
+  for (std::uint32_t handle = 0; handle < a->size(); ++handle) {
+    if (a->id(handle) != b->id(handle)) return false;
+  }
+  return true;
+}
+
 // One query per event of [begin, end), or per run of equal times.
 void add_queries(std::vector<EvaluationQueries::Query>& queries, const Histories& all, std::size_t user,
                  std::size_t begin, std::size_t end, bool baskets) {
@@ -210,26 +219,33 @@ Histories with_targets(const Histories& train, const EvaluationQueries& queries)
   if (queries.empty()) return train;
   const Histories& all = *queries.histories;
   const std::size_t users = train.num_users();
-  if (all.num_users() != users || all.item_ids != train.item_ids) {
-    throw Error(ErrorCode::invalid_data, "queries: expected the " + std::to_string(users) +
-                                             " users and the item ids of the training histories, found " +
-                                             std::to_string(all.num_users()) + " users or other ids");
+  const auto refuse = [](const std::string& expected, const std::string& found) {
+    throw Error(ErrorCode::invalid_data, "queries: expected " + expected + ", found " + found);
+  };
+  if (all.num_users() != users) {
+    refuse("the " + std::to_string(users) + " users of the training histories", std::to_string(all.num_users()));
   }
+  if (!same_ids(all.item_ids.get(), train.item_ids.get())) refuse("the item ids of the training histories", "others");
   std::vector<std::size_t> ends(users);
   for (std::size_t user = 0; user < users; ++user) {
-    const auto first = train.of(user).items, whole = all.of(user).items;
+    const HistoryView first = train.of(user), whole = all.of(user);
     ends[user] = first.size();
-    if (first.size() > whole.size() || !std::equal(first.begin(), first.end(), whole.begin())) {
-      throw Error(ErrorCode::invalid_data,
-                  "queries: expected histories that begin with those of training, found "
-                  "another at user handle " +
-                      std::to_string(user));
+    if (first.size() > whole.size() || !std::ranges::equal(first.items, whole.items.first(first.size())) ||
+        !std::ranges::equal(first.times, whole.times.first(std::min(first.times.size(), whole.times.size())))) {
+      refuse("histories that begin with those of training", "another at user handle " + std::to_string(user));
     }
   }
   for (const EvaluationQueries::Query& query : queries.queries) {
-    ends[query.user] = std::max<std::size_t>(ends[query.user], query.history_length + query.num_targets);
+    const std::size_t end = std::size_t{query.history_length} + query.num_targets;
+    if (query.user >= users || end > all.of(query.user).size()) {
+      refuse("targets within the histories", "some beyond at user handle " + std::to_string(query.user));
+    }
+    ends[query.user] = std::max(ends[query.user], end);
   }
-  return first_events(all, ends);
+  Histories learned = first_events(all, ends);
+  learned.user_ids = train.user_ids;
+  learned.item_ids = train.item_ids;
+  return learned;
 }
 
 }  // namespace attune::inline v0_1

@@ -38,7 +38,8 @@ constexpr std::string_view kSameForAll[] = {"epochs",
                                             "blend",
                                             "calibrate",
                                             "rerank",
-                                            "rerank_candidates"};
+                                            "rerank_candidates",
+                                            "refit"};
 
 bool whole(Distribution distribution) {
   return distribution == Distribution::integer || distribution == Distribution::log_integer;

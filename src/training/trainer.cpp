@@ -29,10 +29,12 @@ class TimeBudget {
   TimeBudget(double seconds, double spent)
       : seconds_(seconds == 0 ? std::numeric_limits<double>::infinity() : seconds), spent_(spent) {}
   double spent() const { return spent_ + seconds_since(start_); }
-  double left() const { return std::max(0.0, seconds_ - spent()); }
+  double left() const { return std::max(0.0, seconds_ - reserved_ - spent()); }
+  // Holds so many seconds back, instead of those of before.
+  void reserve(double seconds) { reserved_ = seconds; }
 
  private:
-  double seconds_, spent_;
+  double seconds_, spent_, reserved_ = 0;
   Clock::time_point start_ = Clock::now();
 };
 
@@ -55,6 +57,7 @@ TrainedModel prepare_model(const Histories& train, const EvaluationQueries& vali
 }
 
 constexpr std::size_t kCalibratedItems = 50;  // of each list
+constexpr double kRefitMargin = 1.1;          // there is more to learn from, and the counts are fitted anew
 constexpr double kBlendWeights[] = {0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
 
 // What users add to the validation metrics at one weight.
@@ -80,13 +83,16 @@ double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries,
                            std::uint64_t seed, const TimeBudget& budget, const Progress& progress, bool& stopped) {
   measuring.keep_user_sums = true;
   std::vector<TriedWeight> tried;
+  double seconds = 0;  // that the weight before took
   for (const double weight : kBlendWeights) {
-    if (budget.left() == 0) break;
+    if (budget.left() <= seconds) break;
+    const auto start = Clock::now();
     model.blend_weight = weight;
     Report report = evaluate(model, queries, measuring);
     tried.push_back({weight, report.ndcg_at(10), std::move(report.user_sums)});
     stopped = progress.blend && !progress.blend({.weight = weight, .ndcg_10 = tried.back().ndcg_10});
     if (stopped) break;
+    seconds = seconds_since(start);
   }
   const auto best = std::ranges::max_element(tried, {}, &TriedWeight::ndcg_10);
   const auto distance = [](double weight) { return std::abs(weight - 1.0); };
@@ -122,8 +128,8 @@ bool weigh(TrainedModel& model, const EvaluationQueries& queries, const Evaluati
   return !stopped;
 }
 
-// The last epoch that the budget has room for, with what weigh() measures and as many epochs of a refit behind
-// it, when each takes as long as the one reported.
+// The last epoch that the budget has room for, with what weigh() measures and as many epochs of a refit behind it, when
+// each takes as long as the one reported.
 std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool validates,
                            const TimeBudget& budget) {
   const double validation = epoch_seconds - report.seconds;
@@ -152,6 +158,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
   const TrainerConfig config = config_.adapted_to(train);
+  if (config.refit) with_targets(train, validation);  // what it refuses is better refused before all epochs
   if (config.counts_alone) {
     const auto start = Clock::now();
     refitted_ = config.refit && !validation.empty();
@@ -170,7 +177,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = detail::validation_sample(validation, config);
   const EvaluationOptions measuring = detail::validation_options(config, executor);
-  const TimeBudget budget(config.time_budget_seconds, state.seconds);
+  TimeBudget budget(config.time_budget_seconds, state.seconds);
   bool stopped = false;
   while (!stopped && state.goes_on(config.patience)) {
     const auto epoch_start = Clock::now();
@@ -193,9 +200,12 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   }
   if (!state.best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
   model.encoder = std::move(state.best);
+  const double refit_seconds =
+      kRefitMargin * train_seconds_ * static_cast<double>(best_epoch_) / static_cast<double>(epochs_.size());
+  if (config.refit) budget.reserve(refit_seconds);
   const bool chosen =
       !stopped && !queries.empty() && weigh(model, queries, measuring, config, budget, progress, ranker_);
-  const double refit_seconds = train_seconds_ * static_cast<double>(best_epoch_) / static_cast<double>(epochs_.size());
+  budget.reserve(0);
   if (config.refit && chosen && refit_seconds <= budget.left()) {
     learner.reset();  // it takes as much memory as the next one
     refitted_ = refit(model, config, with_targets(train, validation), state.planned, executor, progress);
@@ -205,20 +215,33 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   return model;
 }
 
-// As many epochs as were best of those planned. False, and the model as it was, where `progress` asked to stop.
+// As many epochs as were best of those planned. False, and the model as it was, where `progress` asked to stop or the
+// weights diverge.
 bool Trainer::refit(TrainedModel& model, const TrainerConfig& config, const Histories& learned, std::size_t planned,
                     Executor& executor, const Progress& progress) {
   detail::Learner learner(config, learned, executor);
-  EpochReport report{.epochs = best_epoch_, .refit = true};
-  while (report.epoch < best_epoch_) {
-    ++report.epoch;
-    const auto start = Clock::now();
-    const auto loss = learner.train_epoch(report.epoch, planned, progress.step);
-    if (!loss) return false;
-    report.loss = *loss;
-    report.seconds = seconds_since(start);
-    train_seconds_ += report.seconds;
-    if (progress.epoch && !progress.epoch(report)) return false;
+  std::function<bool(const StepReport&)> step;
+  if (progress.step) {
+    step = [&](StepReport report) {
+      report.refit = true;
+      return progress.step(report);
+    };
+  }
+  EpochReport report{.epochs = best_epoch_};
+  try {
+    while (report.epoch < best_epoch_) {
+      ++report.epoch;
+      const auto start = Clock::now();
+      const auto loss = learner.train_epoch(report.epoch, planned, step);
+      if (!loss) return false;
+      report.loss = *loss;
+      report.seconds = seconds_since(start);
+      train_seconds_ += report.seconds;
+      if (progress.refit && !progress.refit(report)) return false;
+    }
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::non_finite) return false;
+    throw;
   }
   auto encoder = make_encoder(learner.encoder_config(), learner.num_items());
   learner.copy_weights(*encoder);

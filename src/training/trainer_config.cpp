@@ -122,6 +122,7 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
     if (name != count_model) continue;
     config.counts = kind;
     config.counts_alone = true;
+    config.refit = true;
     return config;
   }
   EncoderConfig& encoder = config.encoder;

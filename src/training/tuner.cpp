@@ -37,6 +37,7 @@ TrainerConfig as_trial(TrainerConfig config) {
   config.blend = false;
   config.calibrate = false;
   config.rerank = false;
+  config.refit = false;
   config.time_budget_seconds = 0;
   return config;
 }

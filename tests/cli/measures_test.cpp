@@ -157,7 +157,8 @@ TEST_CASE("The encoder of a blend is measured alone beside it", "[cli][evaluate]
   model.save(sandbox.path("model"));
   const auto blended = sandbox.attune(ask + " --baselines").json();
   model.blend_weight = 0;
-  model.calibration = {};  // learned on the scores of the blend
+  model.ranker = {};  // both learned on the scores of the blend
+  model.calibration = {};
   model.save(sandbox.path("model"));
   const auto alone = sandbox.attune(ask + " --baselines").json();
   CHECK(blended["baselines"]["encoder"] == alone["metrics"]);

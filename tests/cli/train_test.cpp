@@ -216,7 +216,7 @@ TEST_CASE("A learned ranker is reported, measured beside the engine, shown and s
   CHECK(sandbox.attune(train + "--seen keep --config rerank.json --output model").out.find("reordering takes") !=
         std::string::npos);
 
-  const auto plain = sandbox.attune(train + "--seen keep --output plain --json").json();
+  const auto plain = sandbox.attune(train + "--seen keep --preset sasrec-small --output plain --json").json();
   CHECK(plain["rerank"].is_null());
   CHECK_FALSE(plain["baselines"].contains("engine"));
   CHECK(sandbox.attune("inspect plain --json").json()["model"]["ranker"].is_null());

@@ -126,16 +126,35 @@ TEST_CASE("Training histories go on to the last target of queries", "[data][spli
     for (const Event& event : events) before += event.time <= 36;
     CHECK(with_targets(parts.train, parts.validation).num_events() == before);
   }
-  SECTION("but not in histories that begin otherwise") {
+  SECTION("with ids of their own that are the same") {
     const Split parts = split(histories_of(events), {Kind::leave_one_out});
     auto other = std::make_shared<Histories>(*parts.all);
-    std::swap(other->items[0], other->items[1]);
-    const EvaluationQueries queries{other, parts.validation.queries};
-    CHECK(failure_of([&] { with_targets(parts.train, queries); }).message ==
-          "queries: expected histories that begin with those of training, found another at user handle 0");
-    const Split fewer = split(histories_of({{"u", "a", 1}, {"u", "b", 2}, {"u", "c", 3}}), {Kind::leave_one_out});
-    CHECK(failure_of([&] { with_targets(parts.train, fewer.validation); }).message ==
-          "queries: expected the 3 users and the item ids of the training histories, found 1 users or other ids");
+    other->item_ids = std::make_shared<IdMap>(*other->item_ids);
+    const Histories learned = with_targets(parts.train, {other, parts.validation.queries});
+    CHECK(text_of_user(learned, "w") == "ccd");
+    CHECK(learned.item_ids == parts.train.item_ids);
+  }
+  SECTION("but not of others") {
+    const Split parts = split(histories_of(events), {Kind::leave_one_out});
+    const auto refusal = [&](const auto& change) {
+      auto other = std::make_shared<Histories>(*parts.all);
+      EvaluationQueries queries{nullptr, parts.validation.queries};
+      change(*other, queries);
+      queries.histories = other;
+      return failure_of([&] { with_targets(parts.train, queries); }).message;
+    };
+    const std::string begins =
+        "queries: expected histories that begin with those of training, found another at user handle 0";
+    CHECK(refusal([](Histories& h, EvaluationQueries&) { std::swap(h.items[0], h.items[1]); }) == begins);
+    CHECK(refusal([](Histories& h, EvaluationQueries&) { h.times[1] = 3; }) == begins);
+    CHECK(refusal([](Histories& h, EvaluationQueries&) { h.times.clear(); }) == begins);
+    CHECK(refusal([](Histories& h, EvaluationQueries&) { h.item_ids = std::make_shared<IdMap>(); }) ==
+          "queries: expected the item ids of the training histories, found others");
+    CHECK(refusal([](Histories& h, EvaluationQueries&) { h.offsets.pop_back(); }) ==
+          "queries: expected the 3 users of the training histories, found 2");
+    const std::string beyond = "queries: expected targets within the histories, found some beyond at user handle ";
+    CHECK(refusal([](Histories&, EvaluationQueries& q) { q.queries[0].num_targets = 3; }) == beyond + "0");
+    CHECK(refusal([](Histories&, EvaluationQueries& q) { q.queries[0].user = 3; }) == beyond + "3");
   }
 }
 

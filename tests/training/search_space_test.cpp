@@ -160,6 +160,7 @@ TEST_CASE("What trials are compared by cannot vary, but can be fixed", "[search_
   CHECK(holds(refusal(R"({"encoder": {"choice": [{"request_time": false}]}})"), "encoder.request_time: expected one"));
   CHECK(holds(refusal(R"({"blend": {"choice": [true]}})"), "blend: expected one value"));
   CHECK(holds(refusal(R"({"calibrate": {"choice": [true, false]}})"), "calibrate: expected one value"));
+  CHECK(holds(refusal(R"({"refit": {"choice": [true, false]}})"), "refit: expected one value"));
   CHECK(holds(refusal(R"({"rerank_candidates": {"choice": [10, 100]}})"), "rerank_candidates: expected one value"));
   const SearchSpace space = space_of(R"({"epochs": 9, "seed": 4, "patience": {"integer": [1, 9]}})");
   for (const TrainerConfig& config : configurations(space, 3)) CHECK(config.epochs == 9);

@@ -2,12 +2,14 @@
 #include "attune/training/trainer.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <memory>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "attune/error.hpp"
@@ -421,16 +423,16 @@ TEST_CASE("A refit learns from the validation part too, for as many epochs as we
   config.refit = true;
   Trainer trainer(config);
   std::vector<EpochReport> refit;
-  const auto note = [&](const EpochReport& report) {
-    if (report.refit) refit.push_back(report);
-    return true;
-  };
-  const TrainedModel model = trainer.fit(parts.train, parts.validation, {.epoch = note});
+  std::size_t steps_of_refit = 0;
+  const Progress progress{.step = [&](const StepReport& report) { return steps_of_refit += report.refit, true; },
+                          .refit = [&](const EpochReport& report) { return refit.push_back(report), true; }};
+  const TrainedModel model = trainer.fit(parts.train, parts.validation, progress);
   CHECK(trainer.refitted());
   CHECK(trainer.best_epoch() == chosen_by_validation.best_epoch());
   CHECK(trainer.epochs().size() == chosen_by_validation.epochs().size());
   REQUIRE(refit.size() == trainer.best_epoch());
-  CHECK_FALSE(refit.front().validated);
+  CHECK(refit.back().epochs == trainer.best_epoch());
+  CHECK(steps_of_refit == 3 * trainer.best_epoch());
 
   // What validation chose stays.
   CHECK(model.blend_weight == before.blend_weight);
@@ -469,14 +471,11 @@ TEST_CASE("A refit needs validation queries, time and nobody who says stop", "[t
     CHECK_FALSE(trainer.refitted());
   }
   SECTION("stopped after one of its epochs") {
-    CHECK(weights(parts.validation, {.epoch = [](const EpochReport& report) { return !report.refit; }}) == chosen);
+    CHECK(weights(parts.validation, {.refit = [](const EpochReport&) { return false; }}) == chosen);
     CHECK_FALSE(trainer.refitted());
   }
   SECTION("stopped within one of its epochs") {
-    std::size_t steps = 0, in_epochs = 0;
-    const Progress progress{.epoch = [&](const EpochReport&) { return in_epochs = steps, true; },
-                            .step = [&](const StepReport&) { return ++steps <= in_epochs || in_epochs == 0; }};
-    CHECK(weights(parts.validation, progress) == chosen);
+    CHECK(weights(parts.validation, {.step = [](const StepReport& report) { return !report.refit; }}) == chosen);
     CHECK_FALSE(trainer.refitted());
   }
   SECTION("no time left") {
@@ -487,10 +486,41 @@ TEST_CASE("A refit needs validation queries, time and nobody who says stop", "[t
   }
 }
 
-TEST_CASE("Counts alone are refitted without being asked twice", "[training][trainer]") {
+TEST_CASE("A refit is refused before the first epoch where validation does not go on from training",
+          "[training][trainer]") {
+  const Split parts = learned_by_counts();
+  TrainerConfig config = blending_config();
+  config.refit = true;
+  auto other = std::make_shared<Histories>(*parts.all);
+  std::swap(other->items[0], other->items[1]);
+  std::size_t epochs = 0;
+  const Progress progress{.epoch = [&](const EpochReport&) { return ++epochs, true; }};
+  const EvaluationQueries queries{other, parts.validation.queries};
+  CHECK(code_of([&] { Trainer(config).fit(parts.train, queries, progress); }) == ErrorCode::invalid_data);
+  CHECK(epochs == 0);
+}
+
+TEST_CASE("What would leave no time for a refit gives way to it", "[training][trainer]") {
+  // Each weight of the blend is slow to try: the budget has room for the refit or for all of them.
+  const Split parts = learned_by_counts();
+  TrainerConfig config = blending_config();
+  config.refit = true;
+  config.time_budget_seconds = 2;
+  std::size_t tried = 0;
+  const auto slow = [&](const BlendReport&) {
+    ++tried;
+    std::this_thread::sleep_for(std::chrono::milliseconds(700));
+    return true;
+  };
+  Trainer trainer(config);
+  trainer.fit(parts.train, parts.validation, {.blend = slow});
+  CHECK(tried < 8);
+  CHECK(trainer.refitted());
+}
+
+TEST_CASE("Count presets learn from the validation part too", "[training][trainer]") {
   const Split parts = learned_by_counts();
   TrainerConfig config = TrainerConfig::preset("markov");
-  config.refit = true;
   Trainer trainer(config);
   const TrainedModel model = trainer.fit(parts.train, parts.validation);
   CHECK(trainer.refitted());

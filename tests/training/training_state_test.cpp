@@ -143,8 +143,7 @@ TEST_CASE("A refit that is interrupted is repeated", "[training][training_state]
   Trainer whole(config);
   const Result expected = result_of(whole, whole.fit(parts.train, parts.validation));
   Trainer interrupted(config);
-  interrupted.fit(parts.train, parts.validation, {.epoch = [](const EpochReport& report) { return !report.refit; }},
-                  state);
+  interrupted.fit(parts.train, parts.validation, {.refit = [](const EpochReport&) { return false; }}, state);
   CHECK_FALSE(interrupted.refitted());
   Trainer last(config);
   check_same(result_of(last, last.fit(parts.train, parts.validation, {}, state)), expected);

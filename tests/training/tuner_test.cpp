@@ -575,7 +575,11 @@ TEST_CASE("Count models are searched too, without epochs", "[tuner]") {
   for (const TrialReport& trial : result.trials) {
     CHECK(trial.epochs.empty());
     CHECK(trial.ndcg_10 > 0);
-    const TrainedModel model = Trainer(tuner.config(trial.trial)).fit(split.train, split.validation);
+    // What validates has not been learned, whatever the preset does in the end.
+    TrainerConfig config = tuner.config(trial.trial);
+    CHECK(config.refit);
+    config.refit = false;
+    const TrainedModel model = Trainer(config).fit(split.train, split.validation);
     CHECK(trial.ndcg_10 == evaluate(model, split.validation, {.cutoffs = {10}, .bootstrap = 0}).ndcg_at(10));
   }
 }
@@ -586,8 +590,12 @@ TEST_CASE("A trial that its patience has ended goes on without training", "[tune
   TrainerConfig config = base_config();
   config.patience = 1;
   config.epochs = 81;
+  config.refit = true;  // not of trials
   const TuningResult result =
       tuner_in(directory / "search", {.trials = 3}, kSpace, config).search(split.train, split.validation);
+  for (const TrialReport& trial : result.trials) {
+    for (const EpochReport& epoch : trial.epochs) CHECK(epoch.validated);
+  }
   const TrialReport& best = result.trials[result.best];
   CHECK(result.complete);
   CHECK(best.rungs == 3);

@@ -70,7 +70,8 @@ struct Split {
 ATTUNE_EXPORT Split split(Histories histories, const SplitOptions& options = {});
 
 // Histories that go on, user by user, to the last target of the queries: what a model learns from once validation has
-// chosen its settings. Throws Error(invalid_data) where the histories of the queries do not begin with those of `train`.
+// chosen its settings. Throws Error(invalid_data) where the histories of the queries are not those of `train` gone on,
+// with the same users and items, or end before a target.
 ATTUNE_EXPORT Histories with_targets(const Histories& train, const EvaluationQueries& queries);
 
 }  // namespace attune::inline v0_1

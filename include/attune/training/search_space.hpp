@@ -33,8 +33,8 @@ class ATTUNE_EXPORT SearchSpace {
   // Throws Error(invalid_config) naming the field: unknown, or a value in its range of another type than its own; a
   // range whose low end is not below its high end, a logarithmic one that does not begin above 0, no choice; a range
   // for what trials are compared by (epochs, time_budget_seconds, max_validation_queries, exclude_seen,
-  // encoder.request_time, counts_alone), for the seed, and for what is chosen after the epochs (blend, calibrate);
-  // nothing to vary.
+  // encoder.request_time, counts_alone), for the seed, and for what comes after the epochs (blend, rerank, calibrate,
+  // refit); nothing to vary.
   static SearchSpace from_json(const std::string& text, const std::string& name_for_messages);
 
   const std::vector<SearchParameter>& parameters() const noexcept { return parameters_; }

@@ -58,7 +58,7 @@ struct ATTUNE_EXPORT TrainerConfig {
   std::uint64_t seed = 1;
   bool exclude_seen = true;  // in validation
   // Adds the counts to the encoder's scores: of the weights within one standard error of the best NDCG@10 in validation
-  // the one nearest to 1. Costs eight validations at the end.
+  // the one nearest to 1, and of two equally near the lighter. Costs eight validations at the end.
   bool blend = false;
   // Learns on validation what a score is worth (TrainedModel::calibration), from the best 50 items of every query.
   // Costs one validation more.
@@ -70,7 +70,8 @@ struct ATTUNE_EXPORT TrainerConfig {
   std::size_t rerank_candidates = 100;
   // Trains once more at the end, anew, on training and validation events together, for as many epochs as were the best:
   // the newest event of each user says most. Weight, ranker and calibration stay as validation chose them. At most
-  // doubles the time of training; not for a training that was stopped, nor where the time budget has no room for it.
+  // doubles the time of training. Not without validation queries, nor where training was stopped, the time budget has
+  // no room left or the weights diverge; see Trainer::refitted().
   bool refit = false;
   // Lets fit() raise dropout and lower batch_sequences for small data, see adapted_to(). A configuration file that
   // names one of them turns this off.
@@ -109,12 +110,12 @@ struct EpochReport {
   bool validated = false;
   double hit_rate_10 = 0, ndcg_10 = 0;
   bool best = false;
-  bool refit = false;  // of the last training, on validation events too
 };
 
 struct StepReport {
   std::size_t epoch = 0, step = 0, steps = 0;  // of the epoch
   double loss = 0;
+  bool refit = false;
 };
 
 // The validation of the best epoch with the counts blended in.
@@ -129,6 +130,7 @@ struct Progress {
   std::function<bool(const EpochReport&)> epoch = {};
   std::function<bool(const StepReport&)> step = {};
   std::function<bool(const BlendReport&)> blend = {};
+  std::function<bool(const EpochReport&)> refit = {};  // after each of its epochs, which validate nothing
 };
 
 namespace detail {
@@ -158,8 +160,8 @@ class ATTUNE_EXPORT Trainer {
   // anew. The model's window is no longer than the longest sequence an epoch sees. Items that none of the sequences
   // holds were never trained, whether they have older events or not: they get zero rows, and the encoder never
   // recommends them. Throws Error: invalid_data (nothing to learn from: no user with two events, for counts alone no
-  // event; no times, and the encoder reads them), non_finite (names parameter or loss, epoch and step), cancelled
-  // (stopped before the first epoch ended); io_error (the state cannot be written). Resuming also throws
+  // event; no times, and the encoder reads them; for a refit, validation that does not go on from `train`), non_finite
+  // (names parameter or loss, epoch and step), cancelled (stopped before the first epoch ended); io_error (the state cannot be written). Resuming also throws
   // corrupt_file and unsupported_version, and where the state is of another training, naming what differs:
   // invalid_config, invalid_data, unsupported (another instruction-set level or attune). The time budget counts the
   // seconds before the interruption too.

@@ -67,8 +67,9 @@ class ATTUNE_EXPORT Tuner {
   // options of counts, or with counts alone any other.
   Tuner(const TrainerConfig& base, SearchSpace space, TunerOptions options, Executor* executor = nullptr);
 
-  // Trials train without a blend and without a time budget of their own, all with the seed of the configuration. One
-  // that is invalid, or diverges, loses; lack of memory ends the search. A state in the directory that is of another
+  // Trials train without what comes after the epochs (blend, ranker, calibration, refit) and without a time budget of
+  // their own, all with the seed of the configuration. One that is invalid, or diverges, loses; lack of memory ends the
+  // search. A state in the directory that is of another
   // training counts as none. Throws Error: invalid_data (no validation queries); invalid_argument (the
   // directory holds another search or something else); limit_exceeded (the budget was too small for the first rung of
   // one trial) and cancelled (stopped before that): `resume` goes on from there; invalid_config (no trial could be
