@@ -110,6 +110,13 @@ std::size_t activation_bytes(const TrainerConfig& config, const EncoderSizes& en
   return workers * (encoder.tape + 3 * encoder.tokens * dim + loss) * kFloat;
 }
 
+std::size_t item_knn_bytes(const TrainerConfig& config, const Histories& train) {
+  const std::size_t items = train.num_items();
+  std::size_t pairs = 0;
+  for (std::size_t user = 0; user < train.num_users(); ++user) pairs += train.of(user).size() * train.of(user).size();
+  return 40 * items + 16 * train.num_events() + 12 * std::min(pairs, items * config.item_knn.neighbours);
+}
+
 std::size_t count_bytes(const TrainerConfig& config, const Histories& train, std::size_t sequences) {
   const std::size_t items = train.num_items(), events = train.num_events(), users = train.num_users();
   std::size_t bytes = 2 * 20 * items + sequences * (sizeof(detail::TrainingSequence) + sizeof(std::size_t));
@@ -117,17 +124,16 @@ std::size_t count_bytes(const TrainerConfig& config, const Histories& train, std
     const std::size_t event = sizeof(ItemHandle) + sizeof(Timestamp) + sizeof(std::uint8_t) + sizeof(float);
     bytes += events * event + users * sizeof(std::size_t);
   }
+  if (config.blend && config.compare_counts && config.counts != CountKind::item_knn) {
+    bytes += item_knn_bytes(config, train);
+  }
   switch (config.counts) {
     case CountKind::popularity: return bytes;
     case CountKind::markov: {
       const std::size_t pairs = std::min(events * config.markov.steps, items * items);
       return bytes + 32 * items + 8 * events + 8 * grown(pairs / 2);
     }
-    case CountKind::item_knn: {
-      std::size_t pairs = 0;
-      for (std::size_t user = 0; user < users; ++user) pairs += train.of(user).size() * train.of(user).size();
-      return bytes + 40 * items + 16 * events + 12 * std::min(pairs, items * config.item_knn.neighbours);
-    }
+    case CountKind::item_knn: return bytes + item_knn_bytes(config, train);
     case CountKind::ease: return bytes + 12 * items * items + 16 * events;
     case CountKind::ials: break;
   }

@@ -12,7 +12,9 @@
 
 #include "attune/error.hpp"
 #include "platform/clock.hpp"
+#include "training/blending.hpp"
 #include "training/learner.hpp"
+#include "training/time_budget.hpp"
 #include "training/training_state.hpp"
 #include "training/validation.hpp"
 
@@ -22,21 +24,6 @@ namespace {
 
 using platform::Clock;
 using platform::seconds_since;
-
-// The seconds that training may take, of which some are spent; 0: as many as it likes.
-class TimeBudget {
- public:
-  TimeBudget(double seconds, double spent)
-      : seconds_(seconds == 0 ? std::numeric_limits<double>::infinity() : seconds), spent_(spent) {}
-  double spent() const { return spent_ + seconds_since(start_); }
-  double left() const { return std::max(0.0, seconds_ - reserved_ - spent()); }
-  // Holds so many seconds back, instead of those of before.
-  void reserve(double seconds) { reserved_ = seconds; }
-
- private:
-  double seconds_, spent_, reserved_ = 0;
-  Clock::time_point start_ = Clock::now();
-};
 
 void count(TrainedModel& model, const Histories& train, const TrainerConfig& config, Executor& executor) {
   model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train, config.popularity));
@@ -58,61 +45,14 @@ TrainedModel prepare_model(const Histories& train, const EvaluationQueries& vali
 
 constexpr std::size_t kCalibratedItems = 50;  // of each list
 constexpr double kRefitMargin = 1.1;          // there is more to learn from, and the counts are fitted anew
-constexpr double kBlendWeights[] = {0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0};
 
-// What users add to the validation metrics at one weight.
-struct TriedWeight {
-  double weight, ndcg_10;
-  UserSums users;
-};
-
-// Whether the second is no worse than the first by more than one standard error of the paired difference.
-bool comes_near(const TriedWeight& best, const TriedWeight& other, std::uint64_t seed, Executor* executor) {
-  constexpr double kErrors = 2 * 1.96;  // in an interval of 95 %
-  const std::string metric = "ndcg@10";
-  const auto paired = paired_bootstrap(best.users, other.users,
-                                       {.metrics = {metric}, .resamples = 400, .seed = seed, .executor = executor});
-  const auto& [low, high] = paired.at(metric).interval;
-  return paired.at(metric).difference <= (high - low) / kErrors;
-}
-
-// Of the weights within one standard error of the best NDCG@10 in validation the one nearest to 1, at which the answer
-// is the product of what both say: the epoch was chosen on the same queries, which favours the encoder, and few queries
-// tell weights badly apart.
-double choose_blend_weight(TrainedModel model, const EvaluationQueries& queries, EvaluationOptions measuring,
-                           std::uint64_t seed, const TimeBudget& budget, const Progress& progress, bool& stopped) {
-  measuring.keep_user_sums = true;
-  std::vector<TriedWeight> tried;
-  double seconds = 0;  // that the weight before took
-  for (const double weight : kBlendWeights) {
-    if (budget.left() <= seconds) break;
-    const auto start = Clock::now();
-    model.blend_weight = weight;
-    Report report = evaluate(model, queries, measuring);
-    tried.push_back({weight, report.ndcg_at(10), std::move(report.user_sums)});
-    stopped = progress.blend && !progress.blend({.weight = weight, .ndcg_10 = tried.back().ndcg_10});
-    if (stopped) break;
-    seconds = seconds_since(start);
-  }
-  const auto best = std::ranges::max_element(tried, {}, &TriedWeight::ndcg_10);
-  const auto distance = [](double weight) { return std::abs(weight - 1.0); };
-  double chosen = best == tried.end() ? 0.0 : best->weight;
-  for (const TriedWeight& other : tried) {
-    if (distance(other.weight) < distance(chosen) && comes_near(*best, other, seed, measuring.executor)) {
-      chosen = other.weight;
-    }
-  }
-  return chosen;
-}
-
-// What else validation decides, in this order: the weight of the counts, a ranker, and what a score is worth. False
+// What else validation decides, in this order: counts and their weight, a ranker, and what a score is worth. False
 // where somebody asked to stop.
-bool weigh(TrainedModel& model, const EvaluationQueries& queries, const EvaluationOptions& measuring,
-           const TrainerConfig& config, const TimeBudget& budget, const Progress& progress, RankerReport& ranker) {
-  bool stopped = false;
-  if (config.blend) {
-    model.blend_weight = choose_blend_weight(model, queries, measuring, config.seed, budget, progress, stopped);
-  }
+bool weigh(TrainedModel& model, const Histories& train, const EvaluationQueries& queries,
+           const EvaluationOptions& measuring, const TrainerConfig& config, const detail::TimeBudget& budget,
+           const Progress& progress, RankerReport& ranker) {
+  const bool stopped =
+      config.blend && !detail::choose_blend(model, train, queries, measuring, config, budget, progress);
   if (config.rerank && !stopped && budget.left() > 0) {
     FittedRanker fitted = fit_ranker(
         model, queries,
@@ -131,11 +71,10 @@ bool weigh(TrainedModel& model, const EvaluationQueries& queries, const Evaluati
 // The last epoch that the budget has room for, with what weigh() measures and as many epochs of a refit behind it, when
 // each takes as long as the one reported.
 std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& report, double epoch_seconds, bool validates,
-                           const TimeBudget& budget) {
+                           const detail::TimeBudget& budget) {
   const double validation = epoch_seconds - report.seconds;
   const std::size_t validations =
-      !validates ? 0
-                 : (config.blend ? std::size(kBlendWeights) : 0) + (config.rerank ? 1 : 0) + (config.calibrate ? 1 : 0);
+      !validates ? 0 : detail::blending_validations(config) + (config.rerank ? 1 : 0) + (config.calibrate ? 1 : 0);
   const double refit = config.refit && validates ? report.seconds : 0.0;  // for each epoch
   const double reserved = static_cast<double>(validations) * validation + static_cast<double>(report.epoch) * refit;
   const double fitting = std::max(0.0, budget.left() - reserved) / (epoch_seconds + refit);
@@ -157,7 +96,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   train_seconds_ = 0;
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
-  const TrainerConfig config = config_.adapted_to(train);
+  TrainerConfig config = config_.adapted_to(train);
   if (config.refit) with_targets(train, validation);  // what it refuses is better refused before all epochs
   if (config.counts_alone) {
     const auto start = Clock::now();
@@ -177,7 +116,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = detail::validation_sample(validation, config);
   const EvaluationOptions measuring = detail::validation_options(config, executor);
-  TimeBudget budget(config.time_budget_seconds, state.seconds);
+  detail::TimeBudget budget(config.time_budget_seconds, state.seconds);
   bool stopped = false;
   while (!stopped && state.goes_on(config.patience)) {
     const auto epoch_start = Clock::now();
@@ -204,8 +143,9 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
       kRefitMargin * train_seconds_ * static_cast<double>(best_epoch_) / static_cast<double>(epochs_.size());
   if (config.refit) budget.reserve(refit_seconds);
   const bool chosen =
-      !stopped && !queries.empty() && weigh(model, queries, measuring, config, budget, progress, ranker_);
+      !stopped && !queries.empty() && weigh(model, train, queries, measuring, config, budget, progress, ranker_);
   budget.reserve(0);
+  if (model.counts->name() == to_string(CountKind::item_knn)) config.counts = CountKind::item_knn;  // may be the choice
   if (config.refit && chosen && refit_seconds <= budget.left()) {
     learner.reset();  // it takes as much memory as the next one
     refitted_ = refit(model, config, with_targets(train, validation), state.planned, executor, progress);

@@ -88,6 +88,7 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit("seed", config.seed);
   visit("exclude_seen", config.exclude_seen);
   visit("blend", config.blend);
+  visit("compare_counts", config.compare_counts);
   visit("calibrate", config.calibrate);
   visit("rerank", config.rerank);
   visit("rerank_candidates", config.rerank_candidates);
@@ -133,7 +134,7 @@ TrainerConfig TrainerConfig::preset(const std::string& name) {
   config.blend = true;
   config.calibrate = true;
   config.adapt = true;
-  config.refit = config.rerank = name != "sasrec-small" && name != "bert4rec";
+  config.compare_counts = config.refit = config.rerank = name != "sasrec-small" && name != "bert4rec";
   if (name == "bert4rec") {
     encoder.mask = AttentionMask::bidirectional;
     encoder.mask_token = true;

@@ -125,7 +125,9 @@ TEST_CASE("Baselines are trained on what the model was, whatever is measured", "
   const auto alone =
       sandbox.attune("evaluate --model ease --interactions events.csv --json --split temporal:0.5").json();
   CHECK(other["baselines"]["ease"]["ndcg@10"] == alone["metrics"]["ndcg@10"]);
-  CHECK(other["baselines"].size() == (trained["blend_weight"] == 0 ? 4 : 5));
+  const bool blended = trained["blend_weight"] != 0;
+  const bool reordered = trained["rerank"].is_object() && trained["rerank"]["kept"] == true;
+  CHECK(other["baselines"].size() == 4u + blended + reordered);
   CHECK(other["baselines_left_out"].empty());
 }
 

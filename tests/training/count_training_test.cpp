@@ -85,7 +85,8 @@ TEST_CASE("What the model counts with is what a blend adds", "[training][counts]
   const Split parts = split(walks(), SplitOptions::parse("leave-one-out"));
   TrainerConfig config = small("default");
   config.epochs = 1;
-  config.refit = config.rerank = false;  // the encoder shall need the counts, on what it has not seen
+  config.compare_counts = config.refit = config.rerank =
+      false;  // the encoder shall need the counts, on what it has not seen
   config.counts = GENERATE(CountKind::markov, CountKind::item_knn, CountKind::ease, CountKind::ials);
   TrainedModel model = Trainer(config).fit(parts.train, parts.validation);
   CHECK(model.encoder);

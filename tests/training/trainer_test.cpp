@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -408,6 +409,34 @@ TEST_CASE("The weight of a blend is chosen on validation", "[training][trainer]"
   }
 
   CHECK(Trainer(blending_config()).fit(parts.train, {}).blend_weight == 0);
+}
+
+TEST_CASE("A blend takes the counts that do more in validation", "[training][trainer]") {
+  // Each user goes along a shelf of 31 items in steps of his own: what stands next to what says little, the whole
+  // history all.
+  const Split shelves = leave_one_out(histories_of(
+      150, 28, 248, [](std::size_t u, std::size_t i) { return 31 * (u % 8) + (u + (1 + u / 8) * i) % 31; }));
+  TrainerConfig config = blending_config();
+  config.compare_counts = true;
+  config.markov.steps = 1;
+  config.markov.history = 1;
+  config.refit = true;
+  std::map<std::string, std::size_t> tried;
+  const auto note = [&](const BlendReport& report) { return ++tried[report.counts], true; };
+  const TrainedModel model = Trainer(config).fit(shelves.train, shelves.validation, {.blend = note});
+  CHECK(tried == std::map<std::string, std::size_t>{{"markov", 8}, {"item-knn", 8}});
+  CHECK(model.counts->name() == "item-knn");
+  CHECK(model.blend_weight > 0);
+  CHECK(model.notes.at("trainer").find("\"counts\":\"item-knn\"") != std::string::npos);
+
+  const Split walks = learned_by_counts();  // whose order says all
+  CHECK(Trainer(config).fit(walks.train, walks.validation).counts->name() == "markov");
+  const auto stop = [](const BlendReport& report) { return report.counts == "markov"; };
+  CHECK(Trainer(config).fit(shelves.train, shelves.validation, {.blend = stop}).counts->name() == "markov");
+  config.counts = CountKind::item_knn;
+  tried.clear();
+  Trainer(config).fit(shelves.train, shelves.validation, {.blend = note});
+  CHECK(tried == std::map<std::string, std::size_t>{{"item-knn", 8}});
 }
 
 TEST_CASE("A refit learns from the validation part too, for as many epochs as were the best", "[training][trainer]") {

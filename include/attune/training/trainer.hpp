@@ -60,6 +60,9 @@ struct ATTUNE_EXPORT TrainerConfig {
   // Adds the counts to the encoder's scores: of the weights within one standard error of the best NDCG@10 in validation
   // the one nearest to 1, and of two equally near the lighter. Costs eight validations at the end.
   bool blend = false;
+  // The blend tries item-kNN in place of `counts` too, and keeps it where it gains more than two standard errors.
+  // Doubles the cost of the choice, and fits that model.
+  bool compare_counts = false;
   // Learns on validation what a score is worth (TrainedModel::calibration), from the best 50 items of every query.
   // Costs one validation more.
   bool calibrate = false;
@@ -120,6 +123,7 @@ struct StepReport {
 
 // The validation of the best epoch with the counts blended in.
 struct BlendReport {
+  std::string counts;  // CountModel::name()
   double weight = 0;
   double ndcg_10 = 0;
 };
@@ -161,10 +165,10 @@ class ATTUNE_EXPORT Trainer {
   // holds were never trained, whether they have older events or not: they get zero rows, and the encoder never
   // recommends them. Throws Error: invalid_data (nothing to learn from: no user with two events, for counts alone no
   // event; no times, and the encoder reads them; for a refit, validation that does not go on from `train`), non_finite
-  // (names parameter or loss, epoch and step), cancelled (stopped before the first epoch ended); io_error (the state cannot be written). Resuming also throws
-  // corrupt_file and unsupported_version, and where the state is of another training, naming what differs:
-  // invalid_config, invalid_data, unsupported (another instruction-set level or attune). The time budget counts the
-  // seconds before the interruption too.
+  // (names parameter or loss, epoch and step), cancelled (stopped before the first epoch ended); io_error (the state
+  // cannot be written). Resuming also throws corrupt_file and unsupported_version, and where the state is of another
+  // training, naming what differs: invalid_config, invalid_data, unsupported (another instruction-set level or attune).
+  // The time budget counts the seconds before the interruption too.
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {},
                    const StateFile& state = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }  // those that validation chose from
