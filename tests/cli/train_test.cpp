@@ -223,6 +223,18 @@ TEST_CASE("A learned ranker is reported, measured beside the engine, shown and s
   CHECK(sandbox.attune("recommend --model plain --user u7 --json").json()["reranked"] == 0);
 }
 
+TEST_CASE("A refit shows its epochs and says that it was made", "[cli][train]") {
+  const Sandbox sandbox;
+  const Run run = sandbox.train();
+  CHECK(run.out.find("trained once more with the validation part") != std::string::npos);
+  CHECK(run.err.find("refit 1/") != std::string::npos);
+  CHECK(sandbox.train("--json").json()["refitted"] == true);
+  const Run quick = sandbox.train("--preset sasrec-small");
+  CHECK(quick.out.find("trained once more") == std::string::npos);
+  CHECK(quick.err.find("refit") == std::string::npos);
+  CHECK(sandbox.train("--preset sasrec-small --json").json()["refitted"] == false);
+}
+
 TEST_CASE("The same seed gives the same model", "[cli][train]") {
   const Sandbox first, second, third;
   REQUIRE(first.train("--seed 5").status == 0);

@@ -83,6 +83,15 @@ TEST_CASE("An estimate says what a larger setting costs", "[training][memory]") 
   TrainerConfig slots = config_of(64, 1, 20);
   slots.gradient_slots = 16;
   CHECK(10 * estimate_memory(slots, parts.train, 1).gradients > 15 * base.gradients);
+  TrainerConfig refitted = config_of(64, 1, 20);
+  refitted.refit = true;
+  const std::size_t event = sizeof(ItemHandle) + sizeof(std::uint8_t) + sizeof(float);
+  CHECK(estimate_memory(refitted, parts.train, 1).counts >= base.counts + parts.train.num_events() * event);
+  TrainerConfig comparing = config_of(64, 1, 20);
+  comparing.compare_counts = true;
+  CHECK(estimate_memory(comparing, parts.train, 1).counts == base.counts);
+  comparing.blend = true;
+  CHECK(estimate_memory(comparing, parts.train, 1).counts > base.counts + 16 * parts.train.num_events());
   CHECK(base.saving == 0);
   CHECK(estimate_memory(config_of(64, 1, 20), parts.train, 1, true).saving > base.optimiser);
 }
