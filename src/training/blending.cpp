@@ -95,7 +95,6 @@ std::size_t blending_validations(const TrainerConfig& config) {
 bool choose_blend(TrainedModel& model, const Histories& train, const EvaluationQueries& queries,
                   EvaluationOptions measuring, const TrainerConfig& config, const TimeBudget& budget,
                   const Progress& progress) {
-  constexpr double kClearly = 2;  // standard errors
   Choice choice(queries, measuring, config, budget, progress);
   const Tried own = choice.best_weight(model);
   model.blend_weight = own.weight;
@@ -103,7 +102,7 @@ bool choose_blend(TrainedModel& model, const Histories& train, const EvaluationQ
   TrainedModel rival = model;
   rival.counts = fit_counts(train, config.item_knn, measuring.executor);
   const Tried other = choice.best_weight(rival);
-  if (other.weight != 0 && choice.errors_behind(other, own) > kClearly) {
+  if (other.ndcg_10 > own.ndcg_10) {
     model.counts = std::move(rival.counts);
     model.blend_weight = other.weight;
   }
