@@ -145,8 +145,14 @@ bool InteractionLog::append(const Interaction& interaction) {
 bool InteractionLog::claim_event_id(std::uint32_t event, UserHandle user) {
   if (event >= event_users_.size()) event_users_.resize(event + std::size_t{1}, kNoHandle);
   if (event_users_[event] == user) return false;
-  if (event_users_[event] != kNoHandle) return further_event_users_.emplace(event, user).second;
-  event_users_[event] = user;
+  if (event_users_[event] == kNoHandle) {
+    event_users_[event] = user;
+    return true;
+  }
+  std::vector<UserHandle>& users = further_event_users_[event];
+  const auto place = std::lower_bound(users.begin(), users.end(), user);
+  if (place != users.end() && *place == user) return false;
+  users.insert(place, user);
   return true;
 }
 

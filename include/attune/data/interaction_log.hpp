@@ -7,8 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -60,10 +60,10 @@ class ATTUNE_EXPORT InteractionLog {
   IdMap user_ids_;
   IdMap item_ids_;
 
-  // Event ids, the first user of each, and (event, user) of those who used one that was another's before.
+  // Event ids, the first user of each, and by event those who used one that was another's before, ascending.
   IdMap event_ids_;
   std::vector<UserHandle> event_users_;
-  std::set<std::pair<std::uint32_t, UserHandle>> further_event_users_;
+  std::map<std::uint32_t, std::vector<UserHandle>> further_event_users_;
 
   std::vector<std::string> event_kinds_{""};
   std::vector<UserHandle> users_;
