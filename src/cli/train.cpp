@@ -73,6 +73,13 @@ void print_reranking(std::ostream& out, const RankerReport& report) {
       << fixed(report.ndcg_10, 4) << (report.kept ? "\n" : ": not kept\n");
 }
 
+void save(TrainedModel& model, const TrainOptions& options, const Protocol& protocol, std::uint64_t seed) {
+  protocol.write(model.notes);
+  model.notes["preset"] = options.preset;
+  model.notes["seed"] = std::to_string(seed);
+  model.save(options.output);
+}
+
 // The result for people.
 void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel& model, const Protocol& protocol,
                   const Report& report, const std::vector<Baseline>& baselines, const std::string& output) {
@@ -114,23 +121,19 @@ void run(const TrainOptions& options, Console& console) {
   Trainer trainer{config, executor.get()};
   TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console), state);
   model.histories = split.all;
-  protocol.write(model.notes);
-  model.notes["preset"] = options.preset;
-  model.notes["seed"] = std::to_string(config.seed);
-  model.save(options.output);
+  save(model, options, protocol, config.seed);
   state.remove();
 
-  EvaluationOptions measuring;
-  measuring.exclude_seen = protocol.exclude_seen;
-  measuring.request_time = protocol.request_time;
-  measuring.bootstrap = 0;
-  measuring.executor = executor.get();
   // The baselines learn from what the model has learned from.
   const Histories learned = trainer.refitted() ? with_targets(split.train, split.validation) : std::move(split.train);
   const TrainingUsers training_users = TrainingUsers::count(learned);
-  measuring.training_users = &training_users;
-  measuring.categories = categories ? &*categories : nullptr;
-  measuring.keep_user_sums = true;
+  const EvaluationOptions measuring{.exclude_seen = protocol.exclude_seen,
+                                    .request_time = protocol.request_time,
+                                    .bootstrap = 0,
+                                    .executor = executor.get(),
+                                    .training_users = &training_users,
+                                    .categories = categories ? &*categories : nullptr,
+                                    .keep_user_sums = true};
   if (!split.test.empty()) console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
   const std::vector<Baseline> baselines =

@@ -150,7 +150,8 @@ bool RowCodes::encode(Query& query, std::span<const float> prepared, float scale
   if (!(query.error < 0.25 * query.norm)) return false;
 
   // A score adds up stride / 16 products a lane and folds 4 times; the bound takes fewer than 128 roundings' worth.
-  const double roundings = static_cast<double>(stride_ / detail::kLanes + 5) * 1.001 + 128;
+  const std::size_t additions = stride_ / detail::kLanes + 5;
+  const double roundings = static_cast<double>(additions) * 1.001 + 128;
   const double row_norm = norms_.empty() ? largest_norm_ : 1;
   const std::int64_t twice_middle = (1 << bits_) - 1;
   query.coded.codes = coded.data();

@@ -98,15 +98,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   Executor& executor = executor_ ? *executor_ : calling_thread;
   TrainerConfig config = config_.adapted_to(train);
   if (config.refit) with_targets(train, validation);  // what it refuses is better refused before all epochs
-  if (config.counts_alone) {
-    const auto start = Clock::now();
-    refitted_ = config.refit && !validation.empty();
-    TrainedModel model =
-        prepare_model(refitted_ ? with_targets(train, validation) : train, validation, config, executor);
-    train_seconds_ = seconds_since(start);
-    model.notes["trainer"] = config.to_json();
-    return model;
-  }
+  if (config.counts_alone) return fit_counts_alone(train, validation, config, executor);
   std::optional<detail::Learner> learner(std::in_place, config, train, executor);
   detail::TrainingState state{.planned = config.epochs};
   const detail::StateStore store(file, config, train, validation);
@@ -152,6 +144,16 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   }
   model.notes["trainer"] = config.to_json();
   model.notes["best_epoch"] = std::to_string(best_epoch_);
+  return model;
+}
+
+TrainedModel Trainer::fit_counts_alone(const Histories& train, const EvaluationQueries& validation,
+                                       const TrainerConfig& config, Executor& executor) {
+  const auto start = Clock::now();
+  refitted_ = config.refit && !validation.empty();
+  TrainedModel model = prepare_model(refitted_ ? with_targets(train, validation) : train, validation, config, executor);
+  train_seconds_ = seconds_since(start);
+  model.notes["trainer"] = config.to_json();
   return model;
 }
 

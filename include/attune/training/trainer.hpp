@@ -60,8 +60,8 @@ struct ATTUNE_EXPORT TrainerConfig {
   // Adds the counts to the encoder's scores: of the weights within one standard error of the best NDCG@10 in validation
   // the one nearest to 1, and of two equally near the lighter. Costs eight validations at the end.
   bool blend = false;
-  // The blend tries item-kNN in place of `counts` too, and keeps what comes to the higher NDCG@10 in validation. Doubles
-  // the cost of the choice, and fits that model.
+  // The blend tries item-kNN in place of `counts` too, and keeps what comes to the higher NDCG@10 in validation.
+  // Doubles the cost of the choice, and fits that model.
   bool compare_counts = false;
   // Learns on validation what a score is worth (TrainedModel::calibration), from the best 50 items of every query.
   // Costs one validation more.
@@ -181,6 +181,8 @@ class ATTUNE_EXPORT Trainer {
 
  private:
   void publish(const detail::TrainingState& state);
+  TrainedModel fit_counts_alone(const Histories& train, const EvaluationQueries& validation,
+                                const TrainerConfig& config, Executor& executor);
   bool refit(TrainedModel& model, const TrainerConfig& config, const Histories& learned, std::size_t planned,
              Executor& executor, const Progress& progress);
 
