@@ -4,8 +4,8 @@
 // "item,bonus" from standard input, say of margins or of stock; a bonus of 1 lifts an item above the model's first.
 //   ranker MODEL_DIRECTORY USER < BONUSES
 
+#include <attune/model/ranker.hpp>
 #include <attune/recommender.hpp>
-#include <attune/serving/ranker.hpp>
 #include <chrono>
 #include <iostream>
 #include <string>

@@ -13,6 +13,7 @@
 #include <initializer_list>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,13 +47,15 @@ struct RecommenderOptions {
   // Most items of all models served, and again most that only events name: events that name more are rejected, and
   // take no room from a model.
   std::size_t max_items = 10'000'000;
-  // Reorders the engine's best items before an answer is cut to k (serving/ranker.hpp). Null: the ranker that the model
+  // Reorders the engine's best items before an answer is cut to k (model/ranker.hpp). Null: the ranker that the model
   // brings, where it was trained with one.
   std::shared_ptr<const Ranker> ranker = nullptr;
-  // How many of the best a ranker may reorder, of a model's own at most those it was trained on; 0: none. More finds
-  // what the engine ranks low, and costs time.
-  std::size_t ranker_candidates = 100;
-  // How long the ranker of one request may go on taking further groups; 0: until it is done.
+  // How many of the best a ranker may reorder; null: as many as it says itself (Ranker::candidates: 100, a model's own
+  // those it was trained on, which evaluate() measures); 0: none. More finds what the engine ranks low, and costs time;
+  // a model's own never reorders more than it was trained on.
+  std::optional<std::size_t> ranker_candidates = std::nullopt;
+  // How long the ranker of one request may go on taking further groups; 0: until it is done. A model's own takes all
+  // candidates as one group, which no deadline cuts short.
   std::chrono::nanoseconds ranker_deadline{0};
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes

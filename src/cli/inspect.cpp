@@ -12,6 +12,7 @@
 #include "cli/input.hpp"
 #include "cli/verbs.hpp"
 #include "model/json_object.hpp"
+#include "model/ranker_json.hpp"
 
 namespace attune::cli {
 namespace {
@@ -23,15 +24,6 @@ void add_tensors(Json& result, const SafetensorsFile& file) {
   for (const auto& [key, value] : file.metadata()) result["metadata"][key] = value;
 }
 
-Json ranker_json(const LearnedRanker& ranker) {
-  if (ranker.empty()) return {};
-  Json json{{"candidates", ranker.candidates}};
-  for (std::size_t f = 0; f < ranker.weights.size(); ++f) {
-    json["weights"][std::string(LearnedRanker::feature_names()[f])] = ranker.weights[f];
-  }
-  return json;
-}
-
 Json inspect_directory(const std::filesystem::path& directory) {
   const TrainedModel model = TrainedModel::load(directory);
   Json result{{"tensors", Json::array()},
@@ -41,7 +33,7 @@ Json inspect_directory(const std::filesystem::path& directory) {
                 {"score_kind", to_string(model.score_kind())},
                 {"counts", model.counts ? Json(model.counts->name()) : Json()},
                 {"blend_weight", model.blend_weight},
-                {"ranker", ranker_json(model.ranker)},
+                {"ranker", detail::json_of(model.ranker)},
                 {"items", model.num_items()},
                 {"users", model.histories ? model.histories->num_users() : 0},
                 {"interactions", model.histories ? model.histories->num_events() : 0}}},

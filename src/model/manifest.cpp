@@ -14,6 +14,7 @@
 #include "attune/model/checkpoint.hpp"
 #include "model/config_json.hpp"
 #include "model/count_json.hpp"
+#include "model/ranker_json.hpp"
 
 namespace attune::inline v0_1::detail {
 namespace {
@@ -243,14 +244,6 @@ LearnedRanker read_ranker(const Fields& fields, const std::string& name) {
     throw Error(ErrorCode::corrupt_file, name + ": " + error.what());
   }
   return ranker;
-}
-
-Json json_of(const LearnedRanker& ranker) {
-  Json weights = Json::object();
-  for (std::size_t f = 0; f < LearnedRanker::kNumFeatures; ++f) {
-    weights[std::string(LearnedRanker::feature_names()[f])] = ranker.weights[f];
-  }
-  return {{"candidates", ranker.candidates}, {"weights", weights}};
 }
 
 bool is_bare_name(std::string_view name) noexcept {

@@ -33,6 +33,22 @@ Occurrences occurrences_of(const Histories& histories, std::span<const std::uint
   return result;
 }
 
+// The newest known items of a history, newest first, each with its weight; returns how many.
+template <class Visit>
+std::size_t for_each_speaking(const MarkovModel& model, std::span<const float> popularity_weight, HistoryView history,
+                              Visit visit) {
+  std::size_t spoken = 0;
+  double weight = 1;
+  for (std::size_t i = history.size(); i-- > 0 && spoken < model.options().history;) {
+    const ItemHandle x = history.items[i];
+    if (!model.knows(x)) continue;
+    visit(x, static_cast<float>(weight) * popularity_weight[x]);
+    ++spoken;
+    weight *= model.options().decay;
+  }
+  return spoken;
+}
+
 }  // namespace
 
 void MarkovOptions::validate() const {
@@ -91,24 +107,23 @@ MarkovModel::MarkovModel(Counts counts, const MarkovOptions& options) : counts_(
             ? 0.0f
             : static_cast<float>(std::pow(static_cast<double>(popularity[item]), -options_.popularity_power));
   }
+  row_total_.resize(popularity.size());
+  for (std::size_t x = 0; x < popularity.size(); ++x) {
+    for (std::size_t j = counts_.offsets[x]; j < counts_.offsets[x + 1]; ++j) {
+      row_total_[x] += static_cast<double>(counts_.counts[j] * popularity_weight_[counts_.columns[j]]);
+    }
+  }
   popularity_share_.resize(popularity.size());
   PopularityModel(popularity).score_all({}, popularity_share_);
 }
 
 void MarkovModel::score_all(HistoryView history, std::span<float> scores, Workspace&) const {
   std::ranges::fill(scores, 0.0f);
-  std::size_t spoken = 0;
-  double weight = 1;
-  for (std::size_t i = history.size(); i-- > 0 && spoken < options_.history;) {
-    const ItemHandle x = history.items[i];
-    if (!knows(x)) continue;
-    const float row_weight = static_cast<float>(weight) * popularity_weight_[x];
+  const std::size_t spoken = for_each_speaking(*this, popularity_weight_, history, [&](ItemHandle x, float weight) {
     for (std::size_t j = counts_.offsets[x]; j < counts_.offsets[x + 1]; ++j) {
-      scores[counts_.columns[j]] += row_weight * counts_.counts[j];
+      scores[counts_.columns[j]] += weight * counts_.counts[j];
     }
-    ++spoken;
-    weight *= options_.decay;
-  }
+  });
 
   double total = 0;
   for (std::size_t y = 0; y < scores.size(); ++y) {
@@ -118,6 +133,28 @@ void MarkovModel::score_all(HistoryView history, std::span<float> scores, Worksp
   const float scale = total > 0 ? static_cast<float>(1 / total) : 0.0f;
   const float smoothing = spoken > 0 ? static_cast<float>(options_.smoothing) : 1.0f;
   for (std::size_t y = 0; y < scores.size(); ++y) scores[y] = scores[y] * scale + smoothing * popularity_share_[y];
+}
+
+void MarkovModel::score(HistoryView history, std::span<const ItemHandle> handles, std::span<float> scores,
+                        Workspace&) const {
+  std::ranges::fill(scores, 0.0f);
+  double total = 0;
+  const std::size_t spoken = for_each_speaking(*this, popularity_weight_, history, [&](ItemHandle x, float weight) {
+    const auto row =
+        std::span(counts_.columns).subspan(counts_.offsets[x], counts_.offsets[x + 1] - counts_.offsets[x]);
+    total += static_cast<double>(weight) * row_total_[x];
+    for (std::size_t i = 0; i < handles.size(); ++i) {
+      const auto at = std::ranges::lower_bound(row, handles[i]);
+      if (at == row.end() || *at != handles[i]) continue;
+      scores[i] += weight * counts_.counts[counts_.offsets[x] + static_cast<std::size_t>(at - row.begin())];
+    }
+  });
+  const float scale = total > 0 ? static_cast<float>(1 / total) : 0.0f;
+  const float smoothing = spoken > 0 ? static_cast<float>(options_.smoothing) : 1.0f;
+  for (std::size_t i = 0; i < handles.size(); ++i) {
+    const ItemHandle y = handles[i];
+    scores[i] = y < num_items() ? scores[i] * popularity_weight_[y] * scale + smoothing * popularity_share_[y] : 0.0f;
+  }
 }
 
 void MarkovModel::to_terms(std::span<float> scores) const noexcept { detail::log_shares(scores); }

@@ -73,6 +73,11 @@ void PopularityModel::score_all(HistoryView, std::span<float> scores, Workspace&
   std::ranges::copy(scores_, scores.begin());
 }
 
+void PopularityModel::score(HistoryView, std::span<const ItemHandle> handles, std::span<float> scores,
+                            Workspace&) const {
+  for (std::size_t i = 0; i < handles.size(); ++i) scores[i] = handles[i] < scores_.size() ? scores_[handles[i]] : 0.0f;
+}
+
 void PopularityModel::to_terms(std::span<float> scores) const noexcept { detail::log_shares(scores); }
 
 }  // namespace attune::inline v0_1

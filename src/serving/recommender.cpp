@@ -10,6 +10,7 @@
 #include "attune/detail/top_k.hpp"
 #include "attune/executor.hpp"
 #include "attune/serving/event_store.hpp"
+#include "model/ranking.hpp"
 #include "serving/exclusion.hpp"
 #include "serving/recommender_impl.hpp"
 
@@ -104,23 +105,35 @@ void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now
 }
 
 Recommender::Impl::RankingStage Recommender::Impl::ranking_stage(const Snapshot& now) const noexcept {
-  const std::size_t most = options.ranker_candidates;
-  if (most == 0) return {};
-  if (options.ranker) return {options.ranker.get(), most, false};
-  if (now.ranker) return {now.ranker.get(), std::min(most, now.ranker->candidates()), true};
-  return {};
+  const Ranker* const ranker = options.ranker ? options.ranker.get() : now.ranker.get();
+  if (ranker == nullptr || options.ranker_candidates == std::size_t{0}) return {};
+  const bool of_model = !options.ranker;
+  const std::size_t own = ranker->candidates(), most = options.ranker_candidates.value_or(own);
+  return {ranker, of_model ? std::min(most, own) : most, of_model};
 }
 
-Ranking Recommender::Impl::order(const RankingStage& stage, const Snapshot& now, HistoryView history, Context context,
-                                 const EngineAnswer& found, RequestScratch& scratch) {
-  if (stage.ranker == nullptr || (stage.of_model && found.source != Source::model)) return {.items = found.items};
+std::size_t Recommender::Impl::order(EngineAnswer& found, const RankingStage& stage, const Snapshot& now,
+                                     HistoryView history, Context context, RequestScratch& scratch) {
+  if (stage.ranker == nullptr || (stage.of_model && found.source != Source::model)) return 0;
   if (context.now == kNoTime && !history.times.empty()) context.now = history.times.back();
+  scratch.ranked.assign(found.items.begin(), found.items.end());  // the ranker may use the workspace
+  found.items = scratch.ranked;
+  scratch.candidates.clear();
+  catalogue->read([&](const IdMap& ids) {
+    for (std::size_t rank = 0; rank < std::min(stage.candidates, found.items.size()); ++rank) {
+      const ScoredHandle& item = found.items[rank];
+      scratch.candidates.push_back({ids.id(item.item), item.item, item.score, rank});
+    }
+  });
   const RankingQuery query{history, context, found.source, now.score_kind(found.source)};
-  const Ranking ranking = rank_candidates(*stage.ranker, query, found.items, stage.candidates, options.ranker_deadline,
-                                          *catalogue, scratch);
+  const detail::Ranking ranking = detail::rank_candidates(*stage.ranker, query, scratch.candidates, scratch.scores,
+                                                          options.ranker_deadline, scratch.workspace);
+  for (std::size_t i = 0; i < ranking.reranked; ++i) {
+    scratch.ranked[i] = {scratch.candidates[i].handle, scratch.candidates[i].score};
+  }
   ranker_failures += ranking.failed;
   missed_deadlines += ranking.late;
-  return ranking;
+  return ranking.reranked;
 }
 
 void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
@@ -131,11 +144,10 @@ void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryVi
   const std::size_t size = now->engine->size(), k = std::min(request.k, size);
   const std::size_t most = std::max(k, std::min(stage.candidates, size));
   const Context context{.now = request.now, .user = request.user};
-  const EngineAnswer found =
-      now->engine->recommend(history, context, exclusion.eligible(), most, state, scratch.workspace);
-  const Ranking ranking = order(stage, *now, history, context, found, scratch);
-  fill(answer, std::move(now), ranking.items.first(std::min(k, ranking.items.size())), found.source);
-  answer.reranked = ranking.reranked;
+  EngineAnswer found = now->engine->recommend(history, context, exclusion.eligible(), most, state, scratch.workspace);
+  const std::size_t reranked = order(found, stage, *now, history, context, scratch);
+  fill(answer, std::move(now), found.items.first(std::min(k, found.items.size())), found.source);
+  answer.reranked = reranked;
   answer.shortfall.seen = request.exclude_seen ? distinct.size() : 0;
   answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(found.source);
 }
@@ -166,12 +178,11 @@ Answer Recommender::recommend_history(std::span<const Id> items, const Request& 
   scratch->handles.clear();
   scratch->times.clear();
   for (std::size_t i = 0; i < items.size(); ++i) {
-    const ItemHandle item = impl_->catalogue->find(items[i]);
-    if (item == kNoHandle) continue;  // as an event on an item without a vector: nobody reads it
-    scratch->handles.push_back(item);
+    scratch->handles.push_back(impl_->catalogue->find(items[i]));  // kNoHandle: an event that only a ranker reads
     if (!times.empty()) scratch->times.push_back(times[i]);
   }
   scratch->distinct = scratch->handles;
+  std::erase(scratch->distinct, kNoHandle);
   std::ranges::sort(scratch->distinct);
   scratch->distinct.erase(std::unique(scratch->distinct.begin(), scratch->distinct.end()), scratch->distinct.end());
   Answer answer;

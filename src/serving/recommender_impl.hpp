@@ -13,7 +13,6 @@
 #include "attune/serving/catalogue.hpp"
 #include "attune/serving/user_state.hpp"
 #include "serving/event_kinds.hpp"
-#include "serving/ranking.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
 
@@ -44,9 +43,9 @@ struct Recommender::Impl {
     bool of_model = false;
   };
   RankingStage ranking_stage(const Snapshot& now) const noexcept;
-  // What the engine found, in its final order.
-  Ranking order(const RankingStage& stage, const Snapshot& now, HistoryView history, Context context,
-                const EngineAnswer& found, RequestScratch& scratch);
+  // Puts what the engine found in its final order, in the scratch; returns how many of it a ranker put in front.
+  std::size_t order(EngineAnswer& found, const RankingStage& stage, const Snapshot& now, HistoryView history,
+                    Context context, RequestScratch& scratch);
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
   void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
                  const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);

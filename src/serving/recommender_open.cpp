@@ -78,7 +78,7 @@ void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> h
 void Recommender::Impl::serve(const TrainedModel& model) {
   const std::vector<ItemHandle> handles = catalogue->add_all(*model.item_ids);
   ServedModel served{make_engine(model, handles, options.scorer_storage), model.version, model.calibration,
-                     ModelRanker::of(model, handles)};
+                     make_model_ranker(model, handles)};
   if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
   publish(std::move(served), handles);
 }

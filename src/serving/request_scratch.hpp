@@ -8,8 +8,8 @@
 #include <mutex>
 #include <vector>
 
+#include "attune/model/ranker.hpp"
 #include "attune/model/workspace.hpp"
-#include "attune/serving/ranker.hpp"
 #include "attune/types.hpp"
 
 namespace attune::inline v0_1 {

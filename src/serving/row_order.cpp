@@ -20,18 +20,33 @@ class CatalogueCounts final : public CountModel {
   void to_terms(std::span<float> scores) const noexcept override { counts_->to_terms(scores); }
 
   void score_all(HistoryView history, std::span<float> scores, Workspace& workspace) const override {
-    constexpr std::size_t kRoom = 64;  // for events to come, as in the record of a user
-    if (workspace.count_items.capacity() < history.size()) workspace.count_items.reserve(history.size() + kRoom);
-    workspace.count_items.clear();
-    for (const ItemHandle item : history.items) workspace.count_items.push_back(row_of(item));
-    const std::span<float> by_row = workspace.count_scores.take(counts_->num_items());
-    counts_->score_all({.items = workspace.count_items}, by_row, workspace);
+    const HistoryView by_row = in_rows(history, {}, workspace).first;
+    const std::span<float> row_scores = workspace.count_scores.take(counts_->num_items());
+    counts_->score_all(by_row, row_scores, workspace);
     std::ranges::fill(scores, 0.0f);
-    for (std::size_t row = 0; row < handles_.size(); ++row) scores[handles_[row]] = by_row[row];
+    for (std::size_t row = 0; row < handles_.size(); ++row) scores[handles_[row]] = row_scores[row];
+  }
+  void score(HistoryView history, std::span<const ItemHandle> handles, std::span<float> scores,
+             Workspace& workspace) const override {
+    const auto [by_row, rows] = in_rows(history, handles, workspace);
+    counts_->score(by_row, rows, scores, workspace);
   }
 
  private:
   ItemHandle row_of(ItemHandle item) const noexcept { return item < rows_.size() ? rows_[item] : kNoHandle; }
+
+  std::pair<HistoryView, std::span<const ItemHandle>> in_rows(HistoryView history, std::span<const ItemHandle> handles,
+                                                              Workspace& workspace) const {
+    constexpr std::size_t kRoom = 64;  // for events to come, as in the record of a user
+    std::vector<ItemHandle>& rows = workspace.count_items;
+    const std::size_t count = history.size() + handles.size();
+    if (rows.capacity() < count) rows.reserve(count + kRoom);
+    rows.clear();
+    for (const ItemHandle item : history.items) rows.push_back(row_of(item));
+    for (const ItemHandle item : handles) rows.push_back(row_of(item));
+    const std::span<const ItemHandle> all = rows;
+    return {{.items = all.first(history.size())}, all.subspan(history.size())};
+  }
 
   std::shared_ptr<const CountModel> counts_;
   std::vector<ItemHandle> handles_;  // of each row

@@ -11,6 +11,7 @@
 #include "attune/serving/engine.hpp"
 #include "attune/serving/shared_encoder.hpp"
 #include "attune/version.hpp"
+#include "model/model_ranker.hpp"
 #include "serving/row_order.hpp"
 
 namespace attune::inline v0_1 {
@@ -111,6 +112,17 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
     case ScorerStorage::int4: return with_rows(ScorerRows<Int4>(std::move(rows)));
     default: return with_rows(std::move(rows));
   }
+}
+
+std::unique_ptr<const Ranker> make_model_ranker(const TrainedModel& model, std::span<const ItemHandle> handles) {
+  if (!model.encoder || model.ranker.empty()) return nullptr;
+  const RowOrder order(handles);
+  std::vector<std::uint64_t> events(model.popularity ? order.size() : 0);
+  for (std::size_t row = 0; row < handles.size() && !events.empty(); ++row) {
+    events[handles[row]] = model.popularity->counts()[row];
+  }
+  detail::CandidateFeatures features(order.apply(model.counts), events, model.encoder->config().request_time);
+  return std::make_unique<const detail::ModelRanker>(model.ranker, std::move(features));
 }
 
 }  // namespace attune::inline v0_1

@@ -12,8 +12,8 @@
 
 #include "attune/detail/engine_interface.hpp"
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/ranker.hpp"
 #include "attune/serving/catalogue.hpp"
-#include "serving/model_ranker.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -21,8 +21,8 @@ namespace attune::inline v0_1 {
 struct ServedModel {
   std::unique_ptr<const detail::EngineInterface> engine;
   std::string version;
-  Calibration calibration = {};                         // of the engine's scores; empty: none
-  std::unique_ptr<const ModelRanker> ranker = nullptr;  // null: none
+  Calibration calibration = {};                    // of the engine's scores; empty: none
+  std::unique_ptr<const Ranker> ranker = nullptr;  // null: none
 };
 
 struct Snapshot : ServedModel {
@@ -49,5 +49,8 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
 // The engine of a trained model whose row i is the catalogue's handles[i].
 std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,
                                                            std::span<const ItemHandle> handles, ScorerStorage storage);
+
+// The ranker that such a model brings; null where it has none.
+std::unique_ptr<const Ranker> make_model_ranker(const TrainedModel& model, std::span<const ItemHandle> handles);
 
 }  // namespace attune::inline v0_1

@@ -6,15 +6,15 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <numeric>
 #include <set>
 #include <utility>
 
 #include "attune/detail/dropout.hpp"
-#include "attune/detail/top_k.hpp"
 #include "attune/error.hpp"
+#include "model/ranking.hpp"
 #include "training/bootstrap.hpp"
 #include "training/metrics.hpp"
+#include "training/query_reader.hpp"
 #include "training/segments.hpp"
 
 namespace attune::inline v0_1 {
@@ -57,20 +57,6 @@ namespace {
 
 using Query = EvaluationQueries::Query;
 
-// The queries of one user, back to back.
-struct Group {
-  std::size_t begin, end;
-};
-
-std::vector<Group> group_by_user(std::span<const Query> queries) {
-  std::vector<Group> groups;
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    if (q == 0 || queries[q].user != queries[q - 1].user) groups.push_back({q, q});
-    groups.back().end = q + 1;
-  }
-  return groups;
-}
-
 std::uint64_t hash_of(const Id& id) {
   std::uint64_t hash = mix(static_cast<std::uint64_t>(id.number()));
   for (const char letter : id.text()) hash = mix(hash, static_cast<unsigned char>(letter));
@@ -104,9 +90,8 @@ class Worker {
       : recommended_counts(task.metrics.num_counts(), 0),
         shown_counts(task.options.providers ? task.options.exposure_cutoff * task.metrics.num_items() : 0, 0),
         task_(task),
-        session_(std::move(session)),
-        scores_(task.metrics.num_items()),
-        last_filtered_(task.metrics.num_items(), 0),
+        reader_(task.queries, std::move(session), task.metrics.num_items(), task.options.exclude_seen,
+                task.options.request_time),
         last_excluded_(task.options.sampled != 0 ? task.metrics.num_items() : 0, 0) {}
 
   void run(const Query& query, std::span<double> sums);
@@ -114,28 +99,23 @@ class Worker {
   std::vector<std::uint64_t> recommended_counts;  // [cutoffs, items]
   std::vector<std::uint64_t> shown_counts;        // [exposure_cutoff, items], or empty
   std::vector<Outcome> outcomes;
-  std::size_t unseen_targets = 0, repeated_targets = 0;
+  std::size_t unseen_targets = 0, repeated_targets = 0, ranker_failures = 0;
 
  private:
-  std::size_t filter_seen(HistoryView history);
-  void rerank(HistoryView history, const Context& context);
+  void rerank();
   void rank_relevant(std::size_t candidates);
   void list_trained();
   struct Ahead {
     std::size_t above, tied;
   };
-  Ahead others_ahead(float score) const;
-  void draw_sample(std::uint64_t stream, HistoryView history);
+  Ahead others_ahead(float score);
+  void draw_sample(std::uint64_t stream);
   void rank_in_sample();
   void list_best();
-  bool is_relevant(ItemHandle item) const { return std::binary_search(relevant_.begin(), relevant_.end(), item); }
 
   const Task& task_;
-  ScoreAll session_;
-  std::vector<float> scores_;                 // [items]; NaN where an item is filtered
-  std::vector<std::uint64_t> last_filtered_;  // [items]: number of the query that last filtered it
+  QueryReader reader_;
   std::uint64_t query_number_ = 0;
-  std::vector<ItemHandle> relevant_;   // distinct, ascending
   std::vector<ScoredHandle> trained_;  // those with a training event, best first, NaN last
   std::vector<std::size_t> ranks_;     // of trained_
   std::vector<ItemHandle> found_;      // its items
@@ -144,83 +124,66 @@ class Worker {
   std::vector<std::pair<std::uint64_t, float>> drawn_;  // random numbers with scores
   std::vector<float> sample_;                           // scores
   std::vector<std::size_t> sample_ranks_;               // of trained_
-  std::vector<ScoredHandle> best_;
-  std::vector<ScoredHandle> reranked_;  // in their new order with the model's own scores; empty: nobody reordered
+  std::span<const ScoredHandle> best_;                  // what a user would be shown
+  std::span<const Candidate> reranked_;  // in their new order with the model's own scores; empty: nobody reordered
   std::vector<float> ranker_scores_;
-  std::vector<std::size_t> places_;
+  Workspace workspace_;  // of the ranker
   std::vector<ItemHandle> recommended_;
 };
 
 void Worker::run(const Query& query, std::span<double> sums) {
-  const HistoryView history = task_.queries.history(query);
-  const auto targets = task_.queries.targets(query);
-  relevant_.assign(targets.begin(), targets.end());
-  std::sort(relevant_.begin(), relevant_.end());
-  relevant_.erase(std::unique(relevant_.begin(), relevant_.end()), relevant_.end());
   ++query_number_;
-  if (std::any_of(history.items.begin(), history.items.end(), [&](ItemHandle item) { return is_relevant(item); })) {
-    ++repeated_targets;
-  }
-
-  const IdMap* const users = task_.queries.histories->user_ids.get();
-  const Context context{.now = task_.options.request_time ? task_.queries.time(query) : kNoTime,
-                        .user = users != nullptr ? users->id(query.user) : Id()};
-  session_(history, context, scores_);
-  const std::size_t filtered = task_.options.exclude_seen ? filter_seen(history) : 0;
-  reranked_.clear();
-  if (task_.options.rerank) rerank(history, context);
-  rank_relevant(scores_.size() - filtered);
+  reader_.read(query);
+  if (reader_.repeated()) ++repeated_targets;
+  reranked_ = {};
+  if (task_.options.ranker && reader_.rankable()) rerank();
+  const HistoryView history = reader_.history();
+  const std::size_t items = task_.metrics.num_items(), relevant = reader_.relevant().size();
+  rank_relevant(items - reader_.filtered());
   list_best();
-  task_.metrics.add(sums, {ranks_, found_, relevant_.size(), recommended_, history.items, auc_});
+  task_.metrics.add(sums, {ranks_, found_, relevant, recommended_, history.items, auc_});
   if (task_.options.sampled != 0) {
+    const IdMap* const users = task_.queries.histories->user_ids.get();
     const std::uint64_t user = hash_of(users != nullptr ? users->id(query.user) : Id(query.user));
-    draw_sample(mix(stream_of(task_.options.seed, Purpose::candidates, user), query.history_length), history);
+    draw_sample(mix(stream_of(task_.options.seed, Purpose::candidates, user), query.history_length));
     rank_in_sample();
-    task_.metrics.add_sampled(sums, sample_ranks_, relevant_.size());
+    task_.metrics.add_sampled(sums, sample_ranks_, relevant);
   }
   task_.metrics.count(recommended_counts, recommended_);
   if (task_.options.outcomes != 0 && (!task_.options.outcomes_for || task_.options.outcomes_for(history))) {
     for (std::size_t r = 0; r < std::min(task_.options.outcomes, recommended_.size()); ++r) {
-      const ScoredHandle& shown = r < reranked_.size() ? reranked_[r] : best_[r];
-      outcomes.push_back({shown.score, is_relevant(shown.item)});
+      const float score = r < reranked_.size() ? reranked_[r].score : best_[r].score;
+      outcomes.push_back({score, reader_.is_relevant(recommended_[r])});
     }
   }
-  for (std::size_t r = 0; r < recommended_.size() && r * scores_.size() < shown_counts.size(); ++r) {
-    ++shown_counts[r * scores_.size() + recommended_[r]];
+  for (std::size_t r = 0; r < recommended_.size() && r * items < shown_counts.size(); ++r) {
+    ++shown_counts[r * items + recommended_[r]];
   }
-}
-
-// All distinct items of the history but the targets; returns how many.
-std::size_t Worker::filter_seen(HistoryView history) {
-  std::size_t filtered = 0;
-  for (const ItemHandle item : history.items) {
-    if (item >= scores_.size() || last_filtered_[item] == query_number_ || is_relevant(item)) continue;
-    last_filtered_[item] = query_number_;
-    scores_[item] = std::numeric_limits<float>::quiet_NaN();
-    ++filtered;
-  }
-  return filtered;
 }
 
 // Puts the best in the order of the second stage and gives them scores that say so: rising from that of the last of
 // them by the least that a float can, but equal where both stages had them equal.
-void Worker::rerank(HistoryView history, const Context& context) {
-  TopK top(best_, std::min(task_.options.candidates, scores_.size()));
-  for (std::size_t item = 0; item < scores_.size(); ++item) top.push({static_cast<ItemHandle>(item), scores_[item]});
-  const std::span<const ScoredHandle> best = top.finish();
-  ranker_scores_.assign(best.size(), 0.0f);
-  task_.options.rerank(history, context, best, ranker_scores_);
-  if (!std::ranges::all_of(ranker_scores_, [](float score) { return std::isfinite(score); })) return;
-  places_.resize(best.size());
-  std::iota(places_.begin(), places_.end(), std::size_t{0});
-  const auto& by = ranker_scores_;
-  std::ranges::stable_sort(places_, [&](std::size_t a, std::size_t b) { return by[a] > by[b]; });
-  for (const std::size_t place : places_) reranked_.push_back(best[place]);
-  for (std::size_t i = best.size(); i-- > 0;) {
-    const bool last = i + 1 == best.size();
-    const bool tied = !last && by[places_[i]] == by[places_[i + 1]] && reranked_[i].score == reranked_[i + 1].score;
-    const float below = last ? best.back().score : scores_[reranked_[i + 1].item];
-    scores_[reranked_[i].item] = last || tied ? below : std::nextafter(below, std::numeric_limits<float>::infinity());
+void Worker::rerank() {
+  const EvaluationOptions& options = task_.options;
+  const std::size_t most = options.ranker_candidates.value_or(options.ranker->candidates());
+  const std::span<Candidate> candidates = reader_.candidates(most);
+  if (candidates.empty()) return;
+  const float lowest = candidates.back().score;
+  const Ranking ranking = rank_candidates(*options.ranker, reader_.ranking_query(), candidates, ranker_scores_,
+                                          std::chrono::nanoseconds::zero(), workspace_);
+  ranker_failures += ranking.failed;
+  reranked_ = candidates.first(ranking.reranked);
+  const std::span<float> scores = reader_.scores();
+  for (std::size_t i = reranked_.size(); i-- > 0;) {
+    const Candidate& here = reranked_[i];
+    if (i + 1 == reranked_.size()) {
+      scores[here.handle] = lowest;
+      continue;
+    }
+    const Candidate& next = reranked_[i + 1];
+    const bool tied = ranker_scores_[here.rank] == ranker_scores_[next.rank] && here.score == next.score;
+    const float below = scores[next.handle];
+    scores[here.handle] = tied ? below : std::nextafter(below, std::numeric_limits<float>::infinity());
   }
 }
 
@@ -243,14 +206,15 @@ void Worker::rank_relevant(std::size_t candidates) {
     found_.push_back(item);
     ranks_.push_back(ahead + ranks_.size() + 1);
   }
-  auc_ /= static_cast<double>(relevant_.size());
+  auc_ /= static_cast<double>(reader_.relevant().size());
 }
 
 void Worker::list_trained() {
   trained_.clear();
-  for (const ItemHandle item : relevant_) {
-    if (item < scores_.size() && task_.training_counts[item] > 0) {
-      trained_.push_back({item, scores_[item]});
+  const std::span<const float> scores = reader_.scores();
+  for (const ItemHandle item : reader_.relevant()) {
+    if (item < scores.size() && task_.training_counts[item] > 0) {
+      trained_.push_back({item, scores[item]});
     } else {
       ++unseen_targets;
     }
@@ -261,9 +225,9 @@ void Worker::list_trained() {
 }
 
 // Candidates beside the relevant items that score more than `score`, and as much.
-Worker::Ahead Worker::others_ahead(float score) const {
+Worker::Ahead Worker::others_ahead(float score) {
   std::uint32_t above = 0, not_below = 0;
-  for (const float other : scores_) {
+  for (const float other : reader_.scores()) {
     above += other > score ? 1u : 0u;
     not_below += other >= score ? 1u : 0u;
   }
@@ -275,15 +239,16 @@ Worker::Ahead Worker::others_ahead(float score) const {
 }
 
 // The items with the least random numbers: whatever order the items have, it is the same sample.
-void Worker::draw_sample(std::uint64_t stream, HistoryView history) {
+void Worker::draw_sample(std::uint64_t stream) {
+  const std::span<const float> scores = reader_.scores();
   const auto exclude = [&](ItemHandle item) {
-    if (item < scores_.size()) last_excluded_[item] = query_number_;
+    if (item < scores.size()) last_excluded_[item] = query_number_;
   };
-  std::for_each(history.items.begin(), history.items.end(), exclude);
-  std::for_each(relevant_.begin(), relevant_.end(), exclude);
+  std::ranges::for_each(reader_.history().items, exclude);
+  std::ranges::for_each(reader_.relevant(), exclude);
   drawn_.clear();
-  for (std::size_t item = 0; item < scores_.size(); ++item) {
-    if (last_excluded_[item] != query_number_) drawn_.emplace_back(mix(stream, task_.item_hashes[item]), scores_[item]);
+  for (std::size_t item = 0; item < scores.size(); ++item) {
+    if (last_excluded_[item] != query_number_) drawn_.emplace_back(mix(stream, task_.item_hashes[item]), scores[item]);
   }
   const std::size_t count = std::min(task_.options.sampled, drawn_.size());
   std::nth_element(drawn_.begin(), drawn_.begin() + static_cast<std::ptrdiff_t>(count), drawn_.end(),
@@ -303,19 +268,15 @@ void Worker::rank_in_sample() {
   }
 }
 
-// What a user would be shown: never an item without a finite score.
 void Worker::list_best() {
   std::size_t k = std::max(task_.metrics.largest_cutoff(), task_.options.outcomes);
   if (task_.options.providers != nullptr) k = std::max(k, task_.options.exposure_cutoff);
-  TopK best(best_, std::min(k, scores_.size()));
-  for (std::size_t item = 0; item < scores_.size(); ++item) {
-    if (scores_[item] >= best.threshold()) best.push({static_cast<ItemHandle>(item), scores_[item]});
-  }
+  best_ = reader_.best(k);
   recommended_.clear();
-  for (const ScoredHandle& shown : best.finish()) recommended_.push_back(shown.item);
+  for (const ScoredHandle& shown : best_) recommended_.push_back(shown.item);
 }
 
-UserSums measure(const Task& task, std::span<const Group> groups, const std::function<ScoreAll()>& make_session,
+UserSums measure(const Task& task, std::span<const UserQueries> groups, const std::function<ScoreAll()>& make_session,
                  Executor& executor, std::vector<std::unique_ptr<Worker>>& workers, std::vector<double>& query_values) {
   const std::size_t width = task.metrics.per_query();
   UserSums users{task.metrics.names(), std::vector<double>(groups.size() * width, 0.0), {}};
@@ -353,7 +314,7 @@ std::uint64_t fingerprint(const EvaluationQueries& queries, const EvaluationOpti
 struct Counts {
   std::vector<std::uint64_t> recommended, shown;
   std::vector<Outcome> outcomes;
-  std::size_t unseen_targets = 0, repeated_targets = 0;
+  std::size_t unseen_targets = 0, repeated_targets = 0, ranker_failures = 0;
 
   Counts(const MetricSet& metrics, std::span<const std::unique_ptr<Worker>> workers)
       : recommended(metrics.num_counts(), 0) {
@@ -368,6 +329,7 @@ struct Counts {
       outcomes.insert(outcomes.end(), worker->outcomes.begin(), worker->outcomes.end());
       unseen_targets += worker->unseen_targets;
       repeated_targets += worker->repeated_targets;
+      ranker_failures += worker->ranker_failures;
     }
   }
 };
@@ -404,8 +366,6 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
   const MetricSet metrics(options.cutoffs, {training_counts, options.training_users, options.categories}, true,
                           options.sampled);
 
-  // All queries of a user stay with one worker, so that a session that carries a user's state forward gives the same
-  // scores for any number of threads.
   const auto groups = group_by_user(queries.queries);
   const auto segments = query_groups(queries, training_counts, options);
   std::vector<double> query_values(segments.empty() ? 0 : queries.size() * metrics.per_query(), 0.0);
@@ -421,6 +381,7 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
   report.users = groups.size();
   report.items = num_items;
   report.unseen_targets = counts.unseen_targets;
+  report.ranker_failures = counts.ranker_failures;
   report.exclude_seen = options.exclude_seen;
   report.request_time = options.request_time;
   if (!queries.empty()) {

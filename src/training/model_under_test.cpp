@@ -2,7 +2,6 @@
 // Models as evaluate() sees them: the scores that serving gives, for the whole catalogue at once.
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "attune/error.hpp"
 #include "attune/model/scorer_rows.hpp"
 #include "attune/training/trainer.hpp"
+#include "model/model_ranker.hpp"
 #include "training/model_queries.hpp"
 
 namespace attune::inline v0_1 {
@@ -99,30 +99,44 @@ class EncoderSession {
   Workspace workspace_;
 };
 
-// Reorders the best items of a query as the facade does.
-class RankerUnderTest {
+// A ranker as the facade asks it: told who answers, and a model's own for the encoder's answers alone.
+class RankerUnderTest final : public Ranker {
  public:
-  RankerUnderTest(const TrainedModel& model, bool exclude_seen)
-      : model_(model), features_(detail::candidate_features(model)), exclude_seen_(exclude_seen) {}
+  RankerUnderTest(const TrainedModel& model, std::shared_ptr<const Ranker> of_host)
+      : model_(model), of_host_(of_host != nullptr), ranker_(std::move(of_host)) {
+    if (!of_host_) ranker_ = std::make_shared<detail::ModelRanker>(model.ranker, detail::candidate_features(model));
+  }
 
-  void operator()(HistoryView history, const Context& context, std::span<const ScoredHandle> best,
-                  std::span<float> scores) const {
-    std::ranges::fill(scores, 0.0f);
-    if (!detail::answered_by_encoder(model_, history)) return;
-    Workspace workspace;
-    const auto request = features_.read(history, context.now, !exclude_seen_, workspace);
-    std::array<float, LearnedRanker::kNumFeatures> features;
-    for (std::size_t i = 0; i < best.size(); ++i) {
-      features_.fill(features, request, best[i].item, best[i].score);
-      scores[i] = model_.ranker(features);
+  std::size_t candidates() const noexcept override { return ranker_->candidates(); }
+  void rank(const RankingQuery& query, std::span<const Candidate> candidates, std::span<float> scores,
+            Workspace& workspace) const override {
+    RankingQuery asked = query;
+    if (!detail::answered_by_encoder(model_, query.history)) {
+      if (!of_host_) return void(std::ranges::fill(scores, 0.0f));  // the engine's order
+      const bool counted = model_.counts && model_.counts->knows_any(query.history);
+      asked.source = counted ? Source::counts : Source::popularity;
     }
+    asked.score_kind = asked.source == Source::model ? model_.score_kind() : ScoreKind::count;
+    ranker_->rank(asked, candidates, scores, workspace);
   }
 
  private:
   const TrainedModel& model_;
-  detail::CandidateFeatures features_;
-  bool exclude_seen_;
+  const bool of_host_;
+  std::shared_ptr<const Ranker> ranker_;
 };
+
+// The options with the ranking stage that the facade would have.
+EvaluationOptions with_ranking_stage(const TrainedModel& model, const EvaluationOptions& options) {
+  EvaluationOptions asked = options;
+  const bool own = !options.ranker && model.encoder && !model.ranker.empty();
+  if (options.ranker_candidates == std::size_t{0}) asked.ranker = nullptr;
+  if (options.ranker_candidates == std::size_t{0} || (!options.ranker && !own)) return asked;
+  asked.ranker = std::make_shared<RankerUnderTest>(model, options.ranker);
+  const std::size_t most = options.ranker_candidates.value_or(asked.ranker->candidates());
+  asked.ranker_candidates = own ? std::min(most, model.ranker.candidates) : most;
+  return asked;
+}
 
 }  // namespace
 
@@ -188,15 +202,11 @@ Report evaluate(const TrainedModel& model, const EvaluationQueries& queries, con
     const auto own = model.popularity->counts();
     std::copy_n(own.begin(), std::min(own.size(), counts.size()), counts.begin());
   }
-  EvaluationOptions asked = options;
+  EvaluationOptions asked = with_ranking_stage(model, options);
   const bool calibrated = !model.calibration.empty() && options.outcomes == 0 && !queries.empty();
   if (calibrated) asked.outcomes = 10;
   if (model.encoder && !asked.outcomes_for) {
     asked.outcomes_for = [&model](HistoryView history) { return detail::answered_by_encoder(model, history); };
-  }
-  if (model.encoder && !model.ranker.empty() && !asked.rerank) {
-    asked.candidates = model.ranker.candidates;
-    asked.rerank = RankerUnderTest(model, asked.exclude_seen);
   }
   Report report = evaluate(ModelUnderTest(model), counts, detail::in_handles_of(model, queries), asked);
   if (calibrated) {

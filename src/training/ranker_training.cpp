@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <vector>
 
-#include "attune/detail/top_k.hpp"
 #include "attune/error.hpp"
 #include "attune/training/trainer.hpp"
 #include "training/model_queries.hpp"
+#include "training/query_reader.hpp"
 
 namespace attune::inline v0_1 {
 namespace {
@@ -24,7 +23,9 @@ struct List {
   std::vector<float> features;       // [candidates, F]
   std::vector<std::size_t> targets;  // places of those that came next
   std::size_t relevant = 0;          // how many came next, among the candidates or not
-  bool odd = false;                  // which half of the users
+  std::size_t user = 0;              // counting those that have lists
+
+  bool odd() const noexcept { return user % 2 != 0; }  // which half of the users
 
   std::size_t size() const noexcept { return features.size() / F; }
   std::span<const float, F> row(std::size_t i) const noexcept {
@@ -32,86 +33,50 @@ struct List {
   }
 };
 
-// One thread's way from a query to its list.
-class ListReader {
- public:
-  ListReader(const ModelUnderTest& model, const EvaluationQueries& queries, const detail::CandidateFeatures& features,
-             bool request_time, const RankerOptions& options)
-      : queries_(queries),
-        features_(features),
-        request_time_(request_time),
-        options_(options),
-        session_(model.session()),
-        scores_(model.num_items()) {}
-
-  List read(const EvaluationQueries::Query& query) {
-    const HistoryView history = queries_.history(query);
-    const Timestamp now = request_time_ ? queries_.time(query) : kNoTime;
-    const IdMap* const users = queries_.histories->user_ids.get();
-    session_(history, {.now = now, .user = users != nullptr ? users->id(query.user) : Id()}, scores_);
-    const auto targets = queries_.targets(query);
-    targets_.assign(targets.begin(), targets.end());
-    std::ranges::sort(targets_);
-    targets_.erase(std::unique(targets_.begin(), targets_.end()), targets_.end());
-
-    List list;
-    list.relevant = targets_.size();
-    list.odd = query.user % 2 != 0;
-    const auto best = best_of(history);
-    list.features.resize(best.size() * F);
-    const auto request = features_.read(history, now, !options_.exclude_seen, workspace_);
-    for (std::size_t i = 0; i < best.size(); ++i) {
-      features_.fill(std::span(list.features).subspan(i * F).first<F>(), request, best[i].item, best[i].score);
-      if (is_target(best[i].item)) list.targets.push_back(i);
-    }
-    return list;
+List read_list(detail::QueryReader& reader, std::size_t user, const detail::CandidateFeatures& features,
+               const RankerOptions& options, Workspace& workspace) {
+  const std::span<const Candidate> candidates = reader.candidates(options.candidates);
+  const RankingQuery query = reader.ranking_query();
+  List list{.features = std::vector<float>(candidates.size() * F),
+            .targets = {},
+            .relevant = reader.relevant().size(),
+            .user = user};
+  features.read(list.features, query.history, query.context.now, candidates, workspace);
+  for (const Candidate& candidate : candidates) {
+    if (reader.is_relevant(candidate.handle)) list.targets.push_back(candidate.rank);
   }
+  return list;
+}
 
- private:
-  bool is_target(ItemHandle item) const { return std::ranges::binary_search(targets_, item); }
-
-  // As evaluate() has it: seen items are left out, but never a target.
-  std::span<const ScoredHandle> best_of(HistoryView history) {
-    if (options_.exclude_seen) {
-      for (const ItemHandle item : history.items) {
-        if (item < scores_.size() && !is_target(item)) scores_[item] = std::numeric_limits<float>::quiet_NaN();
-      }
-    }
-    detail::TopK best(top_, std::min(options_.candidates, scores_.size()));
-    for (std::size_t item = 0; item < scores_.size(); ++item) {
-      best.push({static_cast<ItemHandle>(item), scores_[item]});
-    }
-    return best.finish();
-  }
-
-  const EvaluationQueries& queries_;
-  const detail::CandidateFeatures& features_;
-  const bool request_time_;
-  const RankerOptions& options_;
-  detail::ScoreAll session_;
-  std::vector<float> scores_;
-  std::vector<ItemHandle> targets_;  // distinct, ascending
-  std::vector<ScoredHandle> top_;
-  Workspace workspace_;
-};
-
+// Groups by user, as evaluate() has them. A list that no ranker is asked to order stays empty.
 std::vector<List> read_lists(const TrainedModel& model, const EvaluationQueries& queries, const RankerOptions& options,
                              Executor& executor) {
-  std::vector<EvaluationQueries::Query> chosen;
+  std::vector<EvaluationQueries::Query> answered, chosen;
   for (const auto& query : queries.queries) {
-    if (detail::answered_by_encoder(model, queries.history(query))) chosen.push_back(query);
+    if (detail::answered_by_encoder(model, queries.history(query))) answered.push_back(query);
   }
-  const std::size_t count = std::min(chosen.size(), options.max_lists);
+  const std::size_t count = std::min(answered.size(), options.max_lists);
+  for (std::size_t i = 0; i < count; ++i) chosen.push_back(answered[i * answered.size() / count]);
+
   const ModelUnderTest tested(model);
   const detail::CandidateFeatures features = detail::candidate_features(model);
   const bool request_time = model.encoder->config().request_time;
-  std::vector<std::unique_ptr<ListReader>> readers(executor.concurrency());
+  const auto groups = detail::group_by_user(chosen);
+  std::vector<std::unique_ptr<detail::QueryReader>> readers(executor.concurrency());
+  std::vector<Workspace> workspaces(executor.concurrency());
   std::vector<List> lists(count);
-  executor.run(count, [&](std::size_t task, std::size_t worker) {
-    if (!readers[worker])
-      readers[worker] = std::make_unique<ListReader>(tested, queries, features, request_time, options);
-    lists[task] = readers[worker]->read(chosen[task * chosen.size() / count]);
+  executor.run(groups.size(), [&](std::size_t group, std::size_t worker) {
+    auto& reader = readers[worker];
+    if (!reader) {
+      reader = std::make_unique<detail::QueryReader>(queries, tested.session(), tested.num_items(),
+                                                     options.exclude_seen, request_time);
+    }
+    for (std::size_t q = groups[group].begin; q < groups[group].end; ++q) {
+      reader->read(chosen[q]);
+      if (reader->rankable()) lists[q] = read_list(*reader, group, features, options, workspaces[worker]);
+    }
   });
+  std::erase_if(lists, [](const List& list) { return list.size() == 0; });
   return lists;
 }
 
@@ -284,31 +249,45 @@ double ndcg(const List& list, std::span<const std::size_t> places) {
   return found / ideal;
 }
 
+// Differences of one user's lists, which are no independent draws.
+struct UserSum {
+  std::size_t user;
+  double sum = 0, lists = 0;
+
+  void add(double difference) {
+    sum += difference;
+    ++lists;
+  }
+  double deviation(double mean) const { return sum - lists * mean; }
+};
+
 // Each list by the weights of the other half.
 RankerReport measure(std::span<const List> lists, const std::array<LearnedRanker, 2>& of_half) {
   RankerReport report{.lists = lists.size()};
   std::vector<std::size_t> places;
   std::vector<float> scores;
-  double difference = 0, squares = 0;
+  std::vector<UserSum> users;
   for (const List& list : lists) {
     places.resize(list.size());
     for (std::size_t i = 0; i < places.size(); ++i) places[i] = i;
     const double before = ndcg(list, places);
     scores.clear();
-    for (std::size_t i = 0; i < places.size(); ++i) scores.push_back(of_half[!list.odd](list.row(i)));
+    for (std::size_t i = 0; i < places.size(); ++i) scores.push_back(of_half[!list.odd()](list.row(i)));
     std::ranges::stable_sort(places, [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
     const double after = ndcg(list, places);
     report.engine_ndcg_10 += before;
     report.ndcg_10 += after;
-    difference += after - before;
-    squares += (after - before) * (after - before);
+    if (users.empty() || users.back().user != list.user) users.push_back({list.user});
+    users.back().add(after - before);
   }
   const double count = static_cast<double>(lists.size());
   report.engine_ndcg_10 /= count;
   report.ndcg_10 /= count;
-  difference /= count;
-  report.standard_error = std::sqrt(std::max(0.0, squares / count - difference * difference) / count);
-  report.kept = difference > report.standard_error;
+  const double difference = report.ndcg_10 - report.engine_ndcg_10;
+  double squares = 0;
+  for (const UserSum& user : users) squares += user.deviation(difference) * user.deviation(difference);
+  report.standard_error = std::sqrt(squares) / count;
+  report.kept = difference > 2 * report.standard_error;
   return report;
 }
 
@@ -327,7 +306,7 @@ FittedRanker fit_ranker(const TrainedModel& trained, const EvaluationQueries& qu
   std::array<std::vector<const List*>, 2> halves;
   std::vector<const List*> all;
   for (const List& list : lists) {
-    halves[list.odd].push_back(&list);
+    halves[list.odd()].push_back(&list);
     all.push_back(&list);
   }
   std::array<LearnedRanker, 2> of_half;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/model/count_model.hpp"
 
+#include <memory>
+#include <vector>
+
+#include "attune/model/count_models.hpp"
 #include "catch.hpp"
 #include "model/count_data.hpp"
 
@@ -39,6 +43,25 @@ TEST_CASE("The scores of a count model are its terms unless it says otherwise", 
   std::vector<float> terms{-1.5f, 0.0f, 2.0f};
   OddItems().to_terms(terms);
   CHECK(terms == std::vector<float>{-1.5f, 0.0f, 2.0f});
+}
+
+TEST_CASE("The scores of some items are theirs among all, and 0 beyond the items", "[model][count_model]") {
+  const Histories histories = histories_of(5, {{3, 1, 2, 3, 0}, {1, 2, 4}, {2, 3, 3, 1}, {0, 4, 1, 2}});
+  for (const CountOptions& options :
+       std::vector<CountOptions>{PopularityOptions{}, MarkovOptions{}, ItemKnnOptions{}, EaseOptions{.lambda = 2}}) {
+    const std::shared_ptr<const CountModel> model = fit_counts(histories, options);
+    INFO(model->name());
+    for (const std::vector<ItemHandle>& items : {std::vector<ItemHandle>{}, {1, 2}, {0, 9, 3, 1, 1}}) {
+      const std::vector<float> all = scores_of(*model, items);
+      const std::vector<ItemHandle> handles{4, 0, kNoHandle, 2, 4, 77};
+      std::vector<float> scores(handles.size(), -1.0f);
+      Workspace workspace;
+      model->score({items}, handles, scores, workspace);
+      for (std::size_t i = 0; i < handles.size(); ++i) {
+        CHECK(scores[i] == Approx(handles[i] < all.size() ? all[handles[i]] : 0.0f).epsilon(1e-5));
+      }
+    }
+  }
 }
 
 TEST_CASE("Counts answer a history that they know, popularity every other", "[model][count_model]") {

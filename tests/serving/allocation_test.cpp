@@ -6,9 +6,9 @@
 #include <cstdlib>
 #include <new>
 
+#include "attune/model/ranker.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/event_store.hpp"
-#include "attune/serving/ranker.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"

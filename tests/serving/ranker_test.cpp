@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "attune/serving/ranker.hpp"
+#include "attune/model/ranker.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 
@@ -47,8 +48,8 @@ void give_rank(std::size_t, std::span<const Candidate> candidates, std::span<flo
   reverse({}, candidates, scores);
 }
 
-Recommender with(const TrainedModel& model, std::shared_ptr<const Ranker> ranker, std::size_t candidates = 100,
-                 std::chrono::nanoseconds deadline = {}) {
+Recommender with(const TrainedModel& model, std::shared_ptr<const Ranker> ranker,
+                 std::optional<std::size_t> candidates = std::nullopt, std::chrono::nanoseconds deadline = {}) {
   return Recommender::open(model,
                            {.ranker = std::move(ranker), .ranker_candidates = candidates, .ranker_deadline = deadline});
 }
@@ -304,6 +305,34 @@ TEST_CASE("A host turns a model's ranker off, asks it for fewer, or takes its pl
   const auto pairs = std::make_shared<const InPairs>(give_rank);
   CHECK(with(model, pairs, 30).recommend({.user = "u1"}).reranked == 30);
   CHECK(pairs->calls == 1);
+}
+
+TEST_CASE("A ranker reorders as many candidates as it says itself, also more than a hundred", "[serving][ranker]") {
+  TrainedModel model = make_model({.items = 300});
+  model.ranker = by_popularity(150);
+  CHECK(with(model, nullptr).recommend({.user = "u1"}).reranked == 150);
+  CHECK(with(model, nullptr, 200).recommend({.user = "u1"}).reranked == 150);
+  CHECK(with(model, make_ranker(reverse)).recommend({.user = "u1"}).reranked == 100);
+  CHECK(with(model, make_ranker(reverse), 200).recommend({.user = "u1"}).reranked == 200);
+}
+
+TEST_CASE("A bare history reaches the ranker with the events on items that nobody knows", "[serving][ranker]") {
+  const TrainedModel model = make_model();
+  std::vector<ItemHandle> items;
+  std::vector<Timestamp> times;
+  const auto look = [&](const RankingQuery& query, std::span<const Candidate>, std::span<float> scores) {
+    items.assign(query.history.items.begin(), query.history.items.end());
+    times.assign(query.history.times.begin(), query.history.times.end());
+    std::ranges::fill(scores, 0.0f);
+  };
+  const std::vector<Id> ids{"i1", "stranger", "i2"}, known{"i1", "i2"};
+  const std::vector<Timestamp> at{10, 20, 30}, of_known{10, 30};
+  const Recommender recommender = with(model, make_ranker(look));
+  const Answer answer = recommender.recommend_history(ids, {.k = 50}, at);
+  CHECK(items == std::vector<ItemHandle>{model.item_ids->find("i1"), kNoHandle, model.item_ids->find("i2")});
+  CHECK(times == at);
+  CHECK(answer.shortfall.seen == 2);
+  CHECK(same_items(answer, Recommender::open(model).recommend_history(known, {.k = 50}, of_known)));
 }
 
 TEST_CASE("A model's ranker comes and goes with it, whatever order the rows have", "[serving][ranker]") {

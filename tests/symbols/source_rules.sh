@@ -69,6 +69,7 @@ done
 declare -A tested_elsewhere=(
   [attune.hpp]=tests/package/consumer/use_everything.hpp
   [concepts.hpp]=tests/serving/concepts_test.cpp
+  [model/ranker.hpp]=tests/serving/ranker_test.cpp
   [model/sasrec_block.hpp]=tests/gradient/transformer_encoder_test.cpp
   [recommender.hpp]=tests/serving/recommender_test.cpp
   [serving/make_recommender.hpp]=tests/serving/shared_encoder_test.cpp

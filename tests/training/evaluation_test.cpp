@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -106,17 +107,17 @@ TEST_CASE("Metrics of ready-made lists equal those of RecBole", "[training][eval
 TEST_CASE("A second stage reorders the best of what is left, and their ranks follow", "[training][evaluation]") {
   const Scripted model = fixed_scores({6, 5, 4, 3, 2, 1});
   std::vector<ItemHandle> shown;
-  const auto reversed = [&](HistoryView history, const Context&, std::span<const ScoredHandle> best,
-                            std::span<float> scores) {
+  const auto reversed = [&](const RankingQuery& query, std::span<const Candidate> best, std::span<float> scores) {
     shown.clear();
-    CHECK(history.size() == 1);
+    CHECK(query.history.size() == 1);
     for (std::size_t i = 0; i < best.size(); ++i) {
-      shown.push_back(best[i].item);
+      CHECK(best[i].rank == i);
+      shown.push_back(best[i].handle);
       scores[i] = -best[i].score;
     }
   };
-  const auto rank = [&](ItemHandle target, auto rerank) {
-    const EvaluationOptions options{.cutoffs = {1000}, .rerank = rerank, .candidates = 3};
+  const auto rank = [&](ItemHandle target, auto function) {
+    const EvaluationOptions options{.cutoffs = {1000}, .ranker = make_ranker(function), .ranker_candidates = 3};
     return 1.0 / run(model, {{{1}, {target}}}, options).mrr_at(1000);
   };
   CHECK(rank(0, reversed) == Approx(3));
@@ -125,26 +126,88 @@ TEST_CASE("A second stage reorders the best of what is left, and their ranks fol
   CHECK(rank(3, reversed) == Approx(1));
   CHECK(rank(4, reversed) == Approx(4));  // no candidate
   CHECK(rank(5, reversed) == Approx(5));
-  const auto indifferent = [](HistoryView, const Context&, auto, std::span<float> scores) {
+  const auto indifferent = [](const RankingQuery&, auto, std::span<float> scores) {
     std::fill(scores.begin(), scores.end(), 7.0f);
   };
   for (const ItemHandle target : {0u, 2u, 3u, 4u}) {
     CHECK(rank(target, indifferent) == Approx(target == 0 ? 1 : target));  // ties stay as they are
-    const auto broken = [&](HistoryView history, const Context& context, auto best, std::span<float> scores) {
-      reversed(history, context, best, scores);
-      scores[1] = kNaN;
-    };
-    CHECK(rank(target, broken) == Approx(target == 0 ? 1 : target));
   }
+}
+
+TEST_CASE("A ranker that fails leaves the model's order, as where it is served, and is counted",
+          "[training][evaluation]") {
+  const Scripted model = fixed_scores({5, 4, 3, 2, 1});
+  std::function<void(std::span<float>)> bad;
+  SECTION("an exception") {
+    bad = [](auto) { throw std::runtime_error("no more"); };
+  }
+  SECTION("a score that is not filled in") {
+    bad = [](std::span<float> scores) { std::fill(scores.begin() + 1, scores.end(), 7.0f); };
+  }
+  SECTION("a score that is not finite") {
+    bad = [](std::span<float> scores) {
+      for (std::size_t i = 0; i < scores.size(); ++i) scores[i] = static_cast<float>(i);
+      scores[1] = kInfinity;
+    };
+  }
+  const EvaluationOptions options{
+      .cutoffs = {1000},
+      .ranker = make_ranker([&](const RankingQuery&, auto, std::span<float> scores) { bad(scores); })};
+  const Report report = run(model, {{{}, {0}}, {{}, {3}}}, options);
+  CHECK(report.mrr_at(1000) == Approx((1.0 + 1.0 / 4) / 2));
+  CHECK(report.ranker_failures == 2);
+  CHECK(run(model, {{{}, {0}}}).ranker_failures == 0);
+}
+
+TEST_CASE("A ranker is not shown a target that a filtered history gives away", "[training][evaluation]") {
+  const Scripted model = fixed_scores({6, 5, 4, 3, 2, 1});
+  std::size_t asked = 0;
+  const auto clairvoyant = make_ranker([&](const RankingQuery& query, std::span<const Candidate> best, auto scores) {
+    ++asked;
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      scores[i] = std::ranges::find(query.history.items, best[i].handle) != query.history.items.end() ? 1.0f : 0.0f;
+    }
+  });
+  const auto mrr = [&](bool exclude_seen) {
+    const EvaluationOptions options{.cutoffs = {1000}, .exclude_seen = exclude_seen, .ranker = clairvoyant};
+    return run(model, {{{4, 1}, {4}}}, options).mrr_at(1000);
+  };
+  CHECK(mrr(true) == Approx(1.0 / 4));  // behind 0, 2 and 3
+  CHECK(asked == 0);
+  CHECK(mrr(false) == Approx(1.0 / 2));  // behind 1, which is seen too
+  CHECK(asked == 1);
+}
+
+TEST_CASE("A ranker gets as many candidates as it says itself, unless the options say otherwise",
+          "[training][evaluation]") {
+  class Counting final : public Ranker {
+   public:
+    std::size_t candidates() const noexcept override { return 2; }
+    void rank(const RankingQuery&, std::span<const Candidate> candidates, std::span<float> scores,
+              Workspace&) const override {
+      seen = candidates.size();
+      std::ranges::fill(scores, 0.0f);
+    }
+    mutable std::size_t seen = 0;
+  };
+  const auto counting = std::make_shared<const Counting>();
+  const Scripted model = fixed_scores({6, 5, 4, 3, 2, 1});
+  run(model, {{{}, {0}}}, {.ranker = counting});
+  CHECK(counting->seen == 2);
+  run(model, {{{}, {0}}}, {.ranker = counting, .ranker_candidates = 5});
+  CHECK(counting->seen == 5);
+  counting->seen = 0;
+  run(model, {{{}, {0}}}, {.ranker = counting, .ranker_candidates = 0});
+  CHECK(counting->seen == 0);
 }
 
 TEST_CASE("What both stages score alike counts against the target, and outcomes keep the model's own scores",
           "[training][evaluation]") {
   const Scripted model = fixed_scores({2, 2, 2, 1, 0});
-  const auto alike = [](HistoryView, const Context&, auto best, std::span<float> scores) {
-    for (std::size_t i = 0; i < best.size(); ++i) scores[i] = best[i].item == 3 ? 9.0f : 1.0f;
-  };
-  const EvaluationOptions options{.cutoffs = {1, 4}, .outcomes = 2, .rerank = alike, .candidates = 4};
+  const auto alike = make_ranker([](const RankingQuery&, std::span<const Candidate> best, std::span<float> scores) {
+    for (std::size_t i = 0; i < best.size(); ++i) scores[i] = best[i].handle == 3 ? 9.0f : 1.0f;
+  });
+  const EvaluationOptions options{.cutoffs = {1, 4}, .outcomes = 2, .ranker = alike, .ranker_candidates = 4};
   const auto mrr = [&](ItemHandle target) { return run(model, {{{}, {target}}}, options).mrr_at(4); };
   CHECK(mrr(3) == 1.0);
   for (const ItemHandle target : {0u, 1u, 2u}) CHECK(mrr(target) == 0.25);

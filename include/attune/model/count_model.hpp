@@ -29,6 +29,11 @@ class ATTUNE_EXPORT CountModel {
   virtual void score_all(HistoryView history, std::span<float> scores, Workspace& workspace) const = 0;
   void score_all(HistoryView history, std::span<float> scores) const;  // with a workspace of its own
 
+  // The same for some items, scores [handles], up to rounding; 0 for handles beyond its items. Here: takes them from
+  // the scores of all.
+  virtual void score(HistoryView history, std::span<const ItemHandle> handles, std::span<float> scores,
+                     Workspace& workspace) const;
+
   // In place, scores of any number of items become what a blend adds, times its weight, to an encoder's logits: finite
   // for every item. An item that was not counted has score 0. Here: the scores themselves.
   virtual void to_terms(std::span<float> scores) const noexcept;

@@ -50,12 +50,16 @@ class ATTUNE_EXPORT MarkovModel final : public CountModel {
   // popularity.
   void score_all(HistoryView history, std::span<float> scores, Workspace& workspace) const override;
   using CountModel::score_all;
+  // Does not look at the other items: a search per handle and newest item.
+  void score(HistoryView history, std::span<const ItemHandle> handles, std::span<float> scores,
+             Workspace& workspace) const override;
   void to_terms(std::span<float> scores) const noexcept override;  // logarithms of the shares
 
  private:
   Counts counts_;
   MarkovOptions options_;
   std::vector<float> popularity_weight_;  // [items]: pop^-popularity_power
+  std::vector<double> row_total_;         // [items]: sum of a row's counts, each times its column's weight
   std::vector<float> popularity_share_;   // [items]
 };
 

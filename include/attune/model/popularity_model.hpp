@@ -41,6 +41,8 @@ class ATTUNE_EXPORT PopularityModel final : public CountModel {
   // of the shares of all time, so that what is out of fashion still has an order.
   void score_all(HistoryView history, std::span<float> scores, Workspace& workspace) const override;
   using CountModel::score_all;
+  void score(HistoryView history, std::span<const ItemHandle> handles, std::span<float> scores,
+             Workspace& workspace) const override;
   void to_terms(std::span<float> scores) const noexcept override;  // logarithms of the shares
 
  private:

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,6 +21,7 @@
 #include "attune/data/split.hpp"
 #include "attune/executor.hpp"
 #include "attune/model/calibration.hpp"
+#include "attune/model/ranker.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -60,11 +62,12 @@ struct EvaluationOptions {
   // Whose lists give outcomes; null: every query's. A TrainedModel's own leaves out what its encoder cannot answer,
   // since the scores of other sources are of another kind.
   std::function<bool(HistoryView)> outcomes_for = nullptr;
-  // A second stage, as the facade has it: scores for the best `candidates` items of a query (best first), by which
-  // these are reordered; ties, and scores of which one is not finite, leave them as they are. Called by several threads
-  // at once. Null: a TrainedModel's own ranker with its own number of candidates, where it has one.
-  std::function<void(HistoryView, const Context&, std::span<const ScoredHandle>, std::span<float>)> rerank = nullptr;
-  std::size_t candidates = 100;
+  // A second stage, as the facade has it (RecommenderOptions): puts the best of a query in order before they are cut.
+  // Null: a TrainedModel's own, where it has one. Null candidates: as many as the ranker says itself; 0: no ranker.
+  // Where seen items are excluded, but a target is one and stays a candidate, it is not asked, and the model's order
+  // stands: served, it would not be shown the target, and the history would give it away.
+  std::shared_ptr<const Ranker> ranker = nullptr;
+  std::optional<std::size_t> ranker_candidates = std::nullopt;
 };
 
 // What each user adds to metrics that are means over queries.
@@ -119,8 +122,9 @@ struct Report {
   std::map<std::string, double> metrics;
   std::map<std::string, std::array<double, 2>> confidence;  // of the per-query means
   std::size_t queries = 0, users = 0, items = 0;
-  std::size_t unseen_targets = 0;  // targets without a training event: misses
-  double repeated_targets = 0;     // share of queries whose target is in the history
+  std::size_t unseen_targets = 0;   // targets without a training event: misses
+  std::size_t ranker_failures = 0;  // queries in the model's order: the ranker threw or gave no finite score
+  double repeated_targets = 0;      // share of queries whose target is in the history
   bool exclude_seen = true, request_time = false;
   std::vector<Segment> segments;           // that were asked for and have queries
   std::vector<ProviderExposure> exposure;  // by provider, where they are known

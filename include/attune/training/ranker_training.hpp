@@ -19,12 +19,14 @@ struct RankerOptions {
   Executor* executor = nullptr;    // null: the calling thread
 };
 
-// What ranking adds on lists it was not fitted on: each half of the users is ranked by weights of the other half.
+// What ranking adds on lists it was not fitted on: each half of the users is ranked by weights of the other half. Of
+// the model as it was given: a training that refits its encoder afterwards serves the ranker with an encoder that
+// neither the weights nor these numbers have seen.
 struct RankerReport {
   std::size_t lists = 0;
   double engine_ndcg_10 = 0, ndcg_10 = 0;  // in the engine's order, and reordered
-  double standard_error = 0;               // of the difference, over the lists
-  bool kept = false;                       // the difference is above its standard error
+  double standard_error = 0;               // of the difference; lists of one user count together
+  bool kept = false;                       // the difference is above two standard errors
 };
 
 struct FittedRanker {

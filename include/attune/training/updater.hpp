@@ -45,8 +45,8 @@ class ATTUNE_EXPORT Updater {
   // that it has already (same user, item, time and kind) changes nothing, and with no other there is nothing to learn:
   // the model comes back as it is. Otherwise popularity and counts are fitted on all events, with the options they had.
   // Items keep their handles and new ones follow; the row of an item that the encoder did not know begins at the mean
-  // of those near it in the histories. Window, objective, blend weight and calibration stay those of the model. The
-  // same seed gives the same bits for any number of threads. A model that only counts has no epochs. Progress that
+  // of those near it in the histories. Window, objective, blend weight, ranker and calibration stay those of the model.
+  // The same seed gives the same bits for any number of threads. A model that only counts has no epochs. Progress that
   // returns false stops: the weights so far are the result. Throws Error: invalid_argument (a model without histories;
   // other kinds of ids), invalid_data (events without times for histories that have them), unsupported (an encoder or
   // counts of a host's own kind), limit_exceeded (more than 256 event kinds), non_finite.

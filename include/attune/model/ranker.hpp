@@ -2,7 +2,8 @@
 #pragma once
 
 // [seam] The second stage of an answer: the engine finds candidates in the whole catalogue, a ranker puts the best of
-// them in order, with whatever it knows of them. RecommenderOptions::ranker.
+// them in order, with whatever it knows of them. RecommenderOptions::ranker serves it, EvaluationOptions::ranker
+// measures it.
 
 #include <cstddef>
 #include <memory>
@@ -16,15 +17,15 @@ namespace attune::inline v0_1 {
 
 // One of the engine's best.
 struct Candidate {
-  Id item;            // text outlives the call
-  ItemHandle handle;  // see Recommender::item_ids()
+  Id item;            // text outlives the call; empty in an evaluation of queries without item ids
+  ItemHandle handle;  // see Recommender::item_ids(); in an evaluation, the model's own
   float score;        // the engine's
   std::size_t rank;   // its place in the engine's order, from 0
 };
 
 // Whose candidates they are.
 struct RankingQuery {
-  HistoryView history;  // the whole of it, also events that the model does not know
+  HistoryView history;  // the whole of it, also events on items that the model or the catalogue (kNoHandle) lacks
   Context context;      // `now` is the last event's where the request has none; `user` is empty for a bare history
   Source source = Source::model;             // who found the candidates
   ScoreKind score_kind = ScoreKind::cosine;  // of their scores
@@ -38,10 +39,13 @@ class ATTUNE_EXPORT Ranker {
   // compared with each other. Called from any number of threads at once, with the lock of the request's user held: it
   // must not call the recommender it serves. Should allocate nothing, where requests are to allocate nothing;
   // `workspace` is scratch of this thread, all of it but `eligible` free to use. An exception, or a score that is not
-  // finite, leaves the whole answer in the engine's order; it is counted (RecommenderInfo::ranker_failures) and goes no
-  // further.
+  // finite or not filled in, leaves the whole answer in the engine's order; it is counted (ranker_failures of
+  // RecommenderInfo and Report) and goes no further.
   virtual void rank(const RankingQuery& query, std::span<const Candidate> candidates, std::span<float> scores,
                     Workspace& workspace) const = 0;
+
+  // How many of the engine's best it is given, unless options say otherwise.
+  virtual std::size_t candidates() const noexcept { return 100; }
 
   // Candidates a call, under a deadline; without one, all come at once. The clock is read between groups: fewer keep
   // the deadline more closely. The first group is ranked whatever the time; those not reached follow behind the others
