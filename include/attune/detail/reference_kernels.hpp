@@ -27,6 +27,8 @@ constexpr KernelTable<T> reference_kernels() {
       .finish_scores = reference::finish_scores<T>,
       .bound_int8 = reference::bound_rows<8, T>,
       .bound_int4 = reference::bound_rows<4, T>,
+      .match_int8 = reference::match_rows<8>,
+      .match_int4 = reference::match_rows<4>,
       .layer_norm_forward = reference::layer_norm_forward<T>,
       .layer_norm_backward = reference::layer_norm_backward<T>,
       .softmax_forward = reference::softmax_forward<T>,

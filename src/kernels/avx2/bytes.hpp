@@ -10,6 +10,7 @@ namespace {
 
 struct Bytes {
   static constexpr std::size_t kTogether = 2;  // with 4 all would still fit, but compilers spill
+  static constexpr std::size_t kTogetherOfTwo = 2;
   __m256i v;
 
   static Bytes load(const std::uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
@@ -20,6 +21,10 @@ struct Bytes {
   static Sums add(Sums a, Sums b) { return _mm256_add_epi32(a, b); }
   static Sums divide_by_16(Sums a) { return _mm256_srai_epi32(a, 4); }
   static void store(std::int32_t* p, Sums a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a); }
+  static std::uint64_t at_least(Sums a, std::int32_t x) {
+    const __m256i less = _mm256_cmpgt_epi32(broadcast(x), a);
+    return static_cast<std::uint64_t>(~_mm256_movemask_ps(_mm256_castsi256_ps(less)) & 0xff);
+  }
 
   static __m256i query(const std::int8_t* p) {
     std::int32_t four;

@@ -10,6 +10,7 @@ namespace {
 
 struct Bytes {
   static constexpr std::size_t kTogether = 4;  // a block in one pass
+  static constexpr std::size_t kTogetherOfTwo = 4;
   __m512i v;
 
   static Bytes load(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }
@@ -22,6 +23,7 @@ struct Bytes {
   static Sums add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
   static Sums divide_by_16(Sums a) { return _mm512_srai_epi32(a, 4); }
   static void store(std::int32_t* p, Sums a) { _mm512_storeu_si512(p, a); }
+  static std::uint64_t at_least(Sums a, std::int32_t x) { return _mm512_cmpge_epi32_mask(a, broadcast(x)); }
 
   static __m512i query(const std::int8_t* p) {
     std::int32_t four;

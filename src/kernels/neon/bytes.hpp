@@ -10,6 +10,7 @@ namespace {
 
 struct Bytes {
   static constexpr std::size_t kTogether = 8;
+  static constexpr std::size_t kTogetherOfTwo = 4;
   uint8x16_t v;
 
   static Bytes load(const std::uint8_t* p) { return {vld1q_u8(p)}; }
@@ -20,6 +21,10 @@ struct Bytes {
   static Sums add(Sums a, Sums b) { return vaddq_s32(a, b); }
   static Sums divide_by_16(Sums a) { return vshrq_n_s32(a, 4); }
   static void store(std::int32_t* p, Sums a) { vst1q_s32(p, a); }
+  static std::uint64_t at_least(Sums a, std::int32_t x) {
+    static constexpr std::uint32_t kBit[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vcgeq_s32(a, vdupq_n_s32(x)), vld1q_u32(kBit)));
+  }
 
   // Twice, in 16 bits.
   static int16x8_t query(const std::int8_t* p) {

@@ -10,7 +10,8 @@ namespace attune::inline v0_1::detail {
 namespace {
 
 struct Bytes {
-  static constexpr std::size_t kTogether = 4;  // vectors whose sums are kept in registers
+  static constexpr std::size_t kTogether = 4;       // vectors whose sums are kept in registers
+  static constexpr std::size_t kTogetherOfTwo = 2;  // the same with two queries
   typedef std::uint8_t Vector __attribute__((vector_size(16)));
   Vector v;
 
@@ -26,6 +27,11 @@ struct Bytes {
   static Sums add(Sums a, Sums b) { return a + b; }
   static Sums divide_by_16(Sums a) { return a >> 4; }
   static void store(std::int32_t* p, Sums a) { __builtin_memcpy(p, &a, sizeof(a)); }
+  // Bit l says that sum l is at least x.
+  static std::uint64_t at_least(Sums a, std::int32_t x) {
+    const Sums yes = a >= broadcast(x);  // -1 or 0
+    return static_cast<std::uint64_t>((yes[0] & 1) | (yes[1] & 2) | (yes[2] & 4) | (yes[3] & 8));
+  }
 
   // 4 elements of the query.
   struct Query {
