@@ -106,6 +106,29 @@ void top_k(benchmark::State& state) {
   state.SetLabel(attune::simd_level());
 }
 
+// The time is that of a whole batch; per_query is what a query takes.
+template <class Storage>
+void top_k_batch(benchmark::State& state) {
+  const auto items = static_cast<std::size_t>(state.range(0));
+  const auto& setting = Setting<Storage>::of(items, static_cast<Data>(state.range(1)));
+  const auto count = static_cast<std::size_t>(state.range(2));
+  const std::vector<std::uint64_t> eligible((items + 63) / 64, ~std::uint64_t{0});
+  attune::Workspace workspace;
+  std::vector<attune::BatchedQuery> queries(count);
+  for (std::size_t q = 0; q < count; ++q) queries[q].user_vector = setting.queries[q % setting.queries.size()];
+  for (auto _ : state) setting.scorer.top_k_batch(queries, eligible, workspace);
+  state.counters["per_query"] = benchmark::Counter(
+      static_cast<double>(count), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  state.SetLabel(attune::simd_level());
+}
+
+void batch_arguments(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"items", "data", "queries"})->Unit(benchmark::kMillisecond);
+  for (const std::int64_t items : {3'706, 100'000, 1'000'000}) {
+    for (const std::int64_t data : {isotropic, clustered, skewed}) benchmark->Args({items, data, 64});
+  }
+}
+
 void arguments(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"items", "data", "terms", "eligible_per_mille"})->Unit(benchmark::kMicrosecond);
   for (const std::int64_t items : {300, 1'000, 3'706, 10'000, 30'000, 100'000, 1'000'000}) {
@@ -118,6 +141,7 @@ void arguments(benchmark::internal::Benchmark* benchmark) {
 BENCHMARK(top_k<float>)->Name("float")->Apply(arguments);
 BENCHMARK(top_k<std::int8_t>)->Name("int8")->Apply(arguments);
 BENCHMARK(top_k<attune::Int4>)->Name("int4")->Apply(arguments);
+BENCHMARK(top_k_batch<std::int8_t>)->Name("batch_int8")->Apply(batch_arguments);
 
 }  // namespace
 

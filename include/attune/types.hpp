@@ -10,8 +10,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "attune/version.hpp"
+
 
 namespace attune::inline v0_1 {
 
@@ -115,6 +117,14 @@ struct ScoredHandle {
   ItemHandle item;
   float score;
   friend bool operator==(const ScoredHandle&, const ScoredHandle&) = default;
+};
+
+// One of the queries that a scorer answers together (CosineScorer::top_k_batch), and its answer.
+struct BatchedQuery {
+  std::span<const float> user_vector;
+  std::span<const ItemHandle> excluded = {};  // ascending
+  std::size_t k = 10;
+  std::vector<ScoredHandle> best = {};
 };
 
 // Order of every answer: larger score first, ties by the lower catalogue handle.

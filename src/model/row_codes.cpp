@@ -67,7 +67,8 @@ RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits)
       width_((rows.dim() + 7) / 8 * 8),
       block_bytes_(detail::kCodedGroup * (width_ * bits / 8 + 2)),
       bits_(bits),
-      bound_(bits == 4 ? detail::float_kernels().bound_int4 : detail::float_kernels().bound_int8) {
+      bound_(bits == 4 ? detail::float_kernels().bound_int4 : detail::float_kernels().bound_int8),
+      tight_((rows.size() + detail::kCodedGroup - 1) / detail::kCodedGroup, true) {
   const std::size_t num_blocks = (rows.size() + detail::kCodedGroup - 1) / detail::kCodedGroup;
   std::ranges::fill(blocks_.take(num_blocks * block_bytes_), std::uint8_t{0});
   if (rows.num_scorable() == 0) return;
@@ -104,6 +105,30 @@ RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits)
                                 2 * detail::kCodedGroup + item % detail::kCodedGroup;
     if (largest_alpha > 0) bytes[0] = byte_above(angles[item].alpha, alpha_step_);
     bytes[detail::kCodedGroup] = byte_above(angles[item].rho, rho_step_);
+  }
+  find_tight_blocks();
+}
+
+// All blocks but those that would make least_sum() small for the others.
+void RowCodes::find_tight_blocks() {
+  const std::size_t count = tight_.size();
+  std::vector<std::uint8_t> alphas(count), rhos(count);
+  for (std::size_t block = 0; block < count; ++block) {
+    const std::uint8_t* const bytes = blocks_.data() + (block + 1) * block_bytes_ - 2 * detail::kCodedGroup;
+    alphas[block] = *std::max_element(bytes, bytes + detail::kCodedGroup);
+    rhos[block] = *std::max_element(bytes + detail::kCodedGroup, bytes + 2 * detail::kCodedGroup);
+  }
+  const auto limit = [count](std::vector<std::uint8_t> largest) {
+    const auto at = [&](std::size_t rank) {
+      std::nth_element(largest.begin(), largest.begin() + static_cast<std::ptrdiff_t>(rank), largest.end());
+      return largest[rank];
+    };
+    return std::min<int>(at(count - 1 - count / 100), at(count / 2) * 3 / 2);
+  };
+  tight_alpha_ = static_cast<std::uint8_t>(limit(alphas));
+  tight_rho_ = static_cast<std::uint8_t>(limit(rhos));
+  for (std::size_t block = 0; block < count; ++block) {
+    tight_[block] = alphas[block] <= tight_alpha_ && rhos[block] <= tight_rho_;
   }
 }
 
@@ -174,6 +199,27 @@ void RowCodes::aim(Query& query, double cosine) const noexcept {
   query.coded.reach = static_cast<float>(rho_step_ * reach * row_norm);
   query.coded.slope = static_cast<float>(rho_step_ * s);
   query.typical = static_cast<float>((mean_rho_ * query.norm * sine + query.error) * largest_norm_) * query.coded.scale;
+}
+
+std::size_t RowCodes::match(detail::CodedMatch* matches, const std::int8_t* codes, const std::int32_t* least,
+                            std::size_t num_queries, std::size_t first, std::size_t count) const noexcept {
+  const std::uint8_t* const blocks = blocks_.data() + first * block_bytes_;
+  return detail::float_kernels().match_int8(matches, codes, least, num_queries, width_, blocks, count);
+}
+
+// bound() solved for the sum: u is linear in rho, so the largest of it that a block can have is at 0 or tight_rho_.
+std::int32_t RowCodes::least_sum(const Query& query, float threshold) const noexcept {
+  constexpr auto kAll = std::numeric_limits<std::int32_t>::min(), kNone = std::numeric_limits<std::int32_t>::max();
+  constexpr double kSafely = 1e-6;  // far more than a score and the numbers here are rounded by
+  const detail::CodedQuery<float>& coded = query.coded;
+  const double longest = static_cast<double>(coded.scale) * (norms_.empty() ? 1 : largest_norm_);
+  const double u = static_cast<double>(threshold) / longest * (1 - kSafely) - static_cast<double>(coded.rest);
+  const double rho = tight_rho_, flat = 1 - rho * static_cast<double>(coded.slope);
+  if (!(u > 0 && flat > 0)) return kAll;
+  const double w = std::min(u, (u - rho * static_cast<double>(coded.reach)) / flat) * (1 - kSafely);
+  if (!(w > 0)) return kAll;
+  const double sum = std::floor(w / (static_cast<double>(coded.unit) * tight_alpha_)) - coded.offset;
+  return sum < kNone ? static_cast<std::int32_t>(std::max<double>(sum, kAll)) : kNone;
 }
 
 void RowCodes::bound(float* bounds, std::uint64_t* passed, const Query& query, std::size_t first, std::size_t count,

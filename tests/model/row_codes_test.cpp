@@ -2,6 +2,7 @@
 #include "attune/model/row_codes.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -57,6 +58,25 @@ struct Prepared {
   Buffer<std::int8_t> codes;
   Buffer<double> rotated;
 };
+
+// The rows of tight blocks that least_sum() lets through, as a bitmap.
+std::vector<std::uint64_t> matched(const RowCodes& codes, const RowCodes::Query& query, std::size_t count,
+                                   float threshold) {
+  std::vector<std::int8_t> sixteen;
+  for (std::size_t q = 0; q < detail::kMatchedTogether; ++q) {
+    sixteen.insert(sixteen.end(), query.coded.codes, query.coded.codes + codes.width());
+  }
+  std::vector<std::int32_t> least(detail::kMatchedTogether, std::numeric_limits<std::int32_t>::max());
+  least[5] = codes.least_sum(query, threshold);
+  const std::size_t blocks = (count + 63) / 64;
+  std::vector<detail::CodedMatch> matches(blocks * detail::kMatchedTogether);
+  matches.resize(codes.match(matches.data(), sixteen.data(), least.data(), least.size(), 0, blocks));
+  std::vector<std::uint64_t> rows(blocks);
+  for (const auto& match : matches) {
+    if (match.query == 5 && codes.tight(match.block)) rows[match.block] = match.rows;
+  }
+  return rows;
+}
 
 }  // namespace
 
@@ -127,6 +147,14 @@ TEST_CASE("No score exceeds its bound, wherever the bound is aimed", "[model][ro
           if (rows.scorable(static_cast<ItemHandle>(i))) REQUIRE(bounds[i] >= scores[i]);
           REQUIRE((passed[i / 64] >> (i % 64) & 1u) == (bounds[i] >= 0.25f));
         }
+        if (terms != nullptr || bits == 4) continue;
+        for (const float threshold : {scores[0], scores[7], *std::ranges::max_element(scores), 0.1f * scale, -1.0f}) {
+          const std::vector<std::uint64_t> found = matched(codes, coded, count, threshold);
+          for (std::size_t i = 0; i < count; ++i) {
+            const bool wanted = rows.scorable(static_cast<ItemHandle>(i)) && scores[i] >= threshold;
+            if (wanted && codes.tight(i / 64)) REQUIRE((found[i / 64] >> (i % 64) & 1u) == 1);
+          }
+        }
       }
     }
   }
@@ -160,6 +188,15 @@ TEST_CASE("Bounds are tight: few rows of many can reach the best scores", "[mode
     for (std::size_t i = 0; i < count; ++i) candidates += bounds[i] >= sorted[9];
     CHECK(candidates >= 10);
     CHECK(candidates <= (bits == 4 ? 400u : 40u));
+    if (bits == 8) {
+      std::size_t tight = 0, found = 0;
+      for (std::size_t block = 0; block < (count + 63) / 64; ++block) tight += codes.tight(block);
+      for (const std::uint64_t word : matched(codes, coded, count, sorted[9])) {
+        found += static_cast<std::size_t>(std::popcount(word));
+      }
+      CHECK(tight >= 300);  // of 313
+      CHECK(found <= 60);
+    }
     CHECK(codes.memory_bytes() == (count + 63) / 64 * 64 * (bits == 4 ? 34 : 66));
   }
 }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "attune/serving/cosine_scorer.hpp"
@@ -177,6 +178,53 @@ std::size_t compare_storages(Rows kind, ScoreKind score_kind, std::size_t seed) 
   return queries;
 }
 
+// The same of batches; how many queries.
+std::size_t compare_batches(Rows kind, ScoreKind score_kind, std::size_t seed) {
+  Generator random(seed);
+  Workspace workspace, other;
+  std::size_t asked = 0;
+  for (const auto& [count, dim] : {std::pair{40u, 16u}, {4097u, 64u}, {13'000u, 24u}, {20'000u, 64u}}) {
+    EmbeddingTable<float> table(count, dim);
+    for (std::size_t i = 0; i < count; ++i) fill_row(table, i, kind, random);
+    const Scorers scorers(table, score_kind, std::array{1.0f, 1.0f, 13.0f, -2.0f}[random() % 4]);
+    for (const std::size_t size : {0u, 1u, 5u, 70u}) {
+      const double share = std::array{1.0, 0.9, 0.3, 0.02}[random() % 4];
+      const auto eligible = make_eligible(count, share, random);
+      std::vector<std::vector<float>> vectors(size);
+      std::vector<std::vector<ItemHandle>> excluded(size);
+      std::vector<BatchedQuery> of_float, of_int8, of_int4;
+      for (std::size_t q = 0; q < size; ++q) {
+        vectors[q] = make_query(table, random);
+        if (random() % 20 == 0) std::ranges::fill(vectors[q], 0.0f);
+        for (std::size_t i = random() % 50; i > 0; --i) {
+          excluded[q].push_back(static_cast<ItemHandle>(random() % (count + 70)));
+        }
+        std::ranges::sort(excluded[q]);
+        const std::size_t k = std::array<std::size_t, 6>{0, 1, 10, 100, 1000, count + 1}[random() % 6];
+        of_float.push_back({.user_vector = vectors[q], .excluded = excluded[q], .k = k, .best = {{1, 2.0f}}});
+      }
+      of_int8 = of_int4 = of_float;
+      scorers.exact.top_k_batch(of_float, eligible, workspace);
+      scorers.int8.top_k_batch(of_int8, eligible, workspace);
+      scorers.int4.top_k_batch(of_int4, eligible, workspace);
+      for (std::size_t q = 0; q < size; ++q) {
+        INFO("rows " << static_cast<int>(kind) << " dim " << dim << " count " << count << " share " << share
+                     << " batch " << size << " query " << q << " k " << of_float[q].k);
+        auto own = eligible;
+        for (const ItemHandle item : excluded[q]) {
+          if (item < count) own[item / 64] &= ~(std::uint64_t{1} << (item % 64));
+        }
+        const auto expected = copied(scorers.exact.top_k({.user_vector = vectors[q]}, own, {}, of_float[q].k, other));
+        REQUIRE(of_float[q].best == expected);
+        REQUIRE(of_int8[q].best == expected);
+        REQUIRE(of_int4[q].best == expected);
+        ++asked;
+      }
+    }
+  }
+  return asked;
+}
+
 }  // namespace
 
 TEST_CASE("Storages in codes answer as the float rows do, bit for bit", "[serving][certified_scan]") {
@@ -185,12 +233,18 @@ TEST_CASE("Storages in codes answer as the float rows do, bit for bit", "[servin
   CHECK(compare_storages(kind, score_kind, 0) > 500);
 }
 
+TEST_CASE("Batches are answered as one query after the other, bit for bit", "[serving][certified_scan]") {
+  const auto kind = GENERATE(from_range(std::begin(kAllRows), std::end(kAllRows)));
+  const auto score_kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  CHECK(compare_batches(kind, score_kind, 0) == 4 * 76);
+}
+
 TEST_CASE("A hundred thousand queries are answered as the float rows do", "[.long][serving][certified_scan]") {
   std::size_t queries = 0;
   for (std::size_t seed = 1; queries < 100'000; ++seed) {
     for (const Rows kind : kAllRows) {
       for (const ScoreKind score_kind : {ScoreKind::cosine, ScoreKind::dot}) {
-        queries += compare_storages(kind, score_kind, seed);
+        queries += compare_storages(kind, score_kind, seed) + compare_batches(kind, score_kind, seed);
       }
     }
   }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "attune/detail/top_k.hpp"
 #include "attune/model/row_codes.hpp"
@@ -27,5 +28,12 @@ struct ScoreTerms {
 ATTUNE_EXPORT bool certified_scan(TopK& best, std::size_t k, const ScorerRows<float>& rows, const RowCodes& codes,
                                   const float* prepared, const ScoreTerms& terms,
                                   std::span<const std::uint64_t> eligible, Workspace& workspace);
+
+// The same for many queries at once, without additive terms: a row's codes, of 8 bits, are read once for 64 of them.
+// Returns those that it left unanswered, for certified_scan() or the float rows. Allocates.
+ATTUNE_EXPORT std::vector<BatchedQuery*> certified_scan_batch(std::span<BatchedQuery> queries,
+                                                              const ScorerRows<float>& rows, const RowCodes& codes,
+                                                              float scale, std::span<const std::uint64_t> eligible,
+                                                              Workspace& workspace);
 
 }  // namespace attune::inline v0_1::detail

@@ -9,6 +9,7 @@
 #include <concepts>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "attune/detail/certified_scan.hpp"
 #include "attune/detail/kernels.hpp"
@@ -34,6 +35,30 @@ std::span<const ScoredHandle> CosineScorer<Storage>::top_k(const Query& query, s
                                                            std::span<const float> additive, std::size_t k,
                                                            Workspace& workspace) const {
   return scan(query.user_vector, {scale_, additive}, eligible, k, workspace);
+}
+
+template <class Storage>
+void CosineScorer<Storage>::top_k_batch(std::span<BatchedQuery> queries, std::span<const std::uint64_t> eligible,
+                                        Workspace& workspace) const {
+  std::vector<BatchedQuery*> left;
+  if constexpr (std::same_as<Storage, float>) {
+    for (BatchedQuery& query : queries) left.push_back(&query);
+  } else {
+    left = detail::certified_scan_batch(queries, exact(), rows_.codes(), scale_, eligible, workspace);
+  }
+  if (left.empty()) return;
+  std::vector<std::uint64_t> own(eligible.begin(), eligible.end());
+  for (BatchedQuery* const query : left) {
+    const auto for_excluded = [&](auto change) {
+      for (const ItemHandle item : query->excluded) {
+        if (item / kGroup < own.size()) change(own[item / kGroup], item);
+      }
+    };
+    for_excluded([](std::uint64_t& word, ItemHandle item) { word &= ~(std::uint64_t{1} << (item % kGroup)); });
+    const auto best = scan(query->user_vector, {scale_, {}}, own, query->k, workspace);
+    query->best.assign(best.begin(), best.end());
+    for_excluded([&](std::uint64_t& word, ItemHandle item) { word = eligible[item / kGroup]; });
+  }
 }
 
 template <class Storage>

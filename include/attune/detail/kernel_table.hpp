@@ -114,14 +114,12 @@ struct KernelTable {
   BoundRows* bound_int8;
   BoundRows* bound_int4;
 
-  // The rows of such blocks with sum_i codes[q, i] * row[r, i] >= least[q], for all queries at once: a row's bytes are
-  // read once. codes [num_queries, width] as CodedQuery's, num_queries a multiple of kMatchedTogether. Returns how many
-  // of matches [num_queries * num_blocks] it wrote, blocks in ascending order.
-  using MatchRows = std::size_t(CodedMatch* matches, const std::int8_t* codes, const std::int32_t* least,
-                                std::size_t num_queries, std::size_t width, const std::uint8_t* blocks,
-                                std::size_t num_blocks);
-  MatchRows* match_int8;
-  MatchRows* match_int4;
+  // The rows of blocks of int8 with sum_i codes[q, i] * row[r, i] >= least[q], for all queries at once: a row's bytes
+  // are read once. codes [num_queries, width] as CodedQuery's, num_queries a multiple of kMatchedTogether. Returns how
+  // many of matches [num_queries * num_blocks] it wrote, blocks in ascending order.
+  std::size_t (*match_int8)(CodedMatch* matches, const std::int8_t* codes, const std::int32_t* least,
+                            std::size_t num_queries, std::size_t width, const std::uint8_t* blocks,
+                            std::size_t num_blocks);
 
   // y [R, D] = (x - mean) * rstd * gamma + beta, biased variance; mean and rstd [R] are kept for the backward pass.
   // In place (y == x) is allowed. gamma and beta may be null (1 and 0).

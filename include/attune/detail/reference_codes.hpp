@@ -46,16 +46,16 @@ void bound_rows(T* bounds, std::uint64_t* passed, const CodedQuery<T>& query, co
   }
 }
 
-template <unsigned kBits>
-std::size_t match_rows(CodedMatch* matches, const std::int8_t* codes, const std::int32_t* least,
-                       std::size_t num_queries, std::size_t width, const std::uint8_t* blocks, std::size_t num_blocks) {
+inline std::size_t match_int8(CodedMatch* matches, const std::int8_t* codes, const std::int32_t* least,
+                              std::size_t num_queries, std::size_t width, const std::uint8_t* blocks,
+                              std::size_t num_blocks) {
   std::size_t found = 0;
   for (std::size_t b = 0; b < num_blocks; ++b) {
-    const std::uint8_t* block = blocks + b * (kCodedGroup * width * kBits / 8 + 2 * kCodedGroup);
+    const std::uint8_t* block = blocks + b * kCodedGroup * (width + 2);
     for (std::size_t q = 0; q < num_queries; ++q) {
       std::uint64_t rows = 0;
       for (std::size_t r = 0; r < kCodedGroup; ++r) {
-        if (sum_of<kBits>(codes + q * width, width, block, r) >= least[q]) rows |= std::uint64_t{1} << r;
+        if (sum_of<8>(codes + q * width, width, block, r) >= least[q]) rows |= std::uint64_t{1} << r;
       }
       if (rows != 0) matches[found++] = {static_cast<std::uint32_t>(q), static_cast<std::uint32_t>(b), rows};
     }

@@ -52,6 +52,17 @@ class ATTUNE_EXPORT RowCodes {
   void bound(float* bounds, std::uint64_t* passed, const Query& query, std::size_t first, std::size_t count,
              const float* additive, float threshold) const noexcept;
 
+  // For many queries at once, with 8 bits alone. The rows of `count` blocks from block `first` whose sums reach the
+  // least of each query (KernelTable::match_int8).
+  std::size_t match(detail::CodedMatch* matches, const std::int8_t* codes, const std::int32_t* least,
+                    std::size_t num_queries, std::size_t first, std::size_t count) const noexcept;
+  // No row of a tight block, whose rows are all about as near to their codes, has a smaller sum and reaches the
+  // threshold (without additive term).
+  std::int32_t least_sum(const Query& query, float threshold) const noexcept;
+  bool tight(std::size_t block) const noexcept { return tight_[block]; }
+
+  unsigned bits() const noexcept { return bits_; }
+  std::size_t width() const noexcept { return width_; }  // of a query's codes
   // At least the norm of a row.
   double norm(std::size_t row) const noexcept {
     return norms_.empty() ? largest_norm_ : static_cast<double>(norms_[row]);
@@ -60,6 +71,7 @@ class ATTUNE_EXPORT RowCodes {
 
  private:
   void store(std::size_t row, std::span<const std::uint8_t> codes) noexcept;
+  void find_tight_blocks();
 
   std::size_t dim_ = 0, stride_ = 0, width_ = 0, block_bytes_ = 0;
   unsigned bits_;
@@ -71,6 +83,8 @@ class ATTUNE_EXPORT RowCodes {
   double step_ = 0;                       // from code to code
   double alpha_step_ = 0, rho_step_ = 0;  // from byte to byte
   double mean_rho_ = 0;
+  std::vector<bool> tight_;                       // by block
+  std::uint8_t tight_alpha_ = 0, tight_rho_ = 0;  // the largest bytes of tight blocks
 };
 
 }  // namespace attune::inline v0_1

@@ -32,6 +32,10 @@ class ATTUNE_EXPORT CosineScorer {
   // until the workspace is used again.
   std::span<const ScoredHandle> top_k(const Query& query, std::span<const std::uint64_t> eligible,
                                       std::span<const float> additive, std::size_t k, Workspace& workspace) const;
+  // The same for many queries without additive terms, each with items of its own left out. With std::int8_t a row is
+  // read once for 64 queries: at a million items four times as fast as one query after the other by Int4. Allocates.
+  void top_k_batch(std::span<BatchedQuery> queries, std::span<const std::uint64_t> eligible,
+                   Workspace& workspace) const;
   // The eligible items nearest to one of them, by plain cosine or dot product. Precondition: scorable(item).
   Neighbours similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                      Workspace& workspace) const;

@@ -10,7 +10,7 @@ namespace {
 
 struct Bytes {
   static constexpr std::size_t kTogether = 2;  // with 4 all would still fit, but compilers spill
-  static constexpr std::size_t kTogetherOfTwo = 2;
+  static constexpr std::size_t kTogetherOfMany = 2;
   __m256i v;
 
   static Bytes load(const std::uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }

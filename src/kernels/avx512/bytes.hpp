@@ -10,7 +10,7 @@ namespace {
 
 struct Bytes {
   static constexpr std::size_t kTogether = 4;  // a block in one pass
-  static constexpr std::size_t kTogetherOfTwo = 4;
+  static constexpr std::size_t kTogetherOfMany = 4;
   __m512i v;
 
   static Bytes load(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }

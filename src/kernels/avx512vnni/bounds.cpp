@@ -10,8 +10,10 @@ namespace {
 struct DotBytes : Bytes {
   static DotBytes load(const std::uint8_t* p) { return {Bytes::load(p)}; }
   DotBytes masked(std::uint8_t mask) const { return {Bytes::masked(mask)}; }
+  // As _mm512_dpbusd_epi32, for which g++ 12 copies the sums to and fro.
   static Sums multiply_add(Sums sums, DotBytes codes, __m512i query) {
-    return _mm512_dpbusd_epi32(sums, codes.v, query);
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(codes.v), "v"(query));
+    return sums;
   }
 };
 

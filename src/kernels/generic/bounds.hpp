@@ -17,18 +17,19 @@ constexpr std::size_t kAhead = 8192;
   for (std::size_t i = 0; i < count; i += 64) __builtin_prefetch(bytes + i);
 }
 
-// Calls use(q, row, sums) for each query and each vector of rows of a block: starts[q] + sum_i codes[q][i] * row[i].
-// kTogether vectors of rows stay in registers for all queries.
-template <class Bytes, unsigned kBits, std::size_t kTogether, bool kAsk, std::size_t kQueries, class Use>
+// Calls use(q, row, sums) for each query and each vector of rows of a block: start + sum_i codes[q][i] * row[i].
+// kTogether vectors of rows stay in registers for all queries, in kChains sums each.
+template <class Bytes, unsigned kBits, std::size_t kTogether, std::size_t kChains, bool kAsk, std::size_t kQueries,
+          class Use>
 [[gnu::always_inline]] inline void sum_codes(const std::int8_t* const (&codes)[kQueries], std::size_t width,
                                              std::int32_t start, const std::uint8_t* block, const Use& use) {
+  static_assert(kChains == 2 || (kChains == 1 && kBits == 8));
   constexpr std::size_t kSize = sizeof(Bytes);
   for (std::size_t first = 0; first < kStride; first += kTogether * kSize) {
-    typename Bytes::Sums even[kQueries][kTogether], odd[kQueries][kTogether];
+    typename Bytes::Sums sums[kQueries][kTogether][kChains];
     unroll<kQueries>([&](auto q) {
       unroll<kTogether>([&](auto j) {
-        even[q][j] = Bytes::broadcast(start);
-        odd[q][j] = Bytes::broadcast(0);
+        unroll<kChains>([&](auto chain) { sums[q][j][chain] = Bytes::broadcast(chain == 0 ? start : 0); });
       });
     });
     const std::uint8_t* at = block + first;
@@ -37,29 +38,28 @@ template <class Bytes, unsigned kBits, std::size_t kTogether, bool kAsk, std::si
         ask_for(at + kAhead, kTogether * kSize);
         if constexpr (kBits == 8) ask_for(at + kStride + kAhead, kTogether * kSize);
       }
-      decltype(Bytes::query(codes[0])) four[kQueries], next[kQueries];
-      unroll<kQueries>([&](auto q) {
-        four[q] = Bytes::query(codes[q] + i);
-        next[q] = Bytes::query(codes[q] + i + 4);
-      });
-      unroll<kTogether>([&](auto j) {
-        Bytes low = Bytes::load(at + j * kSize), high = low;
-        if constexpr (kBits == 8) {
-          high = Bytes::load(at + kStride + j * kSize);
-        } else {  // the upper halves stay where they are: sums of 16 times the products
-          low = low.masked(0x0f);
-          high = high.masked(0xf0);
-        }
-        unroll<kQueries>([&](auto q) {
-          even[q][j] = Bytes::multiply_add(even[q][j], low, four[q]);
-          odd[q][j] = Bytes::multiply_add(odd[q][j], high, next[q]);
+      const auto add = [&](auto chain, std::size_t from, const auto& bytes_of) {
+        decltype(Bytes::query(codes[0])) four[kQueries];
+        unroll<kQueries>([&](auto q) { four[q] = Bytes::query(codes[q] + i + from); });
+        unroll<kTogether>([&](auto j) {
+          const Bytes bytes = bytes_of(j);
+          unroll<kQueries>([&](auto q) { sums[q][j][chain] = Bytes::multiply_add(sums[q][j][chain], bytes, four[q]); });
         });
-      });
+      };
+      if constexpr (kBits == 8) {
+        add(Index<0>{}, 0, [&](auto j) { return Bytes::load(at + j * kSize); });
+        add(Index<kChains - 1>{}, 4, [&](auto j) { return Bytes::load(at + kStride + j * kSize); });
+      } else {  // the upper halves stay where they are: sums of 16 times the products
+        add(Index<0>{}, 0, [&](auto j) { return Bytes::load(at + j * kSize).masked(0x0f); });
+        add(Index<1>{}, 4, [&](auto j) { return Bytes::load(at + j * kSize).masked(0xf0); });
+      }
     }
     unroll<kQueries>([&](auto q) {
       unroll<kTogether>([&](auto j) {
-        if constexpr (kBits == 4) odd[q][j] = Bytes::divide_by_16(odd[q][j]);
-        use(q, (first + j * kSize) / 4, Bytes::add(even[q][j], odd[q][j]));
+        auto total = sums[q][j][kChains - 1];
+        if constexpr (kBits == 4) total = Bytes::divide_by_16(total);
+        if constexpr (kChains == 2) total = Bytes::add(sums[q][j][0], total);
+        use(q, (first + j * kSize) / 4, total);
       });
     });
   }
@@ -73,7 +73,7 @@ void bound_rows(float* bounds, std::uint64_t* passed, const CodedQuery<float>& q
             rest = Vec::broadcast(query.rest), scale = Vec::broadcast(query.scale), least = Vec::broadcast(threshold);
   for (std::size_t first = 0; first < count; first += kCodedGroup) {
     std::int32_t sums[kCodedGroup];
-    sum_codes<Bytes, kBits, Bytes::kTogether, true>(
+    sum_codes<Bytes, kBits, Bytes::kTogether, 2, true>(
         {query.codes}, query.width, query.offset, blocks,
         [&](auto, std::size_t row, auto of_rows) { Bytes::store(sums + row, of_rows); });
     const std::uint8_t *const alpha = blocks + code_bytes, *const rho = alpha + kCodedGroup;
@@ -93,30 +93,34 @@ void bound_rows(float* bounds, std::uint64_t* passed, const CodedQuery<float>& q
   }
 }
 
-template <class Bytes, unsigned kBits, bool kAsk>
-[[gnu::always_inline]] inline CodedMatch* match_two(CodedMatch* to, const std::int8_t* codes, const std::int32_t* least,
-                                                    std::size_t width, const std::uint8_t* block, std::uint32_t query,
-                                                    std::uint32_t number) {
-  std::uint64_t rows[2] = {0, 0};
-  sum_codes<Bytes, kBits, Bytes::kTogetherOfTwo, kAsk>(
-      {codes, codes + width}, width, 0, block,
-      [&](auto q, std::size_t row, auto sums) { rows[q] |= Bytes::at_least(sums, least[q]) << row; });
-  unroll<2>([&](auto q) {
-    *to = {query + static_cast<std::uint32_t>(q), number, rows[q]};
+constexpr std::uint32_t kQueriesTogether = 4;
+
+template <class Bytes, bool kAsk>
+[[gnu::always_inline]] inline CodedMatch* match_some(CodedMatch* to, const std::int8_t* codes,
+                                                     const std::int32_t* least, std::size_t width,
+                                                     const std::uint8_t* block, std::uint32_t first,
+                                                     std::uint32_t number) {
+  std::uint64_t rows[kQueriesTogether] = {};
+  const std::int8_t* of[kQueriesTogether];
+  unroll<kQueriesTogether>([&](auto q) { of[q] = codes + (first + q) * width; });
+  sum_codes<Bytes, 8, Bytes::kTogetherOfMany, 1, kAsk>(of, width, 0, block, [&](auto q, std::size_t row, auto sums) {
+    rows[q] |= Bytes::at_least(sums, least[first + q]) << row;
+  });
+  unroll<kQueriesTogether>([&](auto q) {
+    *to = {first + static_cast<std::uint32_t>(q), number, rows[q]};
     to += rows[q] != 0 ? 1 : 0;
   });
   return to;
 }
 
-template <class Bytes, unsigned kBits>
-std::size_t match_rows(CodedMatch* matches, const std::int8_t* codes, const std::int32_t* least,
+template <class Bytes>
+std::size_t match_int8(CodedMatch* matches, const std::int8_t* codes, const std::int32_t* least,
                        std::size_t num_queries, std::size_t width, const std::uint8_t* blocks, std::size_t num_blocks) {
-  const std::size_t block_bytes = kCodedGroup * (width * kBits / 8 + 2);
   CodedMatch* to = matches;
-  for (std::uint32_t block = 0; block < num_blocks; ++block, blocks += block_bytes) {
-    to = match_two<Bytes, kBits, true>(to, codes, least, width, blocks, 0, block);
-    for (std::uint32_t q = 2; q < num_queries; q += 2) {
-      to = match_two<Bytes, kBits, false>(to, codes + q * width, least + q, width, blocks, q, block);
+  for (std::uint32_t block = 0; block < num_blocks; ++block, blocks += kCodedGroup * (width + 2)) {
+    to = match_some<Bytes, true>(to, codes, least, width, blocks, 0, block);
+    for (std::uint32_t q = kQueriesTogether; q < num_queries; q += kQueriesTogether) {
+      to = match_some<Bytes, false>(to, codes, least, width, blocks, q, block);
     }
   }
   return static_cast<std::size_t>(to - matches);
@@ -126,8 +130,7 @@ template <class Bytes>
 void set_bounds(KernelTable<float>& table) {
   table.bound_int8 = bound_rows<Bytes, 8>;
   table.bound_int4 = bound_rows<Bytes, 4>;
-  table.match_int8 = match_rows<Bytes, 8>;
-  table.match_int4 = match_rows<Bytes, 4>;
+  table.match_int8 = match_int8<Bytes>;
 }
 
 }  // namespace

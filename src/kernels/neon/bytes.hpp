@@ -10,7 +10,7 @@ namespace {
 
 struct Bytes {
   static constexpr std::size_t kTogether = 8;
-  static constexpr std::size_t kTogetherOfTwo = 4;
+  static constexpr std::size_t kTogetherOfMany = 4;
   uint8x16_t v;
 
   static Bytes load(const std::uint8_t* p) { return {vld1q_u8(p)}; }

@@ -10,8 +10,8 @@ namespace attune::inline v0_1::detail {
 namespace {
 
 struct Bytes {
-  static constexpr std::size_t kTogether = 4;       // vectors whose sums are kept in registers
-  static constexpr std::size_t kTogetherOfTwo = 2;  // the same with two queries
+  static constexpr std::size_t kTogether = 4;        // vectors whose sums are kept in registers
+  static constexpr std::size_t kTogetherOfMany = 2;  // the same with 4 queries
   typedef std::uint8_t Vector __attribute__((vector_size(16)));
   Vector v;
 
