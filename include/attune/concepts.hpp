@@ -45,6 +45,8 @@ concept IncrementalEncoder = Encoder<E> &&
 // ranks_before, in memory of the workspace. score gives the same numbers for chosen handles; what it cannot score is
 // -infinity. scorable(item) is false for rows it never returns (zero, non-finite). One that compares items too has
 // similar(item, eligible, k, workspace), which gives Neighbours and is called for scorable items.
+// A scorer may also answer many queries at once: batches() says whether that is the faster way, top_k_batch(queries,
+// eligible, workspace) as CosineScorer's.
 template <class S>
 concept Scorer = requires(const S& scorer, const Query& query, std::span<const std::uint64_t> eligible,
                           std::span<const float> additive, std::size_t k, Workspace& workspace,

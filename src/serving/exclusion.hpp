@@ -40,6 +40,7 @@ class Exclusion {
   }
 
   std::span<const std::uint64_t> eligible() const noexcept { return eligible_; }
+  std::size_t size() const noexcept { return items_.size(); }
   // How many an answer of this source can hold at most.
   std::size_t returnable(Source source) const noexcept {
     return source == Source::model ? snapshot_.num_scorable - scorable_ : snapshot_.num_listed - listed_;

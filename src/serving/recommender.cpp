@@ -140,16 +140,24 @@ void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryVi
                                   std::span<const ItemHandle> distinct, const Request& request,
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
   const Exclusion exclusion(scratch, *now, request.exclude_seen ? distinct : std::span<const ItemHandle>{});
-  const RankingStage stage = ranking_stage(*now);
-  const std::size_t size = now->engine->size(), k = std::min(request.k, size);
-  const std::size_t most = std::max(k, std::min(stage.candidates, size));
   const Context context{.now = request.now, .user = request.user};
-  EngineAnswer found = now->engine->recommend(history, context, exclusion.eligible(), most, state, scratch.workspace);
-  const std::size_t reranked = order(found, stage, *now, history, context, scratch);
+  const EngineAnswer found = now->engine->recommend(history, context, exclusion.eligible(),
+                                                    most_wanted(*now, request.k), state, scratch.workspace);
+  finish(answer, std::move(now), found, history, context, request.k, exclusion, scratch);
+}
+
+std::size_t Recommender::Impl::most_wanted(const Snapshot& now, std::size_t k) const noexcept {
+  return std::min(std::max(k, ranking_stage(now).candidates), now.engine->size());
+}
+
+void Recommender::Impl::finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found,
+                               HistoryView history, const Context& context, std::size_t k, const Exclusion& exclusion,
+                               RequestScratch& scratch) {
+  const std::size_t reranked = order(found, ranking_stage(*now), *now, history, context, scratch);
   fill(answer, std::move(now), found.items.first(std::min(k, found.items.size())), found.source);
   answer.reranked = reranked;
-  answer.shortfall.seen = request.exclude_seen ? distinct.size() : 0;
-  answer.shortfall.unavailable = catalogue->size() - answer.shortfall.seen - exclusion.returnable(found.source);
+  answer.shortfall.seen = exclusion.size();
+  answer.shortfall.unavailable = catalogue->size() - exclusion.size() - exclusion.returnable(found.source);
 }
 
 Answer Recommender::recommend(const Request& request) const {
@@ -191,12 +199,71 @@ Answer Recommender::recommend_history(std::span<const Id> items, const Request& 
   return answer;
 }
 
+// Every user is locked for as long as it takes to encode him; what the rest needs of him is copied.
+void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>& now,
+                                           std::span<const Request> requests, std::span<Answer> answers) {
+  struct Encoded {
+    std::size_t request;
+    std::vector<float> user_vector;
+    std::vector<ItemHandle> items, excluded;
+    std::vector<Timestamp> times;
+    std::vector<std::uint8_t> kinds;
+    std::vector<float> weights;
+  };
+  const ScratchPool::Lease scratch = pool.take();
+  std::vector<Encoded> encoded;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const Request& request = requests[i];
+    const std::shared_ptr<UserRecord> user = users.find(request.user);
+    if (!user) {
+      recommend(now, {}, {}, request, nullptr, *scratch, answers[i]);
+      continue;
+    }
+    const std::lock_guard lock(user->mutex);
+    detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
+    const Context context{.now = request.now, .user = request.user};
+    const auto vector = now->engine->user_vector(user->history(), context, state, scratch->workspace);
+    if (vector.empty()) {
+      recommend(now, user->history(), user->distinct, request, state, *scratch, answers[i]);
+      continue;
+    }
+    encoded.push_back({i,
+                       {vector.begin(), vector.end()},
+                       user->items,
+                       request.exclude_seen ? user->distinct : std::vector<ItemHandle>{},
+                       user->times,
+                       user->kinds,
+                       user->weights});
+  }
+  std::vector<BatchedQuery> queries;
+  for (const Encoded& of : encoded) {
+    queries.push_back({of.user_vector, of.excluded, most_wanted(*now, requests[of.request].k)});
+  }
+  now->engine->top_k_batch(queries, now->listed, scratch->workspace);
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    const Encoded& of = encoded[q];
+    const Request& request = requests[of.request];
+    finish(answers[of.request], now, {queries[q].best, Source::model}, {of.items, of.times, of.kinds, of.weights},
+           {.now = request.now, .user = request.user}, request.k, Exclusion(*scratch, *now, of.excluded), *scratch);
+  }
+}
+
 std::vector<Answer> Recommender::recommend_batch(std::span<const Request> requests) const {
   std::vector<Answer> answers(requests.size());
-  const auto body = [&](std::size_t task, std::size_t) { recommend(requests[task], answers[task]); };
   InlineExecutor inline_executor;
   Executor& executor = impl_->options.executor ? *impl_->options.executor : inline_executor;
-  executor.run(requests.size(), body);
+  const auto now = impl_->current();
+  if (!now->engine->batches()) {
+    executor.run(requests.size(), [&](std::size_t task, std::size_t) { recommend(requests[task], answers[task]); });
+    return answers;
+  }
+  constexpr std::size_t kTogether = 64;
+  const std::size_t per_thread = (requests.size() + executor.concurrency() - 1) / executor.concurrency();
+  const std::size_t together = std::clamp<std::size_t>(per_thread, 1, kTogether);
+  executor.run((requests.size() + together - 1) / together, [&](std::size_t task, std::size_t) {
+    const std::size_t first = task * together, count = std::min(together, requests.size() - first);
+    impl_->recommend_together(now, requests.subspan(first, count), std::span(answers).subspan(first, count));
+  });
   return answers;
 }
 

@@ -18,6 +18,8 @@
 
 namespace attune::inline v0_1 {
 
+class Exclusion;
+
 struct Recommender::Impl {
   Impl(RecommenderOptions options, IdMap items, IdKind user_ids);
 
@@ -49,6 +51,14 @@ struct Recommender::Impl {
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
   void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
                  const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
+  // Answers requests together, where the engine batches.
+  void recommend_together(const std::shared_ptr<const Snapshot>& now, std::span<const Request> requests,
+                          std::span<Answer> answers);
+  // How many of the engine's best an answer of k, or its ranker, needs.
+  std::size_t most_wanted(const Snapshot& now, std::size_t k) const noexcept;
+  // From what the engine found: its final order, and what an answer says of itself.
+  void finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found, HistoryView history,
+              const Context& context, std::size_t k, const Exclusion& exclusion, RequestScratch& scratch);
   enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
   static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
                    Source source, Scores scores = Scores::of_next_event);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/recommender.hpp"
+#include "attune/model/ranker.hpp"
 
 #include <cmath>
 #include <limits>
@@ -477,6 +478,43 @@ TEST_CASE("A batch gives the answers of single requests, in the calling thread o
   const std::vector<Answer> answers = recommender.recommend_batch(requests);
   REQUIRE(answers.size() == requests.size());
   for (std::size_t i = 0; i < requests.size(); ++i) CHECK(same_items(answers[i], recommender.recommend(requests[i])));
+}
+
+TEST_CASE("Requests that are answered together get the answers of single ones", "[serving][recommender]") {
+  const TrainedModel model = make_model({.items = 12'000, .users = 150});
+  const auto threads = GENERATE(0, 3);
+  RecommenderOptions options{.scorer_storage = ScorerStorage::int8};
+  if (threads > 0) options.executor = std::make_shared<ThreadPool>(threads);
+  if (GENERATE(false, true)) {
+    options.ranker =
+        make_ranker([](const RankingQuery& query, std::span<const Candidate> candidates, std::span<float> scores) {
+          for (const Candidate& c : candidates) {
+            const ItemHandle last = query.history.items.empty() ? 0 : query.history.items.back();
+            scores[c.rank] = static_cast<float>(c.handle ^ query.history.items.size() ^ last);
+          }
+        });
+  }
+  Recommender recommender = Recommender::open(model, options);
+  recommender.observe({.user = "new", .item = "unheard of", .timestamp = 5});
+  recommender.observe({.user = "newer", .item = "i7", .timestamp = 6});
+  std::vector<Request> requests;
+  for (std::size_t u = 0; u < 150; ++u) {
+    requests.push_back({.user = Id(test::user_name(u)), .k = u % 30, .exclude_seen = u % 7 != 0});
+  }
+  for (const char* user : {"nobody", "new", "newer", "u1", "u1"}) requests.push_back({.user = Id(user), .k = 20'000});
+  const std::vector<Answer> answers = recommender.recommend_batch(requests);
+  REQUIRE(answers.size() == requests.size());
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    INFO("request " << i);
+    const Answer single = recommender.recommend(requests[i]);
+    CHECK(same_items(answers[i], single));
+    CHECK(answers[i].source == single.source);
+    CHECK(answers[i].score_kind == single.score_kind);
+    CHECK(answers[i].reranked == single.reranked);
+    CHECK(answers[i].shortfall.seen == single.shortfall.seen);
+    CHECK(answers[i].shortfall.unavailable == single.shortfall.unavailable);
+  }
+  CHECK(recommender.recommend_batch({}).empty());
 }
 
 TEST_CASE("A model that only counts is served by its counts", "[serving][recommender]") {

@@ -126,6 +126,24 @@ EngineAnswer Engine<E, S, C>::recommend(HistoryView history, const Context& cont
 }
 
 template <Encoder E, Scorer S, ColdStart C>
+bool Engine<E, S, C>::batches() const noexcept {
+  if constexpr (requires { scorer_.batches(); }) return !additive_ && scorer_.batches();
+  return false;
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+std::span<const float> Engine<E, S, C>::user_vector(HistoryView history, const Context& context,
+                                                    detail::EngineState* state, Workspace& workspace) const {
+  return encode(history, context, state, workspace).user_vector;
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+void Engine<E, S, C>::top_k_batch(std::span<BatchedQuery> queries, std::span<const std::uint64_t> eligible,
+                                  Workspace& workspace) const {
+  if constexpr (requires { scorer_.batches(); }) scorer_.top_k_batch(queries, eligible, workspace);
+}
+
+template <Encoder E, Scorer S, ColdStart C>
 Source Engine<E, S, C>::score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                               std::span<float> scores, detail::EngineState* state, Workspace& workspace) const {
   const Query query = encode(history, context, state, workspace);
@@ -155,6 +173,15 @@ class EngineAdapter final : public EngineInterface {
   EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
                          std::size_t k, EngineState* state, Workspace& workspace) const override {
     return engine_.recommend(history, context, eligible, k, state, workspace);
+  }
+  bool batches() const noexcept override { return engine_.batches(); }
+  std::span<const float> user_vector(HistoryView history, const Context& context, EngineState* state,
+                                     Workspace& workspace) const override {
+    return engine_.user_vector(history, context, state, workspace);
+  }
+  void top_k_batch(std::span<BatchedQuery> queries, std::span<const std::uint64_t> eligible,
+                   Workspace& workspace) const override {
+    engine_.top_k_batch(queries, eligible, workspace);
   }
   Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                std::span<float> scores, EngineState* state, Workspace& workspace) const override {

@@ -41,6 +41,11 @@ class EngineInterface {
   virtual std::unique_ptr<EngineState> make_state() const = 0;
   virtual EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
                                  std::size_t k, EngineState* state, Workspace& workspace) const = 0;
+  // Many requests at once, where batches(): each is encoded, then all are ranked together. An empty vector is for
+  // recommend() to answer; it is valid until the workspace is used again.
+  virtual bool batches() const noexcept { return false; }
+  virtual std::span<const float> user_vector(HistoryView, const Context&, EngineState*, Workspace&) const { return {}; }
+  virtual void top_k_batch(std::span<BatchedQuery>, std::span<const std::uint64_t>, Workspace&) const {}
   virtual Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                        std::span<float> scores, EngineState* state, Workspace& workspace) const = 0;
   // The k eligible items nearest to `item`; nothing where the scorer compares no items or has no vector of this one.

@@ -5,6 +5,7 @@
 // storages give the same bits; std::int8_t and Int4 read a quarter and an eighth of the bytes, and a few rows as float.
 // Const members are safe from any number of threads and allocate nothing once a workspace is warm.
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -34,6 +35,8 @@ class ATTUNE_EXPORT CosineScorer {
                                       std::span<const float> additive, std::size_t k, Workspace& workspace) const;
   // The same for many queries without additive terms, each with items of its own left out. With std::int8_t a row is
   // read once for 64 queries: at a million items four times as fast as one query after the other by Int4. Allocates.
+  // `batches` says whether that is so.
+  bool batches() const noexcept { return std::same_as<Storage, std::int8_t> && size() >= kFewestBatched; }
   void top_k_batch(std::span<BatchedQuery> queries, std::span<const std::uint64_t> eligible,
                    Workspace& workspace) const;
   // The eligible items nearest to one of them, by plain cosine or dot product. Precondition: scorable(item).
@@ -44,8 +47,9 @@ class ATTUNE_EXPORT CosineScorer {
              std::span<float> scores, Workspace& workspace) const;
 
  private:
-  static constexpr std::size_t kGroup = 64;  // rows per word of a bitmap
-  static constexpr int kDense = 12;          // from so many wanted rows on a whole group is the faster way
+  static constexpr std::size_t kGroup = 64;              // rows per word of a bitmap
+  static constexpr std::size_t kFewestBatched = 10'000;  // rows that a single scan reads from slower caches
+  static constexpr int kDense = 12;                      // from so many wanted rows on a whole group is the faster way
 
   const ScorerRows<float>& exact() const noexcept { return rows_.exact(); }
   std::span<const ScoredHandle> scan(std::span<const float> vector, const detail::ScoreTerms& terms,

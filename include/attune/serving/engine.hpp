@@ -37,6 +37,13 @@ class Engine {
   // skipped). `state` is null or a state of this engine that holds a prefix of the same history.
   EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
                          std::size_t k, detail::EngineState* state, Workspace& workspace) const;
+  // The same in two steps, for many requests at once: what recommend ranks by, in the workspace (empty where the cold
+  // start answers), and the scorer's answers to it. `batches` says whether that pays.
+  bool batches() const noexcept;
+  std::span<const float> user_vector(HistoryView history, const Context& context, detail::EngineState* state,
+                                     Workspace& workspace) const;
+  void top_k_batch(std::span<BatchedQuery> queries, std::span<const std::uint64_t> eligible,
+                   Workspace& workspace) const;
   // The scores recommend would give to these handles; -infinity for what it would never return.
   Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                std::span<float> scores, detail::EngineState* state, Workspace& workspace) const;
