@@ -49,7 +49,7 @@ constexpr Level kLevels[] = {
     {"amx",
      "AMX-TILE, AMX-BF16 and AMX-INT8 with the kernel's permission, or AVX-512 VNNI and BF16",
      [](const CpuFeatures& features) { return features.has_amx(); },
-     {amx::fill_matmul, amx::fill_softmax_table},
+     {amx::fill_matmul, amx::fill_bounds, amx::fill_softmax_table},
      tiles_granted},
 #else
     {"avx2", "x86-64", nullptr, {}},

@@ -24,7 +24,7 @@ namespace avx512vnni {
 Fill fill_matmul, fill_bounds, fill_softmax_table;
 }
 namespace amx {
-Fill fill_matmul, fill_softmax_table;
+Fill fill_matmul, fill_bounds, fill_softmax_table;
 }
 namespace neon {
 Fill fill_matmul, fill_attention, fill_rows, fill_elementwise, fill_scoring, fill_bounds, fill_softmax_table;

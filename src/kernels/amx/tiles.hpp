@@ -72,6 +72,15 @@ template <std::size_t kTile>
   if constexpr (kTile == 3) _tile_dpbf16ps(3, 5, 7);
 }
 
+// The same in integers: signed bytes on the left, unsigned ones on the right, four to a sum.
+template <std::size_t kTile>
+[[gnu::always_inline]] inline void tile_multiply_bytes() {
+  if constexpr (kTile == 0) _tile_dpbsud(0, 4, 6);
+  if constexpr (kTile == 1) _tile_dpbsud(1, 4, 7);
+  if constexpr (kTile == 2) _tile_dpbsud(2, 5, 6);
+  if constexpr (kTile == 3) _tile_dpbsud(3, 5, 7);
+}
+
 // C tiles [kRows, kColumns] += left * right.
 template <std::size_t kRows, std::size_t kColumns>
 [[gnu::always_inline]] inline void multiply_tiles(Operand left, Operand right, std::size_t steps) {

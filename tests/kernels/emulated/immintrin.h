@@ -174,6 +174,12 @@ ATTUNE_EMULATED __m512i permutexvar_epi16(__m512i indices, __m512i x) {
 
 ATTUNE_EMULATED __m512 cvtepi32_ps(__m512i x) { return as<__m512>(__builtin_convertvector(as<Words16>(x), Floats16)); }
 
+ATTUNE_EMULATED __mmask16 cmpge_epi32(__m512i a, __m512i b) {
+  unsigned mask = 0;
+  for (unsigned i = 0; i < 16; ++i) mask |= unsigned{as<Words16>(a)[i] >= as<Words16>(b)[i]} << i;
+  return static_cast<__mmask16>(mask);
+}
+
 // Sums of 4 products of unsigned bytes with signed ones, added without saturation.
 ATTUNE_EMULATED __m512i dpbusd_epi32(__m512i sums, __m512i a, __m512i b) {
   Words16 y = as<Words16>(sums);
@@ -215,6 +221,7 @@ void zero_tile(int tile);
 void load_tile(int tile, const void* from, std::size_t stride);
 void store_tile(int tile, void* to, std::size_t stride);
 void multiply_bf16(int sums, int left, int right);
+void multiply_bytes(int sums, int left, int right);
 
 }  // namespace attune::emulated
 
@@ -308,6 +315,7 @@ void multiply_bf16(int sums, int left, int right);
 #undef _mm512_maddubs_epi16
 #undef _mm512_madd_epi16
 #undef _mm512_dpbusd_epi32
+#undef _mm512_cmpge_epi32_mask
 #define _mm512_cvtepi32_ps(x) attune::emulated::cvtepi32_ps(x)
 #define _mm512_and_si512(a, b) ATTUNE_INTEGERS_BY_HALVES(and_si256, a, b)
 #define _mm512_add_epi32(a, b) ATTUNE_INTEGERS_BY_HALVES(add_epi32, a, b)
@@ -316,6 +324,7 @@ void multiply_bf16(int sums, int left, int right);
 #define _mm512_maddubs_epi16(a, b) ATTUNE_INTEGERS_BY_HALVES(maddubs_epi16, a, b)
 #define _mm512_madd_epi16(a, b) ATTUNE_INTEGERS_BY_HALVES(madd_epi16, a, b)
 #define _mm512_dpbusd_epi32(sums, a, b) attune::emulated::dpbusd_epi32(sums, a, b)
+#define _mm512_cmpge_epi32_mask(a, b) attune::emulated::cmpge_epi32(a, b)
 
 #undef _mm512_cvtepu8_epi32
 #undef _mm512_i32gather_ps
@@ -333,9 +342,11 @@ void multiply_bf16(int sums, int left, int right);
 #undef _tile_loadd
 #undef _tile_stored
 #undef _tile_dpbf16ps
+#undef _tile_dpbsud
 #define _tile_loadconfig(config) attune::emulated::load_config(config)
 #define _tile_release() attune::emulated::release_tiles()
 #define _tile_zero(tile) attune::emulated::zero_tile(tile)
 #define _tile_loadd(tile, from, stride) attune::emulated::load_tile(tile, from, stride)
 #define _tile_stored(tile, to, stride) attune::emulated::store_tile(tile, to, stride)
 #define _tile_dpbf16ps(sums, left, right) attune::emulated::multiply_bf16(sums, left, right)
+#define _tile_dpbsud(sums, left, right) attune::emulated::multiply_bytes(sums, left, right)

@@ -39,6 +39,7 @@ void zero_tile_0() { _tile_zero(0); }
 void load_tile_1(const void* from, std::uint64_t stride) { _tile_loadd(1, from, stride); }
 void load_tile_2(const void* from, std::uint64_t stride) { _tile_loadd(2, from, stride); }
 void multiply_1_by_2_into_0() { _tile_dpbf16ps(0, 1, 2); }
+void multiply_bytes_1_by_2_into_0() { _tile_dpbsud(0, 1, 2); }
 void multiply_1_by_1_into_0() { _tile_dpbf16ps(0, 1, 1); }
 
 }  // namespace attune::emulated

@@ -24,6 +24,7 @@ void zero_tile_0();
 void load_tile_1(const void* from, std::uint64_t stride);
 void load_tile_2(const void* from, std::uint64_t stride);
 void multiply_1_by_2_into_0();
+void multiply_bytes_1_by_2_into_0();
 void multiply_1_by_1_into_0();
 
 }  // namespace attune::emulated

@@ -182,6 +182,29 @@ TEST_CASE("A tile sums even and odd products apart before it adds them", "[kerne
   CHECK(c[0] == 1.0f);
 }
 
+TEST_CASE("A tile of bytes is signed on the left and unsigned on the right", "[kernels][emulated]") {
+  if (!can_emulate()) return;
+  std::int8_t a[16 * 64] = {};
+  std::uint8_t b[16 * 64] = {};
+  std::int32_t c[16 * 16] = {};
+  std::fill_n(a, 64, std::int8_t{-128});
+  a[5 * 64 + 6] = 3;  // line 5, element 6: of line 1 of the right, byte 2
+  std::fill_n(b, 1024, std::uint8_t{255});
+  b[64 + 4 * 9 + 2] = 200;  // of column 9
+  c[0] = 7;
+  const Configured use;
+  emulated::load_tile_0(c, 64);
+  emulated::load_tile_1(a, 64);
+  emulated::load_tile_2(b, 64);
+  emulated::multiply_bytes_1_by_2_into_0();
+  emulated::store_tile_0(c, 64);
+  CHECK(c[0] == 7 - 64 * 128 * 255);
+  CHECK(c[9] == -128 * (63 * 255 + 200));
+  CHECK(c[5 * 16 + 9] == 600);
+  CHECK(c[5 * 16 + 8] == 765);
+  CHECK(c[6 * 16] == 0);
+}
+
 TEST_CASE("What the hardware would stop at throws", "[kernels][emulated]") {
   if (!can_emulate()) return;
   std::uint8_t memory[1024] = {};

@@ -85,13 +85,23 @@ void store_tile(int tile, void* to, std::size_t stride) {
   }
 }
 
+namespace {
+
+// Throws unless the tiles of a product are different ones whose shapes fit.
+void require_product(int sums, int left, int right) {
+  require(sums != left && sums != right && left != right, "the three tiles of a product differ");
+  const Tile &c = usable(sums), &a = usable(left), &b = usable(right);
+  require(c.lines == a.lines && c.bytes == b.bytes && a.bytes / 4 == b.lines, "the shapes of a product fit");
+  require(a.bytes % 4 == 0 && c.bytes % 4 == 0, "a line has whole groups of 4 bytes");
+}
+
+}  // namespace
+
 // The products of the even numbers of all pairs are summed, and those of the odd ones; their sum is added to the tile.
 void multiply_bf16(int sums, int left, int right) {
-  require(sums != left && sums != right && left != right, "the three tiles of a product differ");
+  require_product(sums, left, right);
   Tile& c = usable(sums);
   const Tile &a = usable(left), &b = usable(right);
-  require(c.lines == a.lines && c.bytes == b.bytes && a.bytes / 4 == b.lines, "the shapes of a product fit");
-  require(a.bytes % 4 == 0 && c.bytes % 4 == 0, "a line has whole pairs");
   const __m512 one = _mm512_set1_ps(1.0f);
   for (std::size_t i = 0; i < a.lines; ++i) {
     __m512 even = _mm512_setzero_ps(), odd = even;
@@ -104,6 +114,27 @@ void multiply_bf16(int sums, int left, int right) {
     }
     const __m512 sum = flushing_fma(one, even, odd);
     _mm512_storeu_ps(c.data[i], flushing_fma(one, _mm512_loadu_ps(c.data[i]), sum));
+  }
+  clear_beyond(c);
+}
+
+// Signed bytes on the left, unsigned ones on the right; sums wrap.
+void multiply_bytes(int sums, int left, int right) {
+  require_product(sums, left, right);
+  Tile& c = usable(sums);
+  const Tile &a = usable(left), &b = usable(right);
+  for (std::size_t i = 0; i < a.lines; ++i) {
+    for (std::size_t j = 0; j < c.bytes; j += 4) {
+      std::uint32_t sum;
+      __builtin_memcpy(&sum, c.data[i] + j, sizeof(sum));
+      for (std::size_t line = 0; line < b.lines; ++line) {
+        for (std::size_t byte = 0; byte < 4; ++byte) {
+          const auto x = static_cast<std::int8_t>(a.data[i][4 * line + byte]);
+          sum += static_cast<std::uint32_t>(x * b.data[line][j + byte]);
+        }
+      }
+      __builtin_memcpy(c.data[i] + j, &sum, sizeof(sum));
+    }
   }
   clear_beyond(c);
 }
