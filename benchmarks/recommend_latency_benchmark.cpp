@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// How long from an event to k items? One thread observes an event of a user with 200 earlier ones and asks for ten
-// items; percentiles of the pair are counters, in microseconds. "warm" asks for one user again and again, "cold" for
-// 2,000 in turn, so that caches come from memory. "full" encodes a bare history of 200 events anew.
-// ATTUNE_MODEL=DIR adds the users and the model of that directory ("model/...").
+// How long from an event to k items? One thread observes an event of a user with 200 to 249 earlier ones and asks for
+// ten items; percentiles of the pair are counters, in microseconds. Windows slide as they do in service: once every hop
+// events, which for a window of 200 is two requests of a hundred, and so within p99.
+//   warm      one user asks again and again (a hundred times, then the next one does)
+//   resident  20,000 users (hstu_large: 5,000) in random order, whose caches come from memory
+//   full      a bare history of 200 events, encoded anew
+// "3706_items/..." has the shape of preset sasrec-small, "hstu_large/..." that of hstu-large with the time of the
+// request. ATTUNE_MODEL=DIR adds the users and the model of that directory ("model/...").
 
 #include <benchmark/benchmark.h>
 
@@ -14,22 +18,47 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kHistory = 200;
-constexpr std::size_t kUsers = 2000;
+constexpr std::size_t kHistory = 200;  // events of the shortest history
+constexpr std::size_t kSpread = 50;
+constexpr std::size_t kVisit = 100;  // requests of a warm user
+constexpr std::size_t kMinute = 60'000;
 
-// Random weights in the shape of preset sasrec-small, users with kHistory events each.
-attune::TrainedModel make_model(std::size_t num_items) {
+attune::EncoderConfig sasrec_small() {
   attune::EncoderConfig config;
   config.inner_dim = config.embedding_dim;
+  return config;
+}
+
+attune::EncoderConfig hstu_large() {
+  attune::EncoderConfig config;
+  config.block = attune::BlockKind::hstu;
+  config.num_blocks = 8;
+  config.inner_dim = 2 * config.embedding_dim;
+  config.activation = attune::Activation::silu;
+  config.feed_forward = true;
+  config.absolute_positions = false;
+  config.final_norm = false;
+  config.scale_items = true;
+  config.time_buckets = 128;
+  config.request_time = true;
+  return config;
+}
+
+attune::Timestamp time_of(std::size_t event) { return static_cast<attune::Timestamp>(event * kMinute); }
+
+// Random weights; users whose histories have kHistory events and up to kSpread more.
+attune::TrainedModel make_model(const attune::EncoderConfig& config, std::size_t num_items, std::size_t num_users) {
   auto encoder = std::shared_ptr<attune::SequenceEncoder<float>>(attune::make_encoder(config, num_items));
   encoder->initialize(1);
   auto items = std::make_shared<attune::IdMap>(attune::IdKind::int64);
@@ -37,11 +66,11 @@ attune::TrainedModel make_model(std::size_t num_items) {
   auto users = std::make_shared<attune::IdMap>(attune::IdKind::int64);
   auto histories = std::make_shared<attune::Histories>();
   std::mt19937_64 random(1);
-  for (std::size_t u = 0; u < kUsers; ++u) {
+  for (std::size_t u = 0; u < num_users; ++u) {
     users->insert(u);
-    for (std::size_t e = 0; e < kHistory; ++e) {
+    for (std::size_t e = 0; e < kHistory + u % kSpread; ++e) {
       histories->items.push_back(static_cast<attune::ItemHandle>(random() % num_items));
-      histories->times.push_back(static_cast<attune::Timestamp>(e));
+      histories->times.push_back(time_of(e));
     }
     histories->offsets.push_back(histories->items.size());
   }
@@ -59,10 +88,11 @@ attune::TrainedModel make_model(std::size_t num_items) {
   return model;
 }
 
-// Times one call of `request` per iteration and reports percentiles.
-void measure(benchmark::State& state, auto request) {
+// Times one call of `request` per iteration, after one of `prepare` that does not count, and reports percentiles.
+void measure(benchmark::State& state, auto prepare, auto request) {
   std::vector<double> microseconds;
   for (auto _ : state) {
+    prepare();
     const auto start = Clock::now();
     request();
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -75,62 +105,115 @@ void measure(benchmark::State& state, auto request) {
   state.counters["p99_us"] = percentile(99);
 }
 
-// Observes and recommends for `users` in turn.
-void observe_and_recommend(benchmark::State& state, attune::Recommender& recommender,
-                           const std::vector<attune::Id>& users, const std::vector<attune::Id>& items) {
-  attune::Answer answer;
-  std::uint64_t i = 0;
-  const auto request = [&] {
-    const attune::Id user = users[i % users.size()];
-    recommender.observe({.user = user, .item = items[i * 7919 % items.size()]});
-    recommender.recommend({.user = user}, answer);
-    ++i;
-    benchmark::DoNotOptimize(answer.items.data());
-  };
-  for (std::size_t warm_up = 0; warm_up < users.size() + 10; ++warm_up) request();
-  measure(state, request);
-}
-
-void encode_in_full(benchmark::State& state, attune::Recommender& recommender, const std::vector<attune::Id>& items) {
-  std::vector<attune::Id> history;
-  for (std::size_t e = 0; e < kHistory; ++e) history.push_back(items[e * 7919 % items.size()]);
-  measure(state, [&] { benchmark::DoNotOptimize(recommender.recommend_history(history)); });
-}
-
-void add_benchmarks(const std::string& name, const attune::TrainedModel& model) {
-  auto recommender = std::make_shared<attune::Recommender>(attune::Recommender::open(model));
-  // Ids are views: the maps stay with the benchmarks.
-  const auto item_ids = model.item_ids;
-  const auto histories = model.histories;
-  std::vector<attune::Id> items, users;
-  for (std::uint32_t i = 0; i < item_ids->size(); ++i) items.push_back(item_ids->id(i));
-  for (std::uint32_t u = 0; u < histories->num_users() && users.size() < kUsers; ++u) {
-    if (histories->of(u).size() >= kHistory) users.push_back(histories->user_ids->id(u));
+// A recommender and who asks it, made when the first benchmark of a model runs and kept until the next one's does.
+class Service {
+ public:
+  Service(attune::TrainedModel model, const attune::RecommenderOptions& options)
+      : model_(std::move(model)), recommender_(attune::Recommender::open(model_, options)) {
+    for (std::uint32_t i = 0; i < model_.item_ids->size(); ++i) items_.push_back(model_.item_ids->id(i));
+    for (std::uint32_t u = 0; u < model_.histories->num_users(); ++u) {
+      const attune::HistoryView history = model_.histories->of(u);
+      if (history.size() < kHistory) continue;
+      users_.push_back({model_.histories->user_ids->id(u), history.times.empty() ? 0 : history.times.back()});
+    }
   }
+
+  std::size_t num_users() const { return users_.size(); }
+
+  // One event of a user, and ten items for him half a minute later.
+  void observe_and_recommend(std::size_t user) {
+    auto& [id, time] = users_[user];
+    time += kMinute;
+    recommender_.observe({.user = id, .item = items_[++events_ * 7919 % items_.size()], .timestamp = time});
+    recommender_.recommend({.user = id, .now = time + static_cast<attune::Timestamp>(kMinute / 2)}, answer_);
+    benchmark::DoNotOptimize(answer_.items.data());
+  }
+  // Everybody's cache is made once.
+  void make_resident() {
+    for (; resident_ < users_.size(); ++resident_) observe_and_recommend(resident_);
+  }
+
+  void recommend_history() {
+    if (history_.empty()) {
+      for (std::size_t e = 0; e < kHistory; ++e) {
+        history_.push_back(items_[e * 7919 % items_.size()]);
+        times_.push_back(time_of(e));
+      }
+    }
+    benchmark::DoNotOptimize(recommender_.recommend_history(history_, {}, times_));
+  }
+
+ private:
+  struct User {
+    attune::Id id;
+    attune::Timestamp time;
+  };
+  attune::TrainedModel model_;  // ids are views into it
+  attune::Recommender recommender_;
+  std::vector<attune::Id> items_, history_;
+  std::vector<attune::Timestamp> times_;
+  std::vector<User> users_;
+  std::size_t events_ = 0, resident_ = 0;
+  attune::Answer answer_;
+};
+
+void nothing() {}
+
+void ask_warm(benchmark::State& state, Service& service) {
+  std::size_t requests = 0, user = 0;
+  const auto next_user = [&] {
+    if (requests++ % kVisit == 0) service.observe_and_recommend(user = (user + 1) % service.num_users());
+  };
+  measure(state, next_user, [&] { service.observe_and_recommend(user); });
+}
+
+void ask_resident(benchmark::State& state, Service& service) {
+  service.make_resident();
+  std::mt19937_64 random(2);
+  measure(state, nothing, [&] { service.observe_and_recommend(random() % service.num_users()); });
+}
+
+void ask_in_full(benchmark::State& state, Service& service) {
+  measure(state, nothing, [&] { service.recommend_history(); });
+}
+
+void add_benchmarks(const std::string& name, std::function<attune::TrainedModel()> make_model) {
+  attune::RecommenderOptions options;
+  options.cache_budget_bytes = std::size_t{6} << 30;
+  static std::string served;
+  static std::unique_ptr<Service> service;
   const auto add = [&](const std::string& what, auto body) {
     benchmark::RegisterBenchmark((name + "/" + what).c_str(),
                                  [=](benchmark::State& state) {
-                                   benchmark::DoNotOptimize(item_ids.get());
-                                   body(state);
+                                   if (served != name) {
+                                     service.reset();
+                                     service = std::make_unique<Service>(make_model(), options);
+                                     served = name;
+                                   }
+                                   body(state, *service);
                                  })
         ->UseManualTime()
         ->Unit(benchmark::kMicrosecond);
   };
-  add("warm", [=](benchmark::State& state) { observe_and_recommend(state, *recommender, {users.front()}, items); });
-  add("cold", [=](benchmark::State& state) { observe_and_recommend(state, *recommender, users, items); });
-  add("full", [=](benchmark::State& state) { encode_in_full(state, *recommender, items); });
+  add("warm", ask_warm);
+  add("resident", ask_resident);
+  add("full", ask_in_full);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
+  // A smoke run is over before many users and the larger catalogues are made.
+  const bool smoke = std::getenv("ATTUNE_BENCHMARK_SMOKE") != nullptr;
+  const std::size_t users = smoke ? 100 : 20'000;
   for (const std::size_t items : {std::size_t{3'706}, std::size_t{100'000}, std::size_t{1'000'000}}) {
-    // A smoke run is over before the larger catalogues are made.
-    if (items > 3'706 && std::getenv("ATTUNE_BENCHMARK_SMOKE") != nullptr) break;
-    add_benchmarks(std::to_string(items) + "_items", make_model(items));
+    if (items > 3'706 && smoke) break;
+    add_benchmarks(std::to_string(items) + "_items", [=] { return make_model(sasrec_small(), items, users); });
   }
-  if (const char* directory = std::getenv("ATTUNE_MODEL"))
-    add_benchmarks("model", attune::TrainedModel::load(directory));
+  add_benchmarks("hstu_large", [=] { return make_model(hstu_large(), 3'706, users / 4); });
+  if (const char* directory = std::getenv("ATTUNE_MODEL")) {
+    add_benchmarks("model", [=] { return attune::TrainedModel::load(directory); });
+  }
   benchmark::RunSpecifiedBenchmarks();
 }
