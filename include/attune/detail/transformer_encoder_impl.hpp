@@ -130,15 +130,14 @@ const T* TransformerEncoder<T, Block>::extend(const Rows& rows, std::size_t rese
   return x;
 }
 
+// Where the last row is open, it waits for user_vector, and the one before it goes along: its time is known by now, and
+// two rows read weights and caches once.
 template <class T, template <class> class Block>
 void TransformerEncoder<T, Block>::advance(State& state, HistoryView history, BasicWorkspace<T>& workspace) const {
   const std::size_t n = history.size(), start = start_of(n);
   if (state.start() != start || state.num_events() > n || !this->cacheable()) state.set_range(start, start);
   const std::size_t known = state.num_events();
   if (known == n) return;
-  // Rows that are there: all but one that is open.
-  const std::size_t first = known - (last_row_is_open() && known > start ? 1 : 0);
-  const std::size_t end = n - (last_row_is_open() ? 1 : 0);
   std::span<const Timestamp> times;
   if (time_gaps_) {
     for (std::size_t i = known; i < n; ++i) {
@@ -146,14 +145,19 @@ void TransformerEncoder<T, Block>::advance(State& state, HistoryView history, Ba
     }
     times = {state.times(), n - start};
   }
-  state.set_newest(history.items.back());
+  const std::size_t settled = state.num_settled(), length = n - start;
+  const std::size_t waiting = last_row_is_open() ? std::min<std::size_t>(2, length) : 0;
+  const std::size_t end = std::max(settled, length - waiting);
   state.set_range(start, n);
-  if (first == end) return;
+  state.set_settled(end);
+  std::copy(history.items.end() - static_cast<std::ptrdiff_t>(waiting), history.items.end(),
+            state.newest().end() - static_cast<std::ptrdiff_t>(waiting));
+  if (settled == end) return;
 
-  const auto items = with_hidden_item(history.items.subspan(first, end - first), workspace);
+  const auto items = with_hidden_item(history.items.subspan(start + settled, end - settled), workspace);
   const T* hidden = extend(
-      {items, first - start, times, kNoTime, !last_row_is_open()}, 0,
-      [&](std::size_t block) { return state.cache(block); }, workspace);
+      {items, settled, times, kNoTime, !last_row_is_open()}, 0, [&](std::size_t block) { return state.cache(block); },
+      workspace);
   if (hidden != nullptr) std::copy(hidden, hidden + dim(), state.hidden());
 }
 
@@ -161,10 +165,11 @@ template <class T, template <class> class Block>
 void TransformerEncoder<T, Block>::user_vector(std::span<T> user_vector, State& state, const Context& context,
                                                BasicWorkspace<T>& workspace) const {
   if (!last_row_is_open()) return apply_final_norm(user_vector.data(), state.hidden());
-  const ItemHandle newest = state.newest();
-  const Rows row{{&newest, 1}, state.length() - 1, {state.times(), state.length()}, context.now, true};
+  const std::size_t length = state.length(), settled = state.num_settled();
+  const Rows rows{state.newest().last(length - settled), settled, {state.times(), length}, context.now, true};
   apply_final_norm(user_vector.data(), extend(
-                                           row, 0, [&](std::size_t block) { return state.cache(block); }, workspace));
+                                           rows, 0, [&](std::size_t block) { return state.cache(block); }, workspace));
+  state.set_settled(length - 1);
 }
 
 template <class T, template <class> class Block>

@@ -5,6 +5,7 @@
 // row instead of a full pass. Not synchronised; its owner locks.
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 
@@ -39,7 +40,8 @@ struct KeyValueCache {
 };
 
 // One cache per block, and `hidden` [D]: the last row after the last block, before the final norm. For an encoder that
-// reads times, those of the events as well, and the newest event, whose row may still be open.
+// reads times, those of the events as well. Where the last row is open, it and the one before it, which may wait for
+// it, are made of the two newest events.
 template <class T>
 class SequenceState {
  public:
@@ -58,22 +60,26 @@ class SequenceState {
   void set_range(std::size_t start, std::size_t num_events) noexcept {
     start_ = start;
     num_events_ = num_events;
+    num_settled_ = length();
   }
   void reset() noexcept { set_range(0, 0); }
+  // Rows of length() that the caches hold for good; set_range takes all of them for that.
+  std::size_t num_settled() const noexcept { return num_settled_; }
+  void set_settled(std::size_t rows) noexcept { num_settled_ = rows; }
 
   KeyValueCache<T> cache(std::size_t block) noexcept {
     return {memory_.data() + block * KeyValueCache<T>::size(window_, dim_), window_, dim_};
   }
   T* hidden() noexcept { return memory_.data() + num_blocks_ * KeyValueCache<T>::size(window_, dim_); }
-  Timestamp* times() noexcept { return times_.data(); }  // [window], or null
-  ItemHandle newest() const noexcept { return newest_; }
-  void set_newest(ItemHandle item) noexcept { newest_ = item; }
+  Timestamp* times() noexcept { return times_.data(); }           // [window], or null
+  std::span<ItemHandle, 2> newest() noexcept { return newest_; }  // oldest first
   std::size_t memory_bytes() const noexcept { return memory_.memory_bytes() + times_.memory_bytes() + sizeof(*this); }
 
  private:
   std::size_t num_blocks_ = 0, dim_ = 0, window_ = 0;
   std::size_t start_ = 0, num_events_ = 0;
-  ItemHandle newest_ = kNoHandle;
+  std::size_t num_settled_ = 0;
+  std::array<ItemHandle, 2> newest_ = {kNoHandle, kNoHandle};
   Buffer<T> memory_;
   Buffer<Timestamp> times_;
 };

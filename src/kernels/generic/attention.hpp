@@ -49,7 +49,8 @@ inline void attend(float* out, const float* query, const float* key_blocks, cons
   for (std::size_t t = 0; t < count; t += kRowsAtOnce) {
     const std::size_t rows = smaller(count - t, kRowsAtOnce);
     for (std::size_t h = 0, d = 0; h < heads; ++h, d += head_dim) {
-      row_product<Sums::split>(out + d, scores + h * ld + t, 1, values + t * dim + d, dim, head_dim, rows, true);
+      row_product<1, Sums::split>(out + d, dim, {scores + h * ld + t, ld, 1}, values + t * dim + d, dim, head_dim, rows,
+                                  true);
     }
   }
 }

@@ -44,16 +44,22 @@ void product(float* c, std::size_t ldc, Matrix a, Matrix b, std::size_t m, std::
 template <Order kOrderA>
 void few_rows(float* c, std::size_t ldc, Matrix a, Matrix b, std::size_t m, std::size_t n, std::size_t k,
               bool accumulate) {
-  const std::size_t stride = kOrderA == Order::as_stored ? 1 : a.ld;
-  for (std::size_t i = 0; i < m; ++i) {
-    std::size_t p = 0;
-    do {
-      const std::size_t depth = k == 0 ? 0 : smaller(depth_of_parts(k), k - p);
-      row_product<Sums::in_order>(c + i * ldc, at<kOrderA>(a, i, p), stride, b.data + p * b.ld, b.ld, n, depth,
-                                  accumulate || p > 0);
-      p += depth;
-    } while (p < k);
-  }
+  std::size_t i = 0;
+  const auto rows_of = [&](auto together) {
+    for (; i + together <= m; i += together) {
+      std::size_t p = 0;
+      do {
+        const std::size_t depth = k == 0 ? 0 : smaller(depth_of_parts(k), k - p);
+        const float* const first = at<kOrderA>(a, i, p);
+        const Rows rows = kOrderA == Order::as_stored ? Rows{first, a.ld, 1} : Rows{first, 1, a.ld};
+        row_product<together, Sums::in_order>(c + i * ldc, ldc, rows, b.data + p * b.ld, b.ld, n, depth,
+                                              accumulate || p > 0);
+        p += depth;
+      } while (p < k);
+    }
+  };
+  rows_of(Index<2>{});
+  rows_of(Index<1>{});
 }
 
 void matmul_nn(float* c, std::size_t ldc, const float* a, std::size_t lda, const float* b, std::size_t ldb,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// One row times a matrix, reading the matrix once where it lies.
+// One or two rows times a matrix, reading the matrix once where it lies.
 
 #include "kernels/generic/vectors.hpp"
 
@@ -12,49 +12,64 @@ namespace {
 // additions under way even where few columns are left.
 enum class Sums : bool { in_order, split };
 
-// kVectors vectors of c (+)= a [k] * b [k, ...].
-template <std::size_t kVectors, Sums kSums, class Lanes>
-inline void row_tile(float* c, const float* a, std::size_t a_stride, const float* b, std::size_t ldb, std::size_t k,
-                     bool accumulate, Lanes lanes) {
-  constexpr std::size_t kSplits = kSums == Sums::in_order || kVectors >= 8 ? 1 : kVectors == 4 ? 2 : 4;
-  Vec sums[kSplits][kVectors];
-  unroll<kSplits>([&](auto s) { unroll<kVectors>([&](auto v) { sums[s][v] = Vec::zero(); }); });
-  std::size_t p = 0;
-  for (; p + kSplits <= k; p += kSplits) {
-    unroll<kSplits>([&](auto s) {
-      const Vec x = Vec::broadcast(a[(p + s) * a_stride]);
-      const float* row = b + (p + s) * ldb;
-      unroll<kVectors>([&](auto v) { sums[s][v] = fma(x, lanes.load(row + v * Vec::kWidth), sums[s][v]); });
-    });
-  }
-  for (; p < k; ++p) {
-    const Vec x = Vec::broadcast(a[p * a_stride]);
-    unroll<kVectors>([&](auto v) { sums[0][v] = fma(x, lanes.load(b + p * ldb + v * Vec::kWidth), sums[0][v]); });
-  }
+// Rows of a matrix that are read: `stride` from one element of a row to the next, `ld` from one row to the next.
+struct Rows {
+  const float* data;
+  std::size_t ld, stride;
+};
+
+// sums += column p of a times `row`, the row p of b.
+template <std::size_t kRows, std::size_t kVectors, class Lanes>
+[[gnu::always_inline]] inline void add_products(Vec (&sums)[kRows][kVectors], Rows a, const float* row, std::size_t p,
+                                                Lanes lanes) {
+  Vec x[kRows];
+  unroll<kRows>([&](auto r) { x[r] = Vec::broadcast(a.data[r * a.ld + p * a.stride]); });
   unroll<kVectors>([&](auto v) {
-    Vec total = sums[0][v];
-    unroll<kSplits - 1>([&](auto s) { total = total + sums[s + 1][v]; });
-    float* to = c + v * Vec::kWidth;
-    lanes.store(to, accumulate ? lanes.load(to) + total : total);
+    const Vec column = lanes.load(row + v * Vec::kWidth);
+    unroll<kRows>([&](auto r) { sums[r][v] = fma(x[r], column, sums[r][v]); });
   });
 }
 
-// c [n] (+)= a [k] * b [k, n]; a is `a_stride` apart.
-template <Sums kSums>
-void row_product(float* c, const float* a, std::size_t a_stride, const float* b, std::size_t ldb, std::size_t n,
-                 std::size_t k, bool accumulate) {
+// kVectors vectors of c [kRows, ...] (+)= a [kRows, k] * b [k, ...]. The bits of a row do not depend on kRows.
+template <std::size_t kRows, std::size_t kVectors, Sums kSums, class Lanes>
+inline void row_tile(float* c, std::size_t ldc, Rows a, const float* b, std::size_t ldb, std::size_t k, bool accumulate,
+                     Lanes lanes) {
+  constexpr std::size_t kSplits = kSums == Sums::in_order || kVectors >= 8 ? 1 : kVectors == 4 ? 2 : 4;
+  Vec sums[kSplits][kRows][kVectors];
+  unroll<kSplits>(
+      [&](auto s) { unroll<kRows>([&](auto r) { unroll<kVectors>([&](auto v) { sums[s][r][v] = Vec::zero(); }); }); });
+  std::size_t p = 0;
+  for (; p + kSplits <= k; p += kSplits) {
+    unroll<kSplits>([&](auto s) { add_products(sums[s], a, b + (p + s) * ldb, p + s, lanes); });
+  }
+  for (; p < k; ++p) add_products(sums[0], a, b + p * ldb, p, lanes);
+  unroll<kRows>([&](auto r) {
+    unroll<kVectors>([&](auto v) {
+      Vec total = sums[0][r][v];
+      unroll<kSplits - 1>([&](auto s) { total = total + sums[s + 1][r][v]; });
+      float* to = c + r * ldc + v * Vec::kWidth;
+      lanes.store(to, accumulate ? lanes.load(to) + total : total);
+    });
+  });
+}
+
+// c [kRows, n] (+)= a [kRows, k] * b [k, n].
+template <std::size_t kRows, Sums kSums>
+void row_product(float* c, std::size_t ldc, Rows a, const float* b, std::size_t ldb, std::size_t n, std::size_t k,
+                 bool accumulate) {
   std::size_t j = 0;
   const auto tiles_of = [&](auto vectors) {
     constexpr std::size_t kColumns = vectors * Vec::kWidth;
     for (; j + kColumns <= n; j += kColumns) {
-      row_tile<vectors, kSums>(c + j, a, a_stride, b + j, ldb, k, accumulate, Whole{});
+      row_tile<kRows, vectors, kSums>(c + j, ldc, a, b + j, ldb, k, accumulate, Whole{});
     }
   };
-  tiles_of(Index<8>{});
+  // A split sum of eight vectors is not that of twice four.
+  if constexpr (kRows == 1 || kSums == Sums::split) tiles_of(Index<8>{});
   tiles_of(Index<4>{});
   tiles_of(Index<2>{});
   tiles_of(Index<1>{});
-  if (j < n) row_tile<1, kSums>(c + j, a, a_stride, b + j, ldb, k, accumulate, First{n - j});
+  if (j < n) row_tile<kRows, 1, kSums>(c + j, ldc, a, b + j, ldb, k, accumulate, First{n - j});
 }
 
 }  // namespace
