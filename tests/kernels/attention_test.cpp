@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <bit>
 #include <cmath>
 
 #include "attune/detail/kernels.hpp"
+#include "attune/detail/training_pass.hpp"
 #include "catch.hpp"
 #include "kernels/guarded.hpp"
 
@@ -26,21 +28,63 @@ struct Cache {
   Guarded keys, values;
 };
 
+// The same in bfloat16, and what it is as double.
+struct RoundedCache {
+  explicit RoundedCache(const Guarded& exact) : rounded(exact.cols()), wide(exact.cols()) {
+    for (std::size_t i = 0; i < exact.cols(); ++i) {
+      rounded[i] = detail::to_bfloat16(exact.data()[i]);
+      wide[i] = std::bit_cast<float>(std::uint32_t{rounded[i]} << 16);
+    }
+  }
+  std::vector<std::uint16_t> rounded;
+  std::vector<double> wide;
+};
+
+// Two queries of which the second sees one position more, both together and each alone, over a cache in float and in
+// bfloat16; one(queries, cache, out, first) attends, wide(...) is the same in double.
+template <class One, class Wide>
+void check_queries(std::size_t count, std::size_t heads, std::size_t head_dim, float size, double tolerance, One one,
+                   Wide wide) {
+  const std::size_t dim = heads * head_dim, stride = dim + 3;
+  Random random(count * 100 + dim);
+  for (const std::size_t step : {0u, 1u}) {
+    const std::size_t positions = count + step;
+    const Cache cache(positions, dim, random, size);
+    const RoundedCache keys(cache.keys), values(cache.values);
+    const Guarded queries(stride + dim, random);
+    const std::vector<double> wide_queries = queries.widened();
+    const auto check_cache = [&](const auto& of_float, const auto& of_double) {
+      Guarded out(2 * dim), first(dim), second(dim), scores(2 * (heads + 1) * whole_blocks(positions));
+      std::vector<double> expected(2 * dim), wide_scores(scores.cols());
+      wide(expected.data(), {wide_queries.data(), stride, 2, count, step}, of_double, wide_scores.data());
+      one(out.data(), {queries.data(), stride, 2, count, step}, of_float, 0, scores.data());
+      one(first.data(), {queries.data(), stride, 1, count, 0}, of_float, 0, scores.data());
+      one(second.data(), {queries.data() + stride, stride, 1, positions, 0}, of_float, 1, scores.data());
+      CHECK(worst_error(out, expected, tolerance) <= 1.0);
+      CHECK((out.intact() && scores.intact()));
+      CHECK(std::equal(first.data(), first.data() + dim, out.data()));
+      CHECK(std::equal(second.data(), second.data() + dim, out.data() + dim));
+    };
+    const std::vector<double> wide_keys = cache.keys.widened(), wide_values = cache.values.widened();
+    check_cache(detail::CachedRows<float>{cache.keys.data(), cache.values.data(), heads, head_dim},
+                detail::CachedRows<double>{wide_keys.data(), wide_values.data(), heads, head_dim});
+    check_cache(detail::CachedRows<std::uint16_t>{keys.rounded.data(), values.rounded.data(), heads, head_dim},
+                detail::CachedRows<double>{keys.wide.data(), values.wide.data(), heads, head_dim});
+  }
+}
+
 void check(std::size_t count, std::size_t heads, std::size_t head_dim, float size) {
   INFO("count " << count << " heads " << heads << " head_dim " << head_dim << " size " << size);
-  const std::size_t dim = heads * head_dim;
-  Random random(count * 100 + dim);
-  Cache cache(count, dim, random, size);
-  Guarded query(dim, random), out(dim), scores(heads * whole_blocks(count));
-  std::vector<double> expected(dim), wide_scores(scores.cols());
-  detail::reference_kernels<double>().attend_cached(expected.data(), query.widened().data(),
-                                                    cache.keys.widened().data(), cache.values.widened().data(), count,
-                                                    heads, head_dim, 0.25, wide_scores.data());
-  detail::kernels<float>().attend_cached(out.data(), query.data(), cache.keys.data(), cache.values.data(), count, heads,
-                                         head_dim, 0.25f, scores.data());
   // The rounding of a logit is an absolute error of its exponent.
-  CHECK(worst_error(out, expected, 4 * kEpsilon * (4.0 + size * static_cast<double>(head_dim))) <= 1.0);
-  CHECK((out.intact() && scores.intact()));
+  const double tolerance = 4 * kEpsilon * (4.0 + size * static_cast<double>(head_dim));
+  check_queries(
+      count, heads, head_dim, size, tolerance,
+      [&]<class S>(float* out, const detail::CacheQueries<float>& queries, const detail::CachedRows<S>& cache,
+                   std::size_t, float* scores) {
+        detail::attend_kernel<S>(detail::kernels<float>())(out, queries, cache, 0.25f, scores);
+      },
+      [&](double* out, const detail::CacheQueries<double>& queries, const detail::CachedRows<double>& cache,
+          double* scores) { detail::reference_kernels<double>().attend_cached(out, queries, cache, 0.25, scores); });
 }
 
 std::vector<std::uint8_t> random_gaps(std::size_t count, Random& random) {
@@ -92,22 +136,31 @@ void check_silu_rows(std::size_t count, float size) {
 }
 
 void check_silu_cached(std::size_t count, std::size_t heads, std::size_t head_dim) {
-  const std::size_t dim = heads * head_dim;
-  for_each_bias(count, heads, [&](const auto& bias, const auto& wide_bias) {
+  for_each_bias(count + 1, heads, [&](const auto& bias, const auto& wide_bias) {
     INFO("heads " << heads << " head_dim " << head_dim);
-    Random random(count * 100 + dim);
-    Cache cache(count, dim, random, 1.0f);
-    Guarded query(dim, random), out(dim), scores(heads * whole_blocks(count));
-    std::vector<double> expected(dim), wide_scores(scores.cols());
-    detail::reference_kernels<double>().silu_attend_cached(
-        expected.data(), query.widened().data(), cache.keys.widened().data(), cache.values.widened().data(), count,
-        heads, head_dim, wide_bias, count, 0.25, wide_scores.data());
-    detail::kernels<float>().silu_attend_cached(out.data(), query.data(), cache.keys.data(), cache.values.data(), count,
-                                                heads, head_dim, bias, count, 0.25f, scores.data());
+    // The second row has a scale and a time bias of its own.
+    const std::vector<std::uint8_t> other_gaps(count + 1, 7);
+    auto second = bias;
+    auto wide_second = wide_bias;
+    if (bias.gaps) second.gaps = wide_second.gaps = other_gaps.data();
+    const detail::AttentionBias<float> biases[] = {bias, second};
+    const detail::AttentionBias<double> wide_biases[] = {wide_bias, wide_second};
+    const float scales[] = {0.25f, 0.5f};
+    const double wide_scales[] = {0.25, 0.5};
     // A score of up to head_dim, times as many values as there are.
-    const double size = static_cast<double>(count + 1) * static_cast<double>(head_dim);
-    CHECK(worst_error(out, expected, kEpsilon * size) <= 1.0);
-    CHECK((out.intact() && scores.intact()));
+    const double size = static_cast<double>(count + 2) * static_cast<double>(head_dim);
+    check_queries(
+        count, heads, head_dim, 1.0f, kEpsilon * size,
+        [&]<class S>(float* out, const detail::CacheQueries<float>& queries, const detail::CachedRows<S>& cache,
+                     std::size_t first, float* scores) {
+          detail::silu_attend_kernel<S>(detail::kernels<float>())(out, queries, cache, biases + first, count + 1,
+                                                                  scales + first, scores);
+        },
+        [&](double* out, const detail::CacheQueries<double>& queries, const detail::CachedRows<double>& cache,
+            double* scores) {
+          detail::reference_kernels<double>().silu_attend_cached(out, queries, cache, wide_biases, count + 1,
+                                                                 wide_scales, scores);
+        });
   });
 }
 
@@ -158,11 +211,11 @@ TEST_CASE("Attention over a cache is right for every width of a head", "[kernels
 TEST_CASE("Attention over a cache survives huge logits", "[kernels][attention]") { check(100, 2, 16, 1e5f); }
 
 TEST_CASE("Attention over a cache is all on the largest of huge logits", "[kernels][attention]") {
-  Guarded keys(detail::kLanes), scores(detail::kLanes);
+  Guarded keys(detail::kLanes), scores(2 * detail::kLanes);
   keys[1] = 1.2345e10f;
   const float query[] = {1.0f}, values[] = {2.0f, 3.0f};
   float out[1];
-  detail::kernels<float>().attend_cached(out, query, keys.data(), values, 2, 1, 1, 0.3f, scores.data());
+  detail::kernels<float>().attend_cached(out, {query, 1, 1, 2, 0}, {keys.data(), values, 1, 1}, 0.3f, scores.data());
   CHECK(out[0] == 3.0f);
 }
 
@@ -171,9 +224,9 @@ TEST_CASE("Attention over a cache shows a NaN that it sees", "[kernels][attentio
     Random random(9);
     Cache cache(21, 32, random, 1.0f);
     cache.key(position, 3, 32) = kNaN;
-    Guarded query(32, random), out(32), scores(2 * 32);
-    detail::kernels<float>().attend_cached(out.data(), query.data(), cache.keys.data(), cache.values.data(), 21, 2, 16,
-                                           0.25f, scores.data());
+    Guarded query(32, random), out(32), scores(3 * 32);
+    detail::kernels<float>().attend_cached(out.data(), {query.data(), 32, 1, 21, 0},
+                                           {cache.keys.data(), cache.values.data(), 2, 16}, 0.25f, scores.data());
     for (std::size_t d = 0; d < 32; ++d) CHECK(std::isnan(out[d]) == (d < 16));
   }
 }

@@ -28,8 +28,9 @@ TEST_CASE("The scalar level is always there and every level is complete", "[kern
     CHECK((table.layer_norm_forward && table.layer_norm_backward && table.softmax_forward && table.softmax_backward));
     CHECK((table.exp_sum && table.max && table.activation_forward && table.activation_backward));
     CHECK((table.add && table.scaled_add && table.scale && table.add_rows && table.sum_rows));
-    CHECK((table.attend_cached && table.adam && table.silu_attention_forward && table.silu_attention_backward));
-    CHECK((table.silu_attend_cached && table.scatter_add && table.multiply));
+    CHECK((table.attend_cached && table.attend_rounded && table.adam && table.silu_attention_forward &&
+           table.silu_attention_backward));
+    CHECK((table.silu_attend_cached && table.silu_attend_rounded && table.scatter_add && table.multiply));
   }
 }
 

@@ -17,11 +17,11 @@ TEST_CASE("A cache keeps keys in groups of 16 positions and values in rows", "[m
     const float value[] = {-tag, -tag - 100, -tag - 200};
     cache.store(position, key, value);
   }
-  CHECK(cache.keys[(0 * kDim + 0) * 16 + 5] == 5.0f);
-  CHECK(cache.keys[(0 * kDim + 2) * 16 + 15] == 215.0f);
-  CHECK(cache.keys[(1 * kDim + 1) * 16 + 3] == 119.0f);
-  CHECK(cache.values[19 * kDim + 2] == -219.0f);
-  CHECK(cache.values + 32 * kDim == memory.data() + memory.size());
+  CHECK(cache.exact.keys[(0 * kDim + 0) * 16 + 5] == 5.0f);
+  CHECK(cache.exact.keys[(0 * kDim + 2) * 16 + 15] == 215.0f);
+  CHECK(cache.exact.keys[(1 * kDim + 1) * 16 + 3] == 119.0f);
+  CHECK(cache.exact.values[19 * kDim + 2] == -219.0f);
+  CHECK(cache.exact.values + 32 * kDim == memory.data() + memory.size());
 }
 
 TEST_CASE("The blocks of a state do not share memory", "[model][sequence_state]") {
@@ -32,9 +32,9 @@ TEST_CASE("The blocks of a state do not share memory", "[model][sequence_state]"
     state.cache(1).store(position, twos, twos);
   }
   std::copy(std::begin(twos), std::end(twos), state.hidden());
-  CHECK(state.cache(0).keys[4] == 1.0f);
-  CHECK(state.cache(0).values[4 * 4 + 3] == 1.0f);
-  CHECK(state.cache(1).keys[4] == 2.0f);
+  CHECK(state.cache(0).exact.keys[4] == 1.0f);
+  CHECK(state.cache(0).exact.values[4 * 4 + 3] == 1.0f);
+  CHECK(state.cache(1).exact.keys[4] == 2.0f);
   CHECK(state.memory_bytes() >= (2 * 2 * 16 * 4 + 4) * sizeof(float));
 }
 

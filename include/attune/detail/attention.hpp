@@ -46,7 +46,7 @@ class SelfAttention {
   // y [R, D] from q [R, D] against a cache that holds `length` positions. scratch: attend_scratch_size.
   void attend(T* y, const T* q, std::size_t length, const ServingPass<T>& pass, T* scratch) const;
   std::size_t attend_scratch_size(std::size_t rows, std::size_t window) const noexcept {
-    return rows * dim_ + heads_ * (window + kLanes);
+    return rows * dim_ + cache_scores_size(heads_, window);
   }
 
  private:
@@ -178,9 +178,14 @@ template <class T>
 void SelfAttention<T>::attend(T* y, const T* q, std::size_t length, const ServingPass<T>& pass, T* scratch) const {
   T* context = scratch;
   T* scores = scratch + pass.rows * dim_;
-  for (std::size_t i = 0; i < pass.rows; ++i) {
-    kernels_->attend_cached(context + i * dim_, q + i * dim_, pass.cache.keys, pass.cache.values,
-                            head_.visible(pass.position + i, length), heads_, head_dim_, scale_, scores);
+  for (std::size_t i = 0; i < pass.rows; i += 2) {
+    const std::size_t count = head_.visible(pass.position + i, length);
+    const CacheQueries<T> queries{q + i * dim_, dim_, std::min<std::size_t>(2, pass.rows - i), count,
+                                  head_.visible(pass.position + i + 1, length) - count};
+    pass.cache.read([&]<class S>(S* keys, S* values) {
+      auto* const attend_to = attend_kernel<S>(*kernels_);
+      attend_to(context + i * dim_, queries, {keys, values, heads_, head_dim_}, scale_, scores);
+    });
   }
   output_.forward(y, context, pass.rows, pass.parameters);
 }

@@ -180,7 +180,7 @@ typename HstuBlock<T>::ServingScratch HstuBlock<T>::serving_layout(T* scratch, s
   work.stats = carver.take(input_norm_.tape_size(chunk));
   work.before = carver.take(chunk * 4 * dim_);
   work.projected = carver.take(chunk * 4 * dim_);
-  work.scores = carver.take(heads_ * (window_ + detail::kLanes));
+  work.scores = carver.take(detail::cache_scores_size(heads_, window_));
   if (feed_forward_) work.feed_forward = carver.take(feed_forward_->serving_scratch_size(chunk));
   work.size = carver.used();
   return work;
@@ -201,7 +201,26 @@ void HstuBlock<T>::remember(const T* x, const detail::ServingPass<T>& pass, T* s
   }
 }
 
-// A row reads the keys up to its own, so one pass over the rows does: those behind it are not stored yet.
+template <class T>
+void HstuBlock<T>::attend(std::size_t i, std::size_t size, const detail::ServingPass<T>& pass,
+                          const ServingScratch& work) const {
+  const std::size_t row = pass.position + i;
+  detail::AttentionBias<T> bias[2];
+  T scale[2];
+  for (std::size_t r = 0; r < size; ++r) {
+    bias[r] = bias_of(row + r, 0, pass.parameters, pass.part(i + r, 1).gaps);
+    scale[r] = scale_of(row + r);
+  }
+  const detail::CacheQueries<T> queries{work.projected + i * 4 * dim_ + dim_, 4 * dim_, size, row + 1, 1};
+  const std::size_t position_stride = bias_per_head_ ? window_ : 0;
+  pass.cache.read([&]<class S>(S* keys, S* values) {
+    auto* const attend_to = detail::silu_attend_kernel<S>(*kernels_);
+    attend_to(work.rows + i * dim_, queries, {keys, values, heads_, head_dim_}, bias, position_stride, scale,
+              work.scores);
+  });
+}
+
+// A row reads the keys up to its own, so one pass over the rows does.
 template <class T>
 void HstuBlock<T>::extend(T* x, const detail::ServingPass<T>& pass, T* scratch) const {
   const ServingScratch work = serving_layout(scratch, pass.rows);
@@ -212,13 +231,11 @@ void HstuBlock<T>::extend(T* x, const detail::ServingPass<T>& pass, T* scratch) 
     projection_.forward(work.before, work.rows, count, pass.parameters);
     kernels_->activation_forward(Activation::silu, work.projected, work.before, count * 4 * dim_);
     for (std::size_t i = 0; i < count; ++i) {
-      const std::size_t row = pass.position + first + i;
-      const T* gate = work.projected + i * 4 * dim_;
-      pass.cache.store(row, gate + 2 * dim_, gate + 3 * dim_);
-      const auto bias = bias_of(row, 0, pass.parameters, pass.gaps + (first + i) * pass.gap_stride);
-      kernels_->silu_attend_cached(work.rows + i * dim_, gate + dim_, pass.cache.keys, pass.cache.values, row + 1,
-                                   heads_, head_dim_, bias, bias_per_head_ ? window_ : 0, scale_of(row), work.scores);
+      const T* key = work.projected + i * 4 * dim_ + 2 * dim_;
+      pass.cache.store(pass.position + first + i, key, key + dim_);
     }
+    for (std::size_t i = 0; i < count; i += 2)
+      attend(i, std::min<std::size_t>(2, count - i), pass.part(first, count), work);
     context_norm_.forward(work.rows, work.stats, work.rows, count, pass.parameters);
     for (std::size_t i = 0; i < count; ++i) {
       kernels_->multiply(work.rows + i * dim_, work.projected + i * 4 * dim_, work.rows + i * dim_, dim_);

@@ -54,6 +54,24 @@ struct AttentionBias {
   const std::uint8_t* gaps;
 };
 
+// What a cache remembers (model/sequence_state.hpp): keys in blocks of 16 positions, [block][D][16]; values row-major
+// [position][D]; D = heads * head_dim. `S` is T, or std::uint16_t for bfloat16.
+template <class S>
+struct CachedRows {
+  const S* keys;
+  const S* values;
+  std::size_t heads, head_dim;
+};
+
+// `size` rows that attend to a cache, at least 1 and at most kMaxCacheQueries, `stride` apart. The first sees `count`
+// positions, the second `step` more (0 or 1).
+template <class T>
+struct CacheQueries {
+  const T* rows;
+  std::size_t stride, size, count, step;
+};
+inline constexpr std::size_t kMaxCacheQueries = 2;
+
 // A query as rows in codes are compared with it; model/row_codes.hpp says what the numbers are.
 template <class T>
 struct CodedQuery {
@@ -151,11 +169,12 @@ struct KernelTable {
   void (*add_rows)(T* y, const T* bias, std::size_t rows, std::size_t dim);  // y [R, D] += bias [D]
   void (*sum_rows)(T* sum, const T* x, std::size_t rows, std::size_t dim);   // sum [D] += column sums of x [R, D]
 
-  // One row of attention against a cache (model/sequence_state.hpp): keys in blocks of 16 positions,
-  // [block][D][16]; values row-major [position][D]; query and out [D]; D = heads * head_dim.
-  // `scores` is scratch for heads * (count rounded up to 16) elements.
-  void (*attend_cached)(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count,
-                        std::size_t heads, std::size_t head_dim, T scale, T* scores);
+  // Attention of a few rows to a cache: out [size, D]. The bits of a row do not depend on the other. `scores` is
+  // scratch for size * (heads + 1) * (the most positions seen, rounded up to 16) elements.
+  template <class S>
+  using Attend = void(T* out, const CacheQueries<T>& queries, const CachedRows<S>& cache, T scale, T* scores);
+  Attend<T>* attend_cached;
+  Attend<std::uint16_t>* attend_rounded;
 
   // Pointwise attention (HSTU, Zhai et al. 2024). In place: s [n] becomes scale * silu(s + bias).
   void (*silu_attention_forward)(T* s, const AttentionBias<T>& bias, T scale, std::size_t n);
@@ -164,10 +183,13 @@ struct KernelTable {
   void (*silu_attention_backward)(T* d, T* s, const AttentionBias<T>& bias, T scale, std::size_t n);
   // sums[gaps[j]] += d[j].
   void (*scatter_add)(T* sums, const T* d, const std::uint8_t* gaps, std::size_t n);
-  // One row of it against a cache, as attend_cached; bias.position of head h lies h * position_stride further.
-  void (*silu_attend_cached)(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count,
-                             std::size_t heads, std::size_t head_dim, const AttentionBias<T>& bias,
-                             std::size_t position_stride, T scale, T* scores);
+  // The same for a few rows and a cache, as attend_cached. Bias and scale [size] are those of the rows; bias.position
+  // of head h lies h * position_stride further.
+  template <class S>
+  using SiluAttend = void(T* out, const CacheQueries<T>& queries, const CachedRows<S>& cache,
+                          const AttentionBias<T>* bias, std::size_t position_stride, const T* scale, T* scores);
+  SiluAttend<T>* silu_attend_cached;
+  SiluAttend<std::uint16_t>* silu_attend_rounded;
   void (*multiply)(T* y, const T* a, const T* b, std::size_t n);  // y = a * b, element by element
 
   // w, m, v are updated in place from the gradient g, all [n].

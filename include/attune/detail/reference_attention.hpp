@@ -3,30 +3,48 @@
 
 // The kernels of attention and of the softmax over a table as the formulas say them: part of reference_kernels.hpp.
 
+#include <bit>
+
 #include "attune/detail/reference_rows.hpp"
 
 namespace attune::inline v0_1::detail::reference {
 
-// scores[t] = <query, key t> over the columns [first, first + head_dim).
+// An element of a cache: a T, or a bfloat16, which is the upper half of a float.
 template <class T>
-void cached_scores(T* scores, const T* query, const T* key_blocks, std::size_t count, std::size_t dim,
-                   std::size_t first, std::size_t head_dim) {
+T cached(T x) {
+  return x;
+}
+template <class T>
+T cached(std::uint16_t x) {
+  return static_cast<T>(std::bit_cast<float>(std::uint32_t{x} << 16));
+}
+
+// Row r of queries in the head from column `first` on: scores become weights by weights_of(scores), then out [D] their
+// sum of values.
+template <class T, class S, class Weights>
+void attend_head(T* out, const CacheQueries<T>& queries, const CachedRows<S>& cache, std::size_t r, std::size_t first,
+                 T* scores, Weights weights_of) {
+  const std::size_t dim = cache.heads * cache.head_dim, count = queries.count + r * queries.step;
+  const T* query = queries.rows + r * queries.stride;
   for (std::size_t t = 0; t < count; ++t) {
-    const T* key = key_blocks + (t / kLanes) * dim * kLanes + t % kLanes;  // element d is key[d * kLanes]
+    const S* key = cache.keys + (t / kLanes) * dim * kLanes + t % kLanes;  // element d is key[d * kLanes]
     scores[t] = 0;
-    for (std::size_t d = first; d < first + head_dim; ++d) scores[t] += query[d] * key[d * kLanes];
+    for (std::size_t d = first; d < first + cache.head_dim; ++d) scores[t] += query[d] * cached<T>(key[d * kLanes]);
+  }
+  weights_of(scores, count);
+  for (std::size_t d = first; d < first + cache.head_dim; ++d) {
+    out[d] = 0;
+    for (std::size_t t = 0; t < count; ++t) out[d] += scores[t] * cached<T>(cache.values[t * dim + d]);
   }
 }
 
-template <class T>
-void attend_cached(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count, std::size_t heads,
-                   std::size_t head_dim, T scale, T* scores) {
-  const std::size_t dim = heads * head_dim;
-  std::fill(out, out + dim, T(0));
-  for (std::size_t first = 0; first < dim; first += head_dim) {
-    cached_scores(scores, query, key_blocks, count, dim, first, head_dim);
-    softmax_row(scores, count, scale);
-    for (std::size_t t = 0; t < count; ++t) scaled_add(out + first, scores[t], values + t * dim + first, head_dim);
+template <class T, class S>
+void attend_cached(T* out, const CacheQueries<T>& queries, const CachedRows<S>& cache, T scale, T* scores) {
+  for (std::size_t r = 0; r < queries.size; ++r) {
+    for (std::size_t h = 0; h < cache.heads; ++h) {
+      attend_head(out + r * cache.heads * cache.head_dim, queries, cache, r, h * cache.head_dim, scores,
+                  [&](T* row, std::size_t count) { softmax_row(row, count, scale); });
+    }
   }
 }
 
@@ -57,18 +75,16 @@ void scatter_add(T* sums, const T* d, const std::uint8_t* gaps, std::size_t n) {
   for (std::size_t j = 0; j < n; ++j) sums[gaps[j]] += d[j];
 }
 
-template <class T>
-void silu_attend_cached(T* out, const T* query, const T* key_blocks, const T* values, std::size_t count,
-                        std::size_t heads, std::size_t head_dim, const AttentionBias<T>& bias,
-                        std::size_t position_stride, T scale, T* scores) {
-  const std::size_t dim = heads * head_dim;
-  std::fill(out, out + dim, T(0));
-  AttentionBias<T> of_head = bias;
-  for (std::size_t first = 0; first < dim; first += head_dim) {
-    cached_scores(scores, query, key_blocks, count, dim, first, head_dim);
-    silu_attention_forward(scores, of_head, scale, count);
-    for (std::size_t t = 0; t < count; ++t) scaled_add(out + first, scores[t], values + t * dim + first, head_dim);
-    if (bias.position) of_head.position += position_stride;
+template <class T, class S>
+void silu_attend_cached(T* out, const CacheQueries<T>& queries, const CachedRows<S>& cache,
+                        const AttentionBias<T>* bias, std::size_t position_stride, const T* scale, T* scores) {
+  for (std::size_t r = 0; r < queries.size; ++r) {
+    for (std::size_t h = 0; h < cache.heads; ++h) {
+      AttentionBias<T> of_head = bias[r];
+      if (of_head.position) of_head.position += h * position_stride;
+      attend_head(out + r * cache.heads * cache.head_dim, queries, cache, r, h * cache.head_dim, scores,
+                  [&](T* row, std::size_t count) { silu_attention_forward(row, of_head, scale[r], count); });
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 // What the layers of one pass share: in training over a packed batch, in serving over a few more rows of one sequence.
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 
@@ -50,6 +51,25 @@ struct ServingPass {
     return some;
   }
 };
+
+// Attention to a cache whose elements are S, and what its kernels need for scores over a window.
+template <class S, class T>
+typename KernelTable<T>::template Attend<S>* attend_kernel(const KernelTable<T>& kernels) noexcept {
+  if constexpr (std::same_as<S, T>)
+    return kernels.attend_cached;
+  else
+    return kernels.attend_rounded;
+}
+template <class S, class T>
+typename KernelTable<T>::template SiluAttend<S>* silu_attend_kernel(const KernelTable<T>& kernels) noexcept {
+  if constexpr (std::same_as<S, T>)
+    return kernels.silu_attend_cached;
+  else
+    return kernels.silu_attend_rounded;
+}
+inline std::size_t cache_scores_size(std::size_t heads, std::size_t window) noexcept {
+  return kMaxCacheQueries * (heads + 1) * (window + kLanes);
+}
 
 }  // namespace detail
 }  // namespace attune::inline v0_1

@@ -85,6 +85,9 @@ class HstuBlock {
   };
   ServingScratch serving_layout(T* scratch, std::size_t rows) const noexcept;
 
+  // Rows [i, i + size) of the pass and of `work`, size 1 or 2: work.rows becomes what they attend to.
+  void attend(std::size_t i, std::size_t size, const detail::ServingPass<T>& pass, const ServingScratch& work) const;
+
   // Of row `row` of a sequence and a head, for its keys from 0 on; gaps [L, L] or null.
   detail::AttentionBias<T> bias_of(std::size_t row, std::size_t head, const T* parameters,
                                    const std::uint8_t* gaps_of_row) const noexcept;

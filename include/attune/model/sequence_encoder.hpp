@@ -54,7 +54,9 @@ class SequenceEncoder {
 
   // Serving.
 
-  State make_state() const { return State(config_.num_blocks, dim(), config_.max_sequence_length, needs_time()); }
+  State make_state(StateStorage storage = StateStorage::float32) const {
+    return State(config_.num_blocks, dim(), config_.max_sequence_length, needs_time(), storage);
+  }
   // Brings `state` up to all of `history` (items the encoder knows, oldest first): adds the rows that are missing, or
   // encodes the window anew where it slid. The state must be fresh or hold a prefix of `history`.
   virtual void advance(State& state, HistoryView history, BasicWorkspace<T>& workspace) const = 0;

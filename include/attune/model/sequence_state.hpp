@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "attune/detail/kernel_table.hpp"
@@ -14,26 +16,57 @@
 
 namespace attune::inline v0_1 {
 
+namespace detail {
+
+// The nearest bfloat16, which is the upper half of a float; ties to even. NaN stays NaN.
+inline std::uint16_t to_bfloat16(float x) noexcept {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  if (x != x) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
+  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+}  // namespace detail
+
 // A view of what one block remembers of W positions, D wide: keys in groups of 16 positions [ceil(W / 16)][D][16], so
-// that 16 scores come out of one vector; values [W][D].
+// that 16 scores come out of one vector; values [W][D]. In T, or else in bfloat16 (`rounded`).
 template <class T>
 struct KeyValueCache {
-  T* keys;
-  T* values;
+  template <class S>
+  struct Part {
+    S* keys = nullptr;
+    S* values = nullptr;
+  };
+  Part<T> exact;
+  Part<std::uint16_t> rounded;
   std::size_t dim;
 
   KeyValueCache(T* memory, std::size_t window, std::size_t width) noexcept
-      : keys(memory), values(memory + padded(window) * width), dim(width) {}
+      : exact{memory, memory + padded(window) * width}, rounded{}, dim(width) {}
+  KeyValueCache(std::uint16_t* memory, std::size_t window, std::size_t width) noexcept
+      : exact{}, rounded{memory, memory + padded(window) * width}, dim(width) {}
   static std::size_t size(std::size_t window, std::size_t dim) noexcept { return 2 * padded(window) * dim; }
 
   // Writes row `position` of both, from key [D] and value [D].
   void store(std::size_t position, const T* key, const T* value) const noexcept {
-    T* lane = keys + position / detail::kLanes * dim * detail::kLanes + position % detail::kLanes;
-    for (std::size_t d = 0; d < dim; ++d) lane[d * detail::kLanes] = key[d];
-    std::copy(value, value + dim, values + position * dim);
+    if (rounded.keys == nullptr) {
+      store(exact, position, key, value, [](T x) { return x; });
+    } else {
+      store(rounded, position, key, value, [](T x) { return detail::to_bfloat16(static_cast<float>(x)); });
+    }
+  }
+  // Calls body(keys, values) with what is there.
+  template <class Body>
+  void read(Body body) const {
+    rounded.keys == nullptr ? body(exact.keys, exact.values) : body(rounded.keys, rounded.values);
   }
 
  private:
+  template <class S, class Convert>
+  void store(const Part<S>& part, std::size_t position, const T* key, const T* value, Convert convert) const noexcept {
+    S* const lane = part.keys + position / detail::kLanes * dim * detail::kLanes + position % detail::kLanes;
+    for (std::size_t d = 0; d < dim; ++d) lane[d * detail::kLanes] = convert(key[d]);
+    std::transform(value, value + dim, part.values + position * dim, convert);
+  }
   static std::size_t padded(std::size_t window) noexcept {
     return (window + detail::kLanes - 1) / detail::kLanes * detail::kLanes;
   }
@@ -46,10 +79,13 @@ template <class T>
 class SequenceState {
  public:
   SequenceState() = default;
-  SequenceState(std::size_t num_blocks, std::size_t dim, std::size_t window, bool with_times = false)
-      : num_blocks_(num_blocks), dim_(dim), window_(window) {
-    const std::span<T> memory = memory_.take(num_blocks * KeyValueCache<T>::size(window, dim) + dim);
-    std::fill(memory.begin(), memory.end(), T(0));
+  SequenceState(std::size_t num_blocks, std::size_t dim, std::size_t window, bool with_times = false,
+                StateStorage storage = StateStorage::float32)
+      : dim_(dim), window_(window), storage_(storage) {
+    const std::size_t size = num_blocks * KeyValueCache<T>::size(window, dim);
+    const auto clear = [](auto memory) { std::fill(memory.begin(), memory.end(), 0); };
+    clear(hidden_.take(dim));
+    storage == StateStorage::float32 ? clear(exact_.take(size)) : clear(rounded_.take(size));
     if (with_times) times_.take(window);
   }
 
@@ -68,19 +104,26 @@ class SequenceState {
   void set_settled(std::size_t rows) noexcept { num_settled_ = rows; }
 
   KeyValueCache<T> cache(std::size_t block) noexcept {
-    return {memory_.data() + block * KeyValueCache<T>::size(window_, dim_), window_, dim_};
+    const std::size_t offset = block * KeyValueCache<T>::size(window_, dim_);
+    if (storage_ == StateStorage::bfloat16) return {rounded_.data() + offset, window_, dim_};
+    return {exact_.data() + offset, window_, dim_};
   }
-  T* hidden() noexcept { return memory_.data() + num_blocks_ * KeyValueCache<T>::size(window_, dim_); }
+  T* hidden() noexcept { return hidden_.data(); }
   Timestamp* times() noexcept { return times_.data(); }           // [window], or null
   std::span<ItemHandle, 2> newest() noexcept { return newest_; }  // oldest first
-  std::size_t memory_bytes() const noexcept { return memory_.memory_bytes() + times_.memory_bytes() + sizeof(*this); }
+  std::size_t memory_bytes() const noexcept {
+    return hidden_.memory_bytes() + exact_.memory_bytes() + rounded_.memory_bytes() + times_.memory_bytes() +
+           sizeof(*this);
+  }
 
  private:
-  std::size_t num_blocks_ = 0, dim_ = 0, window_ = 0;
+  std::size_t dim_ = 0, window_ = 0;
+  StateStorage storage_ = StateStorage::float32;
   std::size_t start_ = 0, num_events_ = 0;
   std::size_t num_settled_ = 0;
   std::array<ItemHandle, 2> newest_ = {kNoHandle, kNoHandle};
-  Buffer<T> memory_;
+  Buffer<T> hidden_, exact_;
+  Buffer<std::uint16_t> rounded_;
   Buffer<Timestamp> times_;
 };
 

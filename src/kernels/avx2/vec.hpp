@@ -27,6 +27,10 @@ struct Vec {
   static Vec from_bytes(const std::uint8_t* p) {
     return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
   }
+  static Vec from_bfloat16(const std::uint16_t* p) {
+    const __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(words, 16))};
+  }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
 
   // Ones in the first `count` lanes.
@@ -75,6 +79,8 @@ inline float maximum(Vec a) {
 // 12 sums, 2 vectors of B and a broadcast of A: 15 registers.
 inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kTileVectors = 2;
+// The sums of a product of one or two rows.
+inline constexpr std::size_t kRowSums = 8;
 
 inline constexpr std::size_t kDotRows = 8;
 inline constexpr std::size_t kDotGroup = 4;

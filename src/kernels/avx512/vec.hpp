@@ -25,6 +25,10 @@ struct Vec {
   static Vec from_bytes(const std::uint8_t* p) {
     return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
   }
+  static Vec from_bfloat16(const std::uint16_t* p) {
+    const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(words, 16))};
+  }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
 
   // A mask of the first `count` lanes, count < 16.
@@ -70,6 +74,8 @@ inline float maximum(Vec a) {
 // 24 sums, 2 vectors of B and a broadcast of A: 27 registers.
 inline constexpr std::size_t kTileRows = 12;
 inline constexpr std::size_t kTileVectors = 2;
+// The sums of a product of one or two rows.
+inline constexpr std::size_t kRowSums = 16;
 
 inline constexpr std::size_t kDotRows = 8;
 inline constexpr std::size_t kDotGroup = 8;

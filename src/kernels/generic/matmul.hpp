@@ -52,7 +52,7 @@ void few_rows(float* c, std::size_t ldc, Matrix a, Matrix b, std::size_t m, std:
         const std::size_t depth = k == 0 ? 0 : smaller(depth_of_parts(k), k - p);
         const float* const first = at<kOrderA>(a, i, p);
         const Rows rows = kOrderA == Order::as_stored ? Rows{first, a.ld, 1} : Rows{first, 1, a.ld};
-        row_product<together, Sums::in_order>(c + i * ldc, ldc, rows, b.data + p * b.ld, b.ld, n, depth,
+        row_product<together, Sums::in_order>(c + i * ldc, ldc, rows, b.data + p * b.ld, b.ld, n, depth, 0,
                                               accumulate || p > 0);
         p += depth;
       } while (p < k);

@@ -19,6 +19,7 @@ inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b;
 struct Whole {
   static Vec load(const float* p) { return Vec::load(p); }
   static Vec load(const float* p, float) { return Vec::load(p); }
+  static Vec load(const std::uint16_t* p) { return Vec::from_bfloat16(p); }
   static Vec lookup(const float* table, const std::uint8_t* index) { return detail::lookup(table, index); }
   static void store(float* p, Vec v) { v.store(p); }
   static Vec keep(Vec v) { return v; }
@@ -27,6 +28,11 @@ struct First {
   std::size_t count;
   Vec load(const float* p) const { return Vec::load_first(p, count); }
   Vec load(const float* p, float beyond) const { return Vec::load_first(p, count).or_beyond(count, beyond); }
+  Vec load(const std::uint16_t* p) const {
+    std::uint16_t whole[Vec::kWidth] = {};
+    for (std::size_t i = 0; i < count; ++i) whole[i] = p[i];
+    return Vec::from_bfloat16(whole);
+  }
   Vec lookup(const float* table, const std::uint8_t* index) const {
     std::uint8_t whole[Vec::kWidth] = {};
     for (std::size_t i = 0; i < count; ++i) whole[i] = index[i];

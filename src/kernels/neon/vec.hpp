@@ -29,6 +29,7 @@ struct Vec {
     const uint16x8_t wide = vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four)));
     return {vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide)))};
   }
+  static Vec from_bfloat16(const std::uint16_t* p) { return {vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))}; }
   void store(float* p) const { vst1q_f32(p, v); }
 
   // count < 4: a pair where there is one, then the odd element.
@@ -75,6 +76,8 @@ inline float maximum(Vec a) { return vmaxvq_f32(a.v); }
 // 16 sums and 2 vectors of B leave registers for 8 elements of A; more rows would run out of address registers.
 inline constexpr std::size_t kTileRows = 8;
 inline constexpr std::size_t kTileVectors = 2;
+// The sums of a product of one or two rows.
+inline constexpr std::size_t kRowSums = 16;
 
 // to[j * stride + i] = row(i)[j] for i, j < kBlock.
 inline constexpr std::size_t kBlock = 4;

@@ -36,6 +36,13 @@ struct Vec {
     __builtin_memcpy(&r, p, sizeof(r));
     return r;
   }
+  static Vec from_bfloat16(const std::uint16_t* p) {
+    std::uint32_t words[kWidth];
+    for (std::size_t i = 0; i < kWidth; ++i) words[i] = std::uint32_t{p[i]} << 16;
+    Vec r;
+    __builtin_memcpy(&r, words, sizeof(r));
+    return r;
+  }
   void store(float* p) const { __builtin_memcpy(p, this, sizeof(*this)); }
   static Vec from_integers(const std::int32_t* p) {
     return each([&](auto i) {
@@ -136,6 +143,8 @@ inline float maximum(const Vec& a) {
 // The tile of a matrix product that is kept in registers: rows and vectors per row.
 inline constexpr std::size_t kTileRows = 3;
 inline constexpr std::size_t kTileVectors = 1;
+// The sums of a product of one or two rows.
+inline constexpr std::size_t kRowSums = 8;
 
 // to[j * stride + i] = row(i)[j] for i, j < kBlock.
 inline constexpr std::size_t kBlock = 4;
