@@ -7,7 +7,8 @@
 //   resident  20,000 users (hstu_large: 5,000) in random order, whose caches come from memory
 //   full      a bare history of 200 events, encoded anew
 // "3706_items/..." has the shape of preset sasrec-small, "hstu_large/..." that of hstu-large with the time of the
-// request. ATTUNE_MODEL=DIR adds the users and the model of that directory ("model/...").
+// request, "hstu_50/..." is narrower, without feed-forward layers. "..._bfloat16/..." keeps user states so.
+// ATTUNE_MODEL=DIR adds the users and the model of that directory ("model/...").
 
 #include <benchmark/benchmark.h>
 
@@ -52,6 +53,14 @@ attune::EncoderConfig hstu_large() {
   config.scale_items = true;
   config.time_buckets = 128;
   config.request_time = true;
+  return config;
+}
+
+// 8 blocks as HSTU was published with, 50 wide in two heads.
+attune::EncoderConfig hstu_50() {
+  attune::EncoderConfig config = hstu_large();
+  config.embedding_dim = 50;
+  config.feed_forward = false;
   return config;
 }
 
@@ -177,9 +186,11 @@ void ask_in_full(benchmark::State& state, Service& service) {
   measure(state, nothing, [&] { service.recommend_history(); });
 }
 
-void add_benchmarks(const std::string& name, std::function<attune::TrainedModel()> make_model) {
+void add_benchmarks(const std::string& name, const std::function<attune::TrainedModel()>& make_model,
+                    attune::StateStorage storage = attune::StateStorage::float32) {
   attune::RecommenderOptions options;
   options.cache_budget_bytes = std::size_t{6} << 30;
+  options.state_storage = storage;
   static std::string served;
   static std::unique_ptr<Service> service;
   const auto add = [&](const std::string& what, auto body) {
@@ -197,7 +208,12 @@ void add_benchmarks(const std::string& name, std::function<attune::TrainedModel(
   };
   add("warm", ask_warm);
   add("resident", ask_resident);
-  add("full", ask_in_full);
+  if (storage == attune::StateStorage::float32) add("full", ask_in_full);  // which reads no state
+}
+
+void add_both(const std::string& name, const std::function<attune::TrainedModel()>& make_model) {
+  add_benchmarks(name, make_model);
+  add_benchmarks(name + "_bfloat16", make_model, attune::StateStorage::bfloat16);
 }
 
 }  // namespace
@@ -209,11 +225,12 @@ int main(int argc, char** argv) {
   const std::size_t users = smoke ? 100 : 20'000;
   for (const std::size_t items : {std::size_t{3'706}, std::size_t{100'000}, std::size_t{1'000'000}}) {
     if (items > 3'706 && smoke) break;
-    add_benchmarks(std::to_string(items) + "_items", [=] { return make_model(sasrec_small(), items, users); });
+    add_both(std::to_string(items) + "_items", [=] { return make_model(sasrec_small(), items, users); });
   }
-  add_benchmarks("hstu_large", [=] { return make_model(hstu_large(), 3'706, users / 4); });
+  add_both("hstu_large", [=] { return make_model(hstu_large(), 3'706, users / 4); });
+  add_both("hstu_50", [=] { return make_model(hstu_50(), 3'706, users / 4); });
   if (const char* directory = std::getenv("ATTUNE_MODEL")) {
-    add_benchmarks("model", [=] { return attune::TrainedModel::load(directory); });
+    add_both("model", [=] { return attune::TrainedModel::load(directory); });
   }
   benchmark::RunSpecifiedBenchmarks();
 }

@@ -27,7 +27,8 @@ concept Encoder = requires(const E& encoder, std::span<float> user_vector, Histo
   encoder.encode(user_vector, history, context, workspace);
 };
 
-// An encoder that can carry a per-user state forward, one event at a time, exactly. cacheable() may still say no.
+// An encoder that can carry a per-user state forward, one event at a time, exactly. cacheable() may still say no. One
+// whose states can be stored in several ways has make_state(StateStorage) too.
 template <class E>
 concept IncrementalEncoder = Encoder<E> &&
     requires(const E& encoder, typename E::State& state, std::span<float> user_vector, HistoryView history,

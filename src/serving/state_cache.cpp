@@ -21,7 +21,7 @@ detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineI
   if (needed > budget_) return nullptr;
   auto recycled = give_way(needed, generation);
   if (bytes_ + needed > budget_) return nullptr;
-  if (!state) state = recycled ? std::move(recycled) : engine.make_state();
+  if (!state) state = recycled ? std::move(recycled) : engine.make_state(storage_);
   if (!state) return nullptr;
 
   expected_bytes_ = state->memory_bytes();

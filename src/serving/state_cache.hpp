@@ -16,7 +16,7 @@ namespace attune::inline v0_1 {
 // only ever tried.
 class StateCache {
  public:
-  explicit StateCache(std::size_t budget_bytes) : budget_(budget_bytes) {}
+  StateCache(std::size_t budget_bytes, StateStorage storage) : budget_(budget_bytes), storage_(storage) {}
 
   // See UserStates::acquire_state.
   detail::EngineState* acquire(UserRecord& user, const detail::EngineInterface& engine, std::uint64_t generation);
@@ -30,6 +30,7 @@ class StateCache {
 
   mutable std::mutex mutex_;
   std::size_t budget_;
+  StateStorage storage_;
   std::size_t bytes_ = 0;
   UserRecord* newest_ = nullptr;
   UserRecord* oldest_ = nullptr;

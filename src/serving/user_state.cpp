@@ -80,7 +80,8 @@ struct UserStates::Impl {
     std::vector<std::shared_ptr<UserRecord>> records;  // by the handles of `ids`
   };
 
-  Impl(IdKind kind_, std::size_t cache_budget_bytes) : kind(kind_), cache(cache_budget_bytes) {
+  Impl(IdKind kind_, std::size_t cache_budget_bytes, StateStorage storage)
+      : kind(kind_), cache(cache_budget_bytes, storage) {
     for (auto& shard : shards) shard = std::make_unique<Shard>(kind);
   }
 
@@ -124,8 +125,8 @@ std::shared_ptr<UserRecord> UserStates::Impl::find(const Id& user, bool add) {
   return record;
 }
 
-UserStates::UserStates(IdKind kind, std::size_t cache_budget_bytes)
-    : impl_(std::make_unique<Impl>(kind, cache_budget_bytes)) {}
+UserStates::UserStates(IdKind kind, std::size_t cache_budget_bytes, StateStorage storage)
+    : impl_(std::make_unique<Impl>(kind, cache_budget_bytes, storage)) {}
 UserStates::~UserStates() = default;
 
 void UserStates::add_histories(std::shared_ptr<const Histories> histories) {

@@ -39,7 +39,7 @@ class SizedEngine final : public detail::EngineInterface {
     std::size_t bytes;
     int resets = 0;
   };
-  std::unique_ptr<detail::EngineState> make_state() const override {
+  std::unique_ptr<detail::EngineState> make_state(StateStorage) const override {
     ++made;
     return bytes == 0 ? nullptr : std::make_unique<State>(bytes);
   }

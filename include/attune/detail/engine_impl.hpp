@@ -54,10 +54,14 @@ Engine<E, S, C>::Engine(E encoder, S scorer, C cold_start, std::shared_ptr<const
       blend_weight_(blend_weight) {}
 
 template <Encoder E, Scorer S, ColdStart C>
-std::unique_ptr<detail::EngineState> Engine<E, S, C>::make_state() const {
+std::unique_ptr<detail::EngineState> Engine<E, S, C>::make_state(StateStorage storage) const {
   if constexpr (IncrementalEncoder<E>) {
     using State = detail::EncoderState<typename E::State>;
-    if (encoder_.cacheable()) return std::make_unique<State>(encoder_.make_state());
+    if (!encoder_.cacheable()) return nullptr;
+    if constexpr (requires { encoder_.make_state(storage); })
+      return std::make_unique<State>(encoder_.make_state(storage));
+    else
+      return std::make_unique<State>(encoder_.make_state());
   }
   return nullptr;
 }
@@ -168,7 +172,7 @@ class EngineAdapter final : public EngineInterface {
   std::size_t size() const noexcept override { return engine_.size(); }
   ScoreKind kind() const noexcept override { return engine_.kind(); }
   bool scorable(ItemHandle item) const noexcept override { return engine_.scorer().scorable(item); }
-  std::unique_ptr<EngineState> make_state() const override { return engine_.make_state(); }
+  std::unique_ptr<EngineState> make_state(StateStorage storage) const override { return engine_.make_state(storage); }
 
   EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
                          std::size_t k, EngineState* state, Workspace& workspace) const override {

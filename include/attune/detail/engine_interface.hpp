@@ -38,7 +38,7 @@ class EngineInterface {
   virtual std::size_t size() const noexcept = 0;
   virtual ScoreKind kind() const noexcept = 0;
   virtual bool scorable(ItemHandle item) const noexcept = 0;
-  virtual std::unique_ptr<EngineState> make_state() const = 0;
+  virtual std::unique_ptr<EngineState> make_state(StateStorage storage) const = 0;
   virtual EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
                                  std::size_t k, EngineState* state, Workspace& workspace) const = 0;
   // Many requests at once, where batches(): each is encoded, then all are ranked together. An empty vector is for

@@ -56,11 +56,14 @@ struct AttentionBias {
 
 // What a cache remembers (model/sequence_state.hpp): keys in blocks of 16 positions, [block][D][16]; values row-major
 // [position][D]; D = heads * head_dim. `S` is T, or std::uint16_t for bfloat16.
+// Behind each element, `ahead` further, lies the same one of the next cache that will be read, which is asked for in
+// time; 0: none is.
 template <class S>
 struct CachedRows {
   const S* keys;
   const S* values;
   std::size_t heads, head_dim;
+  std::size_t ahead = 0;
 };
 
 // `size` rows that attend to a cache, at least 1 and at most kMaxCacheQueries, `stride` apart. The first sees `count`

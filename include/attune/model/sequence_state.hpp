@@ -39,11 +39,12 @@ struct KeyValueCache {
   Part<T> exact;
   Part<std::uint16_t> rounded;
   std::size_t dim;
+  std::size_t ahead;  // from an element to the same one in the cache of the next block; 0: there is none
 
-  KeyValueCache(T* memory, std::size_t window, std::size_t width) noexcept
-      : exact{memory, memory + padded(window) * width}, rounded{}, dim(width) {}
-  KeyValueCache(std::uint16_t* memory, std::size_t window, std::size_t width) noexcept
-      : exact{}, rounded{memory, memory + padded(window) * width}, dim(width) {}
+  KeyValueCache(T* memory, std::size_t window, std::size_t width, std::size_t to_next = 0) noexcept
+      : exact{memory, memory + padded(window) * width}, rounded{}, dim(width), ahead(to_next) {}
+  KeyValueCache(std::uint16_t* memory, std::size_t window, std::size_t width, std::size_t to_next = 0) noexcept
+      : exact{}, rounded{memory, memory + padded(window) * width}, dim(width), ahead(to_next) {}
   static std::size_t size(std::size_t window, std::size_t dim) noexcept { return 2 * padded(window) * dim; }
 
   // Writes row `position` of both, from key [D] and value [D].
@@ -54,10 +55,14 @@ struct KeyValueCache {
       store(rounded, position, key, value, [](T x) { return detail::to_bfloat16(static_cast<float>(x)); });
     }
   }
-  // Calls body(keys, values) with what is there.
+  // Calls body(CachedRows) with what is there.
   template <class Body>
-  void read(Body body) const {
-    rounded.keys == nullptr ? body(exact.keys, exact.values) : body(rounded.keys, rounded.values);
+  void read(std::size_t heads, std::size_t head_dim, Body body) const {
+    if (rounded.keys == nullptr) {
+      body(detail::CachedRows<T>{exact.keys, exact.values, heads, head_dim, ahead});
+    } else {
+      body(detail::CachedRows<std::uint16_t>{rounded.keys, rounded.values, heads, head_dim, ahead});
+    }
   }
 
  private:
@@ -81,7 +86,7 @@ class SequenceState {
   SequenceState() = default;
   SequenceState(std::size_t num_blocks, std::size_t dim, std::size_t window, bool with_times = false,
                 StateStorage storage = StateStorage::float32)
-      : dim_(dim), window_(window), storage_(storage) {
+      : num_blocks_(num_blocks), dim_(dim), window_(window), storage_(storage) {
     const std::size_t size = num_blocks * KeyValueCache<T>::size(window, dim);
     const auto clear = [](auto memory) { std::fill(memory.begin(), memory.end(), 0); };
     clear(hidden_.take(dim));
@@ -104,9 +109,9 @@ class SequenceState {
   void set_settled(std::size_t rows) noexcept { num_settled_ = rows; }
 
   KeyValueCache<T> cache(std::size_t block) noexcept {
-    const std::size_t offset = block * KeyValueCache<T>::size(window_, dim_);
-    if (storage_ == StateStorage::bfloat16) return {rounded_.data() + offset, window_, dim_};
-    return {exact_.data() + offset, window_, dim_};
+    const std::size_t size = KeyValueCache<T>::size(window_, dim_), ahead = block + 1 < num_blocks_ ? size : 0;
+    if (storage_ == StateStorage::bfloat16) return {rounded_.data() + block * size, window_, dim_, ahead};
+    return {exact_.data() + block * size, window_, dim_, ahead};
   }
   T* hidden() noexcept { return hidden_.data(); }
   Timestamp* times() noexcept { return times_.data(); }           // [window], or null
@@ -117,7 +122,7 @@ class SequenceState {
   }
 
  private:
-  std::size_t dim_ = 0, window_ = 0;
+  std::size_t num_blocks_ = 0, dim_ = 0, window_ = 0;
   StateStorage storage_ = StateStorage::float32;
   std::size_t start_ = 0, num_events_ = 0;
   std::size_t num_settled_ = 0;

@@ -30,8 +30,9 @@ class Engine {
   const S& scorer() const noexcept { return scorer_; }
   const C& cold_start() const noexcept { return cold_start_; }
 
-  // A user's cache for this engine; null where the encoder cannot carry one.
-  std::unique_ptr<detail::EngineState> make_state() const;
+  // A user's cache for this engine; null where the encoder cannot carry one. An encoder with one way to store a state
+  // (make_state() alone) keeps to it.
+  std::unique_ptr<detail::EngineState> make_state(StateStorage storage = StateStorage::float32) const;
 
   // The best min(k, eligible) items for a history (all of it, oldest first; events the encoder does not know are
   // skipped). `state` is null or a state of this engine that holds a prefix of the same history.

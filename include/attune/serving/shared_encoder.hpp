@@ -29,6 +29,8 @@ class SharedEncoder {
 
   bool cacheable() const noexcept { return encoder_->cacheable(); }
   State make_state() const { return encoder_->make_state(); }
+  State make_state(StateStorage storage) const requires requires(const E& encoder) { encoder.make_state(storage); }
+  { return encoder_->make_state(storage); }
   void advance(State& state, HistoryView history, Workspace& workspace) const {
     encoder_->advance(state, history, workspace);
   }

@@ -43,7 +43,7 @@ struct UserRecord {
 
 class ATTUNE_EXPORT UserStates {
  public:
-  UserStates(IdKind kind, std::size_t cache_budget_bytes);
+  UserStates(IdKind kind, std::size_t cache_budget_bytes, StateStorage storage = StateStorage::float32);
   ~UserStates();
 
   // Users that nobody knows yet come with these histories; records are made when first touched. `histories` holds

@@ -28,9 +28,9 @@ struct Vec {
     return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
   }
   static Vec from_bfloat16(const std::uint16_t* p) {
-    const __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(words, 16))};
+    return widened(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
   }
+  static Vec widened(__m256i words) { return {_mm256_castsi256_ps(_mm256_slli_epi32(words, 16))}; }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
 
   // Ones in the first `count` lanes.
@@ -39,6 +39,14 @@ struct Vec {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kOnesThenZeros + (kWidth - count)));
   }
   static Vec load_first(const float* p, std::size_t count) { return {_mm256_maskload_ps(p, first(count))}; }
+  // Pairs, then the odd element.
+  static Vec from_first_bfloat16(const std::uint16_t* p, std::size_t count) {
+    const __m128i pairs = _mm_maskload_epi32(reinterpret_cast<const int*>(p), _mm256_castsi256_si128(first(count / 2)));
+    const __m256i words = _mm256_cvtepu16_epi32(pairs);
+    if (count % 2 == 0) return widened(words);
+    const __m256i lane = _mm256_andnot_si256(first(count - 1), first(count));
+    return widened(_mm256_or_si256(words, _mm256_and_si256(lane, _mm256_set1_epi32(p[count - 1]))));
+  }
   void store_first(float* p, std::size_t count) const { _mm256_maskstore_ps(p, first(count), v); }
   Vec or_beyond(std::size_t count, float x) const {
     return {_mm256_blendv_ps(_mm256_set1_ps(x), v, _mm256_castsi256_ps(first(count)))};

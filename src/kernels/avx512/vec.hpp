@@ -26,14 +26,19 @@ struct Vec {
     return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
   }
   static Vec from_bfloat16(const std::uint16_t* p) {
-    const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(words, 16))};
+    return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Vec widened(__m256i bfloat16) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bfloat16), 16))};
   }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
 
   // A mask of the first `count` lanes, count < 16.
   static __mmask16 first(std::size_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
   static Vec load_first(const float* p, std::size_t count) { return {_mm512_maskz_loadu_ps(first(count), p)}; }
+  static Vec from_first_bfloat16(const std::uint16_t* p, std::size_t count) {
+    return widened(_mm256_maskz_loadu_epi16(first(count), p));
+  }
   void store_first(float* p, std::size_t count) const { _mm512_mask_storeu_ps(p, first(count), v); }
   Vec or_beyond(std::size_t count, float x) const { return {_mm512_mask_mov_ps(_mm512_set1_ps(x), first(count), v)}; }
 

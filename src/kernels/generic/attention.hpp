@@ -10,10 +10,10 @@ namespace attune::inline v0_1::detail {
 namespace {
 
 // scores [kRows, kBlocks * kLanes] of one head, rows `ld` apart; `keys` points at its first dimension in the first
-// block.
-template <std::size_t kRows, std::size_t kBlocks, class S>
+// block. `ahead` as in CachedRows.
+template <std::size_t kRows, std::size_t kBlocks, bool kAhead, class S>
 inline void key_scores(float* scores, std::size_t ld, const float* query, std::size_t stride, const S* keys,
-                       std::size_t dim, std::size_t head_dim) {
+                       std::size_t dim, std::size_t head_dim, std::size_t ahead) {
   constexpr std::size_t kVectors = kLanes / Vec::kWidth;
   Vec sums[kRows][kBlocks][kVectors];
   unroll<kRows>([&](auto r) {
@@ -23,6 +23,7 @@ inline void key_scores(float* scores, std::size_t ld, const float* query, std::s
     Vec q[kRows];
     unroll<kRows>([&](auto r) { q[r] = Vec::broadcast(query[r * stride + d]); });
     unroll<kBlocks>([&](auto b) {
+      if constexpr (kAhead) __builtin_prefetch(keys + b * dim * kLanes + ahead);
       unroll<kVectors>([&](auto v) {
         const Vec key = Whole::load(keys + b * dim * kLanes + v * Vec::kWidth);
         unroll<kRows>([&](auto r) { sums[r][b][v] = fma(q[r], key, sums[r][b][v]); });
@@ -38,7 +39,7 @@ inline void key_scores(float* scores, std::size_t ld, const float* query, std::s
 
 // Keys and values are walked through once, a part that stays in the first-level cache at a time, for all rows and
 // heads. weights_of(scores, row, head, count) turns the scores [count] of a head into weights, in place.
-template <std::size_t kRows, class S, class Weights>
+template <std::size_t kRows, bool kAhead, class S, class Weights>
 inline void attend(float* out, const CacheQueries<float>& queries, const CachedRows<S>& cache, float* scores,
                    Weights weights_of) {
   const std::size_t heads = cache.heads, head_dim = cache.head_dim, dim = heads * head_dim;
@@ -48,8 +49,9 @@ inline void attend(float* out, const CacheQueries<float>& queries, const CachedR
   const auto scores_of = [&](auto together) {
     for (; block + together <= blocks; block += together) {
       for (std::size_t h = 0, d = 0; h < heads; ++h, d += head_dim) {
-        key_scores<kRows, together>(scores + h * ld + block * kLanes, heads * ld, queries.rows + d, queries.stride,
-                                    cache.keys + (block * dim + d) * kLanes, dim, head_dim);
+        key_scores<kRows, together, kAhead>(scores + h * ld + block * kLanes, heads * ld, queries.rows + d,
+                                            queries.stride, cache.keys + (block * dim + d) * kLanes, dim, head_dim,
+                                            cache.ahead);
       }
     }
   };
@@ -65,6 +67,10 @@ inline void attend(float* out, const CacheQueries<float>& queries, const CachedR
   for (std::size_t t = 0; t < length; t += kPositionsAtOnce) {
     const std::size_t positions = smaller(length - t, kPositionsAtOnce);
     const std::size_t shared = queries.count > t ? smaller(queries.count - t, positions) : 0;
+    if constexpr (kAhead) {
+      const S* const first = cache.values + t * dim + cache.ahead;
+      for (std::size_t i = 0; i < positions * dim; i += 64 / sizeof(S)) __builtin_prefetch(first + i);
+    }
     for (std::size_t h = 0, d = 0; h < heads; ++h, d += head_dim) {
       row_product<kRows, Sums::split>(out + d, dim, {scores + h * ld + t, heads * ld, 1}, cache.values + t * dim + d,
                                       dim, head_dim, shared, positions - shared, true);
@@ -72,17 +78,18 @@ inline void attend(float* out, const CacheQueries<float>& queries, const CachedR
   }
 }
 
-// Calls body(rows) with the number of queries as a constant.
-template <class Body>
-inline void with_rows(const CacheQueries<float>& queries, Body body) {
-  queries.size == 2 ? body(Index<2>{}) : body(Index<1>{});
+// Calls body(rows, ahead) with the number of queries, and whether to look ahead, as constants.
+template <class S, class Body>
+inline void with_rows(const CacheQueries<float>& queries, const CachedRows<S>& cache, Body body) {
+  const auto of = [&](auto rows) { cache.ahead != 0 ? body(rows, Index<1>{}) : body(rows, Index<0>{}); };
+  queries.size == 2 ? of(Index<2>{}) : of(Index<1>{});
 }
 
 template <class S>
 void attend_softmax(float* out, const CacheQueries<float>& queries, const CachedRows<S>& cache, float scale,
                     float* scores) {
-  with_rows(queries, [&](auto rows) {
-    attend<rows>(out, queries, cache, scores, [&](float* row, std::size_t, std::size_t, std::size_t count) {
+  with_rows(queries, cache, [&](auto rows, auto ahead) {
+    attend<rows, ahead>(out, queries, cache, scores, [&](float* row, std::size_t, std::size_t, std::size_t count) {
       const float total = softmax_weights(row, count, scale);
       scale_by(row, inverse_or_zero(total), count);
     });
@@ -145,10 +152,10 @@ void scatter_add(float* sums, const float* d, const std::uint8_t* gaps, std::siz
 template <class S>
 void attend_silu(float* out, const CacheQueries<float>& queries, const CachedRows<S>& cache,
                  const AttentionBias<float>* bias, std::size_t position_stride, const float* scale, float* scores) {
-  with_rows(queries, [&](auto rows) {
+  with_rows(queries, cache, [&](auto rows, auto ahead) {
     const std::size_t length = queries.count + (rows - 1) * queries.step;
     float* const times = scores + rows * cache.heads * ((length + kLanes - 1) / kLanes * kLanes);
-    attend<rows>(out, queries, cache, scores, [&](float* row, std::size_t r, std::size_t head, std::size_t count) {
+    const auto weights_of = [&](float* row, std::size_t r, std::size_t head, std::size_t count) {
       const float* const position = bias[r].position ? bias[r].position + head * position_stride : nullptr;
       if (!bias[r].gaps) return silu_attention_forward(row, {position, nullptr, nullptr}, scale[r], count);
       if (head == 0) {
@@ -160,7 +167,8 @@ void attend_silu(float* out, const CacheQueries<float>& queries, const CachedRow
       if (!position) return silu_weights(row, time_at, scale[r], count);
       const auto bias_at = [&](std::size_t j, auto lanes) { return lanes.load(position + j) + time_at(j, lanes); };
       silu_weights(row, bias_at, scale[r], count);
-    });
+    };
+    attend<rows, ahead>(out, queries, cache, scores, weights_of);
   });
 }
 

@@ -28,11 +28,7 @@ struct First {
   std::size_t count;
   Vec load(const float* p) const { return Vec::load_first(p, count); }
   Vec load(const float* p, float beyond) const { return Vec::load_first(p, count).or_beyond(count, beyond); }
-  Vec load(const std::uint16_t* p) const {
-    std::uint16_t whole[Vec::kWidth] = {};
-    for (std::size_t i = 0; i < count; ++i) whole[i] = p[i];
-    return Vec::from_bfloat16(whole);
-  }
+  Vec load(const std::uint16_t* p) const { return Vec::from_first_bfloat16(p, count); }
   Vec lookup(const float* table, const std::uint8_t* index) const {
     std::uint8_t whole[Vec::kWidth] = {};
     for (std::size_t i = 0; i < count; ++i) whole[i] = index[i];

@@ -38,6 +38,12 @@ struct Vec {
     const float32x2_t odd = count % 2 == 1 ? vld1_lane_f32(p + (count - 1), none, 0) : none;
     return {count < 2 ? vcombine_f32(odd, none) : vcombine_f32(vld1_f32(p), odd)};
   }
+  static Vec from_first_bfloat16(const std::uint16_t* p, std::size_t count) {
+    uint16x4_t words = vld1_lane_u16(p, vdup_n_u16(0), 0);
+    if (count > 1) words = vld1_lane_u16(p + 1, words, 1);
+    if (count > 2) words = vld1_lane_u16(p + 2, words, 2);
+    return {vreinterpretq_f32_u32(vshll_n_u16(words, 16))};
+  }
   void store_first(float* p, std::size_t count) const {
     if (count >= 2) vst1_f32(p, vget_low_f32(v));
     if (count == 1) vst1q_lane_f32(p, v, 0);

@@ -36,9 +36,10 @@ struct Vec {
     __builtin_memcpy(&r, p, sizeof(r));
     return r;
   }
-  static Vec from_bfloat16(const std::uint16_t* p) {
-    std::uint32_t words[kWidth];
-    for (std::size_t i = 0; i < kWidth; ++i) words[i] = std::uint32_t{p[i]} << 16;
+  static Vec from_bfloat16(const std::uint16_t* p) { return from_first_bfloat16(p, kWidth); }
+  static Vec from_first_bfloat16(const std::uint16_t* p, std::size_t count) {
+    std::uint32_t words[kWidth] = {};
+    for (std::size_t i = 0; i < count; ++i) words[i] = std::uint32_t{p[i]} << 16;
     Vec r;
     __builtin_memcpy(&r, words, sizeof(r));
     return r;
