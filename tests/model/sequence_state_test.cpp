@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/model/sequence_state.hpp"
 
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "catch.hpp"
@@ -36,6 +38,44 @@ TEST_CASE("The blocks of a state do not share memory", "[model][sequence_state]"
   CHECK(state.cache(0).exact.values[4 * 4 + 3] == 1.0f);
   CHECK(state.cache(1).exact.keys[4] == 2.0f);
   CHECK(state.memory_bytes() >= (2 * 2 * 16 * 4 + 4) * sizeof(float));
+}
+
+TEST_CASE("A cache in bfloat16 keeps the nearest of them, ties to even", "[model][sequence_state]") {
+  const auto kept = [](float x) {
+    std::vector<std::uint16_t> memory(KeyValueCache<float>::size(3, 1));
+    const KeyValueCache<float> cache(memory.data(), 3, 1);
+    cache.store(2, &x, &x);
+    float read[2] = {};
+    cache.read(1, 1, [&]<class S>(const detail::CachedRows<S>& rows) {
+      REQUIRE(sizeof(S) == 2);
+      read[0] = std::bit_cast<float>(static_cast<std::uint32_t>(rows.keys[2]) << 16);
+      read[1] = std::bit_cast<float>(static_cast<std::uint32_t>(rows.values[2]) << 16);
+    });
+    CHECK((read[0] == read[1] || std::isnan(x)));
+    return read[0];
+  };
+  constexpr float kStep = 1.0f / 128, kInfinity = std::numeric_limits<float>::infinity();
+  CHECK(kept(-1.5f) == -1.5f);
+  CHECK(kept(1 + 0.49f * kStep) == 1);
+  CHECK(kept(1 + 0.5f * kStep) == 1);
+  CHECK(kept(1 + 0.51f * kStep) == 1 + kStep);
+  CHECK(kept(1 + 1.5f * kStep) == 1 + 2 * kStep);
+  CHECK(kept(-kInfinity) == -kInfinity);
+  CHECK(kept(std::numeric_limits<float>::max()) == kInfinity);
+  CHECK(std::isnan(kept(std::numeric_limits<float>::quiet_NaN())));
+}
+
+TEST_CASE("A state in bfloat16 takes half the memory, and each block knows how far on the next one lies",
+          "[model][sequence_state]") {
+  SequenceState<float> exact(3, 64, 200), rounded(3, 64, 200, false, StateStorage::bfloat16);
+  CHECK(100 * rounded.memory_bytes() < 51 * exact.memory_bytes());
+  for (SequenceState<float>* const state : {&exact, &rounded}) {
+    const std::size_t next = state->cache(0).ahead;
+    CHECK(state->cache(0).exact.keys + (state == &exact ? next : 0) == state->cache(1).exact.keys);
+    CHECK(state->cache(0).rounded.values + (state == &rounded ? next : 0) == state->cache(1).rounded.values);
+    CHECK(state->cache(1).ahead == next);
+    CHECK(state->cache(2).ahead == 0);
+  }
 }
 
 TEST_CASE("A state is empty until it is told what it holds, and after a reset", "[model][sequence_state]") {

@@ -104,6 +104,30 @@ TEST_CASE("A state has the bits of a full encode and equals the training pass af
   }
 }
 
+TEST_CASE("A state in bfloat16 is the same however it was filled, and near a full encode", "[model][encoder]") {
+  for (const EncoderConfig& config : serving_configs()) {
+    const auto encoder = random_encoder<float>(config, kItems);
+    const std::vector<ItemHandle> items = random_items(150, kItems, 3);
+    auto state = encoder.make_state(StateStorage::bfloat16);
+    Workspace workspace;
+    std::vector<float> vector(encoder.dim()), at_once(encoder.dim());
+    double worst = 0;
+    for (std::size_t n = 1; n <= items.size(); ++n) {
+      if (detail::mix(17, n) % 4 == 0 && n < items.size()) continue;  // left to the next call
+      const std::span<const ItemHandle> history = std::span(items).first(n);
+      encoder.advance(state, {history}, workspace);
+      encoder.user_vector(vector, state, {}, workspace);
+      auto fresh = encoder.make_state(StateStorage::bfloat16);
+      encoder.advance(fresh, {history}, workspace);
+      encoder.user_vector(at_once, fresh, {}, workspace);
+      REQUIRE(vector == at_once);
+      worst = std::max(worst, largest_difference<float>(vector, encoded(encoder, history)));
+    }
+    CHECK(worst > 1e-5);  // it does round
+    CHECK(worst < 0.05);
+  }
+}
+
 TEST_CASE("A state that is ahead of the history starts anew", "[model][encoder]") {
   const auto encoder = random_encoder<double>(small_config(), kItems);
   const std::vector<ItemHandle> items = random_items(15, kItems, 3);
