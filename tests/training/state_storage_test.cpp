@@ -88,8 +88,8 @@ TEST_CASE("States in bfloat16 hardly turn the vectors of a trained model, and ke
   INFO("1 - cos " << worst << " of 10 in common " << static_cast<double>(common) / queries << " ndcg "
                   << exact_gain / queries << " " << rounded_gain / queries);
   CHECK(worst > 0);
-  CHECK(worst < 1e-4);
-  CHECK(static_cast<double>(common) > 9.8 * queries);
+  CHECK(worst < 1e-5);
+  CHECK(static_cast<double>(common) > 9.9 * queries);
   CHECK(exact_gain > 0.3 * queries);  // it did learn
-  CHECK(std::abs(rounded_gain - exact_gain) < 0.01 * exact_gain);
+  CHECK(std::abs(rounded_gain - exact_gain) < 0.002 * exact_gain);
 }
