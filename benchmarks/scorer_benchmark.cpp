@@ -118,6 +118,7 @@ void arguments(benchmark::internal::Benchmark* benchmark) {
 BENCHMARK(top_k<float>)->Name("float")->Apply(arguments);
 BENCHMARK(top_k<std::int8_t>)->Name("int8")->Apply(arguments);
 BENCHMARK(top_k<attune::Int4>)->Name("int4")->Apply(arguments);
+BENCHMARK(top_k<attune::Clustered>)->Name("clustered")->Apply(arguments);
 
 }  // namespace
 

@@ -51,7 +51,11 @@ std::span<const ScoredHandle> CosineScorer<Storage>::scan(std::span<const float>
   detail::TopK best(workspace.top, k);
   if (k == 0 || !exact().prepare(vector, workspace.query)) return {};
   const float* prepared = workspace.query.take(exact().stride()).data();
-  if constexpr (!std::same_as<Storage, float>) {
+  if constexpr (std::same_as<Storage, Clustered>) {
+    if (detail::pruned_search(best, k, exact(), rows_.clusters(), prepared, terms, eligible, workspace)) {
+      return best.finish();
+    }
+  } else if constexpr (!std::same_as<Storage, float>) {
     if (detail::certified_scan(best, k, exact(), rows_.codes(), prepared, terms, eligible, workspace)) {
       return best.finish();
     }
