@@ -53,17 +53,6 @@ RowClusters::Cone cone_of(double cosine, double norm) noexcept {
 
 }  // namespace
 
-double RowClusters::Cone::reach(double along, double across) const noexcept {
-  const double length = std::sqrt(along * along + across * across);
-  if (along <= static_cast<double>(low) * length) {
-    return along * static_cast<double>(low) + across * static_cast<double>(sine_low);
-  }
-  if (along >= static_cast<double>(high) * length) {
-    return along * static_cast<double>(high) + across * static_cast<double>(sine_high);
-  }
-  return length;
-}
-
 void RowClusters::Cone::widen(const Cone& other) noexcept {
   if (other.low < low || high < low) {
     if (high < low) high = other.high, sine_high = other.sine_high;
@@ -284,7 +273,8 @@ void RowClusters::Build::calibrate() {
 RowClusters::Sight RowClusters::sight(float product, double norm, double confidence, double rounding) noexcept {
   const double along = static_cast<double>(product) / norm;
   const double across = std::sqrt(std::max(0.0, 1 - along * along) + 2 * rounding + rounding * rounding);
-  return {along, confidence * across, norm, 2 * rounding};
+  const double believed = confidence * across;
+  return {along, believed, std::sqrt(along * along + believed * believed) * (1 + 1e-15), norm, 2 * rounding};
 }
 
 RowClusters::RowClusters(const ScorerRows<float>& rows, const ClusterOptions& options)

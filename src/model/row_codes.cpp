@@ -179,16 +179,10 @@ void RowCodes::aim(Query& query, double cosine) const noexcept {
 }
 
 void RowCodes::bound(float* bounds, std::uint64_t* passed, const Query& query, std::size_t first, std::size_t count,
-                     const float* additive, float threshold) const noexcept {
-  bound_(bounds, passed, query.coded, blocks_.data() + first / detail::kCodedGroup * block_bytes_,
-         norms_.empty() ? nullptr : norms_.data() + first, additive, threshold, count);
-}
-
-void RowCodes::prefetch(std::size_t first, std::size_t count) const noexcept {
-  constexpr std::size_t kLine = 64;
-  const std::uint8_t* const from = blocks_.data() + first / detail::kCodedGroup * block_bytes_;
-  const std::size_t bytes = (count + detail::kCodedGroup - 1) / detail::kCodedGroup * block_bytes_;
-  for (std::size_t i = 0; i < bytes; i += kLine) __builtin_prefetch(from + i);
+                     const float* additive, float threshold, std::size_t next) const noexcept {
+  const auto block = [&](std::size_t row) { return blocks_.data() + row / detail::kCodedGroup * block_bytes_; };
+  bound_(bounds, passed, query.coded, block(first), norms_.empty() ? nullptr : norms_.data() + first, additive,
+         threshold, count, block(next));
 }
 
 }  // namespace attune::inline v0_1

@@ -32,7 +32,8 @@ bool certified_scan(TopK& best, std::size_t k, const ScorerRows<float>& rows, co
     }
     for_each_bit(unseen, [&](std::size_t bit) { scan.keep(static_cast<ItemHandle>(group * kGroup + bit)); });
     if (in_run != 0 && (!dense || in_run == CodedScan::kRunGroups || group + 1 == groups)) {
-      scan.scan_run((group + (dense ? 1 : 0) - in_run) * kGroup, in_run,
+      const std::size_t end = group + (dense ? 1 : 0);
+      scan.scan_run((end - in_run) * kGroup, in_run, end * kGroup,
                     [&](std::size_t i, std::uint64_t bits) { return bits & wanted_in_run[i]; });
       in_run = 0;
     }

@@ -58,13 +58,14 @@ class CodedScan {
 
   // Bounds <= kRunGroups groups of codes and keeps what may belong to the best. What most likely does is scored at
   // once: that is what raises the threshold. wanted(group of the run, bits): those of the bits that may be returned.
+  // `next` is where the next run is likely to begin.
   template <class Wanted>
-  void scan_run(std::size_t first, std::size_t groups, Wanted&& wanted) {
+  void scan_run(std::size_t first, std::size_t groups, std::size_t next, Wanted&& wanted) {
     const std::size_t count = std::min(groups * kGroup, codes_.size() - first);
     const bool apart = !order_.empty();
     const float* const terms = terms_.additive.empty() || apart ? nullptr : terms_.additive.data() + first;
     codes_.bound(bounds_, passed_.data(), query_, first, count, terms,
-                 apart ? rounded_down(least_product()) : best_.threshold());
+                 apart ? rounded_down(least_product()) : best_.threshold(), next);
     for (std::size_t group = 0; group < groups; ++group) {
       if (passed_[group] == 0) continue;
       passed_[group] = wanted(group, passed_[group]);
@@ -82,9 +83,10 @@ class CodedScan {
         }
       });
     }
-    score_batch();
+    if (batched_ >= kEnough || !best_.full()) score_batch();
     aim();
   }
+  bool full() const noexcept { return best_.full(); }
 
   // To be called last.
   void finish() {
@@ -94,7 +96,8 @@ class CodedScan {
 
  private:
   static constexpr std::size_t kRun = kRunGroups * kGroup;
-  static constexpr std::size_t kBatch = 64;         // rows scored together
+  static constexpr std::size_t kBatch = 64;         // rows scored together, at most
+  static constexpr std::size_t kEnough = 16;        // and at least, so that they are near when their turn comes
   static constexpr std::size_t kCandidates = 4096;  // kept before they are scored
 
   static float rounded_down(double x) noexcept {
@@ -159,6 +162,8 @@ class CodedScan {
   }
 
   void score(ItemHandle item) {
+    const float* const row = rows_.row(item);
+    for (std::size_t d = 0; d < rows_.stride(); d += kLanes) __builtin_prefetch(row + d);
     batch_[batched_++] = item;
     if (batched_ == kBatch) score_batch();
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "serving/coded_scan.hpp"
 
@@ -107,6 +108,7 @@ class PrunedSearch {
       visit(order[left - 1]);
     }
     for (const ScoredHandle& list : order.first(left)) visit(list);
+    scan({});
   }
 
   // Scans what groups of a list may hold one of the best.
@@ -125,14 +127,27 @@ class PrunedSearch {
       do {
         ++group;
       } while (group < end && group - first < CodedScan::kRunGroups && !(sight.bound(clusters_.group(group)) < least));
-      scan_.scan_run(first * kGroup, group - first, [&](std::size_t i, std::uint64_t bits) {
-        std::uint64_t wanted = 0;
-        for_each_bit(bits, [&](std::size_t bit) {
-          if (searched(clusters_.order()[(first + i) * kGroup + bit])) wanted |= std::uint64_t{1} << bit;
-        });
-        return wanted;
-      });
+      scan({first, group});
+      if (!scan_.full()) scan({});
     }
+  }
+
+  // Groups [begin, end) of all.
+  struct Run {
+    std::size_t begin = 0, end = 0;
+  };
+  // Scans the run before this one while this one is brought near.
+  void scan(Run next) {
+    const Run run = std::exchange(waiting_, next);
+    if (run.begin == run.end) return;
+    const std::size_t then = next.begin == next.end ? run.end : next.begin;
+    scan_.scan_run(run.begin * kGroup, run.end - run.begin, then * kGroup, [&](std::size_t i, std::uint64_t bits) {
+      std::uint64_t wanted = 0;
+      for_each_bit(bits, [&](std::size_t bit) {
+        if (searched(clusters_.order()[(run.begin + i) * kGroup + bit])) wanted |= std::uint64_t{1} << bit;
+      });
+      return wanted;
+    });
   }
 
   const ScorerRows<float>& rows_;
@@ -142,6 +157,7 @@ class PrunedSearch {
   const std::span<const std::uint64_t> eligible_;
   Workspace& workspace_;
   CodedScan scan_;
+  Run waiting_;
   float largest_term_ = 0;
 };
 

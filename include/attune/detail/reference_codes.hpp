@@ -24,7 +24,7 @@ int code_of(const std::uint8_t* block, std::size_t r, std::size_t i) {
 
 template <unsigned kBits, class T>
 void bound_rows(T* bounds, std::uint64_t* passed, const CodedQuery<T>& query, const std::uint8_t* blocks,
-                const T* norms, const T* additive, T threshold, std::size_t count) {
+                const T* norms, const T* additive, T threshold, std::size_t count, const std::uint8_t* = nullptr) {
   const std::size_t code_bytes = kCodedGroup * query.width * kBits / 8;
   std::fill_n(passed, (count + 63) / 64, std::uint64_t{0});
   for (std::size_t row = 0; row < count; ++row) {

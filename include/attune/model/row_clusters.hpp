@@ -49,8 +49,6 @@ class ATTUNE_EXPORT RowClusters {
     float low = 1, high = -1;            // cosines to the centroid
     float sine_low = 0, sine_high = 0;   // of the angles
     float norm = 0;                      // the largest
-    // The largest a * along + sqrt(1 - a^2) * across for a in [low, high]; across >= 0.
-    double reach(double along, double across) const noexcept;
     void widen(const Cone& other) noexcept;
   };
 
@@ -68,10 +66,18 @@ class ATTUNE_EXPORT RowClusters {
   // A query of norm `norm` whose product with a list's centroid is `product`, as seen from there.
   struct Sight {
     double along, across;  // b, and confidence * sqrt(1 - b^2)
+    double length;         // of these two
     double norm, rounding;
-    // What <query, x> of a row in the cone cannot exceed, or only with little chance.
+    // What <query, x> of a row in the cone cannot exceed, or only with little chance: the largest of a * along +
+    // sqrt(1 - a^2) * across for a in [low, high], which is `length` where that is at a = along / length.
     double bound(const Cone& cone) const noexcept {
-      const double cosine = cone.reach(along, across) + rounding;
+      double cosine = length;
+      if (along <= static_cast<double>(cone.low) * length) {
+        cosine = along * static_cast<double>(cone.low) + across * static_cast<double>(cone.sine_low);
+      } else if (along >= static_cast<double>(cone.high) * length) {
+        cosine = along * static_cast<double>(cone.high) + across * static_cast<double>(cone.sine_high);
+      }
+      cosine += rounding;
       return cosine > 0 ? norm * static_cast<double>(cone.norm) * cosine : 0.0;
     }
   };

@@ -51,12 +51,11 @@ class ATTUNE_EXPORT RowCodes {
   void aim(Query& query, double cosine) const noexcept;
   // bounds[i] >= scale * score + additive[i], as KernelTable::finish_scores rounds it, of `count` rows from `first`, a
   // multiple of 64; bit i % 64 of passed[i / 64] says bounds[i] >= threshold. `additive` begins at `first` or is null.
+  // `next`, a multiple of 64, is likely to be the next `first`.
   void bound(float* bounds, std::uint64_t* passed, const Query& query, std::size_t first, std::size_t count,
-             const float* additive, float threshold) const noexcept;
+             const float* additive, float threshold, std::size_t next = 0) const noexcept;
 
   double largest_norm() const noexcept { return largest_norm_; }  // of a row
-  // Asks for the codes of `count` rows from `first`, a multiple of 64, to be brought near.
-  void prefetch(std::size_t first, std::size_t count) const noexcept;
   std::size_t memory_bytes() const noexcept { return blocks_.memory_bytes() + norms_.size() * sizeof(float); }
 
  private:

@@ -20,7 +20,7 @@ constexpr std::size_t kAhead = 8192;
 // sums [64] of the rows of a block.
 template <class Bytes, unsigned kBits>
 [[gnu::always_inline]] inline void sum_codes(std::int32_t* sums, const CodedQuery<float>& query,
-                                             const std::uint8_t* block) {
+                                             const std::uint8_t* block, const std::uint8_t* soon) {
   constexpr std::size_t kTogether = Bytes::kTogether, kSize = sizeof(Bytes);
   for (std::size_t first = 0; first < kStride; first += kTogether * kSize) {
     typename Bytes::Sums even[kTogether], odd[kTogether];
@@ -31,8 +31,8 @@ template <class Bytes, unsigned kBits>
     const std::uint8_t* at = block + first;
     for (std::size_t i = 0; i < query.width; i += 8, at += kStride * kBits / 4) {
       const auto four = Bytes::query(query.codes + i), next = Bytes::query(query.codes + i + 4);
-      ask_for(at + kAhead, kTogether * kSize);
-      if constexpr (kBits == 8) ask_for(at + kStride + kAhead, kTogether * kSize);
+      ask_for(soon + (at - block), kTogether * kSize);
+      if constexpr (kBits == 8) ask_for(soon + (at - block) + kStride, kTogether * kSize);
       unroll<kTogether>([&](auto j) {
         const Bytes codes = Bytes::load(at + j * kSize);
         if constexpr (kBits == 8) {
@@ -53,13 +53,20 @@ template <class Bytes, unsigned kBits>
 
 template <class Bytes, unsigned kBits>
 void bound_rows(float* bounds, std::uint64_t* passed, const CodedQuery<float>& query, const std::uint8_t* blocks,
-                const float* norms, const float* additive, float threshold, std::size_t count) {
-  const std::size_t code_bytes = kCodedGroup * query.width * kBits / 8;
+                const float* norms, const float* additive, float threshold, std::size_t count,
+                const std::uint8_t* next) {
+  const std::size_t code_bytes = kCodedGroup * query.width * kBits / 8, block_bytes = code_bytes + 2 * kCodedGroup;
+  const std::size_t num_blocks = (count + kCodedGroup - 1) / kCodedGroup;
+  const std::size_t ahead = (kAhead + block_bytes - 1) / block_bytes;
   const Vec unit = Vec::broadcast(query.unit), reach = Vec::broadcast(query.reach), slope = Vec::broadcast(query.slope),
             rest = Vec::broadcast(query.rest), scale = Vec::broadcast(query.scale), least = Vec::broadcast(threshold);
   for (std::size_t first = 0; first < count; first += kCodedGroup) {
     std::int32_t sums[kCodedGroup];
-    sum_codes<Bytes, kBits>(sums, query, blocks);
+    const std::size_t block = first / kCodedGroup;
+    const std::uint8_t* const soon =
+        block + ahead < num_blocks ? blocks + ahead * block_bytes : next + (block + ahead - num_blocks) * block_bytes;
+    ask_for(soon + code_bytes, 2 * kCodedGroup);
+    sum_codes<Bytes, kBits>(sums, query, blocks, soon);
     const std::uint8_t *const alpha = blocks + code_bytes, *const rho = alpha + kCodedGroup;
     const std::size_t rows = smaller(count - first, kCodedGroup);
     std::uint64_t bits = 0;
@@ -72,7 +79,7 @@ void bound_rows(float* bounds, std::uint64_t* passed, const CodedQuery<float>& q
       lanes.store(bounds + first + r, bound);
       bits |= at_least(bound, least) << r;
     });
-    passed[first / kCodedGroup] = rows < 64 ? bits & ((std::uint64_t{1} << rows) - 1) : bits;
+    passed[block] = rows < 64 ? bits & ((std::uint64_t{1} << rows) - 1) : bits;
     blocks = rho + kCodedGroup;
   }
 }
