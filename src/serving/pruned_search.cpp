@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <utility>
 
 #include "serving/coded_scan.hpp"
@@ -94,7 +95,8 @@ class PrunedSearch {
   }
 
   void visit_lists() {
-    constexpr std::size_t kNearest = 32;  // in order; the others in any
+    constexpr std::size_t kNearest = 32;  // in order; the others as they lie
+    constexpr float kVisited = std::numeric_limits<float>::infinity();
     const std::size_t lists = clusters_.num_lists();
     const std::span<float> products = workspace_.products.take(lists);
     clusters_.compare(products, prepared_);
@@ -105,19 +107,23 @@ class PrunedSearch {
     std::size_t left = lists;
     for (; left > 0 && lists - left < kNearest; --left) {
       std::pop_heap(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(left), farther);
-      visit(order[left - 1]);
+      const ScoredHandle& nearest = order[left - 1];
+      visit(nearest.item, nearest.score);
+      products[nearest.item] = kVisited;
     }
-    for (const ScoredHandle& list : order.first(left)) visit(list);
+    for (std::size_t list = 0; list < lists; ++list) {
+      if (products[list] != kVisited) visit(list, products[list]);
+    }
     scan({});
   }
 
   // Scans what groups of a list may hold one of the best.
-  void visit(const ScoredHandle& list) {
-    const RowClusters::Sight sight = clusters_.sight(list.score, scan_.query_norm());
+  void visit(std::size_t list, float product) {
+    const RowClusters::Sight sight = clusters_.sight(product, scan_.query_norm());
     const double least = scan_.least_product() / static_cast<double>(terms_.scale);
-    if (sight.bound(clusters_.list(list.item)) < least) return;
-    const std::size_t end = clusters_.first_group(list.item + 1);
-    std::size_t group = clusters_.first_group(list.item);
+    if (sight.bound(clusters_.list(list)) < least) return;
+    const std::size_t end = clusters_.first_group(list + 1);
+    std::size_t group = clusters_.first_group(list);
     while (group < end) {
       if (sight.bound(clusters_.group(group)) < least) {
         ++group;
