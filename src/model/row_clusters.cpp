@@ -21,9 +21,9 @@ namespace {
 
 constexpr std::size_t kGroup = detail::kCodedGroup;
 constexpr double kFloatRounding = 0x1p-24;
-constexpr std::size_t kSampleRows = 128;   // that stand in for queries
+constexpr std::size_t kSampleRows = 128;  // that stand in for queries
 constexpr std::size_t kSampleBest = 10;
-constexpr double kStandardErrors = 2;      // that the recall of the samples must be above what is asked
+constexpr double kStandardErrors = 2;  // that the recall of the samples must be above what is asked
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 float rounded_up(double x) noexcept { return std::nextafter(static_cast<float>(x), kInfinity); }
@@ -111,9 +111,10 @@ RowClusters::Build::Build(const ScorerRows<float>& rows_, const ClusterOptions& 
   }
   // Additions of a dot product as in RowCodes; the centroids' norms; scale and term.
   rounding = (static_cast<double>(rows.stride() / detail::kLanes + 5) * 1.001 + 8) * kFloatRounding;
-  const std::size_t most = rows.num_scorable() / std::max<std::size_t>(options.rows_per_list, 1);
-  if (most == 0) return;
-  centroids = spherical_k_means(rows, most, options.seed, executor);
+  const auto root = static_cast<std::size_t>(std::sqrt(static_cast<double>(rows.num_scorable())));
+  const std::size_t per_list = options.rows_per_list != 0 ? options.rows_per_list : std::max(root, kGroup);
+  if (rows.num_scorable() < per_list) return;
+  centroids = spherical_k_means(rows, rows.num_scorable() / per_list, options.seed, executor);
   sort_rows(nearest_centroids(rows.row(0), rows.size(), rows.stride(), centroids, executor));
   calibrate();
   if (share > options.largest_share) drop_lists();
@@ -250,9 +251,8 @@ void RowClusters::Build::calibrate() {
     if (order[i] != kNoHandle) group_of[order[i]] = static_cast<std::uint32_t>(i / kGroup);
   }
   std::vector<Buffer<float>> prepared(executor.concurrency());
-  executor.run(samples.size(), [&](std::size_t q, std::size_t worker) {
-    samples[q] = make_sample(q, group_of, prepared[worker]);
-  });
+  executor.run(samples.size(),
+               [&](std::size_t q, std::size_t worker) { samples[q] = make_sample(q, group_of, prepared[worker]); });
   if (options.recall < 1) {
     std::vector<double> all;
     for (const Sample& sample : samples) all.insert(all.end(), sample.confidences.begin(), sample.confidences.end());

@@ -55,8 +55,7 @@ std::uint32_t largest(float* products, std::size_t count, const detail::KernelTa
   constexpr std::size_t kGroup = 64;
   const float best = kernels.max(products, count);
   for (std::size_t i = 0; i < count; i += kGroup) {
-    const std::uint64_t found =
-        kernels.finish_scores(products + i, 1.0f, nullptr, best, std::min(kGroup, count - i));
+    const std::uint64_t found = kernels.finish_scores(products + i, 1.0f, nullptr, best, std::min(kGroup, count - i));
     if (found != 0) return static_cast<std::uint32_t>(i + static_cast<std::size_t>(std::countr_zero(found)));
   }
   return 0;

@@ -106,9 +106,7 @@ class CodedScan {
     return std::nextafter(nearest, -std::numeric_limits<float>::infinity());
   }
 
-  ItemHandle item_at(std::size_t i) const noexcept {
-    return order_.empty() ? static_cast<ItemHandle>(i) : order_[i];
-  }
+  ItemHandle item_at(std::size_t i) const noexcept { return order_.empty() ? static_cast<ItemHandle>(i) : order_[i]; }
 
   void add_terms(std::size_t first, std::size_t group) noexcept {
     for_each_bit(passed_[group], [&](std::size_t bit) {

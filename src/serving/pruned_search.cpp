@@ -174,8 +174,7 @@ bool pruned_search(TopK& best, std::size_t k, const ScorerRows<float>& rows, con
                    Workspace& workspace) {
   if (!asks_for_few(k, rows)) return false;
   if (clusters.num_lists() == 0) {
-    return certified_scan(best, k, rows, clusters.codes(), prepared, terms, eligible, workspace,
-                          clusters.loose_bits());
+    return certified_scan(best, k, rows, clusters.codes(), prepared, terms, eligible, workspace, clusters.loose_bits());
   }
   return PrunedSearch(best, k, rows, clusters, prepared, terms, eligible, workspace).search();
 }

@@ -122,12 +122,18 @@ std::vector<std::uint64_t> make_eligible(std::size_t count, double share, Genera
   return bits;
 }
 
+// As many lists as rows, one list, or something between.
+std::size_t rows_per_list(const EmbeddingTable<float>& table) {
+  return std::array<std::size_t, 3>{1, 50, 2000}[table.rows() < 200 ? 0 : table.dim() % 2 + 1];
+}
+
 struct Scorers {
   Scorers(const EmbeddingTable<float>& table, ScoreKind kind, float scale)
       : exact(ScorerRows<float>(table, kind), scale),
         int8(ScorerRows<std::int8_t>(table, kind), scale),
         int4(ScorerRows<Int4>(table, kind), scale),
-        clustered(ScorerRows<Clustered>(table, kind, {.rows_per_list = 50, .largest_share = 1}), scale) {}
+        clustered(ScorerRows<Clustered>(table, kind, {.rows_per_list = rows_per_list(table), .largest_share = 1}),
+                  scale) {}
   CosineScorer<float> exact;
   CosineScorer<std::int8_t> int8;
   CosineScorer<Int4> int4;

@@ -35,7 +35,8 @@ struct ClusterOptions {
   // Samples of what will be asked, one vector of the rows' width after the other; none: rows, which are not counted
   // among their own best.
   std::span<const float> queries = {};
-  std::size_t rows_per_list = 1024;
+  // 0: the square root of their number, at least a group. Fewer: less is read, and more centroids are compared.
+  std::size_t rows_per_list = 0;
   // Where searches would read more than this share of the rows, lists are no use: rows are kept in their own order.
   double largest_share = 0.6;
   Executor* executor = nullptr;  // null: the calling thread
@@ -46,9 +47,9 @@ class ATTUNE_EXPORT RowClusters {
  public:
   // What is known of the rows of a group, or of a list. Numbers are rounded outwards.
   struct Cone {
-    float low = 1, high = -1;            // cosines to the centroid
-    float sine_low = 0, sine_high = 0;   // of the angles
-    float norm = 0;                      // the largest
+    float low = 1, high = -1;           // cosines to the centroid
+    float sine_low = 0, sine_high = 0;  // of the angles
+    float norm = 0;                     // the largest
     void widen(const Cone& other) noexcept;
   };
 

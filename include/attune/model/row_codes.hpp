@@ -32,7 +32,8 @@ class ScorerRows;
 
 class ATTUNE_EXPORT RowCodes {
  public:
-  // `bits` is 8 or 4. Row i of the codes is order[i] of the rows, none where that is kNoHandle; without an order, row i.
+  // `bits` is 8 or 4. Row i of the codes is order[i] of the rows, none where that is kNoHandle; without an order, row
+  // i.
   RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const ItemHandle> order = {});
 
   std::size_t size() const noexcept { return size_; }
