@@ -57,7 +57,8 @@ TEST_CASE("A warm recommender allocates nothing to observe and to recommend", "[
   // Windows slide every five events; a late event starts the cache anew; the filtered history is a copy.
   const TrainedModel model = test::make_model({.items = 400, .events = 50, .blend_weight = GENERATE(0.0, 0.5)});
   const auto storage = GENERATE(ScorerStorage::float32, ScorerStorage::int8, ScorerStorage::int4);
-  Recommender recommender = Recommender::open(model, {.scorer_storage = storage});
+  const auto search = GENERATE(SearchKind::scan, SearchKind::approximate);
+  Recommender recommender = Recommender::open(model, {.scorer_storage = storage, .search = search});
   Answer answer;
   Timestamp time = 1'000'000'000;
   const auto round = [&](std::size_t i) {
