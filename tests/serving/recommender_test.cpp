@@ -100,14 +100,14 @@ TEST_CASE("An exact search gives the answers of a scan, and an approximate one s
   CHECK(approximate.info().search_recall < 1);
   std::size_t found = 0;
   for (std::size_t u = 0; u < 100; ++u) {
-    const Request request{.user = test::user_name(u), .k = 10, .exclude_seen = u % 2 == 0};
+    const std::string user = test::user_name(u), item = test::item_name(3 * u);
+    const Request request{.user = user, .k = 10, .exclude_seen = u % 2 == 0};
     const Answer expected = plain.recommend(request), answer = approximate.recommend(request);
     REQUIRE(same_items(exact.recommend(request), expected));
     REQUIRE(answer.items.size() == 10);
-    for (const Recommendation& item : expected.items) {
-      found += std::ranges::count(answer.items, item.item, &Recommendation::item) != 0 ? 1u : 0u;
+    for (const Recommendation& best : expected.items) {
+      found += std::ranges::count(answer.items, best.item, &Recommendation::item) != 0 ? 1u : 0u;
     }
-    const std::string item = test::item_name(3 * u);
     REQUIRE(same_items(exact.similar_items(item, 10), plain.similar_items(item, 10)));
   }
   CHECK(found >= 900);
