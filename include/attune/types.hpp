@@ -129,8 +129,8 @@ ATTUNE_EXPORT std::string_view to_string(ScoreKind kind) noexcept;
 // items, then int8, from some thirty thousand on int4; float32 on a CPU without vector instructions for bytes.
 enum class ScorerStorage : std::uint8_t { automatic, float32, int8, int4 };
 
-// How the items of a large catalogue are searched. `scan` reads something of every item. `exact` leaves out those that a
-// proof says are not among the best, and gives the same answers, bit for bit. `approximate` leaves out more, and may
+// How the items of a large catalogue are searched. `scan` reads something of every item. `exact` leaves out those that
+// a proof says are not among the best, and gives the same answers, bit for bit. `approximate` leaves out more, and may
 // miss an item now and then.
 enum class SearchKind : std::uint8_t { scan, exact, approximate };
 

@@ -46,7 +46,7 @@ ScorerRows<float>::ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind
 }
 
 ScorerRows<float>::Rows ScorerRows<float>::make_rows(std::size_t count, std::size_t stride) {
-  return Rows(static_cast<float*>(::operator new (count * stride * sizeof(float), std::align_val_t{64})));
+  return Rows(static_cast<float*>(::operator new (count* stride * sizeof(float), std::align_val_t{64})));
 }
 
 void ScorerRows<float>::set(std::size_t item, std::span<const float> vector) {

@@ -11,8 +11,8 @@
 // and with a in [low, high] for a group, cos(phi) <= 1 bounds all of its rows: what is left out is proven not to be
 // among the best. In many dimensions cos(phi) is small for nearly all rows. With cos(phi) <= confidence, a smaller
 // number, far fewer groups are read and a few of the best are missed: the confidence is chosen so that, of the best of
-// sample queries, no more are in groups it leaves out than `recall` allows. It depends on the scores found so far, so
-// that a filter that leaves little makes a search go further, to the end if need be.
+// sample queries, no more are in groups it leaves out than `recall` allows. What a bound is compared with is the k-th
+// best score so far, so that a filter that leaves little makes a search go further, to the end if need be.
 
 #include <cstddef>
 #include <cstdint>
