@@ -143,6 +143,11 @@ enum class ScorerStorage : std::uint8_t { automatic, float32, int8, int4 };
 // 8 bits, in half the memory; vectors of trained models turn by 1 - cos < 1e-6 (measured: docs/benchmarks/serving.md).
 enum class StateStorage : std::uint8_t { float32, bfloat16 };
 
+// How the items of a large catalogue are searched. `scan` reads something of every item. `exact` leaves out those that
+// a proof says are not among the best, and gives the same answers, bit for bit. `approximate` leaves out more, and may
+// miss an item now and then.
+enum class SearchKind : std::uint8_t { scan, exact, approximate };
+
 // What is near an item, best first.
 struct Neighbours {
   std::span<const ScoredHandle> items;

@@ -61,50 +61,52 @@ Angle encode_row(std::span<std::uint8_t> codes, std::span<const double> row, dou
 
 }  // namespace
 
-RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits)
-    : dim_(rows.dim()),
+RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const ItemHandle> order)
+    : size_(order.empty() ? rows.size() : order.size()),
+      dim_(rows.dim()),
       stride_(rows.stride()),
       width_((rows.dim() + 7) / 8 * 8),
       block_bytes_(detail::kCodedGroup * (width_ * bits / 8 + 2)),
       bits_(bits),
       bound_(bits == 4 ? detail::float_kernels().bound_int4 : detail::float_kernels().bound_int8),
-      tight_((rows.size() + detail::kCodedGroup - 1) / detail::kCodedGroup, true) {
-  const std::size_t num_blocks = (rows.size() + detail::kCodedGroup - 1) / detail::kCodedGroup;
+      tight_((size_ + detail::kCodedGroup - 1) / detail::kCodedGroup, true) {
+  const std::size_t num_blocks = tight_.size();
   std::ranges::fill(blocks_.take(num_blocks * block_bytes_), std::uint8_t{0});
   if (rows.num_scorable() == 0) return;
   const double levels = bits == 4 ? 16 : 256;
   step_ = step_of(bits) / std::sqrt(static_cast<double>(dim_));
-  if (rows.kind() != ScoreKind::cosine) norms_.resize(rows.size());
-  std::vector<Angle> angles(rows.size(), Angle{0, 0, 0});
+  if (rows.kind() != ScoreKind::cosine) norms_.resize(size_);
+  std::vector<Angle> angles(size_, Angle{0, 0, 0});
   std::vector<double> rotated(dim_);
   std::vector<std::uint8_t> codes(dim_);
   double largest_alpha = 0, largest_rho = 0, sum_rho = 0;
   smallest_norm_ = std::numeric_limits<double>::infinity();
-  for (std::size_t item = 0; item < rows.size(); ++item) {
-    if (!rows.scorable(static_cast<ItemHandle>(item))) continue;
+  for (std::size_t row = 0; row < size_; ++row) {
+    const ItemHandle item = order.empty() ? static_cast<ItemHandle>(row) : order[row];
+    if (!rows.scorable(item)) continue;
     std::copy_n(rows.row(item), dim_, rotated.begin());
     const double norm = norm_of(rotated);
     for (double& element : rotated) element *= 1 / norm;
     rotate(rotated);
-    angles[item] = encode_row(codes, rotated, step_, levels);
-    store(item, codes);
-    if (!norms_.empty()) norms_[item] = rounded_up(norm * (1 + 1e-12));
+    angles[row] = encode_row(codes, rotated, step_, levels);
+    store(row, codes);
+    if (!norms_.empty()) norms_[row] = rounded_up(norm * (1 + 1e-12));
     largest_norm_ = std::max(largest_norm_, norm * (1 + 1e-12));
     smallest_norm_ = std::min(smallest_norm_, norm);
-    longest_code_ = std::max(longest_code_, angles[item].code_norm);
-    largest_alpha = std::max(largest_alpha, angles[item].alpha);
-    largest_rho = std::max(largest_rho, angles[item].rho);
-    sum_rho += angles[item].rho;
+    longest_code_ = std::max(longest_code_, angles[row].code_norm);
+    largest_alpha = std::max(largest_alpha, angles[row].alpha);
+    largest_rho = std::max(largest_rho, angles[row].rho);
+    sum_rho += angles[row].rho;
   }
   constexpr double kSafely = 1 + 1e-9;  // byte_above divides
   alpha_step_ = largest_alpha / 255 * kSafely;
   rho_step_ = largest_rho / 255 * kSafely;
   mean_rho_ = sum_rho / static_cast<double>(rows.num_scorable());
-  for (std::size_t item = 0; item < rows.size(); ++item) {
-    std::uint8_t* const bytes = blocks_.data() + (item / detail::kCodedGroup + 1) * block_bytes_ -
-                                2 * detail::kCodedGroup + item % detail::kCodedGroup;
-    if (largest_alpha > 0) bytes[0] = byte_above(angles[item].alpha, alpha_step_);
-    bytes[detail::kCodedGroup] = byte_above(angles[item].rho, rho_step_);
+  for (std::size_t row = 0; row < size_; ++row) {
+    std::uint8_t* const bytes = blocks_.data() + (row / detail::kCodedGroup + 1) * block_bytes_ -
+                                2 * detail::kCodedGroup + row % detail::kCodedGroup;
+    if (largest_alpha > 0) bytes[0] = byte_above(angles[row].alpha, alpha_step_);
+    bytes[detail::kCodedGroup] = byte_above(angles[row].rho, rho_step_);
   }
   find_tight_blocks();
 }
@@ -223,9 +225,10 @@ std::int32_t RowCodes::least_sum(const Query& query, float threshold) const noex
 }
 
 void RowCodes::bound(float* bounds, std::uint64_t* passed, const Query& query, std::size_t first, std::size_t count,
-                     const float* additive, float threshold) const noexcept {
-  bound_(bounds, passed, query.coded, blocks_.data() + first / detail::kCodedGroup * block_bytes_,
-         norms_.empty() ? nullptr : norms_.data() + first, additive, threshold, count);
+                     const float* additive, float threshold, std::size_t next) const noexcept {
+  const auto block = [&](std::size_t row) { return blocks_.data() + row / detail::kCodedGroup * block_bytes_; };
+  bound_(bounds, passed, query.coded, block(first), norms_.empty() ? nullptr : norms_.data() + first, additive,
+         threshold, count, block(next));
 }
 
 }  // namespace attune::inline v0_1

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <utility>
 
 #include "attune/detail/kernels.hpp"
 
@@ -34,19 +35,43 @@ bool store_row(std::span<float> stored, std::span<const float> vector, bool norm
 }  // namespace
 
 ScorerRows<float>::ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind)
-    : size_(items.rows()),
+    : capacity_(items.rows()),
       dim_(items.dim()),
       stride_((items.dim() + detail::kLanes - 1) / detail::kLanes * detail::kLanes),
       kind_(kind),
       kernels_(&detail::float_kernels()),
-      rows_(static_cast<float*>(::operator new (size_* stride_ * sizeof(float), std::align_val_t{64}))),
-      scorable_((size_ + 63) / 64, 0) {
-  for (std::size_t item = 0; item < size_; ++item) {
-    const std::span<float> stored(rows_.get() + item * stride_, stride_);
-    if (!store_row(stored, items.row(item), kind == ScoreKind::cosine)) continue;
-    scorable_[item / 64] |= std::uint64_t{1} << (item % 64);
-    ++num_scorable_;
+      rows_(make_rows(capacity_, stride_)) {
+  scorable_.reserve((capacity_ + 63) / 64);
+  for (std::size_t item = 0; item < items.rows(); ++item) set(item, items.row(item));
+}
+
+ScorerRows<float>::Rows ScorerRows<float>::make_rows(std::size_t count, std::size_t stride) {
+  return Rows(static_cast<float*>(::operator new (count* stride * sizeof(float), std::align_val_t{64})));
+}
+
+void ScorerRows<float>::set(std::size_t item, std::span<const float> vector) {
+  if (item == size_) {
+    if (size_ == capacity_) {
+      const std::size_t capacity = capacity_ + capacity_ / 8 + 64;
+      Rows rows = make_rows(capacity, stride_);
+      std::copy_n(rows_.get(), size_ * stride_, rows.get());
+      rows_ = std::move(rows);
+      capacity_ = capacity;
+    }
+    scorable_.resize(size_ / 64 + 1, 0);
+    ++size_;
   }
+  erase(item);
+  const std::span<float> stored(rows_.get() + item * stride_, stride_);
+  if (!store_row(stored, vector, kind_ == ScoreKind::cosine)) return;
+  scorable_[item / 64] |= std::uint64_t{1} << (item % 64);
+  ++num_scorable_;
+}
+
+void ScorerRows<float>::erase(std::size_t item) noexcept {
+  if (!scorable(static_cast<ItemHandle>(item))) return;
+  scorable_[item / 64] &= ~(std::uint64_t{1} << (item % 64));
+  --num_scorable_;
 }
 
 bool ScorerRows<float>::prepare(std::span<const float> user_vector, Buffer<float>& query) const {

@@ -2,6 +2,7 @@
 #include "attune/serving/catalogue.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <string>
 
 #include "attune/error.hpp"

@@ -333,6 +333,7 @@ RecommenderInfo Recommender::info() const {
           .unstored_events = *impl_->unstored_events,
           .ranker_failures = impl_->ranker_failures,
           .missed_deadlines = impl_->missed_deadlines,
+          .search_recall = now->search_recall,
           .item_ids = impl_->catalogue->kind(),
           .user_ids = impl_->users.accepts(Id(0)) ? IdKind::int64 : IdKind::string};
 }

@@ -15,6 +15,7 @@
 #include "serving/event_kinds.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
+#include "serving/user_record.hpp"
 
 namespace attune::inline v0_1 {
 

@@ -47,6 +47,13 @@ void check_ids(const detail::EngineParts& parts) {
                                                std::to_string(parts.item_ids.size()));
 }
 
+void check_search(const RecommenderOptions& options) {
+  if (options.search_recall > 0 && options.search_recall <= 1) return;
+  throw Error(ErrorCode::invalid_argument,
+              "RecommenderOptions::search_recall: expected more than 0 and at most 1, found " +
+                  std::to_string(options.search_recall));
+}
+
 // Whether the event stands in the histories of a model already.
 bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind) {
   const UserHandle user = histories.user_ids->find(event.user);
@@ -77,8 +84,7 @@ void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> h
 
 void Recommender::Impl::serve(const TrainedModel& model) {
   const std::vector<ItemHandle> handles = catalogue->add_all(*model.item_ids);
-  ServedModel served{make_engine(model, handles, options.scorer_storage), model.version, model.calibration,
-                     make_model_ranker(model, handles)};
+  ServedModel served = make_served(model, handles, options);
   if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
   publish(std::move(served), handles);
 }
@@ -116,6 +122,7 @@ Recommender Recommender::open(const std::string& model, RecommenderOptions optio
 }
 
 Recommender Recommender::open(const TrainedModel& model, RecommenderOptions options) {
+  check_search(options);
   auto impl = std::make_unique<Impl>(std::move(options), *model.item_ids, user_kind(model));
   impl->serve(model);
   impl->replay();

@@ -65,6 +65,80 @@ void set_bit(std::vector<std::uint64_t>& bits, ItemHandle item) noexcept {
   bits[item / 64] |= std::uint64_t{1} << (item % 64);
 }
 
+// Vectors of users spread over the histories of a model, to be asked about; none where there are too few to go by.
+std::vector<float> sample_user_vectors(const TrainedModel& model) {
+  constexpr std::size_t kMost = 128, kFewest = 64;
+  const std::size_t users = model.histories ? model.histories->num_users() : 0, drawn = std::min(users, kMost);
+  const std::size_t dim = model.encoder->config().embedding_dim;
+  std::vector<float> vectors;
+  Workspace workspace;
+  for (std::size_t i = 0; i < drawn; ++i) {
+    const HistoryView history = model.histories->of(i * users / drawn);
+    const auto known = [&](ItemHandle item) { return model.encoder->knows(item); };
+    if (history.empty() || !std::ranges::all_of(history.items, known)) continue;
+    const Timestamp now = history.times.empty() ? kNoTime : history.times.back();
+    vectors.resize(vectors.size() + dim);
+    model.encoder->encode(std::span(vectors).last(dim), history, {.now = now}, workspace);
+  }
+  if (vectors.size() < kFewest * dim) vectors.clear();
+  return vectors;
+}
+
+// The rows in lists; how many of the best a search of them finds.
+ScorerRows<Clustered> in_lists(ScorerRows<float> rows, const TrainedModel& model, const RecommenderOptions& options,
+                               double& search_recall) {
+  const std::vector<float> samples = sample_user_vectors(model);
+  ClusterOptions cluster_options{.queries = samples, .executor = options.executor.get()};
+  if (options.search == SearchKind::approximate) cluster_options.recall = options.search_recall;
+  ScorerRows<Clustered> clustered(std::move(rows), cluster_options);
+  search_recall = clustered.clusters().sample_recall();
+  return clustered;
+}
+
+// The engine of a trained model; of its scorer, how many of the best it finds.
+std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,
+                                                           std::span<const ItemHandle> handles,
+                                                           const RecommenderOptions& options, double& search_recall) {
+  const RowOrder order(handles);
+  const std::shared_ptr<const CountModel> counts = order.apply(model.counts);
+  CountsColdStart cold_start(order.apply(model.popularity), counts);
+  if (!model.encoder) return adapt(Engine(NoEncoder{}, NoScorer{order.size()}, std::move(cold_start)));
+
+  auto encoder = order.apply(model.encoder);
+  const EncoderConfig& config = encoder->config();
+  const bool blend = model.blend_weight != 0 && counts;
+  const bool tempered = blend && config.score == ScoreKind::cosine;
+  const float scale = tempered ? static_cast<float>(1.0 / config.temperature) : 1.0f;
+  std::vector<bool> known(order.size());
+  for (const ItemHandle item : handles) known[item] = encoder->knows(item);
+  const auto with_rows = [&]<class Storage>(ScorerRows<Storage> rows) {
+    return adapt(Engine(ServedEncoder(std::move(encoder), std::move(known)),
+                        CosineScorer<Storage>(std::move(rows), scale), std::move(cold_start), blend ? counts : nullptr,
+                        static_cast<float>(model.blend_weight)));
+  };
+  ScorerRows<float> rows(encoder->items(), config.score);
+  const ScorerStorage storage = options.scorer_storage;
+  switch (storage == ScorerStorage::automatic ? fastest_storage(rows.size()) : storage) {
+    case ScorerStorage::int8: return with_rows(ScorerRows<std::int8_t>(std::move(rows)));
+    case ScorerStorage::int4:
+      if (options.search == SearchKind::scan) return with_rows(ScorerRows<Int4>(std::move(rows)));
+      return with_rows(in_lists(std::move(rows), model, options, search_recall));
+    default: return with_rows(std::move(rows));
+  }
+}
+
+// The ranker that a model brings; null where it has none.
+std::unique_ptr<const Ranker> make_model_ranker(const TrainedModel& model, std::span<const ItemHandle> handles) {
+  if (!model.encoder || model.ranker.empty()) return nullptr;
+  const RowOrder order(handles);
+  std::vector<std::uint64_t> events(model.popularity ? order.size() : 0);
+  for (std::size_t row = 0; row < handles.size() && !events.empty(); ++row) {
+    events[handles[row]] = model.popularity->counts()[row];
+  }
+  detail::CandidateFeatures features(order.apply(model.counts), events, model.encoder->config().request_time);
+  return std::make_unique<const detail::ModelRanker>(model.ranker, std::move(features));
+}
+
 }  // namespace
 
 std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue, ServedModel model,
@@ -87,42 +161,11 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
   return snapshot;
 }
 
-std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,
-                                                           std::span<const ItemHandle> handles, ScorerStorage storage) {
-  const RowOrder order(handles);
-  const std::shared_ptr<const CountModel> counts = order.apply(model.counts);
-  CountsColdStart cold_start(order.apply(model.popularity), counts);
-  if (!model.encoder) return adapt(Engine(NoEncoder{}, NoScorer{order.size()}, std::move(cold_start)));
-
-  auto encoder = order.apply(model.encoder);
-  const EncoderConfig& config = encoder->config();
-  const bool blend = model.blend_weight != 0 && counts;
-  const bool tempered = blend && config.score == ScoreKind::cosine;
-  const float scale = tempered ? static_cast<float>(1.0 / config.temperature) : 1.0f;
-  std::vector<bool> known(order.size());
-  for (const ItemHandle item : handles) known[item] = encoder->knows(item);
-  const auto with_rows = [&]<class Storage>(ScorerRows<Storage> rows) {
-    return adapt(Engine(ServedEncoder(std::move(encoder), std::move(known)),
-                        CosineScorer<Storage>(std::move(rows), scale), std::move(cold_start), blend ? counts : nullptr,
-                        static_cast<float>(model.blend_weight)));
-  };
-  ScorerRows<float> rows(encoder->items(), config.score);
-  switch (storage == ScorerStorage::automatic ? fastest_storage(rows.size()) : storage) {
-    case ScorerStorage::int8: return with_rows(ScorerRows<std::int8_t>(std::move(rows)));
-    case ScorerStorage::int4: return with_rows(ScorerRows<Int4>(std::move(rows)));
-    default: return with_rows(std::move(rows));
-  }
-}
-
-std::unique_ptr<const Ranker> make_model_ranker(const TrainedModel& model, std::span<const ItemHandle> handles) {
-  if (!model.encoder || model.ranker.empty()) return nullptr;
-  const RowOrder order(handles);
-  std::vector<std::uint64_t> events(model.popularity ? order.size() : 0);
-  for (std::size_t row = 0; row < handles.size() && !events.empty(); ++row) {
-    events[handles[row]] = model.popularity->counts()[row];
-  }
-  detail::CandidateFeatures features(order.apply(model.counts), events, model.encoder->config().request_time);
-  return std::make_unique<const detail::ModelRanker>(model.ranker, std::move(features));
+ServedModel make_served(const TrainedModel& model, std::span<const ItemHandle> handles,
+                        const RecommenderOptions& options) {
+  ServedModel served{nullptr, model.version, model.calibration, make_model_ranker(model, handles)};
+  served.engine = make_engine(model, handles, options, served.search_recall);
+  return served;
 }
 
 }  // namespace attune::inline v0_1

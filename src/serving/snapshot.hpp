@@ -13,6 +13,7 @@
 #include "attune/detail/engine_interface.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/ranker.hpp"
+#include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
 
 namespace attune::inline v0_1 {
@@ -23,6 +24,7 @@ struct ServedModel {
   std::string version;
   Calibration calibration = {};                    // of the engine's scores; empty: none
   std::unique_ptr<const Ranker> ranker = nullptr;  // null: none
+  double search_recall = 1;                        // of sample users' best, found at least
 };
 
 struct Snapshot : ServedModel {
@@ -46,11 +48,8 @@ struct Snapshot : ServedModel {
 std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue, ServedModel model,
                                               std::span<const ItemHandle> handles, std::uint64_t generation);
 
-// The engine of a trained model whose row i is the catalogue's handles[i].
-std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& model,
-                                                           std::span<const ItemHandle> handles, ScorerStorage storage);
-
-// The ranker that such a model brings; null where it has none.
-std::unique_ptr<const Ranker> make_model_ranker(const TrainedModel& model, std::span<const ItemHandle> handles);
+// What a trained model whose row i is the catalogue's handles[i] brings.
+ServedModel make_served(const TrainedModel& model, std::span<const ItemHandle> handles,
+                        const RecommenderOptions& options);
 
 }  // namespace attune::inline v0_1

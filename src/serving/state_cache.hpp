@@ -8,7 +8,7 @@
 #include <memory>
 #include <mutex>
 
-#include "attune/serving/user_state.hpp"
+#include "serving/user_record.hpp"
 
 namespace attune::inline v0_1 {
 

@@ -11,6 +11,7 @@
 
 #include "attune/error.hpp"
 #include "serving/state_cache.hpp"
+#include "serving/user_record.hpp"
 
 namespace attune::inline v0_1 {
 namespace {

@@ -33,13 +33,14 @@ void compare(const Coded& coded, BoundRows kernel, std::size_t count, const floa
   Guarded expected(count);
   std::vector<std::uint64_t> expected_bits((count + 63) / 64, 7);
   (kReference.*kernel)(expected.data(), expected_bits.data(), coded.query, coded.blocks.data(), norms, additive,
-                       threshold, count);
+                       threshold, count, coded.blocks.data());
   for (const auto* kernels : all_tables()) {
     INFO(kernels->level << " width " << coded.query.width << " count " << count << " norms " << (norms != nullptr)
                         << " additive " << (additive != nullptr));
     Guarded bounds(count);
     std::vector<std::uint64_t> bits(expected_bits.size() + 1, 7);
-    (kernels->*kernel)(bounds.data(), bits.data(), coded.query, coded.blocks.data(), norms, additive, threshold, count);
+    (kernels->*kernel)(bounds.data(), bits.data(), coded.query, coded.blocks.data(), norms, additive, threshold, count,
+                       coded.blocks.data());
     CHECK(std::memcmp(bounds.data(), expected.data(), count * sizeof(float)) == 0);
     CHECK(bounds.intact());
     CHECK(std::equal(expected_bits.begin(), expected_bits.end(), bits.begin()));
@@ -84,7 +85,7 @@ TEST_CASE("Sums of codes do not saturate at the extremes", "[kernels][bounds]") 
       Guarded bounds(64);
       std::uint64_t passed = 0;
       (detail::kernels<float>().*kernel)(bounds.data(), &passed, coded.query, coded.blocks.data(), nullptr, nullptr, 0,
-                                         64);
+                                         64, coded.blocks.data());
       CHECK(bounds[0] == Approx(sign < 0 ? 100.0f : static_cast<float>(largest)));
       CHECK(bounds[63] == bounds[0]);
     }
@@ -103,7 +104,7 @@ TEST_CASE("Infinite terms make infinite bounds, and NaN never passes", "[kernels
     Guarded bounds(20);
     std::uint64_t passed = 0;
     (kernels->*kernel)(bounds.data(), &passed, coded.query, coded.blocks.data(), nullptr, additive.data(),
-                       std::numeric_limits<float>::lowest(), 20);
+                       std::numeric_limits<float>::lowest(), 20, coded.blocks.data());
     CHECK(passed == ((1u << 20) - 1 - (1u << 2) - (1u << 3)));
     CHECK(bounds[1] == kInfinity);
     CHECK(bounds[2] == -kInfinity);

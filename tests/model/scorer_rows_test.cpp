@@ -138,3 +138,28 @@ TEST_CASE("A table without rows has nothing to score", "[model][scorer_rows]") {
   CHECK(rows.num_scorable() == 0);
   CHECK_FALSE(rows.scorable(0));
 }
+
+TEST_CASE("Rows change, come and go one by one", "[model][scorer_rows]") {
+  ScorerRows<float> rows(table_of({{3, 4}, {0, 0}}), ScoreKind::cosine);
+  rows.set(1, std::vector<float>{0, -2});
+  CHECK(rows.num_scorable() == 2);
+  CHECK(row_of(rows, 1) == std::vector<float>{0, -1});
+  rows.set(0, std::vector<float>{kNaN, 1});
+  CHECK_FALSE(rows.scorable(0));
+  CHECK(row_of(rows, 0) == std::vector<float>{0, 0});
+  for (std::size_t item = 2; item < 200; ++item) rows.set(item, std::vector<float>{2, 0});
+  CHECK(rows.size() == 200);
+  CHECK(rows.num_scorable() == 199);
+  CHECK(rows.scorable_bits().size() == 4);
+  CHECK(row_of(rows, 1) == std::vector<float>{0, -1});
+  CHECK(row_of(rows, 199) == std::vector<float>{1, 0});
+  CHECK(reinterpret_cast<std::uintptr_t>(rows.row(0)) % 64 == 0);
+  rows.erase(5);
+  rows.erase(5);
+  rows.erase(0);
+  CHECK_FALSE(rows.scorable(5));
+  CHECK(rows.num_scorable() == 198);
+  rows.set(5, std::vector<float>{0, 1});
+  CHECK(rows.scorable(5));
+  CHECK(rows.num_scorable() == 199);
+}

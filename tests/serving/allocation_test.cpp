@@ -58,7 +58,9 @@ TEST_CASE("A warm recommender allocates nothing to observe and to recommend", "[
   const TrainedModel model = test::make_model({.items = 400, .events = 50, .blend_weight = GENERATE(0.0, 0.5)});
   const auto storage = GENERATE(ScorerStorage::float32, ScorerStorage::int8, ScorerStorage::int4);
   const auto states = GENERATE(StateStorage::float32, StateStorage::bfloat16);
-  Recommender recommender = Recommender::open(model, {.state_storage = states, .scorer_storage = storage});
+  const auto search = GENERATE(SearchKind::scan, SearchKind::approximate);
+  Recommender recommender =
+      Recommender::open(model, {.state_storage = states, .scorer_storage = storage, .search = search});
   Answer answer;
   Timestamp time = 1'000'000'000;
   const auto round = [&](std::size_t i) {

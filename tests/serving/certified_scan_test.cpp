@@ -123,14 +123,22 @@ std::vector<std::uint64_t> make_eligible(std::size_t count, double share, Genera
   return bits;
 }
 
+// As many lists as rows, one list, or something between.
+std::size_t rows_per_list(const EmbeddingTable<float>& table) {
+  return std::array<std::size_t, 3>{1, 50, 2000}[table.rows() < 200 ? 0 : table.dim() % 2 + 1];
+}
+
 struct Scorers {
   Scorers(const EmbeddingTable<float>& table, ScoreKind kind, float scale)
       : exact(ScorerRows<float>(table, kind), scale),
         int8(ScorerRows<std::int8_t>(table, kind), scale),
-        int4(ScorerRows<Int4>(table, kind), scale) {}
+        int4(ScorerRows<Int4>(table, kind), scale),
+        clustered(ScorerRows<Clustered>(table, kind, {.rows_per_list = rows_per_list(table), .largest_share = 1}),
+                  scale) {}
   CosineScorer<float> exact;
   CosineScorer<std::int8_t> int8;
   CosineScorer<Int4> int4;
+  CosineScorer<Clustered> clustered;
 };
 
 std::vector<ScoredHandle> copied(std::span<const ScoredHandle> found) { return {found.begin(), found.end()}; }
@@ -170,6 +178,8 @@ std::size_t compare_storages(Rows kind, ScoreKind score_kind, std::size_t seed) 
           const auto expected = scorers.exact.top_k({.user_vector = query}, eligible, terms, k, workspace);
           REQUIRE(copied(scorers.int8.top_k({.user_vector = query}, eligible, terms, k, other)) == copied(expected));
           REQUIRE(copied(scorers.int4.top_k({.user_vector = query}, eligible, terms, k, other)) == copied(expected));
+          REQUIRE(copied(scorers.clustered.top_k({.user_vector = query}, eligible, terms, k, other)) ==
+                  copied(expected));
           ++queries;
         }
       }

@@ -82,6 +82,46 @@ TEST_CASE("Every storage of the item vectors gives the same answers, bit for bit
   }
 }
 
+TEST_CASE("An exact search gives the answers of a scan, and an approximate one says what it finds",
+          "[serving][recommender]") {
+  const double blend_weight = GENERATE(0.0, 0.7);
+  const TrainedModel model =
+      make_model({.items = 3000, .users = 100, .dim = 24, .item_groups = 10, .blend_weight = blend_weight});
+  const RecommenderOptions plain_options{.scorer_storage = ScorerStorage::int4};
+  const Recommender plain = Recommender::open(model, plain_options);
+  RecommenderOptions options = plain_options;
+  options.search = SearchKind::exact;
+  const Recommender exact = Recommender::open(model, options);
+  options.search = SearchKind::approximate;
+  options.search_recall = 0.9;
+  const Recommender approximate = Recommender::open(model, options);
+  CHECK(plain.info().search_recall == 1);
+  CHECK(exact.info().search_recall == 1);
+  CHECK(approximate.info().search_recall >= 0.9);
+  CHECK(approximate.info().search_recall < 1);
+  std::size_t found = 0;
+  for (std::size_t u = 0; u < 100; ++u) {
+    const std::string user = test::user_name(u), item = test::item_name(3 * u);
+    const Request request{.user = user, .k = 10, .exclude_seen = u % 2 == 0};
+    const Answer expected = plain.recommend(request), answer = approximate.recommend(request);
+    REQUIRE(same_items(exact.recommend(request), expected));
+    REQUIRE(answer.items.size() == 10);
+    for (const Recommendation& best : expected.items) {
+      found += std::ranges::count(answer.items, best.item, &Recommendation::item) != 0 ? 1u : 0u;
+    }
+    REQUIRE(same_items(exact.similar_items(item, 10), plain.similar_items(item, 10)));
+  }
+  CHECK(found >= 900);
+}
+
+TEST_CASE("A recall that no search can have is refused", "[serving][recommender]") {
+  const TrainedModel model = make_model();
+  for (const double recall : {0.0, -0.5, 1.1, std::numeric_limits<double>::quiet_NaN()}) {
+    CHECK_THROWS_WITH(Recommender::open(model, {.search = SearchKind::approximate, .search_recall = recall}),
+                      Catch::Contains("RecommenderOptions::search_recall"));
+  }
+}
+
 TEST_CASE("A user nobody knows gets exactly k items from the side door, and the model after three events (UR-01)",
           "[serving][recommender][UR-01]") {
   const TrainedModel model = make_model();

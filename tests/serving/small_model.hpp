@@ -19,6 +19,7 @@ struct SmallModel {
   std::size_t first_item = 0;                      // items are "i<first_item>", ...
   std::size_t first_user = 0;
   std::size_t dim = 16, window = 20, hop = 5;
+  std::size_t item_groups = 0;  // of items with nearly the same vectors; 0: vectors that have nothing in common
   ScoreKind score = ScoreKind::cosine;
   double blend_weight = 0;
   bool encoder = true;
@@ -76,6 +77,11 @@ inline TrainedModel make_model(const SmallModel& options = {}) {
     }
     const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, options.items);
     encoder->initialize(options.seed);
+    EmbeddingTable<float>& rows = encoder->items();
+    for (std::size_t i = options.item_groups; i < rows.rows() && options.item_groups != 0; ++i) {
+      for (std::size_t d = 0; d < rows.dim(); ++d)
+        rows.row(i)[d] = rows.row(i % options.item_groups)[d] + 0.1f * rows.row(i)[d];
+    }
     if (options.timed) {  // gaps that matter
       for (const Parameter& part : encoder->parameters().list()) {
         if (!part.name.ends_with("bias")) continue;

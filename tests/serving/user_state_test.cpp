@@ -8,6 +8,7 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "serving/user_record.hpp"
 
 using namespace attune;
 

@@ -24,10 +24,11 @@ struct ScoreTerms {
 
 // Pushes into `best` (k places) all that belongs there of the eligible and scorable rows. `prepared` [stride] is
 // ScorerRows::prepare's. False, and nothing pushed, where the codes prove nothing or would save nothing: scan the float
-// rows instead.
+// rows instead. Rows whose bit is set in `loose` have no codes that hold.
 ATTUNE_EXPORT bool certified_scan(TopK& best, std::size_t k, const ScorerRows<float>& rows, const RowCodes& codes,
                                   const float* prepared, const ScoreTerms& terms,
-                                  std::span<const std::uint64_t> eligible, Workspace& workspace);
+                                  std::span<const std::uint64_t> eligible, Workspace& workspace,
+                                  std::span<const std::uint64_t> loose = {});
 
 // The same for many queries at once, without additive terms: a row's codes, of 8 bits, are read once for 64 of them.
 // Returns those that it left unanswered, for certified_scan() or the float rows. Allocates.

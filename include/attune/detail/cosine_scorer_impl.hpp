@@ -41,10 +41,10 @@ template <class Storage>
 void CosineScorer<Storage>::top_k_batch(std::span<BatchedQuery> queries, std::span<const std::uint64_t> eligible,
                                         Workspace& workspace) const {
   std::vector<BatchedQuery*> left;
-  if constexpr (std::same_as<Storage, float>) {
-    for (BatchedQuery& query : queries) left.push_back(&query);
-  } else {
+  if constexpr (std::same_as<Storage, std::int8_t>) {
     left = detail::certified_scan_batch(queries, exact(), rows_.codes(), scale_, eligible, workspace);
+  } else {
+    for (BatchedQuery& query : queries) left.push_back(&query);
   }
   if (left.empty()) return;
   std::vector<std::uint64_t> own(eligible.begin(), eligible.end());
@@ -76,7 +76,11 @@ std::span<const ScoredHandle> CosineScorer<Storage>::scan(std::span<const float>
   detail::TopK best(workspace.top, k);
   if (k == 0 || !exact().prepare(vector, workspace.query)) return {};
   const float* prepared = workspace.query.take(exact().stride()).data();
-  if constexpr (!std::same_as<Storage, float>) {
+  if constexpr (std::same_as<Storage, Clustered>) {
+    if (detail::pruned_search(best, k, exact(), rows_.clusters(), prepared, terms, eligible, workspace)) {
+      return best.finish();
+    }
+  } else if constexpr (!std::same_as<Storage, float>) {
     if (detail::certified_scan(best, k, exact(), rows_.codes(), prepared, terms, eligible, workspace)) {
       return best.finish();
     }

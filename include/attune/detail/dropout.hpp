@@ -25,7 +25,16 @@ constexpr std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept { return 
 
 // What random numbers are for. Each purpose draws from streams of its own: the n-th of one never says anything about
 // the n-th of another.
-enum class Purpose : std::uint64_t { initial_values = 1, shuffle, dropout, bootstrap, windows, candidates, search };
+enum class Purpose : std::uint64_t {
+  initial_values = 1,
+  shuffle,
+  dropout,
+  bootstrap,
+  windows,
+  candidates,
+  search,
+  clusters
+};
 constexpr std::uint64_t stream_of(std::uint64_t seed, Purpose purpose, std::uint64_t n) noexcept {
   return mix(mix(seed, static_cast<std::uint64_t>(purpose)), n);
 }

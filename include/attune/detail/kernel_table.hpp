@@ -129,9 +129,10 @@ struct KernelTable {
   // where the sum is exact and each operation rounded separately, in this order: every level gives the same bits. Bit
   // r % 64 of passed[r / 64] says bounds[r] >= threshold. `norms` and `additive` [count] may be null. `blocks` has one
   // block per 64 rows: the bytes of the rows, [width / 4][64][4], then alpha [64] and rho [64], bytes too. For int4 two
-  // groups of 4 elements share a byte, [width / 8][64][4], the first of them in the low half.
+  // groups of 4 elements share a byte, [width / 8][64][4], the first of them in the low half. `next` is where the call
+  // after this one begins, to be brought near; any address will do.
   using BoundRows = void(T* bounds, std::uint64_t* passed, const CodedQuery<T>& query, const std::uint8_t* blocks,
-                         const T* norms, const T* additive, T threshold, std::size_t count);
+                         const T* norms, const T* additive, T threshold, std::size_t count, const std::uint8_t* next);
   BoundRows* bound_int8;
   BoundRows* bound_int4;
 

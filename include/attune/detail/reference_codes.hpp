@@ -31,7 +31,7 @@ std::int32_t sum_of(const std::int8_t* codes, std::size_t width, const std::uint
 
 template <unsigned kBits, class T>
 void bound_rows(T* bounds, std::uint64_t* passed, const CodedQuery<T>& query, const std::uint8_t* blocks,
-                const T* norms, const T* additive, T threshold, std::size_t count) {
+                const T* norms, const T* additive, T threshold, std::size_t count, const std::uint8_t* = nullptr) {
   const std::size_t code_bytes = kCodedGroup * query.width * kBits / 8;
   std::fill_n(passed, (count + 63) / 64, std::uint64_t{0});
   for (std::size_t row = 0; row < count; ++row) {

@@ -32,8 +32,11 @@ class ScorerRows;
 
 class ATTUNE_EXPORT RowCodes {
  public:
-  // `bits` is 8 or 4.
-  RowCodes(const ScorerRows<float>& rows, unsigned bits);
+  // `bits` is 8 or 4. Row i of the codes is order[i] of the rows, none where that is kNoHandle; without an order, row
+  // i.
+  RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const ItemHandle> order = {});
+
+  std::size_t size() const noexcept { return size_; }
 
   // What bound() compares rows with.
   struct Query {
@@ -49,8 +52,9 @@ class ATTUNE_EXPORT RowCodes {
   void aim(Query& query, double cosine) const noexcept;
   // bounds[i] >= scale * score + additive[i], as KernelTable::finish_scores rounds it, of `count` rows from `first`, a
   // multiple of 64; bit i % 64 of passed[i / 64] says bounds[i] >= threshold. `additive` begins at `first` or is null.
+  // `next`, a multiple of 64, is likely to be the next `first`.
   void bound(float* bounds, std::uint64_t* passed, const Query& query, std::size_t first, std::size_t count,
-             const float* additive, float threshold) const noexcept;
+             const float* additive, float threshold, std::size_t next = 0) const noexcept;
 
   // For many queries at once, with 8 bits alone. The rows of `count` blocks from block `first` whose sums reach the
   // least of each query (KernelTable::match_int8).
@@ -63,17 +67,14 @@ class ATTUNE_EXPORT RowCodes {
 
   unsigned bits() const noexcept { return bits_; }
   std::size_t width() const noexcept { return width_; }  // of a query's codes
-  // At least the norm of a row.
-  double norm(std::size_t row) const noexcept {
-    return norms_.empty() ? largest_norm_ : static_cast<double>(norms_[row]);
-  }
+  double largest_norm() const noexcept { return largest_norm_; }  // of a row
   std::size_t memory_bytes() const noexcept { return blocks_.memory_bytes() + norms_.size() * sizeof(float); }
 
  private:
   void store(std::size_t row, std::span<const std::uint8_t> codes) noexcept;
   void find_tight_blocks();
 
-  std::size_t dim_ = 0, stride_ = 0, width_ = 0, block_bytes_ = 0;
+  std::size_t size_ = 0, dim_ = 0, stride_ = 0, width_ = 0, block_bytes_ = 0;
   unsigned bits_;
   detail::KernelTable<float>::BoundRows* bound_;
   Buffer<std::uint8_t> blocks_;  // of 64 rows, see KernelTable::bound_int8

@@ -4,8 +4,7 @@
 // The output side of a model: one row per item handle, normalised when stored (cosine) or as it is (dot), padded to
 // whole lanes. Kept apart from the encoder's input rows. Storages other than float keep, beside the float rows that
 // every score comes from, codes of them that say which rows need no score: an item 64 wide takes 256 bytes as float, 66
-// more with std::int8_t and 34 more with Int4 (4 more under dot). Immutable; const members are safe from any number of
-// threads.
+// more with std::int8_t and 34 more with Int4 (4 more under dot). Const members are safe from any number of threads.
 
 #include <concepts>
 #include <cstddef>
@@ -44,6 +43,12 @@ class ATTUNE_EXPORT ScorerRows<float> {
   const float* row(std::size_t item) const noexcept { return rows_.get() + item * stride_; }
   const ScorerRows& exact() const noexcept { return *this; }
 
+  // Gives a row another vector; row size() is a new one. Amortised, costs what the row takes. The vector has dim()
+  // elements and may become unscorable; nobody may read the rows meanwhile.
+  void set(std::size_t item, std::span<const float> vector);
+  // Makes a row unscorable.
+  void erase(std::size_t item) noexcept;
+
   // The vector as rows are compared with it, in `query`: normalised (cosine), padded. False when it is zero or not
   // finite: there is nothing to compare.
   bool prepare(std::span<const float> user_vector, Buffer<float>& query) const;
@@ -56,10 +61,13 @@ class ATTUNE_EXPORT ScorerRows<float> {
   struct AlignedDelete {
     void operator()(float* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
   };
-  std::size_t size_ = 0, dim_ = 0, stride_ = 0, num_scorable_ = 0;
+  using Rows = std::unique_ptr<float[], AlignedDelete>;
+  static Rows make_rows(std::size_t count, std::size_t stride);
+
+  std::size_t size_ = 0, capacity_ = 0, dim_ = 0, stride_ = 0, num_scorable_ = 0;
   ScoreKind kind_ = ScoreKind::cosine;
   const detail::KernelTable<float>* kernels_;
-  std::unique_ptr<float[], AlignedDelete> rows_;
+  Rows rows_;
   std::vector<std::uint64_t> scorable_;
 };
 

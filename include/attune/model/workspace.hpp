@@ -62,6 +62,8 @@ struct BasicWorkspace {
   Buffer<double> rotated;           // the query before its codes are made
   Buffer<std::int8_t> codes;        // the query's
   Buffer<ScoredHandle> candidates;  // rows whose bound is good enough, with it
+  Buffer<ScoredHandle> lists;       // of rows, with the query's product with their centroid
+  Buffer<T> products;               // of the query with centroids; of terms, the largest
   Buffer<T> user_vector;            // [dim]
   Buffer<T> additive;               // [handles]
   Buffer<T> counts;                 // what a count model works in

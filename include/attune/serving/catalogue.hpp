@@ -5,7 +5,6 @@
 // no model knows get handles of their own when an event names them. Safe from any number of threads.
 
 #include <cstddef>
-#include <mutex>
 #include <shared_mutex>
 #include <utility>
 #include <vector>

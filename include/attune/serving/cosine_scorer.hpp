@@ -13,6 +13,8 @@
 #include "attune/concepts.hpp"
 #include "attune/detail/certified_scan.hpp"
 #include "attune/detail/kernel_table.hpp"
+#include "attune/detail/pruned_search.hpp"
+#include "attune/model/row_clusters.hpp"
 #include "attune/model/scorer_rows.hpp"
 
 namespace attune::inline v0_1 {
@@ -28,6 +30,7 @@ class ATTUNE_EXPORT CosineScorer {
   ScoreKind kind() const noexcept { return exact().kind(); }
   bool scorable(ItemHandle item) const noexcept { return exact().scorable(item); }
   const ScorerRows<Storage>& rows() const noexcept { return rows_; }
+  ScorerRows<Storage>& rows() noexcept { return rows_; }  // to change them while nobody asks
   // The best min(k, eligible and scorable) items, best first. `eligible` has size() bits, `additive` size() terms or
   // none; an item whose score is not finite is never returned. Empty for a query that is zero or not finite. Valid
   // until the workspace is used again.
@@ -72,6 +75,7 @@ namespace attune::inline v0_1 {
 extern template class CosineScorer<float>;
 extern template class CosineScorer<std::int8_t>;
 extern template class CosineScorer<Int4>;
+extern template class CosineScorer<Clustered>;
 static_assert(Scorer<CosineScorer<float>>);
 static_assert(Scorer<CosineScorer<Int4>>);
 }  // namespace attune::inline v0_1

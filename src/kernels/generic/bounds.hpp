@@ -18,11 +18,13 @@ constexpr std::size_t kAhead = 8192;
 }
 
 // Calls use(q, row, sums) for each query and each vector of rows of a block: start + sum_i codes[q][i] * row[i].
-// kTogether vectors of rows stay in registers for all queries, in kChains sums each.
+// kTogether vectors of rows stay in registers for all queries, in kChains sums each. Where kAsk, what lies at `soon` is
+// brought near.
 template <class Bytes, unsigned kBits, std::size_t kTogether, std::size_t kChains, bool kAsk, std::size_t kQueries,
           class Use>
 [[gnu::always_inline]] inline void sum_codes(const std::int8_t* const (&codes)[kQueries], std::size_t width,
-                                             std::int32_t start, const std::uint8_t* block, const Use& use) {
+                                             std::int32_t start, const std::uint8_t* block, const std::uint8_t* soon,
+                                             const Use& use) {
   static_assert(kChains == 2 || (kChains == 1 && kBits == 8));
   constexpr std::size_t kSize = sizeof(Bytes);
   for (std::size_t first = 0; first < kStride; first += kTogether * kSize) {
@@ -35,8 +37,8 @@ template <class Bytes, unsigned kBits, std::size_t kTogether, std::size_t kChain
     const std::uint8_t* at = block + first;
     for (std::size_t i = 0; i < width; i += 8, at += kStride * kBits / 4) {
       if constexpr (kAsk) {
-        ask_for(at + kAhead, kTogether * kSize);
-        if constexpr (kBits == 8) ask_for(at + kStride + kAhead, kTogether * kSize);
+        ask_for(soon + (at - block), kTogether * kSize);
+        if constexpr (kBits == 8) ask_for(soon + (at - block) + kStride, kTogether * kSize);
       }
       const auto add = [&](auto chain, std::size_t from, const auto& bytes_of) {
         decltype(Bytes::query(codes[0])) four[kQueries];
@@ -67,14 +69,21 @@ template <class Bytes, unsigned kBits, std::size_t kTogether, std::size_t kChain
 
 template <class Bytes, unsigned kBits>
 void bound_rows(float* bounds, std::uint64_t* passed, const CodedQuery<float>& query, const std::uint8_t* blocks,
-                const float* norms, const float* additive, float threshold, std::size_t count) {
-  const std::size_t code_bytes = kCodedGroup * query.width * kBits / 8;
+                const float* norms, const float* additive, float threshold, std::size_t count,
+                const std::uint8_t* next) {
+  const std::size_t code_bytes = kCodedGroup * query.width * kBits / 8, block_bytes = code_bytes + 2 * kCodedGroup;
+  const std::size_t num_blocks = (count + kCodedGroup - 1) / kCodedGroup;
+  const std::size_t ahead = (kAhead + block_bytes - 1) / block_bytes;
   const Vec unit = Vec::broadcast(query.unit), reach = Vec::broadcast(query.reach), slope = Vec::broadcast(query.slope),
             rest = Vec::broadcast(query.rest), scale = Vec::broadcast(query.scale), least = Vec::broadcast(threshold);
   for (std::size_t first = 0; first < count; first += kCodedGroup) {
     std::int32_t sums[kCodedGroup];
+    const std::size_t block = first / kCodedGroup;
+    const std::uint8_t* const soon =
+        block + ahead < num_blocks ? blocks + ahead * block_bytes : next + (block + ahead - num_blocks) * block_bytes;
+    ask_for(soon + code_bytes, 2 * kCodedGroup);
     sum_codes<Bytes, kBits, Bytes::kTogether, 2, true>(
-        {query.codes}, query.width, query.offset, blocks,
+        {query.codes}, query.width, query.offset, blocks, soon,
         [&](auto, std::size_t row, auto of_rows) { Bytes::store(sums + row, of_rows); });
     const std::uint8_t *const alpha = blocks + code_bytes, *const rho = alpha + kCodedGroup;
     const std::size_t rows = smaller(count - first, kCodedGroup);
@@ -88,7 +97,7 @@ void bound_rows(float* bounds, std::uint64_t* passed, const CodedQuery<float>& q
       lanes.store(bounds + first + r, bound);
       bits |= at_least(bound, least) << r;
     });
-    passed[first / kCodedGroup] = rows < 64 ? bits & ((std::uint64_t{1} << rows) - 1) : bits;
+    passed[block] = rows < 64 ? bits & ((std::uint64_t{1} << rows) - 1) : bits;
     blocks = rho + kCodedGroup;
   }
 }
@@ -103,9 +112,9 @@ template <class Bytes, bool kAsk>
   std::uint64_t rows[kQueriesTogether] = {};
   const std::int8_t* of[kQueriesTogether];
   unroll<kQueriesTogether>([&](auto q) { of[q] = codes + (first + q) * width; });
-  sum_codes<Bytes, 8, Bytes::kTogetherOfMany, 1, kAsk>(of, width, 0, block, [&](auto q, std::size_t row, auto sums) {
-    rows[q] |= Bytes::at_least(sums, least[first + q]) << row;
-  });
+  sum_codes<Bytes, 8, Bytes::kTogetherOfMany, 1, kAsk>(
+      of, width, 0, block, block + kAhead,
+      [&](auto q, std::size_t row, auto sums) { rows[q] |= Bytes::at_least(sums, least[first + q]) << row; });
   unroll<kQueriesTogether>([&](auto q) {
     *to = {first + static_cast<std::uint32_t>(q), number, rows[q]};
     to += rows[q] != 0 ? 1 : 0;
