@@ -66,8 +66,8 @@ struct RecommenderOptions {
   // Of the item vectors. Beside the 4 bytes per item and dimension of float32, int8 takes 1 and int4 half a byte, both
   // 2 (4 more under dot) per item, and scans of large catalogues run 6 to 13 times as fast.
   ScorerStorage scorer_storage = ScorerStorage::automatic;
-  // Of catalogues stored as int4. `exact` and `approximate` take 5 bytes more per item and some seconds per million
-  // items whenever a model is opened; a million vectors that form groups are searched 1.3 to 1.9 and 4 to 16 times as
+  // Of catalogues stored as int4. `exact` and `approximate` take 6 bytes more per item and some seconds per million
+  // items whenever a model is opened; a million vectors that form groups are searched 1.2 to 1.9 and 5 to 18 times as
   // fast as by `scan`. Vectors that form none are scanned.
   SearchKind search = SearchKind::scan;
   // Of `approximate`: how many of the ten items with the best scores before a blend are found, on average over users of

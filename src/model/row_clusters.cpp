@@ -110,7 +110,8 @@ RowClusters::Build::Build(const ScorerRows<float>& rows_, const ClusterOptions& 
                                                  std::to_string(options.queries.size()) + " in all");
   }
   // Additions of a dot product as in RowCodes; the centroids' norms; scale and term.
-  rounding = (static_cast<double>(rows.stride() / detail::kLanes + 5) * 1.001 + 8) * kFloatRounding;
+  const std::size_t additions = rows.stride() / detail::kLanes + 5;
+  rounding = (static_cast<double>(additions) * 1.001 + 8) * kFloatRounding;
   const auto root = static_cast<std::size_t>(std::sqrt(static_cast<double>(rows.num_scorable())));
   const std::size_t per_list = options.rows_per_list != 0 ? options.rows_per_list : std::max(root, kGroup);
   if (rows.num_scorable() < per_list) return;

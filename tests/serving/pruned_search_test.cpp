@@ -60,13 +60,20 @@ TEST_CASE("Rows that come, change and go are in the next answer as they are", "[
   REQUIRE((scorer.rows().clusters().num_lists() != 0) == clustered);
   Workspace workspace, other;
   for (int step = 0; step < 300; ++step) {
+    std::vector<float> query = make_vector(clustered, random);
+    std::size_t changed = 0;
     for (int change = 0; change < 3; ++change) {
       const bool comes = random() % 3 == 0;
       const auto item = static_cast<ItemHandle>(comes ? scorer.size() : random() % scorer.size());
       if (comes || random() % 2 == 0) {
         std::vector<float> vector = make_vector(clustered, random);
         if (random() % 10 == 0) std::ranges::fill(vector, 0.0f);
-        if (random() % 10 == 0) std::ranges::copy(table.row(random() % 4000), vector.begin());
+        if (random() % 3 == 0) {  // hardly changed, and asked about: what was there before must not be found as well
+          std::ranges::copy(table.row(item % 4000), vector.begin());
+          query = vector;
+          query[0] += 0.01f;
+        }
+        changed = item;
         scorer.rows().set(item, vector);
         expected.rows().set(item, vector);
       } else {
@@ -74,9 +81,9 @@ TEST_CASE("Rows that come, change and go are in the next answer as they are", "[
         expected.rows().erase(item);
       }
     }
-    const std::vector<float> query = make_vector(clustered, random);
     std::vector<float> terms(step % 3 == 0 ? scorer.size() : 0);
     for (float& term : terms) term = 0.1f * static_cast<float>(random() % 9);
+    if (!terms.empty()) terms[changed] = 2;
     const auto eligible = make_eligible(scorer.size(), step % 2 == 0 ? 1.0 : 0.5, random);
     REQUIRE(copied(scorer.top_k({.user_vector = query}, eligible, terms, 10, workspace)) ==
             copied(expected.top_k({.user_vector = query}, eligible, terms, 10, other)));
