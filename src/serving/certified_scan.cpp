@@ -21,7 +21,7 @@ bool certified_scan(TopK& best, std::size_t k, const ScorerRows<float>& rows, co
   std::size_t in_run = 0;
   for (std::size_t group = 0; group < groups; ++group) {
     std::uint64_t wanted = eligible[group] & scorable[group];
-    std::uint64_t unseen = loose.empty() ? 0 : wanted & loose[group];
+    std::uint64_t unseen = group < loose.size() ? wanted & loose[group] : 0;
     wanted &= ~unseen;
     const std::uint64_t without_first = wanted & (wanted - 1);
     const bool dense = (without_first & (without_first - 1)) != 0;  // more than two: fewer are candidates unseen
