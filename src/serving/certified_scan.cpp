@@ -16,7 +16,7 @@ bool certified_scan(TopK& best, std::size_t k, const ScorerRows<float>& rows, co
   const std::span<const std::uint64_t> scorable = rows.scorable_bits();
   scan.scan(0, std::min(eligible.size(), scorable.size()), [&](std::size_t group) -> CodedScan::Wanted {
     const std::uint64_t wanted = eligible[group] & scorable[group];
-    const std::uint64_t unseen = loose.empty() ? 0 : wanted & loose[group];
+    const std::uint64_t unseen = group < loose.size() ? wanted & loose[group] : 0;
     return {wanted & ~unseen, unseen};
   });
   return true;

@@ -24,7 +24,7 @@ struct ScoreTerms {
 
 // Pushes into `best` (k places) all that belongs there of the eligible and scorable rows. `prepared` [stride] is
 // ScorerRows::prepare's. False, and nothing pushed, where the codes prove nothing or would save nothing: scan the float
-// rows instead. Rows whose bit is set in `loose` have no codes that hold.
+// rows instead. Rows whose bit is set in `loose`, which may end early, have no codes that hold.
 ATTUNE_EXPORT bool certified_scan(TopK& best, std::size_t k, const ScorerRows<float>& rows, const RowCodes& codes,
                                   const float* prepared, const ScoreTerms& terms,
                                   std::span<const std::uint64_t> eligible, Workspace& workspace,
