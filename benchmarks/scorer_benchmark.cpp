@@ -138,7 +138,7 @@ void top_k(benchmark::State& state) {
 template <class Storage>
 void top_k_batch(benchmark::State& state) {
   const auto items = static_cast<std::size_t>(state.range(0));
-  const auto& setting = Setting<Storage>::of(items, static_cast<Data>(state.range(1)));
+  const auto& setting = Setting<Storage, 100>::of(items, static_cast<Data>(state.range(1)));
   const auto count = static_cast<std::size_t>(state.range(2));
   const std::vector<std::uint64_t> eligible((items + 63) / 64, ~std::uint64_t{0});
   attune::Workspace workspace;

@@ -192,6 +192,21 @@ ATTUNE_EMULATED __m512i dpbusd_epi32(__m512i sums, __m512i a, __m512i b) {
   return as<__m512i>(y);
 }
 
+ATTUNE_EMULATED __m256i maskz_loadu_epi16(__mmask16 mask, const void* from) {
+  std::uint16_t words[16] = {};
+  for (int i = 0; i < 16; ++i) {
+    if ((mask >> i & 1) != 0)
+      __builtin_memcpy(words + i, static_cast<const std::uint16_t*>(from) + i, sizeof(words[i]));
+  }
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
+}
+ATTUNE_EMULATED __m512i cvtepu16_epi32(__m256i words) {
+  std::uint16_t from[16];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(from), words);
+  Words16 y;
+  for (int i = 0; i < 16; ++i) y[i] = from[i];
+  return as<__m512i>(y);
+}
 ATTUNE_EMULATED __m512i cvtepu8_epi32(__m128i bytes) {
   struct Bytes16 {
     std::uint8_t value[16];
@@ -326,8 +341,12 @@ void multiply_bytes(int sums, int left, int right);
 #define _mm512_dpbusd_epi32(sums, a, b) attune::emulated::dpbusd_epi32(sums, a, b)
 #define _mm512_cmpge_epi32_mask(a, b) attune::emulated::cmpge_epi32(a, b)
 
+#undef _mm256_maskz_loadu_epi16
+#undef _mm512_cvtepu16_epi32
 #undef _mm512_cvtepu8_epi32
 #undef _mm512_i32gather_ps
+#define _mm256_maskz_loadu_epi16(mask, from) attune::emulated::maskz_loadu_epi16(mask, from)
+#define _mm512_cvtepu16_epi32(words) attune::emulated::cvtepu16_epi32(words)
 #define _mm512_cvtepu8_epi32(bytes) attune::emulated::cvtepu8_epi32(bytes)
 #define _mm512_i32gather_ps(indices, from, scale) attune::emulated::i32gather_ps<scale>(indices, from)
 
