@@ -66,7 +66,7 @@ class ATTUNE_EXPORT RowCodes {
   bool tight(std::size_t block) const noexcept { return tight_[block]; }
 
   unsigned bits() const noexcept { return bits_; }
-  std::size_t width() const noexcept { return width_; }  // of a query's codes
+  std::size_t width() const noexcept { return width_; }           // of a query's codes
   double largest_norm() const noexcept { return largest_norm_; }  // of a row
   std::size_t memory_bytes() const noexcept { return blocks_.memory_bytes() + norms_.size() * sizeof(float); }
 
