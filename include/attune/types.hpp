@@ -14,7 +14,6 @@
 
 #include "attune/version.hpp"
 
-
 namespace attune::inline v0_1 {
 
 // Milliseconds since 1970-01-01 UTC. The library never reads the clock.
