@@ -1,37 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// How many bytes of interactions does one thread read per second? A million ratings in the form of MovieLens-1M (6,040
-// users in turn, 3,706 items, whole stars, seconds), generated, as a file that the system has in its cache.
+// How many bytes of interactions does one thread read per second, from a file that the system has in its cache?
+// MovieLens-1M, decompressed, where ATTUNE_DATA_DIR has it; and a million ratings in its form (6,040 users in turn,
+// 3,706 items, whole stars, seconds), generated.
 
 #include <benchmark/benchmark.h>
 
 #include <attune/data/reader.hpp>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <random>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace {
 
 constexpr std::size_t kRatings = 1'000'209, kUsers = 6'040, kItems = 3'706;
 
 // A file that is gone at the end.
-class Ratings {
+class TemporaryFile {
  public:
-  explicit Ratings(const std::string& separator) {
-    const std::string name = "attune-reader-benchmark-" + std::to_string(std::random_device()()) + ".txt";
-    path_ = std::filesystem::temp_directory_path() / name;
-    std::ofstream out(path_);
-    out << "user" << separator << "item" << separator << "rating" << separator << "timestamp\n";
-    std::mt19937 random(1);
-    for (std::size_t i = 0; i < kRatings; ++i) {
-      out << 1 + i * kUsers / kRatings << separator << 1 + random() % kItems << separator << 1 + random() % 5
-          << separator << 956'703'932 + random() % 90'000'000 << '\n';
-    }
-  }
-  Ratings(const Ratings&) = delete;
-  ~Ratings() { std::filesystem::remove(path_); }
+  TemporaryFile()
+      : path_(std::filesystem::temp_directory_path() /
+              ("attune-reader-benchmark-" + std::to_string(std::random_device()()) + ".txt")) {}
+  TemporaryFile(const TemporaryFile&) = delete;
+  ~TemporaryFile() { std::filesystem::remove(path_); }
   std::string path() const { return path_.string(); }
   std::size_t bytes() const { return std::filesystem::file_size(path_); }
 
@@ -39,8 +35,38 @@ class Ratings {
   std::filesystem::path path_;
 };
 
-void read(benchmark::State& state, const std::string& separator, attune::IdKind ids) {
-  const Ratings file(separator);
+class Ratings : public TemporaryFile {
+ public:
+  explicit Ratings(const std::string& separator) {
+    std::ofstream out(path());
+    out << "user" << separator << "item" << separator << "rating" << separator << "timestamp\n";
+    std::mt19937 random(1);
+    for (std::size_t i = 0; i < kRatings; ++i) {
+      out << 1 + i * kUsers / kRatings << separator << 1 + random() % kItems << separator << 1 + random() % 5
+          << separator << 956'703'932 + random() % 90'000'000 << '\n';
+    }
+  }
+};
+
+// All columns of MovieLens-1M.
+class Movielens : public TemporaryFile {
+ public:
+  explicit Movielens(const std::string& compressed) {
+    attune::DelimitedReader reader(compressed);
+    std::ofstream out(path());
+    write(out, reader.columns());
+    for (std::vector<std::string_view> fields; reader.next(fields);) write(out, fields);
+  }
+
+ private:
+  template <class Fields>
+  static void write(std::ofstream& out, const Fields& fields) {
+    for (std::size_t i = 0; i < fields.size(); ++i) out << (i == 0 ? "" : ",") << fields[i];
+    out << '\n';
+  }
+};
+
+void read(benchmark::State& state, const TemporaryFile& file, attune::IdKind ids) {
   const attune::ReadOptions options{.user_ids = ids, .item_ids = ids};
   for (auto _ : state) {
     const attune::InteractionLog log = attune::read_interactions(file.path(), options);
@@ -50,9 +76,24 @@ void read(benchmark::State& state, const std::string& separator, attune::IdKind 
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kRatings));
 }
 
-BENCHMARK_CAPTURE(read, commas, ",", attune::IdKind::string)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(read, commas_int64_ids, ",", attune::IdKind::int64)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(read, two_colons, "::", attune::IdKind::string)->Unit(benchmark::kMillisecond);
+void read_movielens(benchmark::State& state, attune::IdKind ids) {
+  const char* const folder = std::getenv("ATTUNE_DATA_DIR");
+  const std::string compressed = std::string(folder ? folder : "") + "/ml-1m.interactions.csv.xz";
+  if (folder == nullptr || !std::filesystem::exists(compressed)) {
+    return state.SkipWithError("ATTUNE_DATA_DIR does not name a folder with MovieLens-1M");
+  }
+  read(state, Movielens(compressed), ids);
+}
+
+void read_ratings(benchmark::State& state, const std::string& separator, attune::IdKind ids) {
+  read(state, Ratings(separator), ids);
+}
+
+BENCHMARK_CAPTURE(read_movielens, text_ids, attune::IdKind::string)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(read_movielens, int64_ids, attune::IdKind::int64)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(read_ratings, commas, ",", attune::IdKind::string)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(read_ratings, commas_int64_ids, ",", attune::IdKind::int64)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(read_ratings, two_colons, "::", attune::IdKind::string)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 

@@ -37,6 +37,7 @@ class Input {
     return end_ > 0;
   }
   std::size_t read_directly(std::span<std::byte> out) { return file_.read(out); }
+  std::uint64_t file_size() const noexcept { return file_.size(); }
   const std::string& name() const noexcept { return name_; }
 
   [[noreturn]] void corrupt(const std::string& problem) const {
@@ -61,6 +62,7 @@ class PlainSource final : public ByteSource {
     return buffered + (buffered < out.size() ? input_.read_directly(out.subspan(buffered)) : 0);
   }
   std::string_view compression() const noexcept override { return "none"; }
+  std::uint64_t expected_bytes() const noexcept override { return input_.file_size(); }
 
  private:
   Input input_;

@@ -5,6 +5,7 @@
 // from its name.
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -22,6 +23,8 @@ class ByteSource {
   // that do not belong to it), limit_exceeded (a stream that asks for more than 256 MiB to be decompressed).
   virtual std::size_t read(std::span<std::byte> out) = 0;
   virtual std::string_view compression() const noexcept = 0;  // "none", "gzip", "xz"
+  // How many bytes there are to read in all; 0 where nobody knows before the end.
+  virtual std::uint64_t expected_bytes() const noexcept { return 0; }
 };
 
 // "-" is standard input. Throws Error(unsupported) for zip, zstd and UTF-16.

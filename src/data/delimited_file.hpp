@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,9 @@ class DelimitedFile {
 
   // Status::record, malformed or end: blank lines and the header are passed and counted.
   RecordScanner::Status next(std::vector<std::string_view>& fields);
+  // As RecordScanner has them. Neither shows a header.
+  bool peek_plain(std::span<PlainField> fields) noexcept { return !may_repeat_columns_ && scanner_.peek_plain(fields); }
+  void take_plain() noexcept { scanner_.take_plain(); }
 
   const RecordScanner& scanner() const noexcept { return scanner_; }
   std::size_t header_lines() const noexcept { return header_lines_; }

@@ -2,7 +2,9 @@
 #include "data/interaction_loader.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "attune/error.hpp"
@@ -24,6 +26,13 @@ Id to_id(std::string_view text, IdKind kind) noexcept {
   return number ? Id(*number) : Id();
 }
 
+// Not finite if that is not what the text says.
+float plain_value(const PlainField& field) noexcept {
+  constexpr std::int64_t kExactInFloat = 1 << 24;
+  if (field.is_number() && field.number <= kExactInFloat) return static_cast<float>(field.number);
+  return parse_number<float>(field.text).value_or(std::numeric_limits<float>::quiet_NaN());
+}
+
 std::string shown(std::string_view field) { return field.empty() ? "nothing" : in_quotes(field, '\''); }
 
 std::string in_column(std::string_view name) { return "column '" + std::string(name) + "': "; }
@@ -41,7 +50,8 @@ InteractionLoader::InteractionLoader(const std::filesystem::path& path, const Re
       rating_(find_column("rating")),
       event_(find_column("event")),
       event_id_(find_column("event_id")),
-      time_(find_time_column()) {
+      time_(find_time_column()),
+      plain_(file_.columns().size()) {
   if (user_.index == kNone) user_.index = find_column(user_.name = "session");
   if (value_ == kNone) value_ = rating_;
   if (rating_ == kNone) rating_ = value_;
@@ -109,6 +119,7 @@ InteractionLog InteractionLoader::load(LoadReport& report) {
     } else {
       load_record(fields);
     }
+    while (load_plain()) ++records_;
   }
   if (log_.empty()) {
     std::string problem =
@@ -122,14 +133,41 @@ InteractionLog InteractionLoader::load(LoadReport& report) {
   return std::move(log_);
 }
 
+bool InteractionLoader::load_plain() {
+  if (!file_.peek_plain(plain_)) return false;
+  const std::uint32_t user = find(user_, plain_[user_.index]);
+  const std::uint32_t item = find(item_, plain_[item_.index]);
+  if (user == kNoHandle || item == kNoHandle) return false;
+  const float value = value_ == kNone ? 1.0f : plain_value(plain_[value_]);
+  if (!std::isfinite(value)) return false;
+  if (min_rating_ && !(plain_value(plain_[rating_]) >= *min_rating_)) return false;
+  if (event_id_ != kNone && !plain_[event_id_].text.empty()) return false;
+  std::size_t kind = 0;
+  if (event_ != kNone) {
+    const auto& kinds = log_.event_kinds();
+    while (kind < kinds.size() && kinds[kind] != plain_[event_].text) ++kind;
+    if (kind == kinds.size()) return false;
+  }
+  Timestamp time = kNoTime;
+  if (time_index_ != kNone) {
+    const PlainField& field = plain_[time_index_];
+    const std::size_t line = file_.scanner().lines() + 1;
+    time = field.is_number() ? time_.parse(field.number, line) : time_.parse(field.text, line);
+    if (time == kNoTime) return false;
+  }
+  file_.take_plain();
+  append(user, item, time, static_cast<std::uint8_t>(kind), value);
+  return true;
+}
+
 bool InteractionLoader::load_record(const Fields& fields) {
   const std::size_t expected = file_.columns().size();
   if (fields.size() != expected) {
     return refuse(fields.size() < expected ? "too few fields" : "too many fields",
                   "expected " + std::to_string(expected) + " fields, found " + std::to_string(fields.size()));
   }
-  const std::uint32_t known_user = find(user_, fields);
-  const std::uint32_t known_item = find(item_, fields);
+  const std::uint32_t known_user = find(user_, fields[user_.index]);
+  const std::uint32_t known_item = find(item_, fields[item_.index]);
   if (known_user == kNoHandle && !accepts(user_, fields)) return false;
   if (known_item == kNoHandle && !accepts(item_, fields)) return false;
   const auto value = parse_value(value_, fields);
@@ -146,12 +184,23 @@ bool InteractionLoader::load_record(const Fields& fields) {
   if (!event) return false;
   const UserHandle user = known_user != kNoHandle ? known_user : insert(user_, fields);
   if (*event != kNoHandle && !log_.claim_event_id(*event, user)) return drop("repeated event_id");
-  log_.append(user, known_item != kNoHandle ? known_item : insert(item_, fields), *time, kind, *value);
+  append(user, known_item != kNoHandle ? known_item : insert(item_, fields), *time, kind, *value);
   return true;
 }
 
-std::uint32_t InteractionLoader::find(IdColumn& column, const Fields& fields) {
-  const std::string_view field = fields[column.index];
+// Small numbers, and texts that are one in the only way to write it, have a table of their own.
+std::uint32_t InteractionLoader::find(IdColumn& column, const PlainField& field) {
+  constexpr std::int64_t kMostNumbers = std::int64_t{1} << 22;
+  const bool alone = column.ids.kind() == IdKind::int64 || field.text.size() == 1 || !field.text.starts_with('0');
+  if (!field.is_number() || field.number >= kMostNumbers || !alone) return find(column, field.text);
+  const auto number = static_cast<std::size_t>(field.number);
+  auto& handles = column.handles_of_numbers;
+  if (number >= handles.size()) handles.resize(std::bit_ceil(number + 1), kNoHandle);
+  if (handles[number] == kNoHandle) handles[number] = find(column, field.text);
+  return handles[number];
+}
+
+std::uint32_t InteractionLoader::find(IdColumn& column, std::string_view field) {
   if (column.remembers_last && same_text(column.last_text, field)) return column.last_handle;
   const std::uint32_t handle = column.ids.find(to_id(field, column.ids.kind()));
   if (column.remembers_last && handle != kNoHandle) {
@@ -216,6 +265,16 @@ std::optional<std::uint32_t> InteractionLoader::event_id(const Fields& fields) {
   return std::nullopt;
 }
 
+// After some events, makes room for those of the whole file if they go on like that, and for an eighth more.
+void InteractionLoader::append(UserHandle user, ItemHandle item, Timestamp time, std::uint8_t kind, float value) {
+  constexpr std::size_t kEnoughToTell = 1024;
+  log_.append(user, item, time, kind, value);
+  if (log_.size() != kEnoughToTell) return;
+  const RecordScanner& scanner = file_.scanner();
+  const std::uint64_t expected = scanner.expected_bytes() / (scanner.scanned_bytes() / kEnoughToTell);
+  log_.reserve(expected + expected / 8);
+}
+
 bool InteractionLoader::refuse(const std::string& reason, const std::string& expected_and_found) {
   if (bad_value_ == BadValue::error) throw Error(ErrorCode::invalid_data, file_.place() + expected_and_found);
   return drop(reason);
@@ -269,9 +328,11 @@ void InteractionLoader::complete(LoadReport& report) {
   report.dropped = std::move(dropped_);
   report.users = log_.user_ids().size();
   report.items = log_.item_ids().size();
-  const auto [first, last] = std::minmax_element(log_.times_.begin(), log_.times_.end());
-  report.first_time = *first;
-  report.last_time = *last;
+  report.first_time = report.last_time = log_.times_.front();
+  for (const Timestamp time : log_.times_) {
+    report.first_time = std::min(report.first_time, time);
+    report.last_time = std::max(report.last_time, time);
+  }
 }
 
 }  // namespace attune::inline v0_1::detail

@@ -34,6 +34,7 @@ class InteractionLoader {
     bool remembers_last;  // text that often repeats from line to line
     std::string_view last_text;
     std::uint32_t last_handle;
+    std::vector<std::uint32_t> handles_of_numbers = {};  // of the small ones met so far, or kNoHandle
   };
 
   std::size_t find_column(std::string_view name) const;
@@ -41,9 +42,13 @@ class InteractionLoader {
   void require_columns() const;
   std::string found_columns() const;
 
+  // Appends the event of the next record if that is a plain line with nothing new, wrong or rare in it. Else false, and
+  // load_record() has the word, from the beginning.
+  bool load_plain();
   bool load_record(const Fields& fields);
   // kNoHandle if the id is new.
-  static std::uint32_t find(IdColumn& column, const Fields& fields);
+  static std::uint32_t find(IdColumn& column, const PlainField& field);
+  static std::uint32_t find(IdColumn& column, std::string_view field);
   bool accepts(const IdColumn& column, const Fields& fields);
   static std::uint32_t insert(IdColumn& column, const Fields& fields);
   std::optional<float> parse_value(std::size_t column, const Fields& fields);
@@ -51,6 +56,8 @@ class InteractionLoader {
   std::uint8_t event_kind(const Fields& fields);
   // Its number in the log, kNoHandle if the event has none.
   std::optional<std::uint32_t> event_id(const Fields& fields);
+
+  void append(UserHandle user, ItemHandle item, Timestamp time, std::uint8_t kind, float value);
 
   // Counts what is not taken; false.
   bool drop(const std::string& reason);
@@ -69,6 +76,7 @@ class InteractionLoader {
   TimeColumn time_;
   std::size_t records_ = 0;
   std::vector<LoadReport::Dropped> dropped_;
+  std::vector<PlainField> plain_;  // of the line that load_plain() looks at
 };
 
 }  // namespace attune::inline v0_1::detail

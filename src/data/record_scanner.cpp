@@ -16,6 +16,10 @@ namespace {
 constexpr std::size_t kFirstBufferBytes = std::size_t{1} << 16;
 
 constexpr bool is_line_end(char c) noexcept { return c == '\n' || c == '\r'; }
+// At most 9 if it is one.
+constexpr std::uint64_t digit_of(char c) noexcept {
+  return static_cast<std::uint64_t>(static_cast<unsigned char>(c)) - '0';
+}
 
 bool is_blank(std::string_view record) noexcept {
   return std::all_of(record.begin(), record.end(), [](char c) { return c == ' ' || is_line_end(c); });
@@ -38,6 +42,7 @@ void RecordScanner::set_separator(std::string separator) {
   separator_ = std::move(separator);
   quotes_ = separator_ != "::";
   merge_separators_ = separator_ == " ";
+  separates_with_digit_ = digit_of(separator_.front()) <= 9;
   byte_classes_.fill(ByteClass::plain);
   class_of('\n') = class_of('\r') = ByteClass::perhaps;
   class_of(separator_.front()) = separator_.size() == 1 ? ByteClass::separator : ByteClass::perhaps;
@@ -57,6 +62,36 @@ RecordScanner::Status RecordScanner::next(std::vector<std::string_view>& fields)
     return fields.size() <= 1 && is_blank({first, begin_}) ? Status::blank_line : Status::record;
   }
   return Status::end;
+}
+
+bool RecordScanner::peek_plain(std::span<PlainField> fields) noexcept {
+  constexpr std::ptrdiff_t kMostDigits = 18;  // that an int64 holds whatever they are
+  if (merge_separators_ || separates_with_digit_) return false;
+  const char* at = begin_;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const char* const first = at;
+    std::uint64_t number = 0;
+    for (std::uint64_t digit = 0; (digit = digit_of(*at)) <= 9; ++at) number = 10 * number + digit;
+    const char* const behind_digits = at;
+    if (class_of(*at) != ByteClass::separator && (*at != '\n' || at == end_)) {
+      if (*at == '"' && at == first && quotes_) return false;
+      at = field_end(at);
+      if (at == nullptr) return false;
+    }
+    const bool last = i + 1 == fields.size();
+    if (is_line_end(*at) != last) return false;
+    const bool is_number = at == behind_digits && at != first && at - first <= kMostDigits;
+    fields[i] = {{first, at}, is_number ? static_cast<std::int64_t>(number) : PlainField::kNotANumber};
+    at += last ? 0 : separator_.size();
+  }
+  behind_plain_ = behind_line_end(at);
+  return true;
+}
+
+void RecordScanner::take_plain() noexcept {
+  assert(behind_plain_ > begin_);
+  begin_ = behind_plain_;
+  line_ = ++lines_;
 }
 
 // The record at begin_, which moves behind it; nothing but the fields changes if the buffer ends too early. Fields keep

@@ -142,13 +142,25 @@ Timestamp TimeColumn::parse_number(std::string_view text, std::size_t line) noex
     fraction = cursor.thousandths();
     if (!cursor.ends_well()) return kNoTime;
   }
+  note_unit(whole, line);
+  const std::int64_t thousandths = whole * kThousand + fraction;
+  return negative ? -thousandths : thousandths;
+}
+
+Timestamp TimeColumn::parse(std::int64_t number, std::size_t line) noexcept {
+  if (kind_ == Kind::position) return number;
+  if (form_ == Form::iso_8601 || number >= kTooLarge) return kNoTime;
+  form_ = Form::number;
+  note_unit(number, line);
+  return number * kThousand;
+}
+
+void TimeColumn::note_unit(std::int64_t whole, std::size_t line) noexcept {
   if (whole >= kFirstMilliseconds) {
     if (first_milliseconds_line_ == 0) first_milliseconds_line_ = line;
   } else if (whole >= kFirstSeconds && first_seconds_line_ == 0) {
     first_seconds_line_ = line;
   }
-  const std::int64_t thousandths = whole * kThousand + fraction;
-  return negative ? -thousandths : thousandths;
 }
 
 const char* TimeColumn::expected() const noexcept {

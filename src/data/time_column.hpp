@@ -22,6 +22,8 @@ class TimeColumn {
   // A number that grows with time, to be turned into milliseconds by finish(); kNoTime if the text is none. `line` is
   // for messages. All texts of a `timestamp` column are numbers or all are ISO-8601, as the first good one is.
   Timestamp parse(std::string_view text, std::size_t line) noexcept;
+  // The same of a text that says nothing but `number`, which is not negative.
+  Timestamp parse(std::int64_t number, std::size_t line) noexcept;
   // What parse() wants to see, for messages.
   const char* expected() const noexcept;
 
@@ -39,6 +41,7 @@ class TimeColumn {
   enum class Form { unknown, number, iso_8601 };
   bool in_milliseconds() const noexcept;
   Timestamp parse_number(std::string_view text, std::size_t line) noexcept;
+  void note_unit(std::int64_t whole, std::size_t line) noexcept;
 
   Kind kind_;
   Form form_ = Form::unknown;

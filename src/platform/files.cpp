@@ -295,6 +295,11 @@ InputFile::~InputFile() {
   if (descriptor_ > STDIN_FILENO) ::close(descriptor_);
 }
 
+std::uint64_t InputFile::size() const noexcept {
+  struct stat status;
+  return ::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
+}
+
 std::size_t InputFile::read(std::span<std::byte> buffer) { return read_fully(descriptor_, path_, buffer); }
 
 RegularFile::RegularFile(const fs::path& path) : path_(path) {

@@ -23,6 +23,8 @@ class InputFile {
   InputFile& operator=(InputFile&&) = delete;
   ~InputFile();
   std::size_t read(std::span<std::byte> buffer);  // fills the buffer unless the file ends; 0 at the end
+  // 0 where the system does not say: FIFOs, devices.
+  std::uint64_t size() const noexcept;
 
  private:
   std::filesystem::path path_;
