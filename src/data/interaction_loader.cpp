@@ -44,8 +44,9 @@ InteractionLoader::InteractionLoader(const std::filesystem::path& path, const Re
       bad_value_(options.bad_value),
       min_rating_(options.min_rating),
       log_(options.user_ids, options.item_ids),
-      user_{"user", find_column("user"), log_.user_ids(), options.user_ids == IdKind::string, {}, kNoHandle},
-      item_{"item", find_column("item"), log_.item_ids(), false, {}, kNoHandle},
+      user_{"user",   find_column("user"), log_.user_ids(), options.user_ids, options.user_ids == IdKind::string, {},
+            kNoHandle},
+      item_{"item", find_column("item"), log_.item_ids(), options.item_ids, false, {}, kNoHandle},
       value_(find_column("value")),
       rating_(find_column("rating")),
       event_(find_column("event")),
@@ -191,7 +192,7 @@ bool InteractionLoader::load_record(const Fields& fields) {
 // Small numbers, and texts that are one in the only way to write it, have a table of their own.
 std::uint32_t InteractionLoader::find(IdColumn& column, const PlainField& field) {
   constexpr std::int64_t kMostNumbers = std::int64_t{1} << 22;
-  const bool alone = column.ids.kind() == IdKind::int64 || field.text.size() == 1 || !field.text.starts_with('0');
+  const bool alone = column.kind == IdKind::int64 || field.text.size() == 1 || !field.text.starts_with('0');
   if (!field.is_number() || field.number >= kMostNumbers || !alone) return find(column, field.text);
   const auto number = static_cast<std::size_t>(field.number);
   auto& handles = column.handles_of_numbers;
@@ -202,7 +203,7 @@ std::uint32_t InteractionLoader::find(IdColumn& column, const PlainField& field)
 
 std::uint32_t InteractionLoader::find(IdColumn& column, std::string_view field) {
   if (column.remembers_last && same_text(column.last_text, field)) return column.last_handle;
-  const std::uint32_t handle = column.ids.find(to_id(field, column.ids.kind()));
+  const std::uint32_t handle = column.ids.find(to_id(field, column.kind));
   if (column.remembers_last && handle != kNoHandle) {
     column.last_handle = handle;
     column.last_text = column.ids.id(handle).text();
@@ -212,7 +213,7 @@ std::uint32_t InteractionLoader::find(IdColumn& column, std::string_view field) 
 
 bool InteractionLoader::accepts(const IdColumn& column, const Fields& fields) {
   const std::string_view field = fields[column.index];
-  const IdKind kind = column.ids.kind();
+  const IdKind kind = column.kind;
   if (column.ids.accepts(to_id(field, kind))) return true;
   if (field.empty()) {
     return refuse(std::string("empty ") + column.name, in_column(column.name) + "expected an id, found nothing");
@@ -224,7 +225,7 @@ bool InteractionLoader::accepts(const IdColumn& column, const Fields& fields) {
 }
 
 std::uint32_t InteractionLoader::insert(IdColumn& column, const Fields& fields) {
-  return column.ids.insert(to_id(fields[column.index], column.ids.kind()));
+  return column.ids.insert(to_id(fields[column.index], column.kind));
 }
 
 std::optional<float> InteractionLoader::parse_value(std::size_t column, const Fields& fields) {

@@ -31,6 +31,7 @@ class InteractionLoader {
     const char* name;
     std::size_t index;
     IdMap& ids;
+    IdKind kind;
     bool remembers_last;  // text that often repeats from line to line
     std::string_view last_text;
     std::uint32_t last_handle;

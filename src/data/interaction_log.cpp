@@ -9,6 +9,7 @@
 
 #include "attune/error.hpp"
 #include "data/row_groups.hpp"
+#include "platform/memory.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -178,11 +179,16 @@ std::uint8_t InteractionLog::event_kind(std::string_view name) {
 }
 
 void InteractionLog::reserve(std::size_t interactions) {
-  users_.reserve(interactions);
-  items_.reserve(interactions);
-  times_.reserve(interactions);
-  kinds_.reserve(interactions);
-  values_.reserve(interactions);
+  const auto reserve = [interactions](auto& column) {
+    if (interactions <= column.capacity()) return;
+    column.reserve(interactions);
+    platform::prefer_large_pages(column.data(), interactions * sizeof(column[0]));
+  };
+  reserve(users_);
+  reserve(items_);
+  reserve(times_);
+  reserve(kinds_);
+  reserve(values_);
 }
 
 InteractionLog clean(const InteractionLog& log, const CleaningOptions& options, CleaningReport* report) {

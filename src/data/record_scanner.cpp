@@ -42,7 +42,6 @@ void RecordScanner::set_separator(std::string separator) {
   separator_ = std::move(separator);
   quotes_ = separator_ != "::";
   merge_separators_ = separator_ == " ";
-  separates_with_digit_ = digit_of(separator_.front()) <= 9;
   byte_classes_.fill(ByteClass::plain);
   class_of('\n') = class_of('\r') = ByteClass::perhaps;
   class_of(separator_.front()) = separator_.size() == 1 ? ByteClass::separator : ByteClass::perhaps;
@@ -66,7 +65,7 @@ RecordScanner::Status RecordScanner::next(std::vector<std::string_view>& fields)
 
 bool RecordScanner::peek_plain(std::span<PlainField> fields) noexcept {
   constexpr std::ptrdiff_t kMostDigits = 18;  // that an int64 holds whatever they are
-  if (merge_separators_ || separates_with_digit_) return false;
+  if (merge_separators_) return false;
   const char* at = begin_;
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const char* const first = at;

@@ -85,7 +85,7 @@ class RecordScanner {
   std::string file_;
   std::string separator_ = ",";
   std::array<ByteClass, 256> byte_classes_{};
-  bool quotes_ = true, merge_separators_ = false, separates_with_digit_ = false;
+  bool quotes_ = true, merge_separators_ = false;
 
   std::vector<char> buffer_;
   // What is not yet scanned; a line feed at *end_ stops every loop.

@@ -13,6 +13,7 @@ using namespace attune::test;
 namespace {
 
 using Random = std::mt19937_64;
+using Texts = std::vector<std::string>;
 
 std::size_t below(Random& random, std::size_t limit) { return static_cast<std::size_t>(random() % limit); }
 
@@ -61,6 +62,66 @@ Records random_records(Random& random) {
     for (auto& field : record) field = random_field(random);
   }
   return records;
+}
+
+// A field as files have it, and as they should not.
+std::string random_of(Random& random, std::initializer_list<std::string> usual,
+                      std::initializer_list<std::string> rare) {
+  const auto& texts = below(random, 40) == 0 ? rare : usual;
+  return texts.begin()[below(random, texts.size())];
+}
+
+Records random_events(Random& random, std::size_t lines) {
+  const auto number = [&](std::size_t limit) { return std::to_string(below(random, limit)); };
+  Records records{{"user", "item", "rating", "timestamp", "event", "event_id", "ignored"}};
+  for (std::size_t i = 0; i < lines; ++i) {
+    const std::string time = std::to_string(1'600'000'000 + below(random, 100'000'000));
+    records.push_back(
+        {random_of(random, {number(50), "u" + number(50)}, {"", "007", "00", "-1", "12345678901234567890"}),
+         random_of(random, {number(9000), number(9)}, {"01", "4194304", "4194303", "a b", " 7", "+7"}),
+         random_of(random, {number(6), "3.5"}, {"", "1e3", "16777217", "99999999999999999999", "nan", "x"}),
+         random_of(random, {time}, {time + ".25", "-5", "", "100000000000", "soon", "2024-05-01"}),
+         random_of(random, {"", "view"}, {"buy"}), random_of(random, {""}, {"e1", "e2", number(99)}),
+         random_of(random, {"", "x\"y", "12"}, {"9\"9"})});
+  }
+  return records;
+}
+
+std::string quoted(const std::string& field) {
+  std::string text = "\"";
+  for (const char c : field) text += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return text + '"';
+}
+
+std::string lines_of(const Records& records, bool quote_first, const std::string& line_end) {
+  std::string text;
+  for (const auto& record : records) {
+    for (std::size_t i = 0; i < record.size(); ++i) {
+      text += (i == 0 ? "" : ",") + (i == 0 && quote_first ? quoted(record[i]) : record[i]);
+    }
+    text += line_end;
+  }
+  return text;
+}
+
+// All that came of a file.
+std::string account_of(const std::string& text, const ReadOptions& options) {
+  try {
+    const Loaded loaded = load(text, options);
+    std::string account = loaded.report.time_unit + ' ' + std::to_string(loaded.report.lines);
+    for (const auto& entry : loaded.report.dropped) {
+      account += '\n' + entry.reason + ' ' + std::to_string(entry.lines) + ' ' + std::to_string(entry.first_line);
+    }
+    const auto pairs = loaded.pairs();
+    for (std::size_t row = 0; row < pairs.size(); ++row) {
+      account += '\n' + pairs[row] + ' ' + std::to_string(loaded.times()[row]) + ' ' +
+                 std::to_string(loaded.values()[row]) + ' ' + loaded.log.event_kinds()[loaded.log.kinds()[row]];
+    }
+    return account;
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    return message.substr(message.find("events.csv"));
+  }
 }
 
 }  // namespace
@@ -155,4 +216,31 @@ TEST_CASE("Mutated files load with every line accounted for or fail with an erro
   }
   REQUIRE(loaded > 200);
   REQUIRE(failed > 200);
+}
+
+TEST_CASE("Lines load equal whether quotes make them take the careful way or not", "[data][interaction_loader]") {
+  Random random(14);
+  for (int round = 0; round < 300; ++round) {
+    Records records = random_events(random, round % 10 == 0 ? 4000 : 1 + below(random, 120));
+    ReadOptions options;
+    options.bad_value = round % 3 == 0 ? BadValue::error : BadValue::skip;
+    options.user_ids = round % 2 == 0 ? IdKind::string : IdKind::int64;
+    options.item_ids = round % 4 < 2 ? IdKind::string : IdKind::int64;
+    if (round % 5 == 0) options.min_rating = 3;
+    if (round % 7 == 0) records[1][3] = "2024-05-01";
+    const std::string line_end = std::vector<std::string>{"\n", "\r\n", "\r"}[below(random, 3)];
+    INFO("round " << round);
+    REQUIRE(account_of(lines_of(records, false, line_end), options) ==
+            account_of(lines_of(records, true, line_end), options));
+  }
+}
+
+TEST_CASE("Two colons, a file without a last line end and a digit as separator load like commas",
+          "[data][interaction_loader]") {
+  const Texts expected{"1 10", "1 11", "2 10", "1 11"};
+  ReadOptions options;
+  REQUIRE(load("user,item\n1,10\n1,11\n2,10\n1,11").pairs() == expected);
+  REQUIRE(load("user::item::note\n1::10::a:b\n1::11::\n2::10::c:\n1::11::d\n").pairs() == expected);
+  options.separator = "0";
+  REQUIRE(load("user0item\n1013\n1011\n2013\n1011\n", options).pairs() == Texts{"1 13", "1 11", "2 13", "1 11"});
 }

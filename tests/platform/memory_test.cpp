@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/memory.hpp"
 
+#include <vector>
+
 #include "catch.hpp"
 #include "temporary_directory.hpp"
 
@@ -71,4 +73,14 @@ TEST_CASE("Control groups of the first version count too", "[platform][memory]")
   machine.says("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "450000\n");
   machine.says("sys/fs/cgroup/memory/a/memory.stat", "inactive_file 1\ntotal_inactive_file 50000\n");
   CHECK(machine.available() == 100'000u);
+}
+
+TEST_CASE("Preferring large pages changes no byte, wherever memory begins and ends", "[platform][memory]") {
+  std::vector<unsigned char> memory(std::size_t{5} << 20, 7);
+  for (const std::size_t begin : {0, 1, 4095}) {
+    for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{4} << 20}) {
+      attune::platform::prefer_large_pages(memory.data() + begin, bytes);
+    }
+  }
+  CHECK(memory == std::vector<unsigned char>(memory.size(), 7));
 }
