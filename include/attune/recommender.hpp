@@ -60,6 +60,9 @@ struct RecommenderOptions {
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
   std::shared_ptr<Executor> executor = nullptr;           // for recommend_batch; null: the calling thread
+  // Of open(directory) and reload(directory). Mapped, all but item vectors is checked at once; an answer that needs a
+  // vector that turns out to be damaged comes from the cold start, and RecommenderInfo says so.
+  ModelAccess model_access = ModelAccess::mapped;
   // Of the item vectors. Beside the 4 bytes per item and dimension of float32, int8 takes 1 and int4 half a byte, both
   // 2 (4 more under dot) per item, and scans of large catalogues run 6 to 13 times as fast.
   ScorerStorage scorer_storage = ScorerStorage::automatic;
@@ -111,6 +114,8 @@ struct RecommenderInfo {
   std::size_t unstored_events = 0;   // served, but the event store failed to keep them
   std::size_t ranker_failures = 0;   // answers in the engine's order because a ranker threw or gave no finite score
   std::size_t missed_deadlines = 0;  // answers of which a ranker did not reach every candidate
+  std::size_t damaged_answers = 0;   // for want of a vector that is damaged in its file
+  std::string damage;                // what was found first, as errors say it; empty: nothing
   IdKind item_ids = IdKind::string, user_ids = IdKind::string;
 };
 
@@ -155,6 +160,10 @@ class ATTUNE_EXPORT Recommender {
   // users only the new directory knows come with theirs. Throws Error, and then the old model keeps serving.
   void reload(const std::string& model);
   void reload(const TrainedModel& model);
+
+  // Checks what of a mapped model is not yet checked, on the executor: for a thread that the host has to spare.
+  // Requests may run. Throws Error for the first damage; the answers stay as RecommenderOptions::model_access says.
+  void check_model() const;
 
   RecommenderInfo info() const;
   // Every item id so far. A host that builds a further engine for reload() gives its handles in this order.

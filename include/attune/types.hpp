@@ -129,6 +129,12 @@ ATTUNE_EXPORT std::string_view to_string(ScoreKind kind) noexcept;
 // items, then int8, from some thirty thousand on int4; float32 on a CPU without vector instructions for bytes.
 enum class ScorerStorage : std::uint8_t { automatic, float32, int8, int4 };
 
+// How a model directory is opened. `in_memory`: read and checked as a whole before anything is answered. `mapped`: item
+// vectors stay in the file, each is checked when it is first used, and a million items open in milliseconds; nobody may
+// then change or shorten the files in place (saving over a model does not: it puts new files). Directories that lack
+// what this takes are read into memory.
+enum class ModelAccess : std::uint8_t { in_memory, mapped };
+
 // What is near an item, best first.
 struct Neighbours {
   std::span<const ScoredHandle> items;

@@ -2,7 +2,11 @@
 #include "attune/model/scorer_rows.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cassert>
 #include <cmath>
+#include <mutex>
 #include <new>
 
 #include "attune/detail/kernels.hpp"
@@ -33,14 +37,29 @@ bool store_row(std::span<float> stored, std::span<const float> vector, bool norm
 
 }  // namespace
 
-ScorerRows<float>::ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind)
-    : size_(items.rows()),
-      dim_(items.dim()),
-      stride_((items.dim() + detail::kLanes - 1) / detail::kLanes * detail::kLanes),
+// Where rows come from that are made late, and which there are.
+struct ScorerRows<float>::Late {
+  Late(std::shared_ptr<const EmbeddingTable<float>> table) : items(std::move(table)), made((items->rows() + 63) / 64) {}
+  std::shared_ptr<const EmbeddingTable<float>> items;
+  std::mutex mutex;  // of those who make one
+  std::vector<std::atomic<std::uint64_t>> made;
+};
+
+ScorerRows<float>::ScorerRows(ScorerRows&&) noexcept = default;
+ScorerRows<float>& ScorerRows<float>::operator=(ScorerRows&&) noexcept = default;
+ScorerRows<float>::~ScorerRows() = default;
+
+ScorerRows<float>::ScorerRows(std::size_t size, std::size_t dim, ScoreKind kind)
+    : size_(size),
+      dim_(dim),
+      stride_((dim + detail::kLanes - 1) / detail::kLanes * detail::kLanes),
       kind_(kind),
       kernels_(&detail::float_kernels()),
       rows_(static_cast<float*>(::operator new (size_* stride_ * sizeof(float), std::align_val_t{64}))),
-      scorable_((size_ + 63) / 64, 0) {
+      scorable_((size_ + 63) / 64, 0) {}
+
+ScorerRows<float>::ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind)
+    : ScorerRows(items.rows(), items.dim(), kind) {
   for (std::size_t item = 0; item < size_; ++item) {
     const std::span<float> stored(rows_.get() + item * stride_, stride_);
     if (!store_row(stored, items.row(item), kind == ScoreKind::cosine)) continue;
@@ -49,12 +68,39 @@ ScorerRows<float>::ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind
   }
 }
 
+ScorerRows<float>::ScorerRows(std::shared_ptr<const EmbeddingTable<float>> items, ScoreKind kind,
+                              std::span<const std::uint64_t> scorable)
+    : ScorerRows(items->rows(), items->dim(), kind) {
+  assert(scorable.size() == scorable_.size());
+  std::ranges::copy(scorable, scorable_.begin());
+  for (const std::uint64_t word : scorable_) num_scorable_ += static_cast<std::size_t>(std::popcount(word));
+  late_ = std::make_unique<Late>(std::move(items));
+}
+
+void ScorerRows<float>::make(std::size_t first, std::size_t count) const {
+  for (std::size_t item = first; item < first + count; ++item) {
+    std::atomic<std::uint64_t>& made = late_->made[item / 64];
+    const std::uint64_t bit = std::uint64_t{1} << (item % 64);
+    if ((made.load(std::memory_order_acquire) & bit) != 0) continue;
+    const std::lock_guard lock(late_->mutex);
+    if ((made.load(std::memory_order_relaxed) & bit) != 0) continue;
+    store_row({rows_.get() + item * stride_, stride_}, late_->items->row(item), kind_ == ScoreKind::cosine);
+    made.fetch_or(bit, std::memory_order_release);
+  }
+}
+
 bool ScorerRows<float>::prepare(std::span<const float> user_vector, Buffer<float>& query) const {
   return store_row(query.take(stride_), user_vector, kind_ == ScoreKind::cosine);
 }
 
-void ScorerRows<float>::dot(float* scores, const float* query, std::size_t first, std::size_t count) const noexcept {
-  kernels_->dot_rows(scores, query, row(first), stride_, stride_, count);
+void ScorerRows<float>::dot(float* scores, const float* query, std::size_t first, std::size_t count) const {
+  if (late_) make(first, count);
+  kernels_->dot_rows(scores, query, rows_.get() + first * stride_, stride_, stride_, count);
+}
+
+void ScorerRows<float>::dot_at(float* scores, const float* query, std::span<const ItemHandle> items) const {
+  for (std::size_t i = 0; late_ && i < items.size(); ++i) make(items[i], 1);
+  kernels_->dot_rows_at(scores, query, rows_.get(), stride_, stride_, items.data(), items.size());
 }
 
 }  // namespace attune::inline v0_1

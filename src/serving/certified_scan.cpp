@@ -139,8 +139,7 @@ class CertifiedScan {
 
   void score_batch() {
     std::array<float, kBatch> scores, additive;
-    kernels_.dot_rows_at(scores.data(), prepared_, rows_.row(0), rows_.stride(), rows_.stride(), batch_.data(),
-                         batched_);
+    rows_.dot_at(scores.data(), prepared_, std::span(batch_).first(batched_));
     const bool has_terms = !terms_.additive.empty();
     for (std::size_t i = 0; has_terms && i < batched_; ++i) additive[i] = terms_.additive[batch_[i]];
     const std::uint64_t passed = kernels_.finish_scores(

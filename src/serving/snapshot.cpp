@@ -12,6 +12,7 @@
 #include "attune/serving/shared_encoder.hpp"
 #include "attune/version.hpp"
 #include "model/model_ranker.hpp"
+#include "model/opening_file.hpp"
 #include "serving/row_order.hpp"
 
 namespace attune::inline v0_1 {
@@ -53,12 +54,14 @@ std::unique_ptr<const detail::EngineInterface> adapt(Engine<E, S, C> engine) {
   return std::make_unique<detail::EngineAdapter<Engine<E, S, C>>>(std::move(engine));
 }
 
-// As measured at widths around 64 (docs/benchmarks/serving.md): below the first size, float rows are read as fast as a
-// query is encoded; beyond the second, codes of 8 bits leave the caches that those of 4 still fit.
-ScorerStorage fastest_storage(std::size_t items) {
-  constexpr std::size_t kFewest = 512, kLargest = 32'768;
-  if (items < kFewest || simd_level() == std::string_view("scalar")) return ScorerStorage::float32;
-  return items < kLargest ? ScorerStorage::int8 : ScorerStorage::int4;
+// As many bits as codes are to have, 0 for none.
+unsigned bits_of(ScorerStorage storage, std::size_t items) {
+  switch (storage) {
+    case ScorerStorage::int8: return 8;
+    case ScorerStorage::int4: return 4;
+    case ScorerStorage::float32: return 0;
+    default: return simd_level() == std::string_view("scalar") ? 0 : RowCodes::best_bits(items);
+  }
 }
 
 void set_bit(std::vector<std::uint64_t>& bits, ItemHandle item) noexcept {
@@ -106,12 +109,17 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
                         CosineScorer<Storage>(std::move(rows), scale), std::move(cold_start), blend ? counts : nullptr,
                         static_cast<float>(model.blend_weight)));
   };
-  ScorerRows<float> rows(encoder->items(), config.score);
-  switch (storage == ScorerStorage::automatic ? fastest_storage(rows.size()) : storage) {
-    case ScorerStorage::int8: return with_rows(ScorerRows<std::int8_t>(std::move(rows)));
-    case ScorerStorage::int4: return with_rows(ScorerRows<Int4>(std::move(rows)));
-    default: return with_rows(std::move(rows));
-  }
+  const std::shared_ptr<const EmbeddingTable<float>> items(encoder, &encoder->items());
+  const unsigned bits = bits_of(storage, items->rows());
+  const detail::Opening* const opening = model.opening.get();
+  const bool ready = opening != nullptr && opening->encoder == encoder.get() && opening->codes && bits != 0 &&
+                     opening->codes->scalars[0] == bits;
+  ScorerRows<float> rows =
+      ready ? ScorerRows<float>(items, config.score, opening->scorable) : ScorerRows<float>(*items, config.score);
+  if (bits == 0) return with_rows(std::move(rows));
+  RowCodes codes = ready ? RowCodes(rows, *opening->codes, opening->owner) : RowCodes(rows, bits);
+  return bits == 8 ? with_rows(ScorerRows<std::int8_t>(std::move(rows), std::move(codes)))
+                   : with_rows(ScorerRows<Int4>(std::move(rows), std::move(codes)));
 }
 
 std::unique_ptr<const Ranker> make_model_ranker(const TrainedModel& model, std::span<const ItemHandle> handles) {

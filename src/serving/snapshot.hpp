@@ -21,8 +21,9 @@ namespace attune::inline v0_1 {
 struct ServedModel {
   std::unique_ptr<const detail::EngineInterface> engine;
   std::string version;
-  Calibration calibration = {};                    // of the engine's scores; empty: none
-  std::unique_ptr<const Ranker> ranker = nullptr;  // null: none
+  Calibration calibration = {};                                    // of the engine's scores; empty: none
+  std::unique_ptr<const Ranker> ranker = nullptr;                  // null: none
+  std::shared_ptr<const detail::CheckedBlocks> weights = nullptr;  // of a mapped model; null: all is checked
 };
 
 struct Snapshot : ServedModel {

@@ -31,6 +31,13 @@ class ATTUNE_EXPORT ScorerRows<float> {
   // A row that is zero (or too short to normalise) or not finite is unscorable and stored as zeros; `kind` is cosine or
   // dot. Under dot a zero row is unscorable too.
   ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind);
+  // The same, but each row is made when it is first asked for. `scorable` [(rows + 63) / 64] has a bit per row. Then
+  // row(), dot() and dot_at() throw what EmbeddingTable::row does.
+  ScorerRows(std::shared_ptr<const EmbeddingTable<float>> items, ScoreKind kind,
+             std::span<const std::uint64_t> scorable);
+  ScorerRows(ScorerRows&&) noexcept;
+  ScorerRows& operator=(ScorerRows&&) noexcept;
+  ~ScorerRows();
 
   std::size_t size() const noexcept { return size_; }
   std::size_t dim() const noexcept { return dim_; }        // of the table
@@ -41,14 +48,19 @@ class ATTUNE_EXPORT ScorerRows<float> {
     return item < size_ && (scorable_[item / 64] >> (item % 64) & 1u) != 0;
   }
   std::span<const std::uint64_t> scorable_bits() const noexcept { return scorable_; }
-  const float* row(std::size_t item) const noexcept { return rows_.get() + item * stride_; }
+  const float* row(std::size_t item) const {
+    if (late_) make(item, 1);
+    return rows_.get() + item * stride_;
+  }
   const ScorerRows& exact() const noexcept { return *this; }
 
   // The vector as rows are compared with it, in `query`: normalised (cosine), padded. False when it is zero or not
   // finite: there is nothing to compare.
   bool prepare(std::span<const float> user_vector, Buffer<float>& query) const;
   // The library's scores of `count` consecutive rows (see KernelTable::dot_rows).
-  void dot(float* scores, const float* query, std::size_t first, std::size_t count) const noexcept;
+  void dot(float* scores, const float* query, std::size_t first, std::size_t count) const;
+  // The same of any rows.
+  void dot_at(float* scores, const float* query, std::span<const ItemHandle> items) const;
 
   std::size_t memory_bytes() const noexcept { return size_ * stride_ * sizeof(float) + scorable_.size() * 8; }
 
@@ -56,11 +68,17 @@ class ATTUNE_EXPORT ScorerRows<float> {
   struct AlignedDelete {
     void operator()(float* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
   };
+  struct Late;
+  ScorerRows(std::size_t size, std::size_t dim, ScoreKind kind);
+  // Those of `count` rows that are not there yet.
+  void make(std::size_t first, std::size_t count) const;
+
   std::size_t size_ = 0, dim_ = 0, stride_ = 0, num_scorable_ = 0;
   ScoreKind kind_ = ScoreKind::cosine;
   const detail::KernelTable<float>* kernels_;
   std::unique_ptr<float[], AlignedDelete> rows_;
   std::vector<std::uint64_t> scorable_;
+  std::unique_ptr<Late> late_;  // null: all rows are there
 };
 
 // `Storage` is std::int8_t or Int4.
@@ -68,6 +86,8 @@ template <class Storage>
 class ATTUNE_EXPORT ScorerRows {
  public:
   explicit ScorerRows(ScorerRows<float> exact) : exact_(std::move(exact)), codes_(exact_, kBits) {}
+  // With codes that were made of the same rows before.
+  ScorerRows(ScorerRows<float> exact, RowCodes codes) : exact_(std::move(exact)), codes_(std::move(codes)) {}
   ScorerRows(const EmbeddingTable<float>& items, ScoreKind kind) : ScorerRows(ScorerRows<float>(items, kind)) {}
 
   std::size_t size() const noexcept { return exact_.size(); }
