@@ -56,12 +56,12 @@ IdKind read_kind(detail::ByteReader& reader) {
 
 std::string detail::StoredIds::problem() const {
   if (!std::has_single_bit(slots.size()) || slots.size() <= count) return "the number of slots does not fit the ids";
-  std::size_t used = 0, beyond = 0;
+  std::size_t used = 0, known = 0;
   for (const std::uint64_t slot : slots) {
     used += slot != kFreeSlot;
-    beyond += slot != kFreeSlot && handle_of(slot) >= count;
+    known += handle_of(slot) < count;
   }
-  if (used != count || beyond != 0) return "the slots do not hold each id once";
+  if (used != count || known != count) return "the slots do not hold each id once";
   if (kind == IdKind::int64) {
     return bytes.size() == kHeaderBytes + count * sizeof(std::int64_t) ? "" : "the size does not fit the ids";
   }
@@ -70,7 +70,9 @@ std::string detail::StoredIds::problem() const {
     return "the offsets do not fit the ids";
   }
   std::size_t disordered = 0;
-  for (std::size_t i = 0; i < count; ++i) disordered += offsets[i + 1] < offsets[i] + kSize;
+  for (std::size_t i = 0; i < count; ++i) {
+    disordered += offsets[i] > bytes.size() || offsets[i + 1] < offsets[i] + kSize;
+  }
   return disordered == 0 ? "" : "the offsets do not ascend";
 }
 

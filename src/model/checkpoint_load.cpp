@@ -56,12 +56,18 @@ class ModelDirectory {
       require_sum(file, *listed.sum64, detail::sum64_of(mapped.bytes));
       return mapped;
     }
-    const auto bytes = std::make_shared<const Bytes>(open(file).read(listed.size));
+    platform::RegularFile opened(directory_ / file);
+    require_size(file, opened.size());
+    const auto bytes = std::make_shared<const Bytes>(opened.read(listed.size));
     require_sum(file, listed.crc32, detail::crc32_of(*bytes));
     return {*bytes, bytes};
   }
   // The content of a file that has the size that the manifest gives, and may be damaged.
-  platform::MappedBytes map(const char* file) const { return open(file).map(); }
+  platform::MappedBytes map(const char* file) const {
+    const platform::RegularFile opened(directory_ / file);
+    require_size(file, opened.size());
+    return opened.map();
+  }
 
   [[noreturn]] void fail(const char* file, const std::string& problem) const {
     throw Error(ErrorCode::corrupt_file, name_of(file) + ": " + problem);
@@ -81,13 +87,10 @@ class ModelDirectory {
     if (listed == manifest_.files.end()) fail(kManifestFile, std::string("files.") + file + " is missing");
     return listed->second;
   }
-  platform::RegularFile open(const char* file) const {
-    const std::uint64_t size = listed_as(file).size;
-    platform::RegularFile opened(directory_ / file);
-    if (opened.size() != size) {
-      fail(file, "expected " + std::to_string(size) + " bytes, found " + std::to_string(opened.size()));
-    }
-    return opened;
+  void require_size(const char* file, std::uint64_t found) const {
+    const std::uint64_t expected = listed_as(file).size;
+    if (found == expected) return;
+    fail(file, "expected " + std::to_string(expected) + " bytes, found " + std::to_string(found));
   }
   template <class Sum>
   void require_sum(const char* file, Sum expected, Sum found) const {

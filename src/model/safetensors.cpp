@@ -88,7 +88,9 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
       detail::parse_header({reinterpret_cast<const char*>(text.data()), text.size()}, data_size, result.name_);
   result.tensors_ = std::move(header.tensors);
   result.metadata_ = std::move(header.metadata);
-  result.bytes_ = file.read(data_size);
+  const auto bytes = std::make_shared<const std::vector<std::byte>>(file.read(data_size));
+  result.bytes_ = *bytes;
+  result.owner_ = bytes;
   return result;
 }
 
