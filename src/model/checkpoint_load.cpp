@@ -156,11 +156,12 @@ std::shared_ptr<const SequenceEncoder<float>> read_encoder(const ModelDirectory&
 std::shared_ptr<const SequenceEncoder<float>> map_encoder(const ModelDirectory& directory, std::size_t num_items,
                                                           Opening& opening) {
   const std::string name = directory.name_of(kWeightsFile);
-  const auto [bytes, mapping] = directory.map(kWeightsFile);
+  const platform::MappedBytes mapped = directory.map(kWeightsFile);
+  const std::span<const std::byte> bytes = mapped.bytes;
   const std::size_t num_blocks = (bytes.size() + CheckedBlocks::kBlockBytes - 1) / CheckedBlocks::kBlockBytes;
   directory.require_count(kOpeningFile, "checksums of blocks", num_blocks, opening.weights_sums.size());
   const auto owner = std::make_shared<const std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
-      mapping, opening.owner);
+      mapped.owner, opening.owner);
   const auto blocks = std::make_shared<CheckedBlocks>(bytes, opening.weights_sums, owner, name);
   const std::size_t prefix = std::min(bytes.size(), sizeof(std::uint64_t));
   blocks->require(0, prefix);
