@@ -155,7 +155,8 @@ TEST_CASE("A mapped model outlives its directory", "[model][mapped]") {
   {
     const SavedModel saved;
     model = saved.load();
-    const auto read = TrainedModel::load(saved.path()).encoder->items().row(1);
+    const TrainedModel in_memory = TrainedModel::load(saved.path());
+    const auto read = in_memory.encoder->items().row(1);
     row.assign(read.begin(), read.end());
   }
   CHECK(std::ranges::equal(model->encoder->items().row(1), row));
