@@ -63,12 +63,15 @@ struct RecommenderOptions {
   // keys and values keep 8 significant bits. See StateStorage.
   StateStorage state_storage = StateStorage::float32;
   std::shared_ptr<Executor> executor = nullptr;  // for recommend_batch; null: the calling thread
+  // Of open(directory) and reload(directory). Mapped, all but item vectors is checked at once; an answer that needs a
+  // vector that turns out to be damaged comes from the cold start, and RecommenderInfo says so.
+  ModelAccess model_access = ModelAccess::mapped;
   // Of the item vectors. Beside the 4 bytes per item and dimension of float32, int8 takes 1 and int4 half a byte, both
   // 2 (4 more under dot) per item, and scans of large catalogues run 6 to 13 times as fast.
   ScorerStorage scorer_storage = ScorerStorage::automatic;
   // Of catalogues stored as int4. `exact` and `approximate` take 6 bytes more per item and some seconds per million
-  // items whenever a model is opened; a million vectors that form groups are searched 1.2 to 1.9 and 5 to 18 times as
-  // fast as by `scan`. Vectors that form none are scanned.
+  // items whenever a model is opened, mapped or not: all item vectors are read and checked then. A million that form
+  // groups are searched 1.2 to 1.9 and 5 to 18 times as fast as by `scan`; vectors that form none are scanned.
   SearchKind search = SearchKind::scan;
   // Of `approximate`: how many of the ten items with the best scores before a blend are found, on average over users of
   // the model. More costs time. In (0, 1].
@@ -122,6 +125,8 @@ struct RecommenderInfo {
   std::size_t ranker_failures = 0;   // answers in the engine's order because a ranker threw or gave no finite score
   std::size_t missed_deadlines = 0;  // answers of which a ranker did not reach every candidate
   double search_recall = 1;          // of sample users' ten best, the share that is found at least; 1: all, always
+  std::size_t damaged_answers = 0;   // for want of a vector that is damaged in its file
+  std::string damage;                // what was found first, as errors say it; empty: nothing
   IdKind item_ids = IdKind::string, user_ids = IdKind::string;
 };
 
@@ -168,6 +173,10 @@ class ATTUNE_EXPORT Recommender {
   // users only the new directory knows come with theirs. Throws Error, and then the old model keeps serving.
   void reload(const std::string& model);
   void reload(const TrainedModel& model);
+
+  // Checks what of a mapped model is not yet checked, on the executor: for a thread that the host has to spare.
+  // Requests may run. Throws Error for the first damage; the answers stay as RecommenderOptions::model_access says.
+  void check_model() const;
 
   RecommenderInfo info() const;
   // Every item id so far. A host that builds a further engine for reload() gives its handles in this order.

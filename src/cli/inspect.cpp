@@ -38,7 +38,7 @@ Json inspect_directory(const std::filesystem::path& directory) {
                 {"users", model.histories ? model.histories->num_users() : 0},
                 {"interactions", model.histories ? model.histories->num_events() : 0}}},
               {"notes", model.notes}};
-  for (const char* name : {"weights.safetensors", "counts.safetensors"}) {
+  for (const char* name : {"weights.safetensors", "counts.safetensors", "opening.safetensors"}) {
     if (std::filesystem::exists(directory / name)) add_tensors(result, SafetensorsFile::open(directory / name));
   }
   return result;

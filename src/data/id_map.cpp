@@ -10,38 +10,11 @@
 
 #include "attune/error.hpp"
 #include "data/byte_reader.hpp"
-#include "data/short_text.hpp"
+#include "data/id_table.hpp"
 
 namespace attune::inline v0_1 {
 
 namespace {
-
-// Each bit of x reaches each bit of the result. Seeded with an address, so that nobody outside the process can prepare
-// ids that collide; handles do not depend on it.
-constexpr std::uint64_t mix(std::uint64_t x) noexcept {
-  x ^= x >> 32;
-  x *= 0xD6E8FEB86659FD93u;
-  x ^= x >> 29;
-  x *= 0xA24BAED4963EE407u;
-  return x ^ (x >> 32);
-}
-
-inline std::uint64_t hash(std::int64_t number, std::uint64_t seed) noexcept {
-  return mix(static_cast<std::uint64_t>(number) ^ seed);
-}
-
-inline std::uint64_t hash(std::string_view text, std::uint64_t seed) noexcept {
-  constexpr std::size_t kWord = sizeof(std::uint64_t);
-  std::uint64_t state = seed + text.size();
-  while (text.size() > kWord) {
-    state = mix(state ^ detail::load<std::uint64_t>(text.data()));
-    text.remove_prefix(kWord);
-  }
-  return mix(state ^ detail::word_of(text.data(), text.size()));
-}
-
-bool same(std::int64_t a, std::int64_t b) noexcept { return a == b; }
-bool same(std::string_view a, std::string_view b) noexcept { return detail::same_text(a, b); }
 
 // Text that never moves: chunks are only ever added.
 class TextArena {
@@ -70,75 +43,100 @@ class TextArena {
 };
 
 constexpr std::size_t kMaxIds = kNoHandle - 1;
-constexpr std::uint64_t kFreeSlot = ~std::uint64_t{0};
 
-// A slot is the upper half of the hash and the handle.
-constexpr std::uint64_t make_slot(std::uint64_t hash, std::uint32_t handle) noexcept {
-  return (hash & 0xFFFFFFFF00000000u) | handle;
+IdKind read_kind(detail::ByteReader& reader) {
+  const auto kind = reader.number<std::uint8_t>();
+  if (kind > static_cast<std::uint8_t>(IdKind::int64)) {
+    reader.fail("expected an id kind of 0 or 1, found " + std::to_string(kind));
+  }
+  return static_cast<IdKind>(kind);
 }
-constexpr std::uint32_t handle_of(std::uint64_t slot) noexcept { return static_cast<std::uint32_t>(slot); }
 
 }  // namespace
 
+std::string detail::StoredIds::problem() const {
+  if (!std::has_single_bit(slots.size()) || slots.size() <= count) return "the number of slots does not fit the ids";
+  std::size_t used = 0, known = 0;
+  for (const std::uint64_t slot : slots) {
+    used += slot != kFreeSlot;
+    known += handle_of(slot) < count;
+  }
+  if (used != count || known != count) return "the slots do not hold each id once";
+  if (kind == IdKind::int64) {
+    return bytes.size() == kHeaderBytes + count * sizeof(std::int64_t) ? "" : "the size does not fit the ids";
+  }
+  constexpr std::size_t kSize = sizeof(std::uint32_t);
+  if (offsets.size() != count + 1 || offsets[0] != kHeaderBytes + kSize || offsets[count] != bytes.size() + kSize) {
+    return "the offsets do not fit the ids";
+  }
+  std::size_t disordered = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    disordered += offsets[i] > bytes.size() || offsets[i + 1] < offsets[i] + kSize;
+  }
+  return disordered == 0 ? "" : "the offsets do not ascend";
+}
+
 struct IdMap::Impl {
-  explicit Impl(IdKind map_kind) : kind(map_kind), seed(mix(reinterpret_cast<std::uintptr_t>(this))) {}
-  Impl(const Impl& other) : kind(other.kind), seed(other.seed), numbers(other.numbers), slots(other.slots) {
+  explicit Impl(IdKind map_kind) : kind(map_kind), seed(detail::mix_id(reinterpret_cast<std::uintptr_t>(this))) {}
+  Impl(const Impl& other)
+      : kind(other.kind), seed(other.seed), stored(other.stored), numbers(other.numbers), slots(other.slots) {
     texts.reserve(other.texts.size());
     for (const std::string_view text : other.texts) texts.push_back(arena.store(text));
   }
   Impl& operator=(const Impl&) = delete;
 
-  std::size_t size() const noexcept { return kind == IdKind::string ? texts.size() : numbers.size(); }
-
-  std::uint64_t hash_of(std::uint32_t handle) const noexcept {
-    return kind == IdKind::string ? hash(texts[handle], seed) : hash(numbers[handle], seed);
-  }
+  std::size_t num_stored() const noexcept { return stored ? stored->count : 0; }
+  std::size_t num_own() const noexcept { return kind == IdKind::string ? texts.size() : numbers.size(); }
+  std::size_t size() const noexcept { return num_stored() + num_own(); }
 
   template <class Key>
   std::uint32_t find(const std::vector<Key>& keys, const Key& key) const noexcept {
-    if (slots.empty()) return kNoHandle;
-    const std::uint64_t key_hash = hash(key, seed);
-    const std::size_t mask = slots.size() - 1;
-    for (std::size_t i = key_hash & mask;; i = (i + 1) & mask) {
-      if (slots[i] == kFreeSlot) return kNoHandle;
-      const std::uint32_t handle = handle_of(slots[i]);
-      if (make_slot(key_hash, handle) == slots[i] && same(keys[handle], key)) return handle;
+    if (stored) {
+      if (const std::uint32_t handle = stored->find(key); handle != kNoHandle) return handle;
     }
+    const auto first = static_cast<std::uint32_t>(num_stored());
+    const std::uint32_t own =
+        detail::find_slot(std::span(slots), key, seed, [&](std::uint32_t i) -> const Key& { return keys[i]; });
+    return own == kNoHandle ? kNoHandle : first + own;
+  }
+  Id id(std::uint32_t handle) const noexcept {
+    const std::size_t first = num_stored();
+    if (handle >= first) return kind == IdKind::string ? Id(texts[handle - first]) : Id(numbers[handle - first]);
+    return kind == IdKind::string ? Id(stored->text(handle)) : Id(stored->number(handle));
   }
 
-  // Room for `ids`, at most three quarters full.
+  // Room for `ids` of its own, at most three quarters full.
   void reserve(std::size_t ids) {
     if (ids * 4 <= slots.size() * 3) return;
-    std::vector<std::uint64_t> old_slots(std::bit_ceil(std::max<std::size_t>(ids * 2, 16)), kFreeSlot);
+    std::vector<std::uint64_t> old_slots(detail::num_slots(ids), detail::kFreeSlot);
     slots.swap(old_slots);
     for (const std::uint64_t slot : old_slots) {
-      if (slot != kFreeSlot) occupy(handle_of(slot));
+      if (slot != detail::kFreeSlot) occupy(detail::handle_of(slot));
     }
   }
 
-  void occupy(std::uint32_t handle) noexcept {
-    const std::uint64_t id_hash = hash_of(handle);
-    const std::size_t mask = slots.size() - 1;
-    std::size_t i = id_hash & mask;
-    while (slots[i] != kFreeSlot) i = (i + 1) & mask;
-    slots[i] = make_slot(id_hash, handle);
+  void occupy(std::uint32_t own) noexcept {
+    const std::uint64_t hash =
+        kind == IdKind::string ? detail::hash(texts[own], seed) : detail::hash(numbers[own], seed);
+    detail::occupy_slot(slots, hash, own);
   }
 
   std::uint32_t add(const Id& id) {
-    const auto handle = static_cast<std::uint32_t>(size());
-    reserve(size() + 1);
+    const auto handle = static_cast<std::uint32_t>(size()), own = static_cast<std::uint32_t>(num_own());
+    reserve(num_own() + 1);
     if (kind == IdKind::string) {
       texts.push_back(arena.store(id.text()));
     } else {
       numbers.push_back(id.number());
     }
-    occupy(handle);
+    occupy(own);
     return handle;
   }
 
   IdKind kind;
   std::uint64_t seed;
-  std::vector<std::string_view> texts;
+  std::shared_ptr<const detail::StoredIds> stored;  // the first ids, or null
+  std::vector<std::string_view> texts;              // the others, in slots by their place here
   std::vector<std::int64_t> numbers;
   std::vector<std::uint64_t> slots;
   TextArena arena;
@@ -180,7 +178,7 @@ std::uint32_t IdMap::find(const Id& id) const noexcept {
 
 Id IdMap::id(std::uint32_t handle) const noexcept {
   assert(handle < size());
-  return kind() == IdKind::string ? Id(impl_->texts[handle]) : Id(impl_->numbers[handle]);
+  return impl_->id(handle);
 }
 
 std::size_t IdMap::size() const noexcept { return impl_->size(); }
@@ -195,20 +193,50 @@ std::size_t IdMap::memory_bytes() const noexcept {
 void IdMap::serialize(std::vector<std::byte>& out) const {
   detail::append_number(out, static_cast<std::uint8_t>(kind()));
   detail::append_number(out, static_cast<std::uint32_t>(size()));
-  for (const std::int64_t number : impl_->numbers) detail::append_number(out, number);
-  for (const std::string_view text : impl_->texts) {
-    detail::append_number(out, static_cast<std::uint32_t>(text.size()));
-    detail::append_array(out, std::span<const char>(text));
+  for (std::uint32_t handle = 0; handle < size(); ++handle) {
+    const Id id = this->id(handle);
+    if (kind() == IdKind::int64) {
+      detail::append_number(out, id.number());
+    } else {
+      detail::append_number(out, static_cast<std::uint32_t>(id.text().size()));
+      detail::append_array(out, std::span<const char>(id.text()));
+    }
   }
+}
+
+IdMap::Index IdMap::index() const {
+  constexpr std::uint64_t kAnySeed = 0x2545F4914F6CDD1Du;
+  Index index{kAnySeed ^ size(), std::vector<std::uint64_t>(detail::num_slots(size()), detail::kFreeSlot), {}};
+  std::uint64_t begin = detail::StoredIds::kHeaderBytes + sizeof(std::uint32_t);
+  for (std::uint32_t handle = 0; handle < size(); ++handle) {
+    const Id id = this->id(handle);
+    const bool is_text = kind() == IdKind::string;
+    detail::occupy_slot(index.slots,
+                        is_text ? detail::hash(id.text(), index.seed) : detail::hash(id.number(), index.seed), handle);
+    if (!is_text) continue;
+    index.offsets.push_back(begin);
+    begin += id.text().size() + sizeof(std::uint32_t);
+  }
+  if (kind() == IdKind::string) index.offsets.push_back(begin);
+  return index;
+}
+
+IdMap IdMap::view(std::span<const std::byte> bytes, std::uint64_t seed, std::span<const std::uint64_t> slots,
+                  std::span<const std::uint64_t> offsets, std::shared_ptr<const void> owner, const std::string& what) {
+  detail::ByteReader reader(bytes, what);
+  const IdKind kind = read_kind(reader);
+  const std::size_t count = reader.number<std::uint32_t>();
+  detail::StoredIds stored{kind, count, seed, bytes, slots, offsets, std::move(owner)};
+  const std::string problem = stored.problem();
+  reader.require(problem.empty(), "the index: " + problem);
+  IdMap map(kind);
+  map.impl_->stored = std::make_shared<const detail::StoredIds>(std::move(stored));
+  return map;
 }
 
 IdMap IdMap::deserialize(std::span<const std::byte> bytes, const std::string& what) {
   detail::ByteReader reader(bytes, what);
-  const auto kind = reader.number<std::uint8_t>();
-  if (kind > static_cast<std::uint8_t>(IdKind::int64)) {
-    reader.fail("expected an id kind of 0 or 1, found " + std::to_string(kind));
-  }
-  IdMap map(static_cast<IdKind>(kind));
+  IdMap map(read_kind(reader));
   const std::size_t count = reader.number<std::uint32_t>();
   const std::size_t least_size = map.kind() == IdKind::int64 ? sizeof(std::int64_t) : sizeof(std::uint32_t) + 1;
   if (count > kMaxIds || count > reader.left() / least_size) {

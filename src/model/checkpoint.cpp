@@ -12,6 +12,8 @@
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
 #include "model/model_files.hpp"
+#include "model/opening_file.hpp"
+#include "model/sum64.hpp"
 #include "platform/files.hpp"
 
 namespace attune::inline v0_1 {
@@ -23,6 +25,7 @@ using detail::kHistoriesFile;
 using detail::kItemIdsFile;
 using detail::kItemsTensor;
 using detail::kManifestFile;
+using detail::kOpeningFile;
 using detail::kWeightsFile;
 using detail::Manifest;
 using Bytes = std::vector<std::byte>;
@@ -102,13 +105,18 @@ Bytes weights_bytes(const SequenceEncoder<float>& encoder) {
   return writer.bytes();
 }
 
-// Of everything that answers depend on: adding a note or erasing a user changes no version.
+// Of everything that answers depend on and that follows from nothing else: adding a note or erasing a user changes no
+// version.
 std::string version_of(Manifest manifest, const std::map<std::string, Bytes>& files) {
   manifest.notes.clear();
   manifest.users.reset();
   manifest.files.erase(kHistoriesFile);
+  manifest.files.erase(kOpeningFile);
   std::uint32_t crc32 = 0;
-  for (const auto& [name, listed] : manifest.files) crc32 = detail::crc32_of(files.at(name), crc32);
+  for (auto& [name, listed] : manifest.files) {
+    crc32 = detail::crc32_of(files.at(name), crc32);
+    listed.sum64.reset();
+  }
   const std::string text = detail::manifest_text(manifest);
   return detail::hex_of(detail::crc32_of(std::as_bytes(std::span(text)), crc32));
 }
@@ -125,7 +133,9 @@ Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Byte
   manifest.calibration = model.calibration;
   manifest.ranker = model.ranker;
   manifest.notes = model.notes;
-  for (const auto& [name, bytes] : files) manifest.files[name] = {bytes.size(), detail::crc32_of(bytes)};
+  for (const auto& [name, bytes] : files) {
+    manifest.files[name] = {bytes.size(), detail::crc32_of(bytes), detail::sum64_of(bytes)};
+  }
   if (manifest.version.empty()) manifest.version = version_of(manifest, files);
   return manifest;
 }
@@ -142,6 +152,10 @@ void TrainedModel::save(const std::string& directory) const {
   std::map<std::string, Bytes> files;
   files[kItemIdsFile] = detail::item_ids_bytes(*item_ids);
   if (encoder) files[kWeightsFile] = weights_bytes(*encoder);
+  const auto weights = files.find(kWeightsFile);
+  files[kOpeningFile] = detail::opening_bytes(
+      *item_ids, encoder.get(),
+      weights == files.end() ? std::span<const std::byte>{} : std::span<const std::byte>(weights->second));
   if (popularity || counts) files[kCountsFile] = detail::counts_bytes(popularity.get(), counts.get());
   if (histories) files[kHistoriesFile] = detail::histories_bytes(*histories);
   const std::string manifest = detail::manifest_text(manifest_of(*this, files));

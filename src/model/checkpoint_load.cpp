@@ -12,47 +12,61 @@
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
 #include "model/model_files.hpp"
+#include "model/opening_file.hpp"
+#include "model/safetensors_header.hpp"
+#include "model/sum64.hpp"
 #include "platform/files.hpp"
 
 namespace attune::inline v0_1 {
 namespace {
 
 namespace fs = std::filesystem;
+using detail::CheckedBlocks;
 using detail::kCountsFile;
 using detail::kHistoriesFile;
 using detail::kItemIdsFile;
 using detail::kItemsTensor;
 using detail::kManifestFile;
+using detail::kOpeningFile;
 using detail::kPositionsTensor;
 using detail::kWeightsFile;
 using detail::Manifest;
+using detail::Opening;
 using Bytes = std::vector<std::byte>;
 
 class ModelDirectory {
  public:
-  explicit ModelDirectory(const fs::path& directory)
+  ModelDirectory(const fs::path& directory, ModelAccess access)
       : directory_(directory),
         text_(platform::read_file(directory / kManifestFile, detail::kMaxManifestBytes)),
-        manifest_(detail::parse_manifest(detail::text_of(text_), name_of(kManifestFile))) {}
+        manifest_(detail::parse_manifest(detail::text_of(text_), name_of(kManifestFile))),
+        mapped_(access == ModelAccess::mapped && manifest_.files.contains(kOpeningFile)) {}
 
   const Manifest& manifest() const noexcept { return manifest_; }
+  bool mapped() const noexcept { return mapped_; }
   // Whether another model has taken the place of this one since.
   bool replaced() const { return platform::read_file(directory_ / kManifestFile, detail::kMaxManifestBytes) != text_; }
   std::string name_of(const char* file) const { return (directory_ / file).string(); }
 
   // The content of a file that has the size and the checksum that the manifest gives.
-  Bytes read(const char* file) const {
-    const auto listed = manifest_.files.find(file);
-    if (listed == manifest_.files.end()) fail(kManifestFile, std::string("files.") + file + " is missing");
-    const auto [size, crc32] = listed->second;
-    platform::RegularFile opened(directory_ / file);
-    if (opened.size() != size) {
-      fail(file, "expected " + std::to_string(size) + " bytes, found " + std::to_string(opened.size()));
+  platform::MappedBytes read(const char* file) const {
+    const Manifest::File& listed = listed_as(file);
+    if (mapped_ && listed.sum64) {
+      platform::MappedBytes mapped = map(file);
+      require_sum(file, *listed.sum64, detail::sum64_of(mapped.bytes));
+      return mapped;
     }
-    Bytes bytes = opened.read(size);
-    const std::uint32_t found = detail::crc32_of(bytes);
-    if (found != crc32) fail(file, "expected checksum " + detail::hex_of(crc32) + ", found " + detail::hex_of(found));
-    return bytes;
+    platform::RegularFile opened(directory_ / file);
+    require_size(file, opened.size());
+    const auto bytes = std::make_shared<const Bytes>(opened.read(listed.size));
+    require_sum(file, listed.crc32, detail::crc32_of(*bytes));
+    return {*bytes, bytes};
+  }
+  // The content of a file that has the size that the manifest gives, and may be damaged.
+  platform::MappedBytes map(const char* file) const {
+    const platform::RegularFile opened(directory_ / file);
+    require_size(file, opened.size());
+    return opened.map();
   }
 
   [[noreturn]] void fail(const char* file, const std::string& problem) const {
@@ -68,9 +82,26 @@ class ModelDirectory {
   }
 
  private:
+  const Manifest::File& listed_as(const char* file) const {
+    const auto listed = manifest_.files.find(file);
+    if (listed == manifest_.files.end()) fail(kManifestFile, std::string("files.") + file + " is missing");
+    return listed->second;
+  }
+  void require_size(const char* file, std::uint64_t found) const {
+    const std::uint64_t expected = listed_as(file).size;
+    if (found == expected) return;
+    fail(file, "expected " + std::to_string(expected) + " bytes, found " + std::to_string(found));
+  }
+  template <class Sum>
+  void require_sum(const char* file, Sum expected, Sum found) const {
+    if (found == expected) return;
+    fail(file, "expected checksum " + detail::hex_of(expected) + ", found " + detail::hex_of(found));
+  }
+
   fs::path directory_;
   Bytes text_;  // of the manifest
   Manifest manifest_;
+  bool mapped_;  // small files are checked as a whole all the same
 };
 
 // The tensors that make an encoder large are there, before one is made: a configuration alone takes no memory.
@@ -89,24 +120,84 @@ void check_tensors(const SafetensorsFile& file, const EncoderConfig& config) {
   }
 }
 
-std::shared_ptr<const SequenceEncoder<float>> load_encoder(const ModelDirectory& directory, std::size_t num_items) {
-  const EncoderConfig& config = *directory.manifest().encoder;
-  const auto file = SafetensorsFile::parse(directory.read(kWeightsFile), directory.name_of(kWeightsFile));
-  const TensorInfo& rows = file.require(kItemsTensor, std::array{num_items, config.embedding_dim});
-  check_tensors(file, config);
+// Weights as they come from a file: an encoder without items, and where in the file those are.
+struct Weights {
+  std::shared_ptr<SequenceEncoder<float>> encoder;
+  const TensorInfo& items;
+};
 
-  std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, num_items);
+Weights load_weights(const ModelDirectory& directory, const SafetensorsFile& file, std::size_t num_items) {
+  const EncoderConfig& config = *directory.manifest().encoder;
+  const TensorInfo& items = file.require(kItemsTensor, std::array{num_items, config.embedding_dim});
+  check_tensors(file, config);
+  std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, 0);
   for (const Parameter& parameter : encoder->parameters().list()) {
     const std::vector<float> values = file.floats(file.require(parameter.name, parameter.shape));
     std::ranges::copy(values, encoder->weights().begin() + static_cast<std::ptrdiff_t>(parameter.offset));
   }
-  const std::vector<float> items = file.floats(rows);
-  for (std::size_t row = 0; row < num_items; ++row) {
-    std::copy_n(items.begin() + static_cast<std::ptrdiff_t>(row * config.embedding_dim), config.embedding_dim,
-                encoder->items().row(row).begin());
-  }
   directory.require_count(kWeightsFile, "tensors", encoder->parameters().list().size() + 1, file.tensors().size());
+  return {std::move(encoder), items};
+}
+
+std::shared_ptr<const SequenceEncoder<float>> read_encoder(const ModelDirectory& directory, std::size_t num_items) {
+  const auto [bytes, owner] = directory.read(kWeightsFile);
+  const auto file = SafetensorsFile::view(bytes, owner, directory.name_of(kWeightsFile));
+  const Weights weights = load_weights(directory, file, num_items);
+  const std::vector<float> items = file.floats(weights.items);
+  EmbeddingTable<float>& table = weights.encoder->items();
+  table.append_rows(num_items);
+  for (std::size_t row = 0; row < num_items; ++row) {
+    std::copy_n(items.begin() + static_cast<std::ptrdiff_t>(row * table.dim()), table.dim(), table.row(row).begin());
+  }
+  return weights.encoder;
+}
+
+// All but the items' rows is checked here. Null where the rows cannot be used as they are in the file.
+std::shared_ptr<const SequenceEncoder<float>> map_encoder(const ModelDirectory& directory, std::size_t num_items,
+                                                          Opening& opening) {
+  const std::string name = directory.name_of(kWeightsFile);
+  const platform::MappedBytes mapped = directory.map(kWeightsFile);
+  const std::span<const std::byte> bytes = mapped.bytes;
+  const std::size_t num_blocks = (bytes.size() + CheckedBlocks::kBlockBytes - 1) / CheckedBlocks::kBlockBytes;
+  directory.require_count(kOpeningFile, "checksums of blocks", num_blocks, opening.weights_sums.size());
+  const auto owner = std::make_shared<const std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
+      mapped.owner, opening.owner);
+  const auto blocks = std::make_shared<CheckedBlocks>(bytes, opening.weights_sums, owner, name);
+  const std::size_t prefix = std::min(bytes.size(), sizeof(std::uint64_t));
+  blocks->require(0, prefix);
+  blocks->require(0, prefix + detail::header_length(bytes.first(prefix), bytes.size(), name));
+  const auto file = SafetensorsFile::view(bytes, owner, name);
+  const auto begin_of = [&](const TensorInfo& tensor) {
+    return static_cast<std::size_t>(file.bytes(tensor).data() - bytes.data());
+  };
+  for (const TensorInfo& tensor : file.tensors()) {
+    if (tensor.name != kItemsTensor) blocks->require(begin_of(tensor), tensor.end - tensor.begin);
+  }
+  const auto [encoder, items] = load_weights(directory, file, num_items);
+  const std::size_t begin = begin_of(items);
+  if (items.dtype != DType::f32 || begin % alignof(float) != 0) return nullptr;
+  blocks->expect_finite(begin, begin + items.end - items.begin);
+  encoder->items() = EmbeddingTable<float>(num_items, encoder->dim(), blocks, begin, opening.nonzero);
+  opening.weights = blocks;
+  opening.encoder = encoder.get();
   return encoder;
+}
+
+// Ids and encoder, from where they are.
+void map_parts(TrainedModel& model, const ModelDirectory& directory) {
+  const Manifest& manifest = directory.manifest();
+  const auto [bytes, owner] = directory.read(kOpeningFile);
+  auto opening = std::make_shared<Opening>(detail::parse_opening(bytes, owner, directory.name_of(kOpeningFile),
+                                                                 manifest.items.count, manifest.encoder.has_value()));
+  const auto [ids, ids_owner] = directory.read(kItemIdsFile);
+  const std::string name = directory.name_of(kItemIdsFile);
+  const auto owners = std::make_shared<const std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
+      ids_owner, opening->owner);
+  model.item_ids = std::make_shared<const IdMap>(IdMap::view(detail::item_ids_in(ids, name), opening->ids_seed,
+                                                             opening->ids_slots, opening->ids_offsets, owners, name));
+  directory.require_ids(kItemIdsFile, manifest.items, *model.item_ids);
+  if (manifest.encoder) model.encoder = map_encoder(directory, model.num_items(), *opening);
+  model.opening = std::move(opening);
 }
 
 TrainedModel load_from(const ModelDirectory& directory) {
@@ -114,9 +205,14 @@ TrainedModel load_from(const ModelDirectory& directory) {
   TrainedModel model;
   model.version = manifest.version;
   model.notes = manifest.notes;
-  model.item_ids = std::make_shared<const IdMap>(
-      detail::parse_item_ids(directory.read(kItemIdsFile), directory.name_of(kItemIdsFile)));
-  directory.require_ids(kItemIdsFile, manifest.items, *model.item_ids);
+  if (directory.mapped()) {
+    map_parts(model, directory);
+  } else {
+    model.item_ids = std::make_shared<const IdMap>(
+        detail::parse_item_ids(directory.read(kItemIdsFile).bytes, directory.name_of(kItemIdsFile)));
+    directory.require_ids(kItemIdsFile, manifest.items, *model.item_ids);
+    if (manifest.files.contains(kOpeningFile)) directory.read(kOpeningFile);
+  }
   model.blend_weight = manifest.blend_weight;
   if (model.blend_weight != 0 && !(manifest.encoder && manifest.counts)) {
     directory.fail(kManifestFile, "a blend weight, but not both an encoder and counts");
@@ -124,16 +220,16 @@ TrainedModel load_from(const ModelDirectory& directory) {
   model.calibration = manifest.calibration;
   model.ranker = manifest.ranker;
   if (!model.ranker.empty() && !manifest.encoder) directory.fail(kManifestFile, "a ranker, but no encoder");
-  if (manifest.encoder) model.encoder = load_encoder(directory, model.num_items());
+  if (manifest.encoder && !model.encoder) model.encoder = read_encoder(directory, model.num_items());
   if (manifest.popularity || manifest.counts) {
-    auto parts = detail::parse_counts(directory.read(kCountsFile), directory.name_of(kCountsFile), model.num_items(),
-                                      manifest.popularity, manifest.counts);
+    auto parts = detail::parse_counts(directory.read(kCountsFile).bytes, directory.name_of(kCountsFile),
+                                      model.num_items(), manifest.popularity, manifest.counts);
     model.popularity = std::move(parts.popularity);
     model.counts = std::move(parts.counts);
   }
   if (manifest.users) {
-    model.histories = std::make_shared<const Histories>(
-        detail::parse_histories(directory.read(kHistoriesFile), model.item_ids, directory.name_of(kHistoriesFile)));
+    model.histories = std::make_shared<const Histories>(detail::parse_histories(
+        directory.read(kHistoriesFile).bytes, model.item_ids, directory.name_of(kHistoriesFile)));
     directory.require_ids(kHistoriesFile, *manifest.users, *model.histories->user_ids);
   }
   return model;
@@ -142,10 +238,10 @@ TrainedModel load_from(const ModelDirectory& directory) {
 }  // namespace
 
 // A model that is saved over this one in the middle makes the files disagree: then the new one is loaded.
-TrainedModel TrainedModel::load(const std::string& path) {
+TrainedModel TrainedModel::load(const std::string& path, ModelAccess access) {
   constexpr int kAttempts = 5;
   for (int attempt = 1;; ++attempt) {
-    const ModelDirectory directory(path);
+    const ModelDirectory directory(path, access);
     try {
       return load_from(directory);
     } catch (const Error&) {

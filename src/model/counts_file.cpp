@@ -61,8 +61,8 @@ void add_tensors(SafetensorsWriter& writer, const IalsModel& ials) {
 // The way back, a model for each kind of options.
 class CountsReader {
  public:
-  CountsReader(std::vector<std::byte> bytes, const std::string& name, std::size_t num_items)
-      : name_(name), file_(SafetensorsFile::parse(std::move(bytes), name)), num_items_(num_items) {}
+  CountsReader(std::span<const std::byte> bytes, const std::string& name, std::size_t num_items)
+      : name_(name), file_(SafetensorsFile::view(bytes, nullptr, name)), num_items_(num_items) {}
 
   PopularityModel operator()(const PopularityOptions& options) {
     auto counts = unsigned_numbers<std::uint64_t>("popularity", num_items_);
@@ -151,9 +151,9 @@ std::vector<std::byte> counts_bytes(const PopularityModel* popularity, const Cou
   return writer.bytes();
 }
 
-CountParts parse_counts(std::vector<std::byte> bytes, const std::string& name, std::size_t num_items,
+CountParts parse_counts(std::span<const std::byte> bytes, const std::string& name, std::size_t num_items,
                         const std::optional<PopularityOptions>& popularity, const std::optional<CountOptions>& counts) {
-  CountsReader reader(std::move(bytes), name, num_items);
+  CountsReader reader(bytes, name, num_items);
   CountParts parts;
   const auto read = [&](const auto& options) {
     using Model = decltype(reader(options));

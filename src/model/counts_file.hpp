@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,7 @@ struct CountParts {
 };
 // What the file holds besides these two is refused. `name` is for messages. Throws Error: corrupt_file, unsupported,
 // non_finite.
-CountParts parse_counts(std::vector<std::byte> bytes, const std::string& name, std::size_t num_items,
+CountParts parse_counts(std::span<const std::byte> bytes, const std::string& name, std::size_t num_items,
                         const std::optional<PopularityOptions>& popularity, const std::optional<CountOptions>& counts);
 
 }  // namespace attune::inline v0_1::detail

@@ -59,9 +59,12 @@ std::vector<std::byte> item_ids_bytes(const IdMap& ids) {
   return out;
 }
 
+std::span<const std::byte> item_ids_in(std::span<const std::byte> bytes, const std::string& name) {
+  return open_file(bytes, name, kItemIdsMagic).rest();
+}
+
 IdMap parse_item_ids(std::span<const std::byte> bytes, const std::string& name) {
-  ByteReader reader = open_file(bytes, name, kItemIdsMagic);
-  return IdMap::deserialize(reader.rest(), name);
+  return IdMap::deserialize(item_ids_in(bytes, name), name);
 }
 
 std::vector<std::byte> histories_bytes(const Histories& histories) {

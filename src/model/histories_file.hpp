@@ -20,7 +20,9 @@
 namespace attune::inline v0_1::detail {
 
 std::vector<std::byte> item_ids_bytes(const IdMap& ids);
-// `name` is for messages. Throws Error(corrupt_file): every count is checked before it sizes anything.
+// What IdMap::serialize wrote of it. `name` is for messages. Throws Error: corrupt_file, unsupported_version.
+std::span<const std::byte> item_ids_in(std::span<const std::byte> bytes, const std::string& name);
+// Throws Error(corrupt_file): every count is checked before it sizes anything.
 IdMap parse_item_ids(std::span<const std::byte> bytes, const std::string& name);
 
 std::vector<std::byte> histories_bytes(const Histories& histories);

@@ -251,6 +251,17 @@ bool is_bare_name(std::string_view name) noexcept {
          name.find('\0') == std::string_view::npos;
 }
 
+template <class Number>
+Number read_hex(const Fields& fields, const char* key, const char* expected) {
+  const std::string text = fields.text(key);
+  if (text.size() != 2 * sizeof(Number) || text.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    fields.fail(key, expected, fields.any(key));
+  }
+  Number number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number, 16);
+  return number;
+}
+
 std::map<std::string, Manifest::File> read_files(const Fields& fields) {
   std::map<std::string, Manifest::File> files;
   for (const auto& [name, entry] : fields.json().items()) {
@@ -258,13 +269,9 @@ std::map<std::string, Manifest::File> read_files(const Fields& fields) {
       throw Error(ErrorCode::corrupt_file, fields.path() + ": expected a bare file name, found " + text_of(name));
     }
     const Fields file(entry, fields.path() + name + '.');
-    const std::string crc32 = file.text("crc32");
-    if (crc32.size() != 8 || crc32.find_first_not_of("0123456789abcdef") != std::string::npos) {
-      file.fail("crc32", "eight hexadecimal digits", entry["crc32"]);
-    }
-    std::uint32_t checksum = 0;
-    std::from_chars(crc32.data(), crc32.data() + crc32.size(), checksum, 16);
-    files[name] = {file.count("size"), checksum};
+    files[name] = {file.count("size"), read_hex<std::uint32_t>(file, "crc32", "eight hexadecimal digits")};
+    if (!entry.contains("sum64")) continue;
+    files[name].sum64 = read_hex<std::uint64_t>(file, "sum64", "sixteen hexadecimal digits");
   }
   return files;
 }
@@ -293,6 +300,7 @@ std::string manifest_text(const Manifest& manifest) {
   json["files"] = Json::object();
   for (const auto& [name, file] : manifest.files) {
     json["files"][name] = {{"size", file.size}, {"crc32", hex_of(file.crc32)}};
+    if (file.sum64) json["files"][name]["sum64"] = hex_of(*file.sum64);
   }
   try {
     json["checksum"] = checksum_of(json);
@@ -349,10 +357,12 @@ std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before) n
       ::crc32_z(before, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
 }
 
-std::string hex_of(std::uint32_t crc32) {
-  std::string text(8, '0');
-  for (std::size_t i = 0; i < 8; ++i) text[i] = "0123456789abcdef"[crc32 >> (28 - 4 * i) & 0xF];
+std::string hex_of(std::uint64_t sum64) {
+  std::string text(16, '0');
+  for (std::size_t i = 0; i < 16; ++i) text[i] = "0123456789abcdef"[sum64 >> (60 - 4 * i) & 0xF];
   return text;
 }
+
+std::string hex_of(std::uint32_t crc32) { return hex_of(std::uint64_t{crc32}).substr(8); }
 
 }  // namespace attune::inline v0_1::detail

@@ -25,6 +25,7 @@ struct Manifest {
   struct File {
     std::uint64_t size = 0;
     std::uint32_t crc32 = 0;
+    std::optional<std::uint64_t> sum64 = {};  // of model/sum64.hpp: what is mapped is checked with; none: older models
   };
   // How many ids of which kind one of the id maps holds.
   struct Ids {
@@ -55,7 +56,8 @@ bool is_manifest(std::string_view text);
 
 // The CRC-32 of gzip and PNG. `before` continues one.
 std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before = 0) noexcept;
-// Eight hexadecimal digits.
+// Eight hexadecimal digits, sixteen.
 std::string hex_of(std::uint32_t crc32);
+std::string hex_of(std::uint64_t sum64);
 
 }  // namespace attune::inline v0_1::detail

@@ -115,6 +115,7 @@ RowClusters::Build::Build(const ScorerRows<float>& rows_, const ClusterOptions& 
   const auto root = static_cast<std::size_t>(std::sqrt(static_cast<double>(rows.num_scorable())));
   const std::size_t per_list = options.rows_per_list != 0 ? options.rows_per_list : std::max(root, kGroup);
   if (rows.num_scorable() < per_list) return;
+  rows.make_all();
   centroids = spherical_k_means(rows, rows.num_scorable() / per_list, options.seed, executor);
   sort_rows(nearest_centroids(rows.row(0), rows.size(), rows.stride(), centroids, executor));
   calibrate();

@@ -2,10 +2,14 @@
 #include "attune/model/row_codes.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <string>
+#include <utility>
 
 #include "attune/detail/kernels.hpp"
+#include "attune/error.hpp"
 #include "attune/model/scorer_rows.hpp"
 #include "model/rotation.hpp"
 
@@ -61,21 +65,26 @@ Angle encode_row(std::span<std::uint8_t> codes, std::span<const double> row, dou
 
 }  // namespace
 
-RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const ItemHandle> order)
-    : size_(order.empty() ? rows.size() : order.size()),
-      dim_(rows.dim()),
-      stride_(rows.stride()),
-      width_((rows.dim() + 7) / 8 * 8),
+RowCodes::RowCodes(std::size_t size, std::size_t dim, std::size_t stride, unsigned bits)
+    : size_(size),
+      dim_(dim),
+      stride_(stride),
+      width_((dim + 7) / 8 * 8),
       block_bytes_(detail::kCodedGroup * (width_ * bits / 8 + 2)),
+      num_blocks_((size + detail::kCodedGroup - 1) / detail::kCodedGroup),
       bits_(bits),
       bound_(bits == 4 ? detail::float_kernels().bound_int4 : detail::float_kernels().bound_int8),
-      tight_((size_ + detail::kCodedGroup - 1) / detail::kCodedGroup, true) {
-  const std::size_t num_blocks = tight_.size();
-  std::ranges::fill(blocks_.take(num_blocks * block_bytes_), std::uint8_t{0});
+      tight_(num_blocks_, true) {}
+
+RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const ItemHandle> order)
+    : RowCodes(order.empty() ? rows.size() : order.size(), rows.dim(), rows.stride(), bits) {
+  std::ranges::fill(own_blocks_.take(num_blocks_ * block_bytes_), std::uint8_t{0});
+  blocks_ = own_blocks_.data();
   if (rows.num_scorable() == 0) return;
   const double levels = bits == 4 ? 16 : 256;
   step_ = step_of(bits) / std::sqrt(static_cast<double>(dim_));
-  if (rows.kind() != ScoreKind::cosine) norms_.resize(size_);
+  if (rows.kind() != ScoreKind::cosine) own_norms_.resize(size_);
+  norms_ = own_norms_;
   std::vector<Angle> angles(size_, Angle{0, 0, 0});
   std::vector<double> rotated(dim_);
   std::vector<std::uint8_t> codes(dim_);
@@ -90,7 +99,7 @@ RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const
     rotate(rotated);
     angles[row] = encode_row(codes, rotated, step_, levels);
     store(row, codes);
-    if (!norms_.empty()) norms_[row] = rounded_up(norm * (1 + 1e-12));
+    if (!own_norms_.empty()) own_norms_[row] = rounded_up(norm * (1 + 1e-12));
     largest_norm_ = std::max(largest_norm_, norm * (1 + 1e-12));
     smallest_norm_ = std::min(smallest_norm_, norm);
     longest_code_ = std::max(longest_code_, angles[row].code_norm);
@@ -103,7 +112,7 @@ RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const
   rho_step_ = largest_rho / 255 * kSafely;
   mean_rho_ = sum_rho / static_cast<double>(rows.num_scorable());
   for (std::size_t row = 0; row < size_; ++row) {
-    std::uint8_t* const bytes = blocks_.data() + (row / detail::kCodedGroup + 1) * block_bytes_ -
+    std::uint8_t* const bytes = own_blocks_.data() + (row / detail::kCodedGroup + 1) * block_bytes_ -
                                 2 * detail::kCodedGroup + row % detail::kCodedGroup;
     if (largest_alpha > 0) bytes[0] = byte_above(angles[row].alpha, alpha_step_);
     bytes[detail::kCodedGroup] = byte_above(angles[row].rho, rho_step_);
@@ -113,14 +122,14 @@ RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const
 
 // All blocks but those that would make least_sum() small for the others.
 void RowCodes::find_tight_blocks() {
-  const std::size_t count = tight_.size();
-  std::vector<std::uint8_t> alphas(count), rhos(count);
-  for (std::size_t block = 0; block < count; ++block) {
-    const std::uint8_t* const bytes = blocks_.data() + (block + 1) * block_bytes_ - 2 * detail::kCodedGroup;
+  if (num_blocks_ == 0) return;
+  std::vector<std::uint8_t> alphas(num_blocks_), rhos(num_blocks_);
+  for (std::size_t block = 0; block < num_blocks_; ++block) {
+    const std::uint8_t* const bytes = blocks_ + (block + 1) * block_bytes_ - 2 * detail::kCodedGroup;
     alphas[block] = *std::max_element(bytes, bytes + detail::kCodedGroup);
     rhos[block] = *std::max_element(bytes + detail::kCodedGroup, bytes + 2 * detail::kCodedGroup);
   }
-  const auto limit = [count](std::vector<std::uint8_t> largest) {
+  const auto limit = [count = num_blocks_](std::vector<std::uint8_t> largest) {
     const auto at = [&](std::size_t rank) {
       std::nth_element(largest.begin(), largest.begin() + static_cast<std::ptrdiff_t>(rank), largest.end());
       return largest[rank];
@@ -129,14 +138,14 @@ void RowCodes::find_tight_blocks() {
   };
   tight_alpha_ = static_cast<std::uint8_t>(limit(alphas));
   tight_rho_ = static_cast<std::uint8_t>(limit(rhos));
-  for (std::size_t block = 0; block < count; ++block) {
+  for (std::size_t block = 0; block < num_blocks_; ++block) {
     tight_[block] = alphas[block] <= tight_alpha_ && rhos[block] <= tight_rho_;
   }
 }
 
 void RowCodes::store(std::size_t row, std::span<const std::uint8_t> codes) noexcept {
   const std::size_t r = row % detail::kCodedGroup;
-  std::uint8_t* const block = blocks_.data() + row / detail::kCodedGroup * block_bytes_;
+  std::uint8_t* const block = own_blocks_.data() + row / detail::kCodedGroup * block_bytes_;
   for (std::size_t i = 0; i < codes.size(); ++i) {
     if (bits_ == 8) {
       block[(i / 4 * detail::kCodedGroup + r) * 4 + i % 4] = codes[i];
@@ -145,6 +154,37 @@ void RowCodes::store(std::size_t row, std::span<const std::uint8_t> codes) noexc
       pair = static_cast<std::uint8_t>(pair | (i % 8 < 4 ? codes[i] : codes[i] << 4));
     }
   }
+}
+
+RowCodes::Stored RowCodes::stored() const {
+  Stored stored{{bits_}, {reinterpret_cast<const std::uint64_t*>(blocks_), num_blocks_ * block_bytes_ / 8}, norms_};
+  for (const double scalar : {largest_norm_, smallest_norm_, longest_code_, step_, alpha_step_, rho_step_, mean_rho_}) {
+    stored.scalars.push_back(std::bit_cast<std::uint64_t>(scalar));
+  }
+  return stored;
+}
+
+RowCodes::RowCodes(const ScorerRows<float>& rows, const Stored& stored, std::shared_ptr<const void> owner)
+    : RowCodes(rows.size(), rows.dim(), rows.stride(),
+               stored.scalars.empty() ? 0 : static_cast<unsigned>(stored.scalars[0])) {
+  const auto require = [](bool holds, const char* what) {
+    if (!holds) throw Error(ErrorCode::corrupt_file, std::string("row codes: ") + what);
+  };
+  require(stored.scalars.size() == kScalars, "expected eight scalars");
+  require(stored.scalars[0] == 4 || stored.scalars[0] == 8, "expected 4 or 8 bits");
+  require(stored.blocks.size_bytes() == num_blocks_ * block_bytes_, "their size does not fit the rows");
+  require(reinterpret_cast<std::uintptr_t>(stored.blocks.data()) % 64 == 0, "they are not aligned to 64 bytes");
+  require(stored.norms.size() == (rows.kind() == ScoreKind::cosine ? 0 : rows.size()), "not one norm per row");
+  std::size_t next = 1;
+  for (double* const scalar :
+       {&largest_norm_, &smallest_norm_, &longest_code_, &step_, &alpha_step_, &rho_step_, &mean_rho_}) {
+    *scalar = std::bit_cast<double>(stored.scalars[next++]);
+    require(*scalar >= 0 && std::isfinite(*scalar), "a scalar is negative or not finite");
+  }
+  blocks_ = reinterpret_cast<const std::uint8_t*>(stored.blocks.data());
+  norms_ = stored.norms;
+  owner_ = std::move(owner);
+  find_tight_blocks();
 }
 
 bool RowCodes::encode(Query& query, std::span<const float> prepared, float scale, Buffer<std::int8_t>& codes,
@@ -205,7 +245,7 @@ void RowCodes::aim(Query& query, double cosine) const noexcept {
 
 std::size_t RowCodes::match(detail::CodedMatch* matches, const std::int8_t* codes, const std::int32_t* least,
                             std::size_t num_queries, std::size_t first, std::size_t count) const noexcept {
-  const std::uint8_t* const blocks = blocks_.data() + first * block_bytes_;
+  const std::uint8_t* const blocks = blocks_ + first * block_bytes_;
   return detail::float_kernels().match_int8(matches, codes, least, num_queries, width_, blocks, count);
 }
 
@@ -226,7 +266,7 @@ std::int32_t RowCodes::least_sum(const Query& query, float threshold) const noex
 
 void RowCodes::bound(float* bounds, std::uint64_t* passed, const Query& query, std::size_t first, std::size_t count,
                      const float* additive, float threshold, std::size_t next) const noexcept {
-  const auto block = [&](std::size_t row) { return blocks_.data() + row / detail::kCodedGroup * block_bytes_; };
+  const auto block = [&](std::size_t row) { return blocks_ + row / detail::kCodedGroup * block_bytes_; };
   bound_(bounds, passed, query.coded, block(first), norms_.empty() ? nullptr : norms_.data() + first, additive,
          threshold, count, block(next));
 }

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "data/little_endian.hpp"
 #include "model/safetensors_header.hpp"
@@ -87,15 +88,23 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
       detail::parse_header({reinterpret_cast<const char*>(text.data()), text.size()}, data_size, result.name_);
   result.tensors_ = std::move(header.tensors);
   result.metadata_ = std::move(header.metadata);
-  result.bytes_ = file.read(data_size);
+  const auto bytes = std::make_shared<const std::vector<std::byte>>(file.read(data_size));
+  result.bytes_ = *bytes;
+  result.owner_ = bytes;
   return result;
 }
 
 SafetensorsFile SafetensorsFile::parse(std::vector<std::byte> bytes, const std::string& name_for_messages) {
+  const auto owner = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+  return view(*owner, owner, name_for_messages);
+}
+
+SafetensorsFile SafetensorsFile::view(std::span<const std::byte> all, std::shared_ptr<const void> owner,
+                                      const std::string& name_for_messages) {
   SafetensorsFile result;
   result.name_ = name_for_messages;
-  result.bytes_ = std::move(bytes);
-  const std::span<const std::byte> all = result.bytes_;
+  result.bytes_ = all;
+  result.owner_ = std::move(owner);
   const std::size_t prefix = sizeof(std::uint64_t);
   const std::uint64_t length = detail::header_length(all.first(std::min(all.size(), prefix)), all.size(), result.name_);
   result.data_begin_ = prefix + length;
@@ -166,7 +175,7 @@ std::vector<std::int64_t> SafetensorsFile::integers(const TensorInfo& tensor) co
 }
 
 std::span<const std::byte> SafetensorsFile::bytes(const TensorInfo& tensor) const noexcept {
-  return std::span(bytes_).subspan(data_begin_ + tensor.begin, tensor.end - tensor.begin);
+  return bytes_.subspan(data_begin_ + tensor.begin, tensor.end - tensor.begin);
 }
 
 void SafetensorsFile::fail(ErrorCode code, const TensorInfo& tensor, const std::string& what) const {

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -324,6 +325,14 @@ std::vector<std::byte> RegularFile::read(std::uint64_t count) {
   }
   if (read_fully(descriptor_, path_, bytes) < count) fail("read", path_, "The file was shortened meanwhile");
   return bytes;
+}
+
+MappedBytes RegularFile::map() const {
+  if (size_ == 0) return {};
+  void* const data = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor_, 0);
+  if (data == MAP_FAILED) fail("map", path_, errno);
+  std::shared_ptr<const void> owner(data, [size = size_](void* mapped) { ::munmap(mapped, size); });
+  return {{static_cast<const std::byte*>(data), size_}, std::move(owner)};
 }
 
 std::vector<std::byte> read_file(const fs::path& path, std::uint64_t limit) {

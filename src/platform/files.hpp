@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,12 @@ class InputFile {
   int descriptor_ = -1;
 };
 
+// Bytes of a file where the system keeps them, for as long as `owner` lives.
+struct MappedBytes {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const void> owner;
+};
+
 // A file whose size is known before it is read: directories, FIFOs and devices are refused, without waiting for them.
 class RegularFile {
  public:
@@ -41,6 +48,9 @@ class RegularFile {
   // The next `count` bytes. Throws Error: io_error when the file ends before them (somebody shortened it in the
   // meantime), limit_exceeded when there is no memory for them.
   std::vector<std::byte> read(std::uint64_t count);
+  // All of it, read when it is touched. The file may be removed or another be renamed over it; who shortens or changes
+  // it in place takes the bytes away from under the process.
+  MappedBytes map() const;
 
  private:
   std::filesystem::path path_;

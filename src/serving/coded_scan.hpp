@@ -119,16 +119,14 @@ class CodedScan {
 
   // Has the score of an item decide whether it belongs to the best, at the latest in score_batch().
   void score(ItemHandle item) {
-    const float* const row = rows_.row(item);
-    for (std::size_t d = 0; d < rows_.stride(); d += kLanes) __builtin_prefetch(row + d);
+    rows_.prefetch(item);
     batch_[batched_++] = item;
     if (batched_ == kBatch) score_batch();
   }
   void score_batch() {
     if (batched_ == 0) return;
     std::array<float, kBatch> scores, additive;
-    kernels_.dot_rows_at(scores.data(), prepared_, rows_.row(0), rows_.stride(), rows_.stride(), batch_.data(),
-                         batched_);
+    rows_.dot_at(scores.data(), prepared_, std::span(batch_).first(batched_));
     const bool has_terms = !terms_.additive.empty();
     for (std::size_t i = 0; has_terms && i < batched_; ++i) additive[i] = terms_.additive[batch_[i]];
     const std::uint64_t passed = kernels_.finish_scores(
@@ -221,11 +219,11 @@ class CodedScan {
     const double longest = static_cast<double>(terms_.scale) * query_.norm * norm(aimed_at_);
     codes_.aim(query_, (static_cast<double>(best_.worst().score) - term) / longest);
   }
-  double norm(ItemHandle item) const noexcept {
+  double norm(ItemHandle item) const {
     if (rows_.kind() == ScoreKind::cosine) return 1;
     double squares = 0;
-    for (std::size_t d = 0; d < rows_.dim(); ++d) {
-      squares += static_cast<double>(rows_.row(item)[d]) * static_cast<double>(rows_.row(item)[d]);
+    for (const float element : std::span(rows_.row(item), rows_.dim())) {
+      squares += static_cast<double>(element) * static_cast<double>(element);
     }
     return std::sqrt(squares);
   }

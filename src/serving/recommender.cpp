@@ -136,13 +136,32 @@ std::size_t Recommender::Impl::order(EngineAnswer& found, const RankingStage& st
   return ranking.reranked;
 }
 
+EngineAnswer Recommender::Impl::ask(const Snapshot& now, HistoryView history, const Context& context,
+                                    std::span<const std::uint64_t> eligible, std::size_t k, detail::EngineState* state,
+                                    Workspace& workspace) {
+  try {
+    return now.engine->recommend(history, context, eligible, k, state, workspace);
+  } catch (const Error& error) {
+    note_damage(error);
+  }
+  if (state != nullptr) state->reset();
+  return now.engine->recommend({}, context, eligible, k, nullptr, workspace);
+}
+
+void Recommender::Impl::note_damage(const Error& error) {
+  if (error.code() != ErrorCode::corrupt_file && error.code() != ErrorCode::non_finite) throw error;
+  ++damaged_answers;
+  const std::lock_guard lock(damage_mutex);
+  if (damage.empty()) damage = error.what();
+}
+
 void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
                                   std::span<const ItemHandle> distinct, const Request& request,
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
   const Exclusion exclusion(scratch, *now, request.exclude_seen ? distinct : std::span<const ItemHandle>{});
   const Context context{.now = request.now, .user = request.user};
-  const EngineAnswer found = now->engine->recommend(history, context, exclusion.eligible(),
-                                                    most_wanted(*now, request.k), state, scratch.workspace);
+  const EngineAnswer found =
+      ask(*now, history, context, exclusion.eligible(), most_wanted(*now, request.k), state, scratch.workspace);
   finish(answer, std::move(now), found, history, context, request.k, exclusion, scratch);
 }
 
@@ -222,7 +241,12 @@ void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>
     const std::lock_guard lock(user->mutex);
     detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
     const Context context{.now = request.now, .user = request.user};
-    const auto vector = now->engine->user_vector(user->history(), context, state, scratch->workspace);
+    std::span<const float> vector;
+    try {
+      vector = now->engine->user_vector(user->history(), context, state, scratch->workspace);
+    } catch (const Error&) {  // which his own request will meet and note
+      if (state != nullptr) state->reset();
+    }
     if (vector.empty()) {
       recommend(now, user->history(), user->distinct, request, state, *scratch, answers[i]);
       continue;
@@ -239,7 +263,15 @@ void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>
   for (const Encoded& of : encoded) {
     queries.push_back({of.user_vector, of.excluded, most_wanted(*now, requests[of.request].k)});
   }
-  now->engine->top_k_batch(queries, now->listed, scratch->workspace);
+  try {
+    now->engine->top_k_batch(queries, now->listed, scratch->workspace);
+  } catch (const Error&) {  // of one of them at least: each asks for himself
+    for (const Encoded& of : encoded) {
+      recommend(now, {of.items, of.times, of.kinds, of.weights}, of.excluded, requests[of.request], nullptr, *scratch,
+                answers[of.request]);
+    }
+    return;
+  }
   for (std::size_t q = 0; q < queries.size(); ++q) {
     const Encoded& of = encoded[q];
     const Request& request = requests[of.request];
@@ -283,21 +315,28 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
 
   const std::shared_ptr<UserRecord> user = impl_->users.find(user_id);
   const Context context{.now = at, .user = user_id};
-  Source source;
+  const auto score = [&](HistoryView history, detail::EngineState* state) {
+    return now->engine->score(history, context, handles, scratch->scores, state, scratch->workspace);
+  };
+  std::optional<Source> source;
   if (user) {
     const std::lock_guard lock(user->mutex);
     detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
-    source = now->engine->score(user->history(), context, handles, scratch->scores, state, scratch->workspace);
-  } else {
-    source = now->engine->score({}, context, handles, scratch->scores, nullptr, scratch->workspace);
+    try {
+      source = score(user->history(), state);
+    } catch (const Error& error) {
+      impl_->note_damage(error);
+      if (state != nullptr) state->reset();
+    }
   }
+  if (!source) source = score({}, nullptr);
   detail::TopK best(scratch->workspace.top, handles.size());
   for (std::size_t i = 0; i < handles.size(); ++i) {
     if (now->lists(handles[i])) best.push({handles[i], scratch->scores[i]});
   }
   Answer answer;
   const std::size_t wanted = handles.size() + num_distinct(std::move(unknown));
-  Impl::fill(answer, std::move(now), best.finish(), source);
+  Impl::fill(answer, std::move(now), best.finish(), *source);
   answer.shortfall.unavailable = wanted - answer.items.size();
   return answer;
 }
@@ -310,7 +349,11 @@ Answer Recommender::similar_items(const Id& id, std::size_t k) const {
   std::optional<Neighbours> nearest;
   if (now->lists(item)) {
     k = std::min(k, now->engine->size());
-    nearest = now->engine->similar(item, exclusion.eligible(), k, scratch->workspace);
+    try {
+      nearest = now->engine->similar(item, exclusion.eligible(), k, scratch->workspace);
+    } catch (const Error& error) {
+      impl_->note_damage(error);
+    }
   }
   const std::size_t others = impl_->catalogue->size() - (item == kNoHandle ? 0 : 1);
   const std::size_t returnable = nearest ? exclusion.returnable(Source::model) : 0;
@@ -322,8 +365,22 @@ Answer Recommender::similar_items(const Id& id, std::size_t k) const {
   return answer;
 }
 
+void Recommender::check_model() const {
+  const auto now = impl_->current();
+  if (!now->weights) return;
+  constexpr std::size_t kTaskBytes = std::size_t{1} << 20;
+  const std::size_t size = now->weights->bytes().size();
+  const auto body = [&](std::size_t task, std::size_t) {
+    now->weights->require(task * kTaskBytes, std::min(kTaskBytes, size - task * kTaskBytes));
+  };
+  InlineExecutor inline_executor;
+  Executor& executor = impl_->options.executor ? *impl_->options.executor : inline_executor;
+  executor.run((size + kTaskBytes - 1) / kTaskBytes, body);
+}
+
 RecommenderInfo Recommender::info() const {
   const auto now = impl_->current();
+  const std::lock_guard lock(impl_->damage_mutex);
   return {.model_version = now->version,
           .score_kind = now->engine->kind(),
           .generation = now->generation,
@@ -334,6 +391,8 @@ RecommenderInfo Recommender::info() const {
           .ranker_failures = impl_->ranker_failures,
           .missed_deadlines = impl_->missed_deadlines,
           .search_recall = now->search_recall,
+          .damaged_answers = impl_->damaged_answers,
+          .damage = impl_->damage,
           .item_ids = impl_->catalogue->kind(),
           .user_ids = impl_->users.accepts(Id(0)) ? IdKind::int64 : IdKind::string};
 }

@@ -9,6 +9,7 @@
 
 #include "attune/serving/event_store.hpp"
 #include "attune/serving/make_recommender.hpp"
+#include "model/opening_file.hpp"
 #include "serving/recommender_impl.hpp"
 
 namespace attune::inline v0_1 {
@@ -83,7 +84,13 @@ void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> h
 }
 
 void Recommender::Impl::serve(const TrainedModel& model) {
-  const std::vector<ItemHandle> handles = catalogue->add_all(*model.item_ids);
+  std::vector<ItemHandle> handles;
+  if (snapshot) {
+    handles = catalogue->add_all(*model.item_ids);
+  } else {  // the catalogue was made of them
+    handles.resize(model.num_items());
+    std::iota(handles.begin(), handles.end(), ItemHandle{0});
+  }
   ServedModel served = make_served(model, handles, options);
   if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
   publish(std::move(served), handles);
@@ -118,7 +125,8 @@ Recommender& Recommender::operator=(Recommender&&) noexcept = default;
 Recommender::~Recommender() = default;
 
 Recommender Recommender::open(const std::string& model, RecommenderOptions options) {
-  return open(TrainedModel::load(model), std::move(options));
+  const ModelAccess access = options.model_access;
+  return open(TrainedModel::load(model, access), std::move(options));
 }
 
 Recommender Recommender::open(const TrainedModel& model, RecommenderOptions options) {
@@ -129,7 +137,7 @@ Recommender Recommender::open(const TrainedModel& model, RecommenderOptions opti
   return Recommender(std::move(impl));
 }
 
-void Recommender::reload(const std::string& model) { reload(TrainedModel::load(model)); }
+void Recommender::reload(const std::string& model) { reload(TrainedModel::load(model, impl_->options.model_access)); }
 
 void Recommender::reload(const TrainedModel& model) {
   const std::lock_guard lock(impl_->reload_mutex);

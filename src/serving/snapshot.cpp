@@ -12,6 +12,7 @@
 #include "attune/serving/shared_encoder.hpp"
 #include "attune/version.hpp"
 #include "model/model_ranker.hpp"
+#include "model/opening_file.hpp"
 #include "serving/row_order.hpp"
 
 namespace attune::inline v0_1 {
@@ -53,12 +54,14 @@ std::unique_ptr<const detail::EngineInterface> adapt(Engine<E, S, C> engine) {
   return std::make_unique<detail::EngineAdapter<Engine<E, S, C>>>(std::move(engine));
 }
 
-// As measured at widths around 64 (docs/benchmarks/serving.md): below the first size, float rows are read as fast as a
-// query is encoded; beyond the second, codes of 8 bits leave the caches that those of 4 still fit.
-ScorerStorage fastest_storage(std::size_t items) {
-  constexpr std::size_t kFewest = 512, kLargest = 32'768;
-  if (items < kFewest || simd_level() == std::string_view("scalar")) return ScorerStorage::float32;
-  return items < kLargest ? ScorerStorage::int8 : ScorerStorage::int4;
+// As many bits as codes are to have, 0 for none.
+unsigned bits_of(ScorerStorage storage, std::size_t items) {
+  switch (storage) {
+    case ScorerStorage::int8: return 8;
+    case ScorerStorage::int4: return 4;
+    case ScorerStorage::float32: return 0;
+    default: return simd_level() == std::string_view("scalar") ? 0 : RowCodes::best_bits(items);
+  }
 }
 
 void set_bit(std::vector<std::uint64_t>& bits, ItemHandle item) noexcept {
@@ -116,15 +119,20 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
                         CosineScorer<Storage>(std::move(rows), scale), std::move(cold_start), blend ? counts : nullptr,
                         static_cast<float>(model.blend_weight)));
   };
-  ScorerRows<float> rows(encoder->items(), config.score);
-  const ScorerStorage storage = options.scorer_storage;
-  switch (storage == ScorerStorage::automatic ? fastest_storage(rows.size()) : storage) {
-    case ScorerStorage::int8: return with_rows(ScorerRows<std::int8_t>(std::move(rows)));
-    case ScorerStorage::int4:
-      if (options.search == SearchKind::scan) return with_rows(ScorerRows<Int4>(std::move(rows)));
-      return with_rows(in_lists(std::move(rows), model, options, search_recall));
-    default: return with_rows(std::move(rows));
+  const std::shared_ptr<const EmbeddingTable<float>> items(encoder, &encoder->items());
+  const unsigned bits = bits_of(options.scorer_storage, items->rows());
+  if (bits == 4 && options.search != SearchKind::scan) {
+    return with_rows(in_lists(ScorerRows<float>(*items, config.score), model, options, search_recall));
   }
+  const detail::Opening* const opening = model.opening.get();
+  const bool ready = opening != nullptr && opening->encoder == encoder.get() && opening->codes && bits != 0 &&
+                     opening->codes->scalars[0] == bits;
+  ScorerRows<float> rows =
+      ready ? ScorerRows<float>(items, config.score, opening->scorable) : ScorerRows<float>(*items, config.score);
+  if (bits == 0) return with_rows(std::move(rows));
+  RowCodes codes = ready ? RowCodes(rows, *opening->codes, opening->owner) : RowCodes(rows, bits);
+  return bits == 8 ? with_rows(ScorerRows<std::int8_t>(std::move(rows), std::move(codes)))
+                   : with_rows(ScorerRows<Int4>(std::move(rows), std::move(codes)));
 }
 
 // The ranker that a model brings; null where it has none.
@@ -164,6 +172,7 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
 ServedModel make_served(const TrainedModel& model, std::span<const ItemHandle> handles,
                         const RecommenderOptions& options) {
   ServedModel served{nullptr, model.version, model.calibration, make_model_ranker(model, handles)};
+  if (model.opening) served.weights = model.opening->weights;
   served.engine = make_engine(model, handles, options, served.search_recall);
   return served;
 }

@@ -22,9 +22,10 @@ namespace attune::inline v0_1 {
 struct ServedModel {
   std::unique_ptr<const detail::EngineInterface> engine;
   std::string version;
-  Calibration calibration = {};                    // of the engine's scores; empty: none
-  std::unique_ptr<const Ranker> ranker = nullptr;  // null: none
-  double search_recall = 1;                        // of sample users' best, found at least
+  Calibration calibration = {};                                    // of the engine's scores; empty: none
+  std::unique_ptr<const Ranker> ranker = nullptr;                  // null: none
+  std::shared_ptr<const detail::CheckedBlocks> weights = nullptr;  // of a mapped model; null: all is checked
+  double search_recall = 1;                                        // of sample users' best, found at least
 };
 
 struct Snapshot : ServedModel {

@@ -231,3 +231,38 @@ TEST_CASE("A flipped bit in the binary form gives an error or a sound map", "[da
     }
   }
 }
+
+TEST_CASE("A map that is used where its bytes are is the map they were written from", "[data][id_map]") {
+  for (const IdKind kind : {IdKind::string, IdKind::int64}) {
+    for (const std::size_t count : {0, 1, 2, 12, 13, 5000}) {
+      IdMap ids(kind);
+      for (std::size_t i = 0; i < count; ++i) {
+        kind == IdKind::string ? ids.insert("id " + std::to_string(i * i)) : ids.insert(i * 1'000'003);
+      }
+      std::vector<std::byte> bytes;
+      ids.serialize(bytes);
+      const IdMap::Index index = ids.index();
+      IdMap view = IdMap::view(bytes, index.seed, index.slots, index.offsets, nullptr, "ids");
+      REQUIRE(view.size() == count);
+      REQUIRE(view.kind() == kind);
+      for (std::uint32_t i = 0; i < count; ++i) {
+        REQUIRE(view.id(i) == ids.id(i));
+        REQUIRE(view.find(ids.id(i)) == i);
+      }
+      REQUIRE(view.find("unknown") == kNoHandle);
+      REQUIRE(view.find(-1) == kNoHandle);
+      const Id newcomer = kind == IdKind::string ? Id("newcomer") : Id(-7);
+      const IdMap copy = view;
+      REQUIRE(view.insert(newcomer) == count);
+      REQUIRE(view.find(newcomer) == count);
+      REQUIRE(view.id(static_cast<std::uint32_t>(count)) == newcomer);
+      REQUIRE(copy.find(newcomer) == kNoHandle);
+      if (count > 0) REQUIRE(view.insert(ids.id(0)) == 0);
+      ids.insert(newcomer);
+      std::vector<std::byte> of_view, of_ids;
+      view.serialize(of_view);
+      ids.serialize(of_ids);
+      REQUIRE(of_view == of_ids);
+    }
+  }
+}

@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::vector<std::string> kFiles{"manifest.json", "weights.safetensors", "counts.safetensors", "items.ids",
-                                      "histories.bin"};
+const std::vector<std::string> kFiles{"manifest.json", "weights.safetensors", "counts.safetensors",
+                                      "items.ids",     "histories.bin",       "opening.safetensors"};
 
 // A saved model whose files a test may change.
 class SavedModel {

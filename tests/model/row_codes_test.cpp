@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attune/detail/kernels.hpp"
+#include "attune/error.hpp"
 #include "attune/model/scorer_rows.hpp"
 #include "catch.hpp"
 #include "model/rotation.hpp"
@@ -52,6 +53,8 @@ ScorerRows<float> make_rows(std::size_t count, std::size_t dim, ScoreKind kind, 
   }
   return ScorerRows<float>(table, kind);
 }
+
+constexpr float kTwoNorms[] = {1, 2};
 
 struct Prepared {
   Buffer<float> query;
@@ -228,4 +231,55 @@ TEST_CASE("What a bound cannot hold for is not encoded", "[model][row_codes]") {
   CHECK(encodes(huge, 1e-11f, 1.0f));
   const ScorerRows<float> nothing(EmbeddingTable<float>(5, 16), ScoreKind::cosine);
   CHECK_FALSE(encodes(nothing, 1.0f, 1.0f));
+}
+
+TEST_CASE("Codes that were stored are the codes they were made from", "[model][row_codes]") {
+  Generator random(5);
+  const auto bits = GENERATE(4u, 8u);
+  const auto kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  constexpr std::size_t kRows = 200, kDim = 24;
+  const ScorerRows<float> rows = make_rows(kRows, kDim, kind, random);
+  const RowCodes codes(rows, bits);
+  const RowCodes::Stored stored = codes.stored();
+  const RowCodes again(rows, stored, nullptr);
+  REQUIRE(again.bits() == bits);
+  Prepared prepared;
+  std::vector<float> bounds(256), bounds_again(256);
+  std::vector<std::uint64_t> passed(4), passed_again(4);
+  for (std::size_t item = 0; item < 20; ++item) {
+    if (!rows.scorable(static_cast<ItemHandle>(item))) continue;
+    REQUIRE(rows.prepare({rows.row(item), kDim}, prepared.query));
+    const auto query = prepared.query.take(rows.stride());
+    RowCodes::Query coded{}, coded_again{};
+    const bool holds = codes.encode(coded, query, 1.5f, prepared.codes, prepared.rotated);
+    if (holds) codes.bound(bounds.data(), passed.data(), coded, 0, kRows, nullptr, 0.25f);
+    REQUIRE(again.encode(coded_again, query, 1.5f, prepared.codes, prepared.rotated) == holds);
+    if (!holds) continue;
+    again.bound(bounds_again.data(), passed_again.data(), coded_again, 0, kRows, nullptr, 0.25f);
+    REQUIRE(bounds == bounds_again);
+    REQUIRE(passed == passed_again);
+    REQUIRE(again.least_sum(coded_again, 0.25f) == codes.least_sum(coded, 0.25f));
+  }
+  CHECK(again.size() == codes.size());
+  CHECK(again.largest_norm() == codes.largest_norm());
+  CHECK(std::ranges::equal(again.stored().norms, stored.norms));
+  for (std::size_t block = 0; block < (kRows + 63) / 64; ++block) CHECK(again.tight(block) == codes.tight(block));
+  const auto refused = [&](auto change) {
+    RowCodes::Stored changed = stored;
+    change(changed);
+    CHECK_THROWS_AS(RowCodes(rows, changed, nullptr), Error);
+  };
+  refused([](auto& s) { s.scalars.pop_back(); });
+  refused([](auto& s) { s.scalars.clear(); });
+  refused([](auto& s) { s.scalars[0] = 5; });
+  refused([](auto& s) { s.scalars[0] = 12 - s.scalars[0]; });
+  refused([](auto& s) { s.scalars[3] = ~std::uint64_t{0}; });
+  refused([](auto& s) { s.scalars[4] |= std::uint64_t{1} << 63; });
+  refused([](auto& s) { s.blocks = s.blocks.first(s.blocks.size() - 1); });
+  refused([](auto& s) { s.norms = s.norms.empty() ? std::span<const float>(kTwoNorms) : s.norms.first(3); });
+  const std::vector<std::uint64_t> copy(stored.blocks.begin(), stored.blocks.end());
+  std::vector<std::uint64_t> misaligned(copy.size() + 8);
+  std::size_t at = 0;
+  while (reinterpret_cast<std::uintptr_t>(misaligned.data() + at) % 64 == 0) ++at;
+  refused([&](auto& s) { s.blocks = std::span<const std::uint64_t>(misaligned).subspan(at, copy.size()); });
 }

@@ -76,8 +76,8 @@ std::vector<std::string> all_files(const TrainedModel& model) {
   const TemporaryDirectory directory;
   model.save((directory / "model").string());
   std::vector<std::string> all;
-  for (const char* name :
-       {"manifest.json", "weights.safetensors", "counts.safetensors", "items.ids", "histories.bin"}) {
+  for (const char* name : {"manifest.json", "weights.safetensors", "counts.safetensors", "items.ids", "histories.bin",
+                           "opening.safetensors"}) {
     all.push_back(std::filesystem::exists(directory / "model" / name) ? read_text(directory / "model" / name) : "");
   }
   return all;

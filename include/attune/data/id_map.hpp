@@ -42,6 +42,19 @@ class ATTUNE_EXPORT IdMap {
   // Throws Error(corrupt_file) naming `what` when sizes do not add up, an id repeats, is empty or contains NUL.
   static IdMap deserialize(std::span<const std::byte> bytes, const std::string& what);
 
+  // What serialize()'s bytes lack to be a map without being read first. The same for the same ids.
+  struct Index {
+    std::uint64_t seed = 0;              // of the hash
+    std::vector<std::uint64_t> slots;    // a hash table, see src/data/id_table.hpp
+    std::vector<std::uint64_t> offsets;  // of text: where each begins, [size() + 1]; else empty
+  };
+  Index index() const;
+  // A map that uses serialize()'s bytes and their index where they are; `owner` keeps them alive. Copies share them,
+  // ids that are inserted later are a map's own. Throws Error(corrupt_file) naming `what` for what does not fit
+  // together; that the index is of these ids is not checked.
+  static IdMap view(std::span<const std::byte> bytes, std::uint64_t seed, std::span<const std::uint64_t> slots,
+                    std::span<const std::uint64_t> offsets, std::shared_ptr<const void> owner, const std::string& what);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

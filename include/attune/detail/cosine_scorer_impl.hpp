@@ -24,7 +24,7 @@ CosineScorer<Storage>::CosineScorer(ScorerRows<Storage> rows, float scale)
 
 template <class Storage>
 std::uint64_t CosineScorer<Storage>::score_rows(float* scores, const float* query, std::size_t first, std::size_t count,
-                                                const detail::ScoreTerms& terms, float threshold) const noexcept {
+                                                const detail::ScoreTerms& terms, float threshold) const {
   exact().dot(scores, query, first, count);
   const float* const additive = terms.additive.empty() ? nullptr : terms.additive.data() + first;
   return kernels_->finish_scores(scores, terms.scale, additive, threshold, count);

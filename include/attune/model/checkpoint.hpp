@@ -8,8 +8,9 @@
 //   counts.safetensors       popularity and the other counts
 //   items.ids                binary id map of the items, in order of their rows
 //   histories.bin            users and their events, a file of their own so that erasing a user rewrites nothing else
+//   opening.safetensors      what opening would compute from the others; models of older versions lack it
 //
-// Saving replaces a directory as a whole or not at all; loading checks sizes and checksums before anything is used.
+// Saving replaces a directory as a whole or not at all; nothing is used before its size and checksum were checked.
 
 #include <cstdint>
 #include <map>
@@ -29,6 +30,10 @@ namespace attune::inline v0_1 {
 
 inline constexpr int kModelFormatVersion = 1;
 
+namespace detail {
+struct Opening;
+}
+
 struct ATTUNE_EXPORT TrainedModel {
   std::string version;  // names the model in answers; derived from its content when saved without one
   std::shared_ptr<const IdMap> item_ids;
@@ -42,6 +47,7 @@ struct ATTUNE_EXPORT TrainedModel {
   LearnedRanker ranker;                        // of the encoder's best items; empty: they stay in its order
   std::shared_ptr<const Histories> histories;  // every event it was given, for serving
   std::map<std::string, std::string> notes;    // free text for people: split, seed, data; shown by `inspect`
+  std::shared_ptr<const detail::Opening> opening;  // what a mapped model brings ready for serving; else null
 
   ScoreKind score_kind() const noexcept;
   std::size_t num_items() const noexcept { return item_ids->size(); }
@@ -52,7 +58,8 @@ struct ATTUNE_EXPORT TrainedModel {
   // Throws what save() would because of `directory`: for those who train for long before they save.
   static void check_replaceable(const std::string& directory);
   // Throws Error: io_error, corrupt_file, unsupported_version, unsupported, non_finite, invalid_config.
-  static TrainedModel load(const std::string& directory);
+  // What is mapped throws from the encoder's items() what it should have thrown here, see EmbeddingTable.
+  static TrainedModel load(const std::string& directory, ModelAccess access = ModelAccess::in_memory);
 };
 
 }  // namespace attune::inline v0_1

@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -37,6 +38,22 @@ class ATTUNE_EXPORT RowCodes {
   RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const ItemHandle> order = {});
 
   std::size_t size() const noexcept { return size_; }
+
+  // Codes on their way to a file and back: those without an order.
+  struct Stored {
+    std::vector<std::uint64_t> scalars;     // [kScalars]
+    std::span<const std::uint64_t> blocks;  // as bytes 64-byte aligned
+    std::span<const float> norms;           // [rows], or empty where all rows are normalised
+  };
+  static constexpr std::size_t kScalars = 8;
+  Stored stored() const;  // points into these codes
+  // Codes of such rows that are used where they are, kept alive by `owner`. Throws Error(corrupt_file) for sizes and
+  // numbers that fit no codes of the rows; that the codes are those of the rows is not checked.
+  RowCodes(const ScorerRows<float>& rows, const Stored& stored, std::shared_ptr<const void> owner);
+  unsigned bits() const noexcept { return bits_; }
+  // What is fastest for a catalogue of this size, as measured at widths around 64: below 512 rows none (0), as float
+  // rows are read as fast as a query is encoded, from 32,768 on 4, as codes of 8 bits leave the second-level cache.
+  static unsigned best_bits(std::size_t rows) noexcept { return rows < 512 ? 0 : rows < 32'768 ? 8 : 4; }
 
   // What bound() compares rows with.
   struct Query {
@@ -65,20 +82,24 @@ class ATTUNE_EXPORT RowCodes {
   std::int32_t least_sum(const Query& query, float threshold) const noexcept;
   bool tight(std::size_t block) const noexcept { return tight_[block]; }
 
-  unsigned bits() const noexcept { return bits_; }
   std::size_t width() const noexcept { return width_; }           // of a query's codes
   double largest_norm() const noexcept { return largest_norm_; }  // of a row
-  std::size_t memory_bytes() const noexcept { return blocks_.memory_bytes() + norms_.size() * sizeof(float); }
+  std::size_t memory_bytes() const noexcept { return num_blocks_ * block_bytes_ + norms_.size() * sizeof(float); }
 
  private:
+  RowCodes(std::size_t size, std::size_t dim, std::size_t stride, unsigned bits);
   void store(std::size_t row, std::span<const std::uint8_t> codes) noexcept;
   void find_tight_blocks();
 
-  std::size_t size_ = 0, dim_ = 0, stride_ = 0, width_ = 0, block_bytes_ = 0;
+  std::size_t size_ = 0, dim_ = 0, stride_ = 0, width_ = 0, block_bytes_ = 0, num_blocks_ = 0;
   unsigned bits_;
   detail::KernelTable<float>::BoundRows* bound_;
-  Buffer<std::uint8_t> blocks_;  // of 64 rows, see KernelTable::bound_int8
-  std::vector<float> norms_;     // rounded up; empty where all rows are normalised
+  const std::uint8_t* blocks_ = nullptr;  // of 64 rows, see KernelTable::bound_int8
+  std::span<const float> norms_;          // rounded up; empty where all rows are normalised
+  // What the two point into, either ...
+  Buffer<std::uint8_t> own_blocks_;
+  std::vector<float> own_norms_;
+  std::shared_ptr<const void> owner_;  // ... or
   double largest_norm_ = 0, smallest_norm_ = 0;
   double longest_code_ = 0;               // the largest |c|
   double step_ = 0;                       // from code to code

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,6 +42,9 @@ class ATTUNE_EXPORT SafetensorsFile {
   // Throws Error: io_error, corrupt_file, unsupported (element type), limit_exceeded; the message names the file.
   static SafetensorsFile open(const std::string& file);
   static SafetensorsFile parse(std::vector<std::byte> bytes, const std::string& name_for_messages);
+  // Of bytes that stay where they are; only the header is looked at. `owner` keeps them alive.
+  static SafetensorsFile view(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+                              const std::string& name_for_messages);
 
   const std::vector<TensorInfo>& tensors() const noexcept { return tensors_; }  // in file order of their data
   const std::map<std::string, std::string, std::less<>>& metadata() const noexcept { return metadata_; }
@@ -60,7 +64,8 @@ class ATTUNE_EXPORT SafetensorsFile {
   std::string name_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::string, std::less<>> metadata_;
-  std::vector<std::byte> bytes_;
+  std::span<const std::byte> bytes_;
+  std::shared_ptr<const void> owner_;  // of the bytes
   std::size_t data_begin_ = 0;
 };
 

@@ -48,9 +48,7 @@ class SequenceEncoder {
   std::span<T> weights() noexcept { return {weights_.data(), parameters_.total()}; }
   std::span<const T> weights() const noexcept { return {weights_.data(), parameters_.total()}; }
   // Handles below items().rows(), but rows of zeros: those were never trained, and say nothing.
-  bool knows(ItemHandle item) const noexcept {
-    return item < items_.rows() && std::ranges::any_of(items_.row(item), [](T x) { return x != T(0); });
-  }
+  bool knows(ItemHandle item) const noexcept { return item < items_.rows() && !items_.is_zero(item); }
 
   // Serving.
 

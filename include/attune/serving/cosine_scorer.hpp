@@ -60,7 +60,7 @@ class ATTUNE_EXPORT CosineScorer {
                                      Workspace& workspace) const;
   // Final scores of `count` <= kGroup consecutive rows; bit i of the result says scores[i] >= threshold.
   std::uint64_t score_rows(float* scores, const float* query, std::size_t first, std::size_t count,
-                           const detail::ScoreTerms& terms, float threshold) const noexcept;
+                           const detail::ScoreTerms& terms, float threshold) const;
 
   ScorerRows<Storage> rows_;
   float scale_;

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// opening.safetensors of a model directory: what opening a model would have to compute from the other files, found
+// ready and used where it is. Nothing in it is a fact of its own: without it a model opens as well, and slower.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "attune/data/id_map.hpp"
+#include "attune/detail/checked_blocks.hpp"
+#include "attune/model/row_codes.hpp"
+#include "attune/model/sequence_encoder.hpp"
+
+namespace attune::inline v0_1::detail {
+
+struct Opening {
+  std::shared_ptr<const void> owner;  // of what the spans show
+  // Of the ids, as IdMap::view takes it.
+  std::uint64_t ids_seed = 0;
+  std::span<const std::uint64_t> ids_slots, ids_offsets;
+  // Of the encoder's items, a bit each: rows that are not all zeros, and those that a scorer can return. Empty without
+  // an encoder, like what follows.
+  std::span<const std::uint64_t> nonzero, scorable;
+  std::span<const std::uint64_t> weights_sums;  // of the blocks of weights.safetensors
+  std::optional<RowCodes::Stored> codes;        // none for a catalogue too small for them
+
+  // Set by those who load a model: what of the weights is still to be checked, and whose they are.
+  std::shared_ptr<const CheckedBlocks> weights;
+  const SequenceEncoder<float>* encoder = nullptr;
+};
+
+// `weights` are the bytes of weights.safetensors; the encoder may be null.
+std::vector<std::byte> opening_bytes(const IdMap& ids, const SequenceEncoder<float>* encoder,
+                                     std::span<const std::byte> weights);
+// Throws Error(corrupt_file) for tensors that are missing, misaligned, or do not fit `num_items`.
+Opening parse_opening(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, const std::string& name,
+                      std::size_t num_items, bool has_encoder);
+
+}  // namespace attune::inline v0_1::detail

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recommenders over models that stay in their files.
+#include <atomic>
+#include <thread>
+
+#include "attune/error.hpp"
+#include "attune/model/safetensors.hpp"
+#include "attune/recommender.hpp"
+#include "catch.hpp"
+#include "serving/answers.hpp"
+#include "serving/small_model.hpp"
+#include "temporary_directory.hpp"
+
+using namespace attune;
+using namespace attune::test;
+
+namespace {
+
+constexpr std::size_t kItems = 1500;
+
+// A model large enough for codes and for item rows of many blocks, saved.
+struct Saved {
+  explicit Saved(ScoreKind score = ScoreKind::cosine) {
+    make_model({.items = kItems, .users = 30, .dim = 24, .score = score}).save(path);
+  }
+  TemporaryDirectory directory;
+  std::string path = directory / "model";
+
+  // Flips a bit of the vector of an item; the first and the last few share a block with weights that are checked at
+  // once.
+  void damage(std::size_t item) const {
+    const std::string file = path + "/weights.safetensors";
+    const auto tensors = SafetensorsFile::open(file);
+    const TensorInfo& rows = *tensors.find("items.weight");
+    std::string bytes = read_text(file);
+    const std::size_t data = bytes.size() - tensors.tensors().back().end;
+    char& byte = bytes[data + rows.begin + item * 24 * sizeof(float) + 2];
+    byte = static_cast<char>(byte ^ 16);
+    write_text(file, bytes);
+  }
+  Recommender open(ModelAccess access, RecommenderOptions options = {}) const {
+    options.model_access = access;
+    return Recommender::open(path, options);
+  }
+};
+
+std::vector<Answer> answers_of(const Recommender& recommender) {
+  std::vector<Answer> answers;
+  for (std::size_t u = 0; u < 30; ++u) answers.push_back(recommender.recommend({.user = user_name(u), .k = 20}));
+  for (std::size_t i = 0; i < 20; ++i) {
+    answers.push_back(recommender.recommend_history({item_name(i * 7), item_name(i * 71)}));
+    answers.push_back(recommender.similar_items(item_name(i * 67), 10));
+    answers.push_back(recommender.rank(user_name(i), {item_name(i), item_name(i * 3), "no item"}));
+  }
+  return answers;
+}
+
+}  // namespace
+
+TEST_CASE("A mapped model answers with the bits of one in memory", "[serving][mapped]") {
+  for (const ScoreKind score : {ScoreKind::cosine, ScoreKind::dot}) {
+    const Saved saved(score);
+    const auto expected = answers_of(saved.open(ModelAccess::in_memory));
+    for (const ScorerStorage storage :
+         {ScorerStorage::automatic, ScorerStorage::float32, ScorerStorage::int8, ScorerStorage::int4}) {
+      const Recommender recommender = saved.open(ModelAccess::mapped, {.scorer_storage = storage});
+      const auto answers = answers_of(recommender);
+      for (std::size_t i = 0; i < answers.size(); ++i) {
+        INFO("storage " << static_cast<int>(storage) << ", answer " << i);
+        REQUIRE(answers[i].source == expected[i].source);
+        REQUIRE(same_items(answers[i], expected[i]));
+        REQUIRE(answers[i].shortfall.unavailable == expected[i].shortfall.unavailable);
+      }
+      recommender.check_model();
+      REQUIRE(recommender.info().damage.empty());
+    }
+  }
+}
+
+TEST_CASE("Where a vector is damaged no answer is wrong and the cold start speaks", "[serving][mapped]") {
+  const Saved saved;
+  const auto expected = answers_of(saved.open(ModelAccess::in_memory));
+  std::size_t right = 0, cold = 0;
+  for (const std::size_t item : {100, 700, 1400}) {
+    const Saved damaged;
+    damaged.damage(item);
+    REQUIRE_THROWS_AS(damaged.open(ModelAccess::in_memory), Error);
+    const Recommender recommender = damaged.open(ModelAccess::mapped);
+    REQUIRE(recommender.info().damage.empty());
+    const auto answers = answers_of(recommender);
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      INFO("item " << item << ", answer " << i);
+      const bool same = answers[i].source == expected[i].source && same_items(answers[i], expected[i]);
+      right += same;
+      cold += !same;
+      if (!same && i < 30) REQUIRE(answers[i].source != Source::model);
+      if (!same && i >= 30 && i % 3 == 1) REQUIRE(answers[i].items.empty());
+    }
+    const RecommenderInfo info = recommender.info();
+    REQUIRE(info.damaged_answers > 0);
+    REQUIRE(info.damage.find("weights.safetensors: bytes ") != std::string::npos);
+    try {
+      recommender.check_model();
+      FAIL("nothing was thrown");
+    } catch (const Error& error) {
+      REQUIRE(error.code() == ErrorCode::corrupt_file);
+      REQUIRE(std::string(error.what()) == info.damage);
+    }
+  }
+  REQUIRE(right > 0);
+  REQUIRE(cold > 0);
+}
+
+TEST_CASE("A user whom damage cost an answer is served by the next model", "[serving][mapped]") {
+  const Saved good, damaged;
+  const auto expected = answers_of(good.open(ModelAccess::in_memory));
+  for (std::size_t item = 60; item < 1440; item += 20) damaged.damage(item);
+  Recommender recommender = damaged.open(ModelAccess::mapped);
+  REQUIRE(recommender.recommend({.user = user_name(0), .k = 20}).source != Source::model);
+  REQUIRE(recommender.rank(user_name(0), {item_name(1)}).source != Source::model);
+  recommender.reload(good.path);
+  const auto answers = answers_of(recommender);
+  for (std::size_t i = 0; i < answers.size(); ++i) REQUIRE(same_items(answers[i], expected[i]));
+}
+
+TEST_CASE("A model that is saved over a mapped one changes no answer until it is loaded", "[serving][mapped]") {
+  const Saved saved;
+  Recommender recommender = saved.open(ModelAccess::mapped);
+  const auto before = recommender.recommend({.user = user_name(1)});
+  make_model({.seed = 9, .items = kItems, .users = 30, .dim = 24}).save(saved.path);
+  REQUIRE(same_items(recommender.recommend({.user = user_name(1)}), before));
+  recommender.reload(saved.path);
+  REQUIRE_FALSE(same_items(recommender.recommend({.user = user_name(1)}), before));
+}
+
+TEST_CASE("Items join a mapped catalogue as any other", "[serving][mapped]") {
+  const Saved saved;
+  Recommender recommender = saved.open(ModelAccess::mapped);
+  REQUIRE(recommender.observe({.user = "u1", .item = "newcomer", .timestamp = 99}) == Observed::recorded);
+  REQUIRE(recommender.info().items == kItems + 1);
+  const IdMap ids = recommender.item_ids();
+  REQUIRE(ids.find("newcomer") == kItems);
+  REQUIRE(ids.find(item_name(7)) == 7);
+  REQUIRE(ids.id(kItems).text() == "newcomer");
+}
+
+TEST_CASE("Threads that meet the rows of a mapped model first give the same answers", "[serving][mapped]") {
+  const Saved saved;
+  const auto expected = answers_of(saved.open(ModelAccess::in_memory));
+  const Recommender recommender = saved.open(ModelAccess::mapped);
+  std::atomic<std::size_t> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      if (t == 0) return recommender.check_model();
+      const auto answers = answers_of(recommender);
+      for (std::size_t i = 0; i < answers.size(); ++i) wrong += !same_items(answers[i], expected[i]);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  REQUIRE(wrong == 0);
+}
