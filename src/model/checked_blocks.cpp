@@ -2,6 +2,7 @@
 #include "attune/detail/checked_blocks.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <cmath>
 #include <utility>
@@ -26,6 +27,14 @@ std::vector<std::uint64_t> CheckedBlocks::sums_of(std::span<const std::byte> byt
   return sums;
 }
 
+void CheckedBlocks::require(std::size_t begin, std::size_t size) const {
+  if (size == 0) return;
+  for (std::size_t block = begin / kBlockBytes; block <= (begin + size - 1) / kBlockBytes; ++block) {
+    const std::atomic_ref word(good_[block / 64]);
+    if ((word.load(std::memory_order_relaxed) >> (block % 64) & 1u) == 0) check(block);
+  }
+}
+
 void CheckedBlocks::check(std::size_t block) const {
   const std::size_t begin = block * kBlockBytes, end = std::min(begin + kBlockBytes, bytes_.size());
   if (sum64_of(bytes_.subspan(begin, end - begin)) != sums_[block]) {
@@ -36,7 +45,7 @@ void CheckedBlocks::check(std::size_t block) const {
     if (std::isfinite(load_number<float>(bytes_.data() + at))) continue;
     throw Error(ErrorCode::non_finite, name_ + ": the number at byte " + std::to_string(at) + " is NaN or infinite");
   }
-  good_[block / 64].fetch_or(std::uint64_t{1} << (block % 64), std::memory_order_relaxed);
+  std::atomic_ref(good_[block / 64]).fetch_or(std::uint64_t{1} << (block % 64), std::memory_order_relaxed);
 }
 
 }  // namespace attune::inline v0_1::detail

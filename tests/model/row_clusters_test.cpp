@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <random>
 #include <vector>
 
@@ -168,6 +169,17 @@ TEST_CASE("Lists are the same for any number of threads", "[model][row_clusters]
   CHECK(std::ranges::equal(one.order(), many.order()));
   CHECK(one.confidence() == many.confidence());
   CHECK(one.sample_share() == many.sample_share());
+}
+
+TEST_CASE("Lists of rows that are made late are those of rows that are there", "[model][row_clusters]") {
+  Generator random(8);
+  const auto table = std::make_shared<EmbeddingTable<float>>(make_table(3000, 20, Rows::clustered, random));
+  const ScorerRows<float> rows(*table, ScoreKind::cosine);
+  const ClusterOptions options{.rows_per_list = 100, .largest_share = 1};
+  const RowClusters clusters(rows, options);
+  const RowClusters late(ScorerRows<float>(table, ScoreKind::cosine, rows.scorable_bits()), options);
+  REQUIRE(late.num_lists() == clusters.num_lists());
+  CHECK(std::ranges::equal(late.order(), clusters.order()));
 }
 
 TEST_CASE("A row is loosened once", "[model][row_clusters]") {

@@ -3,7 +3,9 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <random>
+#include <utility>
 
 #include "attune/detail/kernels.hpp"
 #include "catch.hpp"
@@ -162,4 +164,57 @@ TEST_CASE("Rows change, come and go one by one", "[model][scorer_rows]") {
   rows.set(5, std::vector<float>{0, 1});
   CHECK(rows.scorable(5));
   CHECK(rows.num_scorable() == 199);
+}
+
+TEST_CASE("Rows that are made late are the rows that were made at once, however they are read",
+          "[model][scorer_rows]") {
+  const auto kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  std::mt19937_64 random(4);
+  std::normal_distribution<float> normal;
+  constexpr std::size_t kRows = 150, kDim = 20;
+  auto table = std::make_shared<EmbeddingTable<float>>(kRows, kDim);
+  for (std::size_t item = 0; item < kRows; ++item) {
+    for (float& x : table->row(item)) x = item % 7 == 3 ? 0.0f : normal(random);
+  }
+  const ScorerRows<float> expected(*table, kind);
+  const auto late = [&] { return ScorerRows<float>(table, kind, expected.scorable_bits()); };
+  const auto check = [&](const ScorerRows<float>& rows) {
+    CHECK(rows.num_scorable() == expected.num_scorable());
+    for (std::size_t item = 0; item < kRows; ++item) {
+      REQUIRE(rows.scorable(static_cast<ItemHandle>(item)) == expected.scorable(static_cast<ItemHandle>(item)));
+      REQUIRE(row_of(rows, item) == row_of(expected, item));
+    }
+  };
+  check(late());
+
+  Buffer<float> query;
+  REQUIRE(expected.prepare(std::as_const(*table).row(0), query));
+  const float* const prepared = query.take(expected.stride()).data();
+  const std::vector<ItemHandle> some{149, 3, 77};
+  std::vector<float> scores(kRows), all(kRows), of_some(some.size());
+  expected.dot(all.data(), prepared, 0, kRows);
+  ScorerRows<float> rows = late();
+  for (const ItemHandle item : some) rows.prefetch(item);
+  rows.dot_at(of_some.data(), prepared, some);
+  for (std::size_t i = 0; i < some.size(); ++i) CHECK(of_some[i] == all[some[i]]);
+  rows.dot(scores.data(), prepared, 0, kRows);
+  CHECK(scores == all);
+
+  ScorerRows<float> at_once = late();
+  at_once.make_all();
+  for (std::size_t item = 0; item < kRows; ++item) {
+    REQUIRE(std::equal(at_once.row(0) + item * at_once.stride(), at_once.row(0) + (item + 1) * at_once.stride(),
+                       expected.row(item)));
+  }
+  ScorerRows<float> changed = late();
+  std::vector<float> vector(kDim);
+  vector[1] = 5;
+  changed.erase(0);
+  changed.set(kRows, vector);
+  CHECK(changed.size() == kRows + 1);
+  CHECK_FALSE(changed.scorable(0));
+  CHECK(changed.row(kRows)[1] == (kind == ScoreKind::cosine ? 1.0f : 5.0f));
+  changed.set(kRows, std::vector<float>(kDim));
+  changed.set(0, std::as_const(*table).row(0));
+  check(changed);
 }

@@ -111,6 +111,51 @@ TEST_CASE("Where a vector is damaged no answer is wrong and the cold start speak
   REQUIRE(cold > 0);
 }
 
+TEST_CASE("Requests that are ranked together meet damage each for himself", "[serving][mapped]") {
+  std::vector<Request> requests;
+  for (std::size_t u = 0; u < 30; ++u) requests.push_back({.user = user_name(u), .k = 5});
+  const Saved saved;
+  const auto expected = saved.open(ModelAccess::in_memory).recommend_batch(requests);
+  const auto mapped = saved.open(ModelAccess::mapped).recommend_batch(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) REQUIRE(same_items(mapped[i], expected[i]));
+  std::size_t right = 0, cold = 0;
+  for (const std::size_t item : {100, 700, 1400}) {
+    const Saved damaged;
+    damaged.damage(item);
+    const Recommender recommender = damaged.open(ModelAccess::mapped);
+    for (int again = 0; again < 2; ++again) {
+      const auto answers = recommender.recommend_batch(requests);
+      for (std::size_t i = 0; i < answers.size(); ++i) {
+        INFO("item " << item << ", answer " << i);
+        const bool same = answers[i].source == expected[i].source && same_items(answers[i], expected[i]);
+        right += same;
+        cold += !same;
+        REQUIRE(answers[i].items.size() == 5);
+        if (!same) REQUIRE(answers[i].source != Source::model);
+      }
+    }
+    REQUIRE((recommender.info().damaged_answers > 0) == !recommender.info().damage.empty());
+  }
+  REQUIRE(right > 0);
+  REQUIRE(cold > 0);
+}
+
+TEST_CASE("Lists over a mapped model are made of all its rows, or not at all", "[serving][mapped]") {
+  const RecommenderOptions options{.scorer_storage = ScorerStorage::int4, .search = SearchKind::exact};
+  const Saved saved;
+  const auto expected = answers_of(saved.open(ModelAccess::in_memory));
+  const auto answers = answers_of(saved.open(ModelAccess::mapped, options));
+  for (std::size_t i = 0; i < answers.size(); ++i) REQUIRE(same_items(answers[i], expected[i]));
+  saved.damage(700);
+  REQUIRE_NOTHROW(saved.open(ModelAccess::mapped));
+  try {
+    saved.open(ModelAccess::mapped, options);
+    FAIL("nothing was thrown");
+  } catch (const Error& error) {
+    REQUIRE(error.code() == ErrorCode::corrupt_file);
+  }
+}
+
 TEST_CASE("A user whom damage cost an answer is served by the next model", "[serving][mapped]") {
   const Saved good, damaged;
   const auto expected = answers_of(good.open(ModelAccess::in_memory));

@@ -4,7 +4,6 @@
 // Bytes that lie in a mapped file and are compared with their checksums when they are first touched: nothing damaged is
 // ever used. Safe from any number of threads; a block that was good once is not looked at again.
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -33,12 +32,7 @@ class ATTUNE_EXPORT CheckedBlocks {
     finite_end_ = end;
   }
   // Precondition: the bytes are there. Throws Error: corrupt_file for a block with another checksum, non_finite.
-  void require(std::size_t begin, std::size_t size) const {
-    if (size == 0) return;
-    for (std::size_t block = begin / kBlockBytes; block <= (begin + size - 1) / kBlockBytes; ++block) {
-      if ((good_[block / 64].load(std::memory_order_relaxed) >> (block % 64) & 1u) == 0) check(block);
-    }
-  }
+  void require(std::size_t begin, std::size_t size) const;
 
  private:
   void check(std::size_t block) const;
@@ -48,7 +42,7 @@ class ATTUNE_EXPORT CheckedBlocks {
   std::shared_ptr<const void> owner_;
   std::string name_;
   std::size_t finite_begin_ = 0, finite_end_ = 0;
-  mutable std::vector<std::atomic<std::uint64_t>> good_;  // a bit per block
+  mutable std::vector<std::uint64_t> good_;  // a bit per block; words are atomic
 };
 
 }  // namespace attune::inline v0_1::detail
