@@ -249,6 +249,25 @@ TEST_CASE("Batches are answered as one query after the other, bit for bit", "[se
   CHECK(compare_batches(kind, score_kind, 0) == 3 * 46);
 }
 
+TEST_CASE("A batch may have more queries than are looked at together", "[serving][certified_scan]") {
+  Generator random(7);
+  EmbeddingTable<float> table(4500, 16);
+  for (std::size_t i = 0; i < table.rows(); ++i) fill_row(table, i, Rows::isotropic, random);
+  const CosineScorer<std::int8_t> scorer(ScorerRows<std::int8_t>(table, ScoreKind::cosine));
+  const auto eligible = make_eligible(table.rows(), 1.0, random);
+  std::vector<std::vector<float>> vectors(130);
+  std::vector<BatchedQuery> queries;
+  for (auto& vector : vectors) {
+    vector = make_query(table, random);
+    queries.push_back({.user_vector = vector});
+  }
+  Workspace workspace;
+  scorer.top_k_batch(queries, eligible, workspace);
+  for (const BatchedQuery& query : queries) {
+    REQUIRE(query.best == copied(scorer.top_k({.user_vector = query.user_vector}, eligible, {}, 10, workspace)));
+  }
+}
+
 TEST_CASE("A hundred thousand queries are answered as the float rows do", "[.long][serving][certified_scan]") {
   std::size_t queries = 0;
   for (std::size_t seed = 1; queries < 100'000; ++seed) {
