@@ -13,8 +13,10 @@
 
 #include "attune/serving/cosine_scorer.hpp"
 #include "catch.hpp"
+#include "serving/searches.hpp"
 
 using namespace attune;
+using namespace attune::test;
 
 namespace {
 
@@ -116,13 +118,6 @@ std::vector<float> make_terms(std::size_t count, Terms kind, Generator& random) 
   return terms;
 }
 
-std::vector<std::uint64_t> make_eligible(std::size_t count, double share, Generator& random) {
-  std::vector<std::uint64_t> bits((count + 63) / 64);
-  std::bernoulli_distribution keep(share);
-  for (std::size_t i = 0; i < count; ++i) bits[i / 64] |= std::uint64_t{keep(random)} << (i % 64);
-  return bits;
-}
-
 // As many lists as rows, one list, or something between.
 std::size_t rows_per_list(const EmbeddingTable<float>& table) {
   return std::array<std::size_t, 3>{1, 50, 2000}[table.rows() < 200 ? 0 : table.dim() % 2 + 1];
@@ -140,8 +135,6 @@ struct Scorers {
   CosineScorer<Int4> int4;
   CosineScorer<Clustered> clustered;
 };
-
-std::vector<ScoredHandle> copied(std::span<const ScoredHandle> found) { return {found.begin(), found.end()}; }
 
 // A query that is like nothing, like a row, near a row, or between two rows.
 std::vector<float> make_query(const EmbeddingTable<float>& table, Generator& random) {
