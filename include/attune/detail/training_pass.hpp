@@ -60,6 +60,7 @@ auto for_elements(auto* exact, auto* rounded) noexcept {
   else
     return rounded;
 }
+
 // Elements of scratch that attention to a cache takes for its scores.
 inline std::size_t cache_scores_size(std::size_t heads, std::size_t window) noexcept {
   return kMaxCacheQueries * (heads + 1) * (window + kLanes);
