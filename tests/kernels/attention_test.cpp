@@ -81,7 +81,9 @@ void check(std::size_t count, std::size_t heads, std::size_t head_dim, float siz
       count, heads, head_dim, size, tolerance,
       [&]<class S>(float* out, const detail::CacheQueries<float>& queries, const detail::CachedRows<S>& cache,
                    std::size_t, float* scores) {
-        detail::attend_kernel<S>(detail::kernels<float>())(out, queries, cache, 0.25f, scores);
+        const auto& kernels = detail::kernels<float>();
+        detail::for_elements<S, float>(kernels.attend_cached, kernels.attend_rounded)(out, queries, cache, 0.25f,
+                                                                                      scores);
       },
       [&](double* out, const detail::CacheQueries<double>& queries, const detail::CachedRows<double>& cache,
           double* scores) { detail::reference_kernels<double>().attend_cached(out, queries, cache, 0.25, scores); });
@@ -153,8 +155,9 @@ void check_silu_cached(std::size_t count, std::size_t heads, std::size_t head_di
         count, heads, head_dim, 1.0f, kEpsilon * size,
         [&]<class S>(float* out, const detail::CacheQueries<float>& queries, const detail::CachedRows<S>& cache,
                      std::size_t first, float* scores) {
-          detail::silu_attend_kernel<S>(detail::kernels<float>())(out, queries, cache, biases + first, count + 1,
-                                                                  scales + first, scores);
+          const auto& kernels = detail::kernels<float>();
+          detail::for_elements<S, float>(kernels.silu_attend_cached, kernels.silu_attend_rounded)(
+              out, queries, cache, biases + first, count + 1, scales + first, scores);
         },
         [&](double* out, const detail::CacheQueries<double>& queries, const detail::CachedRows<double>& cache,
             double* scores) {

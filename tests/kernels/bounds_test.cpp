@@ -135,7 +135,7 @@ TEST_CASE("Every level finds the rows that the reference finds for many queries 
           const std::size_t count = kernels->match_int8(found.data(), codes.data(), least.data(), num_queries, width,
                                                         blocks.data(), num_blocks);
           REQUIRE(count == expected.size());
-          CHECK(std::memcmp(found.data(), expected.data(), count * sizeof(found[0])) == 0);
+          if (count != 0) CHECK(std::memcmp(found.data(), expected.data(), count * sizeof(found[0])) == 0);
           CHECK(found.back().rows == 7);
         }
       }

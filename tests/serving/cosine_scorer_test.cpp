@@ -10,8 +10,10 @@
 #include "attune/detail/kernels.hpp"
 #include "attune/detail/reference_kernels.hpp"
 #include "catch.hpp"
+#include "serving/searches.hpp"
 
 using namespace attune;
+using namespace attune::test;
 
 namespace {
 
@@ -35,13 +37,6 @@ EmbeddingTable<float> make_rows(std::size_t count, std::size_t dim, Rows kind, s
     }
   }
   return table;
-}
-
-std::vector<std::uint64_t> make_eligible(std::size_t count, double share, std::mt19937_64& random) {
-  std::vector<std::uint64_t> bits((count + 63) / 64);
-  std::bernoulli_distribution keep(share);
-  for (std::size_t i = 0; i < count; ++i) bits[i / 64] |= std::uint64_t{keep(random)} << (i % 64);
-  return bits;
 }
 
 bool has(std::span<const std::uint64_t> bits, std::size_t i) { return (bits[i / 64] >> (i % 64) & 1u) != 0; }

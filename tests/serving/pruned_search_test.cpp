@@ -9,8 +9,10 @@
 
 #include "attune/serving/cosine_scorer.hpp"
 #include "catch.hpp"
+#include "serving/searches.hpp"
 
 using namespace attune;
+using namespace attune::test;
 
 namespace {
 
@@ -32,15 +34,6 @@ EmbeddingTable<float> make_table(std::size_t count, bool clustered, Generator& r
   for (std::size_t i = 0; i < count; ++i) std::ranges::copy(make_vector(clustered, random), table.row(i).begin());
   return table;
 }
-
-std::vector<std::uint64_t> make_eligible(std::size_t count, double share, Generator& random) {
-  std::vector<std::uint64_t> bits((count + 63) / 64);
-  std::bernoulli_distribution keep(share);
-  for (std::size_t i = 0; i < count; ++i) bits[i / 64] |= std::uint64_t{keep(random)} << (i % 64);
-  return bits;
-}
-
-std::vector<ScoredHandle> copied(std::span<const ScoredHandle> found) { return {found.begin(), found.end()}; }
 
 double recall(std::span<const ScoredHandle> found, std::span<const ScoredHandle> best) {
   const auto hits =

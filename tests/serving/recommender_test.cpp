@@ -537,9 +537,11 @@ TEST_CASE("Requests that are answered together get the answers of single ones", 
   Recommender recommender = Recommender::open(model, options);
   recommender.observe({.user = "new", .item = "unheard of", .timestamp = 5});
   recommender.observe({.user = "newer", .item = "i7", .timestamp = 6});
+  std::vector<std::string> names;
+  for (std::size_t u = 0; u < 150; ++u) names.push_back(test::user_name(u));
   std::vector<Request> requests;
   for (std::size_t u = 0; u < 150; ++u) {
-    requests.push_back({.user = Id(test::user_name(u)), .k = u % 30, .exclude_seen = u % 7 != 0});
+    requests.push_back({.user = names[u], .k = u % 30, .exclude_seen = u % 7 != 0});
   }
   for (const char* user : {"nobody", "new", "newer", "u1", "u1"}) requests.push_back({.user = Id(user), .k = 20'000});
   const std::vector<Answer> answers = recommender.recommend_batch(requests);

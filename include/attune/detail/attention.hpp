@@ -183,7 +183,8 @@ void SelfAttention<T>::attend(T* y, const T* q, std::size_t length, const Servin
     const CacheQueries<T> queries{q + i * dim_, dim_, std::min<std::size_t>(2, pass.rows - i), count,
                                   head_.visible(pass.position + i + 1, length) - count};
     pass.cache.read(heads_, head_dim_, [&]<class S>(const CachedRows<S>& cache) {
-      attend_kernel<S> (*kernels_)(context + i * dim_, queries, cache, scale_, scores);
+      for_elements<S, T>(kernels_->attend_cached, kernels_->attend_rounded)(context + i * dim_, queries, cache, scale_,
+                                                                            scores);
     });
   }
   output_.forward(y, context, pass.rows, pass.parameters);

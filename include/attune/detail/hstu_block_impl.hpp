@@ -214,7 +214,7 @@ void HstuBlock<T>::attend(std::size_t i, std::size_t size, const detail::Serving
   const detail::CacheQueries<T> queries{work.projected + i * 4 * dim_ + dim_, 4 * dim_, size, row + 1, 1};
   const std::size_t position_stride = bias_per_head_ ? window_ : 0;
   pass.cache.read(heads_, head_dim_, [&]<class S>(const detail::CachedRows<S>& cache) {
-    auto* const attend_to = detail::silu_attend_kernel<S>(*kernels_);
+    auto* const attend_to = detail::for_elements<S, T>(kernels_->silu_attend_cached, kernels_->silu_attend_rounded);
     attend_to(work.rows + i * dim_, queries, cache, bias, position_stride, scale, work.scores);
   });
 }

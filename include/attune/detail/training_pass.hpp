@@ -52,21 +52,16 @@ struct ServingPass {
   }
 };
 
-// Attention to a cache whose elements are S, and what its kernels need for scores over a window.
+// Of two kernels the one for caches whose elements are S.
 template <class S, class T>
-typename KernelTable<T>::template Attend<S>* attend_kernel(const KernelTable<T>& kernels) noexcept {
+auto for_elements(auto* exact, auto* rounded) noexcept {
   if constexpr (std::same_as<S, T>)
-    return kernels.attend_cached;
+    return exact;
   else
-    return kernels.attend_rounded;
+    return rounded;
 }
-template <class S, class T>
-typename KernelTable<T>::template SiluAttend<S>* silu_attend_kernel(const KernelTable<T>& kernels) noexcept {
-  if constexpr (std::same_as<S, T>)
-    return kernels.silu_attend_cached;
-  else
-    return kernels.silu_attend_rounded;
-}
+
+// Elements of scratch that attention to a cache takes for its scores.
 inline std::size_t cache_scores_size(std::size_t heads, std::size_t window) noexcept {
   return kMaxCacheQueries * (heads + 1) * (window + kLanes);
 }
