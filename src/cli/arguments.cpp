@@ -114,6 +114,9 @@ void add_train(CLI::App& verb, TrainOptions& options) {
   verb.add_option("--memory-limit", options.memory_limit, "Do not begin a training that would need more")
       ->type_name("MB")
       ->check(from_one_to(1'000'000'000));
+  verb.add_option("--teacher", options.teacher,
+                  "A model to learn from as well, which knows all items of\nthe interactions")
+      ->type_name("DIR");
   verb.add_flag("--resume", options.resume,
                 "Go on from the last whole epoch of a training with the same options\nthat was interrupted");
   add_protocol(verb, options.protocol, "temporal:0.9\n(leave-one-out for a file without times)");

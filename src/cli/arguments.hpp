@@ -60,6 +60,7 @@ struct TrainOptions {
   std::optional<double> time_budget;  // seconds
   bool resume = false;
   std::optional<std::size_t> memory_limit;  // megabytes
+  std::string teacher;                      // a model directory; "" for none
 };
 
 struct TuneOptions {

@@ -20,10 +20,9 @@ std::string megabytes(std::uint64_t bytes) {
 }
 
 Json memory_json(const MemoryEstimate& estimate) {
-  return {{"total", estimate.total()},           {"weights", estimate.weights},
-          {"optimiser", estimate.optimiser},     {"gradients", estimate.gradients},
-          {"activations", estimate.activations}, {"counts", estimate.counts},
-          {"evaluation", estimate.evaluation},   {"saving", estimate.saving}};
+  return {{"total", estimate.total()},       {"weights", estimate.weights},         {"optimiser", estimate.optimiser},
+          {"gradients", estimate.gradients}, {"activations", estimate.activations}, {"counts", estimate.counts},
+          {"teacher", estimate.teacher},     {"evaluation", estimate.evaluation},   {"saving", estimate.saving}};
 }
 
 std::string what_to_lower(const MemoryEstimate& estimate) {
@@ -32,6 +31,7 @@ std::string what_to_lower(const MemoryEstimate& estimate) {
       {estimate.gradients, "gradient_slots, or encoder.embedding_dim"},
       {estimate.activations, "--threads, or encoder.max_sequence_length"},
       {estimate.counts, "the options of the count model"},
+      {estimate.teacher, "distillation.targets"},
       {estimate.evaluation, "--threads"}};
   return std::max_element(std::begin(parts), std::end(parts))->second;
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 
 #include "cli/epochs.hpp"
@@ -57,6 +58,29 @@ Json items_json(const std::string& file, const IdMap& catalogue) {
   return {{"file", file}, {"items", titles.size()}, {"in_catalogue", named}, {"untitled", catalogue.size() - named}};
 }
 
+TrainedModel load_teacher(const std::string& directory) {
+  TrainedModel teacher = TrainedModel::load(directory);
+  if (teacher.encoder) return teacher;
+  throw Error(ErrorCode::invalid_argument, directory + ": expected a teacher with an encoder, found counts alone");
+}
+
+// The encoder of the teacher with the rows of `items`, in their order.
+std::shared_ptr<const SequenceEncoder<float>> encoder_for(const IdMap& items, const TrainedModel& teacher,
+                                                          const std::string& directory) {
+  std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(teacher.encoder->config(), items.size());
+  std::ranges::copy(teacher.encoder->weights(), encoder->weights().begin());
+  for (ItemHandle item = 0; item < items.size(); ++item) {
+    const ItemHandle known = teacher.item_ids->find(items.id(item));
+    if (known == kNoHandle) {
+      throw Error(ErrorCode::invalid_data, directory +
+                                               ": expected a teacher that knows all items of the interactions, " +
+                                               "found none of item " + to_string(items.id(item)));
+    }
+    std::ranges::copy(teacher.encoder->items().row(known), encoder->items().row(item).begin());
+  }
+  return encoder;
+}
+
 // What reordering adds in validation; null where it was not tried.
 Json rerank_json(const RankerReport& report) {
   if (report.lists == 0) return {};
@@ -100,11 +124,13 @@ void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel&
 }  // namespace
 
 void run(const TrainOptions& options, Console& console) {
-  const TrainerConfig config = configuration(options);
+  TrainerConfig config = configuration(options);
   Protocol protocol;
   protocol.exclude_seen = config.exclude_seen;
   protocol.apply(options.protocol, options.data);
   TrainedModel::check_replaceable(options.output);
+  std::optional<TrainedModel> teacher;
+  if (!options.teacher.empty()) teacher = load_teacher(options.teacher);
 
   Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
   Json load = load_json(interactions);
@@ -113,6 +139,7 @@ void run(const TrainOptions& options, Console& console) {
   Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
   const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 
+  if (teacher) config.teacher = encoder_for(*split.all->item_ids, *teacher, options.teacher);
   const auto executor = make_executor(options.common);
   const StateFile state = state_file(options);
   explain(state, console);
@@ -121,6 +148,7 @@ void run(const TrainOptions& options, Console& console) {
   Trainer trainer{config, executor.get()};
   TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console), state);
   model.histories = split.all;
+  if (teacher) model.notes["teacher"] = teacher->version;
   save(model, options, protocol, config.seed);
   state.remove();
 
@@ -144,6 +172,7 @@ void run(const TrainOptions& options, Console& console) {
                     {"best_epoch", trainer.best_epoch()},
                     {"resumed_epochs", trainer.resumed_epochs()},
                     {"refitted", trainer.refitted()},
+                    {"teacher", teacher ? Json(teacher->version) : Json()},
                     {"train_seconds", trainer.train_seconds()},
                     {"memory", memory_json(memory)},
                     {"blend_weight", model.blend_weight},

@@ -30,6 +30,7 @@ BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histo
     const auto named = config.event_weights.find(kind);
     kind_weights_.push_back(named == config.event_weights.end() ? 1.0f : static_cast<float>(named->second));
   }
+  if (config.teacher && config.distillation.weight > 0) teacher_.emplace(config, histories, executor);
   if (config.objective.loss == LossKind::softmax) return;
   sampler_ = NegativeSampler(PopularityModel::fit(histories).counts(), config.objective.sampling_power);
   if (!config.objective.log_q) return;
@@ -69,6 +70,8 @@ void BatchGradient::run_slot(Slot& slot, Worker& worker, const Hand& hand, const
   slot.gradient.clear();
   slot.loss = {};
   worker.batch.clear();
+  worker.soft_items.clear();
+  worker.soft_shares.clear();
   for (const TrainingSequence& sequence : hand.sequences) {
     const std::size_t tokens = worker.batch.num_tokens();
     if (tokens > 0 && tokens + sequence.length > kPackedTokens) run_packed(slot, worker, mode);
@@ -97,6 +100,7 @@ void BatchGradient::add_sequence(Worker& worker, const TrainingSequence& sequenc
   if (!encoder_.config().mask_token) {
     const std::size_t first = worker.batch.num_tokens();
     worker.batch.add_training_sequence(events, key, sequence.context);
+    if (teacher_) teacher_->append(worker.soft_items, worker.soft_shares, sequence);
     for (std::size_t i = 0; i + 1 < events.size(); ++i) {
       if (hidden(i, config_.item_dropout)) worker.batch.hide(first + i);
     }
@@ -119,8 +123,9 @@ double BatchGradient::loss_of(Slot& slot, Worker& worker, std::span<const float>
   const SequenceBatch& batch = worker.batch;
   const ObjectiveConfig& objective = config_.objective;
   if (objective.loss == LossKind::softmax || objective.shared_negatives) {
+    const SoftTargets<float> soft{teacher_ ? teacher_->count() : 0, worker.soft_items, worker.soft_shares};
     return softmax_cross_entropy<float>(d_hidden, slot.outputs, slot.gradient, hidden, batch.targets(), batch.weights(),
-                                        outputs_, objective.label_smoothing, worker.objective);
+                                        outputs_, objective.label_smoothing, worker.objective, soft);
   }
   worker.keys.clear();
   for (std::size_t s = 0; s < batch.num_sequences(); ++s) {
@@ -149,6 +154,8 @@ void BatchGradient::run_packed(Slot& slot, Worker& worker, const TrainingMode& m
     kernels<float>().add(slot.gradient.row(batch.items()[token]).data(), d_inputs.data() + token * dim, dim);
   }
   worker.batch.clear();
+  worker.soft_items.clear();
+  worker.soft_shares.clear();
 }
 
 // Everything into the first slot, slot by slot.

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "attune/training/objective.hpp"
 #include "attune/training/trainer.hpp"
 #include "training/sequences.hpp"
+#include "training/teacher_targets.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -52,6 +54,8 @@ class BatchGradient {
     std::vector<float> weights;  // of the events of a sequence
     std::vector<std::uint8_t> hidden_events;
     std::vector<std::uint64_t> keys;  // of the tokens of a batch
+    std::vector<ItemHandle> soft_items;
+    std::vector<float> soft_shares;
   };
   void prepare_outputs(std::uint64_t stream);
   void run_slot(Slot& slot, Worker& worker, const Hand& hand, const TrainingMode& mode);
@@ -70,6 +74,7 @@ class BatchGradient {
   NegativeSampler sampler_;
   std::vector<ItemHandle> negatives_;  // shared by all positions of a step
   std::vector<float> bias_;            // of logits, by item
+  std::optional<TeacherTargets> teacher_;
   OutputTable<float> outputs_;
   std::vector<Slot> slots_;
   std::vector<Worker> workers_;

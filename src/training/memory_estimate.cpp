@@ -110,6 +110,12 @@ std::size_t activation_bytes(const TrainerConfig& config, const EncoderSizes& en
   return workers * (encoder.tape + 3 * encoder.tokens * dim + loss) * kFloat;
 }
 
+// Of the threads while the teacher is asked, before the first batch.
+std::size_t lesson_bytes(const SequenceEncoder<float>& teacher, std::size_t workers) {
+  const EncoderSizes sizes = sizes_of(teacher.config());
+  return (teacher.items().rows() * teacher.dim() + workers * (sizes.tape + sizes.tokens * teacher.dim())) * kFloat;
+}
+
 std::size_t item_knn_bytes(const TrainerConfig& config, const Histories& train) {
   const std::size_t items = train.num_items();
   std::size_t pairs = 0;
@@ -179,6 +185,10 @@ MemoryEstimate estimate_memory(const TrainerConfig& given, const Histories& trai
   estimate.optimiser = 2 * trained;
   estimate.gradients = gradient_bytes(config, encoder, train, sequences);
   estimate.activations = activation_bytes(config, encoder, items, std::min(workers, config.gradient_slots));
+  if (config.teacher) {
+    estimate.activations = std::max(estimate.activations, lesson_bytes(*config.teacher, workers));
+    estimate.teacher = detail::TeacherTargets::bytes(config.distillation, train);
+  }
   estimate.counts = count_bytes(config, train, sequences.size());
   estimate.evaluation = evaluation_bytes(config, encoder, train, workers);
   estimate.saving = keeps_state ? (4 + averages) * trained : 0;

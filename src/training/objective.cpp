@@ -29,6 +29,7 @@ struct Block {
   }
   T *hidden, *d_hidden;     // [P, W], as the logits see them
   T *targets, *d_target;    // [P, W]: rows of the targets; [W]
+  T* expected;              // [W]: of a position
   T* inverse_norms;         // [P], of hidden
   T* target_inverse_norms;  // [P], of targets outside the table
   T *shifts, *sums;         // [P]
@@ -39,7 +40,7 @@ struct Block {
   void carve(detail::Carver<T>& carver, const OutputTable<T>& table) {
     constexpr std::size_t kPositions = detail::kMaxPositions;
     for (T** vectors : {&hidden, &d_hidden, &targets}) *vectors = carver.take(kPositions * table.width());
-    d_target = carver.take(table.width());
+    for (T** vector : {&d_target, &expected}) *vector = carver.take(table.width());
     for (T** numbers : {&inverse_norms, &target_inverse_norms, &shifts, &sums}) *numbers = carver.take(kPositions);
     const auto weights_size = [&](const auto& form) { return form.weights_size(kPositions, table.rows()); };
     weights = carver.take(std::max(weights_size(table.kernels()), weights_size(detail::kernels<T>().softmax_table)));
@@ -53,6 +54,7 @@ struct Problem {
   std::span<const T> weights;
   const OutputTable<T>& table;
   T smoothing;
+  const SoftTargets<T>& soft_targets;
 };
 
 // Position p of the block: vector and target row as the logits see them.
@@ -143,16 +145,44 @@ void add_to_target(OutputGradient<T>& outputs, BasicGradientBuffer<T>& gradient,
   }
 }
 
-// Loss and gradients of the block's positions. With smoothing s the loss is log sum exp z - (1 - s) z_target - s mean
-// z; the gradient of a logit is weight * scale * (share of the softmax, less 1 - s at the target, less s / V
-// everywhere).
+// Fills block.expected with the row that position p, `token` of the batch, learns to expect, in proportion to the
+// shares of what it is made of, and adds to `outputs` what all but the target take from it. Returns the target's share.
+template <class T>
+T expect(OutputGradient<T>& outputs, Block<T>& block, std::size_t p, std::size_t token, T factor,
+         const Problem<T>& problem) {
+  const OutputTable<T>& table = problem.table;
+  const SoftTargets<T>& soft = problem.soft_targets;
+  const auto& kernels = detail::kernels<T>();
+  const std::size_t width = table.width();
+  const T* const hidden = block.hidden + p * width;
+  std::fill_n(block.expected, width, T(0));
+  T left = 1;
+  for (std::size_t k = token * soft.count; k < (token + 1) * soft.count; ++k) {
+    if (soft.items[k] == kNoHandle) continue;
+    const std::size_t at = table.row_of(soft.items[k]) * width;
+    kernels.scaled_add(block.expected, soft.shares[k], table.data().data() + at, width);
+    kernels.scaled_add(outputs.rows.data() + at, -factor * soft.shares[k], hidden, width);
+    left -= soft.shares[k];
+  }
+  const T smoothed = left * problem.smoothing;
+  if (smoothed != 0) {
+    kernels.scaled_add(block.expected, smoothed, table.mean().data(), width);
+    kernels.scaled_add(outputs.common.data(), -factor * smoothed / static_cast<T>(table.rows()), hidden, width);
+  }
+  kernels.scaled_add(block.expected, left - smoothed, block.targets + p * width, width);
+  return left - smoothed;
+}
+
+// Loss and gradients of the block's positions. Of the target's probability soft targets k take t_k, and of what they
+// leave, l, smoothing spreads a share s: the loss is log sum exp z - sum t_k z_k - l (1 - s) z_target - l s mean z, and
+// the gradient of a logit weight * scale * (share of the softmax, less what was expected of it).
 template <class T>
 double finish_block(std::span<T> d_hidden, OutputGradient<T>& outputs, BasicGradientBuffer<T>& gradient,
                     Block<T>& block, const Problem<T>& problem, ObjectiveScratch<T>& scratch) {
   const OutputTable<T>& table = problem.table;
   const auto& kernels = detail::kernels<T>();
   const std::size_t dim = table.dim(), width = table.width(), positions = scratch.tokens.size();
-  const T scale = table.logit_scale(), kept = T(1) - problem.smoothing;
+  const T scale = table.logit_scale();
   const auto& form = softmax_relative_to_target(block, positions, table, scratch);
   double loss = 0;
   for (std::size_t p = 0; p < positions; ++p) {
@@ -160,27 +190,21 @@ double finish_block(std::span<T> d_hidden, OutputGradient<T>& outputs, BasicGrad
     const ItemHandle target = problem.targets[token];
     T *const hidden = block.hidden + p * width, *const d_row = block.d_hidden + p * width;
     const T* const target_row = block.targets + p * width;
-    const T target_logit = scale * dot(hidden, target_row, width),
-            mean_logit = scale * dot(hidden, table.mean().data(), width);
     T own_share = 0;  // of the target in the softmax, beyond the table
     if (table.row_of(target) == kNoHandle) {
-      const T own = std::exp(target_logit - block.shifts[p]);
+      const T own = std::exp(scale * dot(hidden, target_row, width) - block.shifts[p]);
       block.sums[p] += own;
       own_share = own / block.sums[p];
       kernels.scaled_add(d_row, own, target_row, width);
     }
     const T weight = problem.weights.empty() ? T(1) : problem.weights[token], factor = scale * weight;
-    const T expected = kept * target_logit + problem.smoothing * mean_logit;
+    const T kept = expect(outputs, block, p, token, factor, problem);
+    const T expected = scale * dot(hidden, block.expected, width);
     loss += static_cast<double>(weight) *
             (std::log(static_cast<double>(block.sums[p])) + static_cast<double>(block.shifts[p] - expected));
 
     kernels.scale(d_row, factor / block.sums[p], width);
-    kernels.scaled_add(d_row, -factor * kept, target_row, width);
-    if (problem.smoothing != 0) {
-      kernels.scaled_add(d_row, -factor * problem.smoothing, table.mean().data(), width);
-      kernels.scaled_add(outputs.common.data(), -factor * problem.smoothing / static_cast<T>(table.rows()), hidden,
-                         width);
-    }
+    kernels.scaled_add(d_row, -factor, block.expected, width);
     T* const d_token = d_hidden.data() + token * dim;
     if (table.kind() == ScoreKind::cosine) {
       normalize_backward(d_token, d_row, hidden, block.inverse_norms[p], dim);
@@ -250,11 +274,12 @@ void OutputTable<T>::fill(const EmbeddingTable<T>& items, ScoreKind kind, double
 template <class T>
 double softmax_cross_entropy(std::span<T> d_hidden, OutputGradient<T>& outputs, BasicGradientBuffer<T>& gradient,
                              std::span<const T> hidden, std::span<const ItemHandle> targets, std::span<const T> weights,
-                             const OutputTable<T>& table, double label_smoothing, ObjectiveScratch<T>& scratch) {
+                             const OutputTable<T>& table, double label_smoothing, ObjectiveScratch<T>& scratch,
+                             const SoftTargets<T>& soft_targets) {
   outputs.rows.resize(table.data().size(), T(0));
   outputs.common.resize(table.width(), T(0));
   std::fill(d_hidden.begin(), d_hidden.end(), T(0));
-  const Problem<T> problem{targets, weights, table, static_cast<T>(label_smoothing)};
+  const Problem<T> problem{targets, weights, table, static_cast<T>(label_smoothing), soft_targets};
   Block<T> block(scratch, table);
   double loss = 0;
   scratch.tokens.clear();
@@ -296,7 +321,7 @@ void softmax_cross_entropy_fold(BasicGradientBuffer<T>& gradient, const OutputTa
   template class OutputTable<T>;                                                                                       \
   template double softmax_cross_entropy(std::span<T>, OutputGradient<T>&, BasicGradientBuffer<T>&, std::span<const T>, \
                                         std::span<const ItemHandle>, std::span<const T>, const OutputTable<T>&,        \
-                                        double, ObjectiveScratch<T>&);                                                 \
+                                        double, ObjectiveScratch<T>&, const SoftTargets<T>&);                          \
   template void softmax_cross_entropy_fold(BasicGradientBuffer<T>&, const OutputTable<T>&, OutputGradient<T>&);
 ATTUNE_INSTANTIATE(float)
 ATTUNE_INSTANTIATE(double)

@@ -44,6 +44,21 @@ std::vector<TrainingSequence> training_windows(const Histories& histories, std::
   return sequences;
 }
 
+std::vector<TrainingSequence> covering_windows(const Histories& histories, std::size_t window) {
+  const std::size_t step = std::max<std::size_t>(1, window / 2);
+  std::vector<TrainingSequence> windows;
+  for (std::size_t user = 0; user < histories.num_users(); ++user) {
+    const std::size_t events = histories.of(user).size();
+    std::size_t covered = 1;  // the first event is no target
+    for (std::size_t begin = 0; covered < events; begin += step) {
+      const std::size_t end = std::min(events, begin + window + 1);
+      windows.push_back({static_cast<UserHandle>(user), begin, end - begin, covered - begin - 1});
+      covered = end;
+    }
+  }
+  return windows;
+}
+
 std::vector<bool> trained_items(std::span<const TrainingSequence> sequences, const Histories& histories) {
   std::vector<bool> trained(histories.num_items(), false);
   for (const TrainingSequence& sequence : sequences) {

@@ -27,6 +27,10 @@ std::vector<TrainingSequence> training_sequences(const Histories& histories, std
 std::vector<TrainingSequence> training_windows(const Histories& histories, std::size_t window, std::size_t overlap,
                                                std::uint64_t seed, std::size_t epoch);
 
+// Windows of at most `window` inputs in which every event but the first of its user is a target once, behind half a
+// window of events at least where there are so many.
+std::vector<TrainingSequence> covering_windows(const Histories& histories, std::size_t window);
+
 // Whether item h is in any of the sequences, [num_items].
 std::vector<bool> trained_items(std::span<const TrainingSequence> sequences, const Histories& histories);
 

@@ -64,9 +64,17 @@ void visit_objective(Config& config, Visit&& visit) {
 }
 
 template <class Config, class Visit>
+void visit_distillation(Config& config, Visit&& visit) {
+  visit("weight", config.weight);
+  visit("targets", config.targets);
+  visit("temperature", config.temperature);
+}
+
+template <class Config, class Visit>
 void visit_trainer(Config& config, Visit&& visit) {
   visit.group("encoder", [&](auto&& inner) { visit_encoder(config.encoder, inner); });
   visit.group("objective", [&](auto&& inner) { visit_objective(config.objective, inner); });
+  visit.group("distillation", [&](auto&& inner) { visit_distillation(config.distillation, inner); });
   visit.group("adam", [&](auto&& inner) { visit_adam(config.adam, inner); });
   visit("epochs", config.epochs);
   visit("patience", config.patience);
@@ -105,6 +113,19 @@ void visit_trainer(Config& config, Visit&& visit) {
 
 void require(bool holds, const char* field, const char* expected) {
   if (!holds) throw Error(ErrorCode::invalid_config, std::string("config: ") + field + " must be " + expected);
+}
+
+void check_distillation(const TrainerConfig& config) {
+  const DistillationOptions& options = config.distillation;
+  require(options.weight >= 0 && options.weight <= 1, "distillation.weight", "0 to 1");
+  require(options.targets >= 1 && options.targets <= 4096, "distillation.targets", "1 to 4096");
+  require(options.temperature > 0 && std::isfinite(options.temperature), "distillation.temperature",
+          "positive and finite");
+  if (!config.teacher) return;
+  require(!config.counts_alone, "counts_alone", "false, as there is a teacher: counts have nothing to learn from it");
+  require(config.objective.loss == LossKind::softmax, "objective.loss", "softmax, as there is a teacher");
+  require(!config.encoder.mask_token, "encoder.mask_token", "false, as there is a teacher: it says what comes next");
+  require(config.teacher->causal(), "teacher", "causal: it says what comes next");
 }
 
 bool names_what_adapts(const Json& json) {
@@ -209,6 +230,7 @@ void TrainerConfig::validate() const {
           "causal, or have encoder.mask_token: training predicts every next event, or those that are hidden");
   require(encoder.block != BlockKind::custom, "encoder.block", "sasrec or hstu");
   objective.validate();
+  check_distillation(*this);
   require(adam.learning_rate > 0 && std::isfinite(adam.learning_rate), "adam.learning_rate", "positive and finite");
   require(adam.beta1 >= 0 && adam.beta1 < 1, "adam.beta1", "at least 0 and below 1");
   require(adam.beta2 > 0 && adam.beta2 < 1, "adam.beta2", "above 0 and below 1");

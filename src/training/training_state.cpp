@@ -110,6 +110,16 @@ void visit_weights(Encoder& encoder, Visit& visit) {
   for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) visit(encoder.items().chunk(c));
 }
 
+Json fingerprint_of(const SequenceEncoder<float>& encoder) {
+  Json config = Json::object();
+  visit_encoder(encoder.config(), ConfigWriter(config));
+  Fingerprint weights;
+  weights.add(text_of(config));
+  auto add = [&](std::span<const float> values) { weights.add(values); };
+  visit_weights(encoder, add);
+  return weights.text();
+}
+
 }  // namespace
 
 Json json_of(const EpochReport& report) {
@@ -139,15 +149,17 @@ Json identity_of(const TrainerConfig& config, const Histories& train, const Eval
   for (const EvaluationQueries::Query& query : validation.queries) {
     queries.add(std::span<const std::uint32_t>(std::array{query.user, query.history_length, query.num_targets}));
   }
-  return {{"attune", version()},
-          {"simd_level", simd_level()},
-          {"histories",
-           {{"users", train.num_users()},
-            {"items", train.num_items()},
-            {"events", train.num_events()},
-            {"fingerprint", histories.text()}}},
-          {"validation", {{"queries", validation.size()}, {"fingerprint", queries.text()}}},
-          {"config", parse_object(config.to_json(), "config")}};
+  Json identity = {{"attune", version()},
+                   {"simd_level", simd_level()},
+                   {"histories",
+                    {{"users", train.num_users()},
+                     {"items", train.num_items()},
+                     {"events", train.num_events()},
+                     {"fingerprint", histories.text()}}},
+                   {"validation", {{"queries", validation.size()}, {"fingerprint", queries.text()}}},
+                   {"config", parse_object(config.to_json(), "config")}};
+  if (config.teacher) identity["teacher"] = fingerprint_of(*config.teacher);
+  return identity;
 }
 
 void require_same(const Json& kept, const Json& found, const std::string& path, const std::string& content) {

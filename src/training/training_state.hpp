@@ -41,7 +41,7 @@ Json json_of(const EpochReport& report);
 // Throws a JSON exception where a field is missing or of another kind.
 EpochReport epoch_report_of(const Json& json);
 
-// What makes a training what it is: settings, data, version of attune and instruction-set level.
+// What makes a training what it is: settings, data, teacher, version of attune and instruction-set level.
 Json identity_of(const TrainerConfig& config, const Histories& train, const EvaluationQueries& validation);
 // Two objects that say which training or search something is of differ.
 class Mismatch : public Error {

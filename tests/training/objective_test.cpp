@@ -35,6 +35,9 @@ struct Problem {
   std::vector<ItemHandle> set;  // of the table's rows; empty: all
   std::vector<float> bias;      // of the logits of items, with a set
   bool rounded = false;
+  std::size_t num_soft = 0;  // soft targets of each position
+  std::vector<ItemHandle> soft_items;
+  std::vector<T> soft_shares;
 
   std::size_t tokens() const { return targets.size(); }
 };
@@ -45,7 +48,7 @@ struct Shape {
 
 template <class T>
 Problem<T> make_problem(ScoreKind kind, Shape shape, double temperature = 0.2) {
-  Problem<T> problem{shape.dim, kind, temperature, {shape.rows, shape.dim}, {}, {}, {}, 0, {}, {}, false};
+  Problem<T> problem{shape.dim, kind, temperature, {shape.rows, shape.dim}, {}, {}, {}, 0, {}, {}, false, 0, {}, {}};
   for (std::size_t r = 0; r < shape.rows; ++r) {
     const auto row = random_vector<T>(shape.dim, 100 + r);
     std::copy(row.begin(), row.end(), problem.items.row(r).begin());
@@ -86,7 +89,8 @@ Result<T> solve(const Problem<T>& problem) {
   OutputGradient<T> outputs;
   Result<T> result{0, std::vector<T>(problem.hidden.size(), T(42)), {0, problem.items.rows(), problem.dim}};
   result.loss = softmax_cross_entropy<T>(result.d_hidden, outputs, result.gradient, problem.hidden, problem.targets,
-                                         problem.weights, table, problem.smoothing, scratch);
+                                         problem.weights, table, problem.smoothing, scratch,
+                                         {problem.num_soft, problem.soft_items, problem.soft_shares});
   softmax_cross_entropy_fold<T>(result.gradient, table, outputs);
   for (const auto* cleared : {&outputs.rows, &outputs.common}) {
     REQUIRE(std::all_of(cleared->begin(), cleared->end(), [](T x) { return x == T(0); }));
@@ -126,6 +130,18 @@ void check_gradients(Problem<double>&& problem) {
   CHECK(distance(result.d_items(rows, problem.dim), d_items) <= 1e-6);
 }
 
+// Two soft targets for each position, 0.5 and 0.25 of its target's probability; the last position has only one.
+void soften(Problem<double>& problem) {
+  problem.num_soft = 2;
+  for (std::size_t i = 0; i < problem.tokens(); ++i) {
+    for (const std::size_t k : {0, 1}) {
+      problem.soft_items.push_back(static_cast<ItemHandle>(detail::mix(31 + k, i) % problem.items.rows()));
+      problem.soft_shares.push_back(0.5 / static_cast<double>(k + 1));
+    }
+  }
+  problem.soft_items.back() = kNoHandle;
+}
+
 double softmax_loss_by_definition(const Problem<double>& problem) {
   double loss = 0;
   const auto norm = [](std::span<const double> x) {
@@ -151,8 +167,14 @@ double softmax_loss_by_definition(const Problem<double>& problem) {
       if (counts) sum += std::exp(dot);
     }
     const double weight = problem.weights.empty() ? 1.0 : problem.weights[i];
-    const double kept = 1 - problem.smoothing;
-    loss += weight * (std::log(sum) - kept * logits[problem.targets[i]] - problem.smoothing * mean);
+    double left = 1, expected = 0;
+    for (std::size_t k = i * problem.num_soft; k < (i + 1) * problem.num_soft; ++k) {
+      if (problem.soft_items[k] == kNoHandle) continue;
+      expected += problem.soft_shares[k] * logits[problem.soft_items[k]];
+      left -= problem.soft_shares[k];
+    }
+    expected += left * ((1 - problem.smoothing) * logits[problem.targets[i]] + problem.smoothing * mean);
+    loss += weight * (std::log(sum) - expected);
   }
   return loss;
 }
@@ -176,6 +198,28 @@ TEST_CASE("Label smoothing spreads the target over the catalogue", "[training][o
   problem.weights = random_vector<double>(9, 3);
   problem.targets[2] = kNoHandle;
   CHECK(solve(problem).loss == Approx(softmax_loss_by_definition(problem)).epsilon(1e-12));
+  check_gradients(std::move(problem));
+}
+
+TEST_CASE("Soft targets take their shares of the target's probability", "[training][objective]") {
+  const ScoreKind kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  auto problem = make_problem<double>(kind, {150, 7, 4});  // more positions than one block
+  problem.weights = random_vector<double>(150, 3);
+  problem.targets[2] = problem.targets[140] = kNoHandle;
+  soften(problem);
+  SECTION("alone") {}
+  SECTION("with smoothing of what they leave") { problem.smoothing = 0.3; }
+  CHECK(solve(problem).loss == Approx(softmax_loss_by_definition(problem)).epsilon(1e-12));
+  check_gradients(std::move(problem));
+}
+
+TEST_CASE("A target that is its own soft target is a target", "[training][objective]") {
+  auto problem = make_problem<double>(ScoreKind::cosine, {9, 13, 6});
+  const double loss = solve(problem).loss;
+  problem.num_soft = 1;
+  problem.soft_items = problem.targets;
+  problem.soft_shares.assign(9, 1.0);
+  CHECK(solve(problem).loss == Approx(loss).epsilon(1e-12));
   check_gradients(std::move(problem));
 }
 

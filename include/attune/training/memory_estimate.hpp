@@ -17,12 +17,14 @@ struct MemoryEstimate {
   std::size_t gradients = 0;    // one sum per slot, with a table of all items for a softmax; gradient_slots
   std::size_t activations = 0;  // of the threads; encoder.max_sequence_length, threads
   std::size_t counts = 0;       // while they are fitted, sequences of an epoch, events of a refit; the count model
+  std::size_t teacher = 0;      // what it expects after each event; distillation.targets
   std::size_t evaluation = 0;   // the scorer's rows, and the scores of each thread; threads
   std::size_t saving = 0;       // the state of training while it is written, 0 where none is kept
 
   // The last two come one after the other.
   std::size_t total() const noexcept {
-    return weights + optimiser + gradients + activations + counts + (evaluation > saving ? evaluation : saving);
+    return weights + optimiser + gradients + activations + counts + teacher +
+           (evaluation > saving ? evaluation : saving);
   }
 };
 

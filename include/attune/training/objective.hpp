@@ -124,16 +124,26 @@ struct OutputGradient {
   std::vector<T> common;  // [width]: of every row
 };
 
+// Items beside the target that a position learns to expect: K of them, of which any may be kNoHandle, and the share of
+// the target's probability that each takes; those of a position sum to 1 at most. All [N, K].
+template <class T>
+struct SoftTargets {
+  std::size_t count = 0;  // K
+  std::span<const ItemHandle> items = {};
+  std::span<const T> shares = {};
+};
+
 // Sum over tokens with targets[i] != kNoHandle of weights[i] * cross-entropy of the softmax over the table's rows and
-// the target. hidden and d_hidden [N, D]; d_hidden is overwritten (zero where there is no target); targets, weights [N]
-// (weights may be empty: all one). A zero hidden vector has logits 0 under cosine and passes no gradient. Gradients of
-// the table's rows are added to `outputs`, those of targets outside a set to `gradient`.
+// the target, or what soft targets (of a whole table) and smoothing leave of it. hidden and d_hidden [N, D]; d_hidden
+// is overwritten (zero where there is no target); targets, weights [N] (weights may be empty: all one). A zero hidden
+// vector has logits 0 under cosine and passes no gradient. Gradients of the table's rows are added to `outputs`, those
+// of targets outside a set to `gradient`.
 template <class T>
 ATTUNE_EXPORT double softmax_cross_entropy(std::span<T> d_hidden, OutputGradient<T>& outputs,
                                            BasicGradientBuffer<T>& gradient, std::span<const T> hidden,
                                            std::span<const ItemHandle> targets, std::span<const T> weights,
                                            const OutputTable<T>& table, double label_smoothing,
-                                           ObjectiveScratch<T>& scratch);
+                                           ObjectiveScratch<T>& scratch, const SoftTargets<T>& soft_targets = {});
 
 // Adds the gradient of the table's rows, taken back through the normalisation, to the rows of `gradient`, and clears
 // it.

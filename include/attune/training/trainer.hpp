@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,9 +26,22 @@ namespace attune::inline v0_1 {
 enum class Schedule : std::uint8_t { constant, linear, cosine };  // of the learning rate, behind the warm-up
 enum class Windows : std::uint8_t { newest, all };
 
+// How a student learns from a teacher: what the teacher thinks comes next takes a share of what did (Hinton, Vinyals &
+// Dean 2015), of its best items alone (Tang & Wang 2018).
+struct DistillationOptions {
+  double weight = 0.5;       // the teacher's share of each target; 1: nothing is learned from what did come next
+  std::size_t targets = 20;  // items of the teacher for each event: more say more, and take 8 bytes each
+  double temperature = 1.0;  // divides the teacher's logits; more makes its items more alike
+};
+
 struct ATTUNE_EXPORT TrainerConfig {
   EncoderConfig encoder;
   ObjectiveConfig objective;
+  // A trained encoder that the new one learns from, row h for item h; null: none. What it expects after each event is
+  // asked for once, before the first epoch. Needs the softmax loss and causal encoders. No part of the JSON form. A
+  // teacher that has learned from the validation part flatters its student there.
+  std::shared_ptr<const SequenceEncoder<float>> teacher;
+  DistillationOptions distillation;
   AdamOptions adam;
   std::size_t epochs = 100;   // at most
   std::size_t patience = 10;  // epochs without a better validation NDCG@10 before stopping
@@ -164,11 +178,12 @@ class ATTUNE_EXPORT Trainer {
   // anew. The model's window is no longer than the longest sequence an epoch sees. Items that none of the sequences
   // holds were never trained, whether they have older events or not: they get zero rows, and the encoder never
   // recommends them. Throws Error: invalid_data (nothing to learn from: no user with two events, for counts alone no
-  // event; no times, and the encoder reads them; for a refit, validation that does not go on from `train`), non_finite
-  // (names parameter or loss, epoch and step), cancelled (stopped before the first epoch ended); io_error (the state
-  // cannot be written). Resuming also throws corrupt_file and unsupported_version, and where the state is of another
-  // training, naming what differs: invalid_config, invalid_data, unsupported (another instruction-set level or attune).
-  // The time budget counts the seconds before the interruption too.
+  // event; no times, and the encoder or the teacher reads them; a teacher with another number of rows; for a refit,
+  // validation that does not go on from `train`), non_finite (names parameter or loss, epoch and step), cancelled
+  // (stopped before the first epoch ended); io_error (the state cannot be written). Resuming also throws corrupt_file
+  // and unsupported_version, and where the state is of another training, naming what differs: invalid_config,
+  // invalid_data, unsupported (another instruction-set level or attune). The time budget counts the seconds before the
+  // interruption too.
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {},
                    const StateFile& state = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }  // those that validation chose from
