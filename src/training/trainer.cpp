@@ -99,7 +99,9 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   TrainerConfig config = config_.adapted_to(train);
   if (config.refit) with_targets(train, validation);  // what it refuses is better refused before all epochs
   if (config.counts_alone) return fit_counts_alone(train, validation, config, executor);
+  const auto start = Clock::now();
   std::optional<detail::Learner> learner(std::in_place, config, train, executor);
+  const double asking = config.teacher ? seconds_since(start) : 0.0;  // the teacher, before a refit once more
   detail::TrainingState state{.planned = config.epochs};
   const detail::StateStore store(file, config, train, validation);
   store.load(state, *learner);
@@ -108,7 +110,8 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = detail::validation_sample(validation, config);
   const EvaluationOptions measuring = detail::validation_options(config, executor);
-  detail::TimeBudget budget(config.time_budget_seconds, state.seconds);
+  detail::TimeBudget budget(config.time_budget_seconds, state.seconds + asking);
+  if (config.refit) budget.reserve(asking);
   bool stopped = false;
   while (!stopped && state.goes_on(config.patience)) {
     const auto epoch_start = Clock::now();
@@ -132,7 +135,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   if (!state.best) throw Error(ErrorCode::cancelled, "training: stopped before the first epoch ended");
   model.encoder = std::move(state.best);
   const double refit_seconds =
-      kRefitMargin * train_seconds_ * static_cast<double>(best_epoch_) / static_cast<double>(epochs_.size());
+      asking + kRefitMargin * train_seconds_ * static_cast<double>(best_epoch_) / static_cast<double>(epochs_.size());
   if (config.refit) budget.reserve(refit_seconds);
   const bool chosen =
       !stopped && !queries.empty() && weigh(model, train, queries, measuring, config, budget, progress, ranker_);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/stat.h>
 
+#include <sstream>
+
 #include "catch.hpp"
 #include "cli/tool.hpp"
 
@@ -233,6 +235,59 @@ TEST_CASE("A refit shows its epochs and says that it was made", "[cli][train]") 
   CHECK(quick.out.find("trained once more") == std::string::npos);
   CHECK(quick.err.find("refit") == std::string::npos);
   CHECK(sandbox.train("--preset sasrec-small --json").json()["refitted"] == false);
+}
+
+TEST_CASE("A teacher is asked about items by their ids, reported and noted in the model", "[cli][train]") {
+  const Sandbox sandbox;
+  REQUIRE(sandbox.train().status == 0);
+  const std::string common =
+      "train --quiet --json --split none --threads 1 --epochs 60 --config taught.json --interactions ";
+  sandbox.write("taught.json",
+                R"({"encoder": {"embedding_dim": 16, "num_blocks": 1, "inner_dim": 16, "max_sequence_length": 20},
+                    "batch_sequences": 8, "blend": false, "distillation": {"weight": 1, "targets": 5}})");
+  const Run alone = sandbox.attune(common + "events.csv --output teacher");
+  REQUIRE(alone.status == 0);
+  CHECK(alone.json()["teacher"].is_null());
+  // The same events, the last user first: items have other handles.
+  std::istringstream lines(sandbox.read("events.csv"));
+  std::string line, header, body;
+  std::getline(lines, header);
+  while (std::getline(lines, line)) body = line + '\n' + body;
+  sandbox.write("reversed.csv", header + '\n' + body);
+  const Run taught = sandbox.attune(common + "reversed.csv --seed 2 --teacher teacher --output student");
+  INFO(taught.err);
+  REQUIRE(taught.status == 0);
+  const auto version = sandbox.attune("inspect --json teacher").json()["model"]["version"];
+  CHECK(taught.json()["teacher"] == version);
+  CHECK(taught.json()["memory"]["teacher"] == 360 * 5 * 8);
+  CHECK(sandbox.attune("inspect --json student").json()["notes"]["teacher"] == version);
+  int agree = 0;
+  for (int item = 0; item < 20; ++item) {
+    const std::string question = " --json --history i" + std::to_string(item) + ",i" + std::to_string((item + 1) % 20);
+    const auto best = [&](const std::string& model) {
+      return sandbox.attune("recommend --model " + model + question).json()["items"][0]["item"];
+    };
+    agree += best("teacher") == best("student");
+  }
+  CHECK(agree >= 15);
+}
+
+TEST_CASE("A teacher that cannot teach is refused with the reason", "[cli][train]") {
+  const Sandbox sandbox;
+  REQUIRE(sandbox.train().status == 0);
+  const std::string student = "train --quiet --epochs 1 --config small.json --output student --interactions ";
+  check_failure(sandbox.attune(student + "events.csv --teacher none"), {"none"});
+  check_failure(
+      sandbox.attune(student + sandbox.write("new.csv", "user,item\nu1,i1\nu1,i99\nu1,i2\n") + " --teacher model"),
+      {"model", "knows all items", "i99"});
+  check_failure(sandbox.attune(student + "events.csv --teacher model --preset popularity"),
+                {"counts_alone", "teacher"});
+  check_failure(sandbox.attune(student + "events.csv --teacher model --config " +
+                               sandbox.write("sampled.json", R"({"objective": {"loss": "gbce"}})")),
+                {"objective.loss", "teacher"});
+  REQUIRE(sandbox.attune("train --quiet --preset markov --output counts --interactions events.csv").status == 0);
+  check_failure(sandbox.attune(student + "events.csv --teacher counts"), {"counts", "encoder"});
+  CHECK(!std::filesystem::exists(sandbox.path("student")));
 }
 
 TEST_CASE("The same seed gives the same model", "[cli][train]") {

@@ -39,6 +39,12 @@ TrainerConfig averaged_hstu(TrainerConfig config) {
   return config;
 }
 
+TrainerConfig taught(TrainerConfig config, std::size_t items) {
+  config.teacher = make_encoder(config_of(64, 8, 40).encoder, items);
+  config.distillation.targets = 100;
+  return config;
+}
+
 // The most memory in use while fit() runs, beyond what was in use before.
 std::size_t measured(const TrainerConfig& config, const Split& parts, std::size_t threads, const StateFile& state) {
   ThreadPool pool(threads);
@@ -70,6 +76,7 @@ TEST_CASE("An estimate of memory is within a third of what training takes", "[tr
   check_estimate(sampled(config_of(32, 1, 20), false), many_items, threads, keeps_state);
   check_estimate(config_of(64, 3, 120), long_histories, threads, keeps_state);
   check_estimate(averaged_hstu(config_of(48, 4, 100)), long_histories, threads, keeps_state);
+  check_estimate(taught(config_of(32, 1, 100), 700), long_histories, threads, keeps_state);
 }
 
 TEST_CASE("An estimate says what a larger setting costs", "[training][memory]") {
@@ -92,6 +99,10 @@ TEST_CASE("An estimate says what a larger setting costs", "[training][memory]") 
   CHECK(estimate_memory(comparing, parts.train, 1).counts == base.counts);
   comparing.blend = true;
   CHECK(estimate_memory(comparing, parts.train, 1).counts > base.counts + 16 * parts.train.num_events());
+  const TrainerConfig student = taught(config_of(64, 1, 20), 9000);
+  CHECK(estimate_memory(student, parts.train, 1).teacher == 100 * 8 * parts.train.num_events());
+  CHECK(estimate_memory(student, parts.train, 1).total() > base.total() + 100 * 8 * parts.train.num_events());
+  CHECK(base.teacher == 0);
   CHECK(base.saving == 0);
   CHECK(estimate_memory(config_of(64, 1, 20), parts.train, 1, true).saving > base.optimiser);
 }

@@ -80,6 +80,24 @@ TEST_CASE("Short windows leave out no more than a rest", "[training][sequences]"
   }
 }
 
+TEST_CASE("Covering windows make every event but the first a target once, behind half a window where there is one",
+          "[training][sequences]") {
+  Histories histories;
+  histories.items.assign(100 + 9 + 1 + 0 + 2, 0);
+  histories.offsets = {0, 100, 109, 110, 110, 112};
+  const std::size_t window = GENERATE(1u, 2u, 7u, 20u, 99u, 500u);
+  std::vector<std::size_t> targets(112, 0);
+  for (const TrainingSequence& sequence : detail::covering_windows(histories, window)) {
+    CHECK(sequence.length >= 2);
+    CHECK(sequence.length <= window + 1);
+    const std::size_t first = histories.offsets[sequence.user] + sequence.begin;
+    CHECK(first + sequence.length <= histories.offsets[sequence.user + 1]);
+    CHECK((sequence.begin == 0 || sequence.context + 1 >= window / 2));
+    for (std::size_t i = 1 + sequence.context; i < sequence.length; ++i) ++targets[first + i];
+  }
+  for (std::size_t i = 0; i < 112; ++i) CHECK(targets[i] == (i == 0 || i == 100 || i == 109 || i == 110 ? 0 : 1));
+}
+
 TEST_CASE("An epoch visits every sequence once, in an order of its own", "[training][sequences]") {
   std::vector<std::size_t> first(50), again(50), second(50);
   detail::shuffle(first, 7, 1);

@@ -78,6 +78,7 @@ TEST_CASE("What a configuration says comes back from its own text", "[training][
   config.objective.loss = LossKind::gbce;
   config.windows = Windows::all;
   config.schedule = Schedule::linear;
+  config.distillation = {.weight = 0.75, .targets = 7, .temperature = 1.5};
   TrainerConfig copy;
   copy.apply_json(config.to_json(), "copy");
   CHECK(copy.to_json() == config.to_json());
@@ -115,6 +116,10 @@ TEST_CASE("Values out of range are refused by name", "[training][trainer_config]
   CHECK(contains(error_of(R"({"overlap": 200})"), "overlap"));
   CHECK(contains(error_of(R"({"mask_probability": 0})"), "mask_probability"));
   CHECK(contains(error_of(R"({"item_dropout": 1})"), "item_dropout"));
+  CHECK(contains(error_of(R"({"distillation": {"weight": 1.5}})"), "distillation.weight"));
+  CHECK(contains(error_of(R"({"distillation": {"targets": 0}})"), "distillation.targets"));
+  CHECK(contains(error_of(R"({"distillation": {"temperature": 0}})"), "distillation.temperature"));
+  CHECK(contains(error_of(R"({"distillation": {"teacher": "model"}})"), "distillation.teacher: no such field"));
   CHECK(contains(error_of(R"({"event_weights": {"view": -1}})"), "event_weights"));
   CHECK(contains(error_of(R"({"event_weights": {"view": "1"}})"), "event_weights.view: expected a number"));
   CHECK(contains(error_of(R"({"objective": {"negatives": 0}})"), "objective.negatives"));
@@ -129,6 +134,33 @@ TEST_CASE("Values out of range are refused by name", "[training][trainer_config]
   CHECK(contains(error_of(R"({"ials": {"embedding_dim": 20}})"), "ials.embedding_dim"));
   CHECK(contains(error_of(R"({"ials": {"seed": 1}})"), "train.json: ials.seed: no such field"));
   CHECK(contains(error_of(R"({"counts": "slim"})"), "one of popularity, markov, item-knn, ease, ials"));
+}
+
+TEST_CASE("What a teacher cannot teach is refused", "[training][trainer_config]") {
+  TrainerConfig config;
+  config.teacher = make_encoder(config.encoder, 3);
+  const auto refused = [&]() -> std::string {
+    try {
+      config.validate();
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::invalid_config);
+      return error.what();
+    }
+    return {};
+  };
+  CHECK_NOTHROW(config.validate());
+  config.objective.loss = GENERATE(LossKind::sampled_softmax, LossKind::bce, LossKind::gbce);
+  CHECK(contains(refused(), "objective.loss must be softmax, as there is a teacher"));
+  config.objective.loss = LossKind::softmax;
+  config.counts_alone = true;
+  CHECK(contains(refused(), "counts_alone must be false"));
+  const EncoderConfig both_ways = TrainerConfig::preset("bert4rec").encoder;
+  config.counts_alone = false;
+  config.encoder = both_ways;
+  CHECK(contains(refused(), "encoder.mask_token must be false"));
+  config.encoder = {};
+  config.teacher = make_encoder(both_ways, 3);
+  CHECK(contains(refused(), "teacher must be causal"));
 }
 
 TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_config]") {

@@ -31,8 +31,15 @@ TrainerConfig four_epochs() {
   return config;
 }
 
+std::shared_ptr<const SequenceEncoder<float>> teacher_of(std::uint64_t seed) {
+  std::shared_ptr<SequenceEncoder<float>> teacher = make_encoder(small_config().encoder, 30);
+  teacher->initialize(seed);
+  return teacher;
+}
+
 // What training can be made of: every item row in every step; rows that wait for their turn; windows that are cut anew
-// in every epoch, averaged weights and a blend; time.
+// in every epoch, averaged weights and a blend; a refit; a
+// teacher.
 TrainerConfig way_of_training(int number) {
   TrainerConfig config = four_epochs();
   if (number == 1) {
@@ -51,6 +58,11 @@ TrainerConfig way_of_training(int number) {
     config.schedule = Schedule::linear;
     config.final_learning_rate = 0.1;
     config.patience = 1;
+    config.refit = true;
+  } else if (number == 4) {
+    config.windows = Windows::all;
+    config.encoder.max_sequence_length = 12;
+    config.teacher = teacher_of(1);
     config.refit = true;
   }
   return config;
@@ -114,7 +126,7 @@ TEST_CASE("Training that is stopped after every epoch ends with the bits of one 
           "[training][training_state]") {
   const TemporaryDirectory directory;
   const StateFile state{.path = (directory / "m.training").string(), .resume = true};
-  const TrainerConfig config = way_of_training(GENERATE(0, 1, 2, 3));
+  const TrainerConfig config = way_of_training(GENERATE(0, 1, 2, 3, 4));
   const Split parts = parts_of();
   Trainer whole(config);
   const Result expected = result_of(whole, whole.fit(parts.train, parts.validation));
@@ -200,6 +212,10 @@ TEST_CASE("The state of another training is refused with the field that differs"
   other.event_weights["view"] = 0.5;
   CHECK(resuming(other, parts, path, message) == ErrorCode::invalid_config);
   CHECK(names(message, "config.event_weights.view: expected null, found 0.5"));
+  other = four_epochs();
+  other.teacher = teacher_of(1);
+  CHECK(resuming(other, parts, path, message) == ErrorCode::invalid_config);
+  CHECK(names(message, "teacher: expected null, found "));
 
   CHECK(resuming(four_epochs(), parts_of(31), path, message) == ErrorCode::invalid_data);
   CHECK(names(message, "histories.items: expected 30, found 31"));
@@ -216,6 +232,28 @@ TEST_CASE("The state of another training is refused with the field that differs"
   CHECK(resuming(four_epochs(), changed, path, message) == ErrorCode::invalid_data);
   CHECK(names(message, "validation.fingerprint"));
   CHECK(read_text(path) == before);
+}
+
+TEST_CASE("The state of a training by another teacher is refused", "[training][training_state]") {
+  const TemporaryDirectory directory;
+  const std::string path = (directory / "m.training").string();
+  const Split parts = parts_of();
+  TrainerConfig config = four_epochs();
+  config.teacher = teacher_of(1);
+  train_one_epoch(config, parts, path);
+  std::string message;
+  config.teacher = teacher_of(2);
+  CHECK(resuming(config, parts, path, message) == ErrorCode::invalid_config);
+  CHECK(names(message, "the state is of another training: teacher: expected "));
+  config.teacher = nullptr;
+  CHECK(resuming(config, parts, path, message) == ErrorCode::invalid_config);
+  CHECK(names(message, "found null"));
+  EncoderConfig heads = small_config().encoder;
+  heads.num_heads = 4;  // the same weights mean something else
+  std::shared_ptr<SequenceEncoder<float>> changed = make_encoder(heads, 30);
+  changed->initialize(1);
+  config.teacher = changed;
+  CHECK(resuming(config, parts, path, message) == ErrorCode::invalid_config);
 }
 
 TEST_CASE("The state of another instruction-set level is refused", "[training][training_state]") {
