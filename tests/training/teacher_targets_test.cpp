@@ -99,9 +99,10 @@ TEST_CASE("A teacher's targets are its best items and their probabilities", "[tr
   EncoderConfig encoder = teacher_config(GENERATE(BlockKind::hstu, BlockKind::sasrec));
   encoder.score = GENERATE(ScoreKind::cosine, ScoreKind::dot);
   const auto teacher = teacher_of(encoder);
-  std::ranges::fill(teacher->items().row(5), 0.0f);  // never trained
+  std::ranges::fill(teacher->items().row(kItems - 1), 0.0f);  // never trained
   const TrainerConfig config = student_of(teacher);
-  const Histories histories = scattered(9, 11, kItems);
+  Histories histories = scattered(9, 11, kItems - 1);
+  histories.item_ids = scattered(1, 2, kItems).item_ids;
   InlineExecutor executor;
   const detail::TeacherTargets targets(config, histories, executor);
   REQUIRE(targets.count() == 4);
@@ -109,7 +110,7 @@ TEST_CASE("A teacher's targets are its best items and their probabilities", "[tr
     for (std::size_t event = 1; event < 11; ++event) {
       const Row row = row_of(targets, user, event);
       check_same(row, expected_of(config, histories.of(user).subview(0, event)));
-      CHECK(std::count(row.items.begin(), row.items.end(), 5) == 0);
+      CHECK(std::count(row.items.begin(), row.items.end(), kItems - 1) == 0);
       CHECK(std::accumulate(row.shares.begin(), row.shares.end(), 0.0f) == Approx(0.8f));
     }
   }
