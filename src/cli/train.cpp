@@ -130,7 +130,11 @@ void run(const TrainOptions& options, Console& console) {
   protocol.apply(options.protocol, options.data);
   TrainedModel::check_replaceable(options.output);
   std::optional<TrainedModel> teacher;
-  if (!options.teacher.empty()) teacher = load_teacher(options.teacher);
+  if (!options.teacher.empty()) {
+    teacher = load_teacher(options.teacher);
+    config.teacher = teacher->encoder;
+    config.validate();  // what it cannot teach is better refused before all reading
+  }
 
   Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
   Json load = load_json(interactions);

@@ -263,7 +263,8 @@ TEST_CASE("A teacher is asked about items by their ids, reported and noted in th
   CHECK(sandbox.attune("inspect --json student").json()["notes"]["teacher"] == version);
   int agree = 0;
   for (int item = 0; item < 20; ++item) {
-    const std::string question = " --json --history i" + std::to_string(item) + ",i" + std::to_string((item + 1) % 20);
+    std::string question = " --json --history i" + std::to_string(item);  // as the first users walk
+    for (const int step : {1, 2, 3}) question += ",i" + std::to_string((item + step) % 20);
     const auto best = [&](const std::string& model) {
       return sandbox.attune("recommend --model " + model + question).json()["items"][0]["item"];
     };
@@ -275,13 +276,14 @@ TEST_CASE("A teacher is asked about items by their ids, reported and noted in th
 TEST_CASE("A teacher that cannot teach is refused with the reason", "[cli][train]") {
   const Sandbox sandbox;
   REQUIRE(sandbox.train().status == 0);
-  const std::string student = "train --quiet --epochs 1 --config small.json --output student --interactions ";
+  const std::string student = "train --quiet --json --epochs 1 --config small.json --output student --interactions ";
   check_failure(sandbox.attune(student + "events.csv --teacher none"), {"none"});
   check_failure(
       sandbox.attune(student + sandbox.write("new.csv", "user,item\nu1,i1\nu1,i99\nu1,i2\n") + " --teacher model"),
       {"model", "knows all items", "i99"});
-  check_failure(sandbox.attune(student + "events.csv --teacher model --preset popularity"),
-                {"counts_alone", "teacher"});
+  check_failure(
+      sandbox.attune("train --quiet --preset popularity --output student --interactions events.csv --teacher model"),
+      {"counts_alone", "teacher"});
   check_failure(sandbox.attune(student + "events.csv --teacher model --config " +
                                sandbox.write("sampled.json", R"({"objective": {"loss": "gbce"}})")),
                 {"objective.loss", "teacher"});
