@@ -2,6 +2,8 @@
 #include "training/batch_gradient.hpp"
 
 #include <cmath>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "catch.hpp"
@@ -31,11 +33,14 @@ std::vector<float> all_rows(GradientBuffer gradient) {
 // Encoder and objective one after the other, all sequences in one pass; the encoder sees no item where `hide`.
 Gradient by_hand(const Histories& histories, const SequenceEncoder<float>& encoder,
                  const std::vector<detail::TrainingSequence>& sequences, const detail::Dropout& dropout,
-                 bool hide = false) {
+                 bool hide = false, const detail::TeacherTargets* teacher = nullptr) {
   SequenceBatch batch;
+  std::vector<ItemHandle> soft_items;
+  std::vector<float> soft_shares;
   for (const auto& sequence : sequences) {
     const HistoryView events = histories.of(sequence.user).subview(sequence.begin, sequence.length);
     batch.add_training_sequence({events.items}, detail::mix(sequence.user, sequence.begin));
+    if (teacher) teacher->append(soft_items, soft_shares, sequence);
   }
   const std::size_t tokens = batch.num_tokens(), dim = encoder.dim();
   for (std::size_t token = 0; hide && token < tokens; ++token) batch.hide(token);
@@ -48,7 +53,8 @@ Gradient by_hand(const Histories& histories, const SequenceEncoder<float>& encod
   outputs.assign(encoder.items(), encoder.config().score, encoder.config().temperature);
   encoder.forward(hidden, tape, batch, dropout);
   const double loss =
-      softmax_cross_entropy<float>(d_hidden, d_outputs, gradient, hidden, batch.targets(), {}, outputs, 0.0, scratch);
+      softmax_cross_entropy<float>(d_hidden, d_outputs, gradient, hidden, batch.targets(), {}, outputs, 0.0, scratch,
+                                   {teacher ? teacher->count() : 0, soft_items, soft_shares});
   softmax_cross_entropy_fold<float>(gradient, outputs, d_outputs);
   encoder.backward(gradient.dense(), d_inputs, d_hidden, tape, batch, dropout);
   for (std::size_t token = 0; !hide && token < tokens; ++token) {
@@ -85,6 +91,13 @@ TEST_CASE("The gradient of a batch is that of encoder and objective", "[training
   SequenceEncoder<float>& encoder = *made;
   encoder.initialize(1);
   InlineExecutor executor;
+  std::optional<detail::TeacherTargets> teacher;
+  if (GENERATE(false, true)) {
+    std::shared_ptr<SequenceEncoder<float>> large = make_encoder(config.encoder, histories.num_items());
+    large->initialize(2);
+    config.teacher = large;
+    teacher.emplace(config, histories, executor);
+  }
   detail::BatchGradient batch_gradient(config, histories, encoder, executor);
 
   const auto all = detail::training_sequences(histories, config.encoder.max_sequence_length);
@@ -92,7 +105,8 @@ TEST_CASE("The gradient of a batch is that of encoder and objective", "[training
   for (const std::size_t size : {all.size(), std::size_t{2}, all.size() / 2}) {
     INFO(size << " sequences");
     std::vector<detail::TrainingSequence> batch(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(size));
-    const Gradient expected = by_hand(histories, encoder, batch, {.rate = 0.3, .attention_rate = 0.2, .stream = size});
+    const Gradient expected = by_hand(histories, encoder, batch, {.rate = 0.3, .attention_rate = 0.2, .stream = size},
+                                      false, teacher ? &*teacher : nullptr);
     const auto loss = batch_gradient.compute(batch, size);
     CHECK(loss.sum == Approx(expected.loss).epsilon(1e-5));
     CHECK(loss.targets == expected.targets);
