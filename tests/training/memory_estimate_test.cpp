@@ -4,6 +4,8 @@
 
 #include "attune/training/memory_estimate.hpp"
 
+#include <memory>
+
 #include "attune/error.hpp"
 #include "catch.hpp"
 #include "format/allocation_meter.hpp"
@@ -40,7 +42,9 @@ TrainerConfig averaged_hstu(TrainerConfig config) {
 }
 
 TrainerConfig taught(TrainerConfig config, std::size_t items) {
-  config.teacher = make_encoder(config_of(64, 8, 40).encoder, items);
+  std::shared_ptr<SequenceEncoder<float>> teacher = make_encoder(config_of(64, 8, 40).encoder, items);
+  teacher->initialize(1);
+  config.teacher = teacher;
   config.distillation.targets = 100;
   return config;
 }
