@@ -134,7 +134,7 @@ void check_gradients(Problem<double>&& problem) {
 void soften(Problem<double>& problem) {
   problem.num_soft = 2;
   for (std::size_t i = 0; i < problem.tokens(); ++i) {
-    for (const std::size_t k : {0, 1}) {
+    for (const std::size_t k : {0u, 1u}) {
       problem.soft_items.push_back(static_cast<ItemHandle>(detail::mix(31 + k, i) % problem.items.rows()));
       problem.soft_shares.push_back(0.5 / static_cast<double>(k + 1));
     }
