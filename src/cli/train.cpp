@@ -58,10 +58,16 @@ Json items_json(const std::string& file, const IdMap& catalogue) {
   return {{"file", file}, {"items", titles.size()}, {"in_catalogue", named}, {"untitled", catalogue.size() - named}};
 }
 
-TrainedModel load_teacher(const std::string& directory) {
+// What it cannot teach is refused before anything is read.
+std::optional<TrainedModel> load_teacher(const std::string& directory, TrainerConfig config) {
+  if (directory.empty()) return std::nullopt;
   TrainedModel teacher = TrainedModel::load(directory);
-  if (teacher.encoder) return teacher;
-  throw Error(ErrorCode::invalid_argument, directory + ": expected a teacher with an encoder, found counts alone");
+  if (!teacher.encoder) {
+    throw Error(ErrorCode::invalid_argument, directory + ": expected a teacher with an encoder, found counts alone");
+  }
+  config.teacher = teacher.encoder;
+  config.validate();
+  return teacher;
 }
 
 // The encoder of the teacher with the rows of `items`, in their order.
@@ -121,6 +127,14 @@ void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel&
       << to_string(model.histories->user_ids->id(0)) << '\n';
 }
 
+EvaluationOptions measuring_by(const Protocol& protocol, Executor& executor) {
+  return {.exclude_seen = protocol.exclude_seen,
+          .request_time = protocol.request_time,
+          .bootstrap = 0,
+          .executor = &executor,
+          .keep_user_sums = true};
+}
+
 }  // namespace
 
 void run(const TrainOptions& options, Console& console) {
@@ -129,12 +143,7 @@ void run(const TrainOptions& options, Console& console) {
   protocol.exclude_seen = config.exclude_seen;
   protocol.apply(options.protocol, options.data);
   TrainedModel::check_replaceable(options.output);
-  std::optional<TrainedModel> teacher;
-  if (!options.teacher.empty()) {
-    teacher = load_teacher(options.teacher);
-    config.teacher = teacher->encoder;
-    config.validate();  // what it cannot teach is better refused before all reading
-  }
+  const std::optional<TrainedModel> teacher = load_teacher(options.teacher, config);
 
   Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
   Json load = load_json(interactions);
@@ -159,13 +168,9 @@ void run(const TrainOptions& options, Console& console) {
   // The baselines learn from what the model has learned from.
   const Histories learned = trainer.refitted() ? with_targets(split.train, split.validation) : std::move(split.train);
   const TrainingUsers training_users = TrainingUsers::count(learned);
-  const EvaluationOptions measuring{.exclude_seen = protocol.exclude_seen,
-                                    .request_time = protocol.request_time,
-                                    .bootstrap = 0,
-                                    .executor = executor.get(),
-                                    .training_users = &training_users,
-                                    .categories = categories ? &*categories : nullptr,
-                                    .keep_user_sums = true};
+  EvaluationOptions measuring = measuring_by(protocol, *executor);
+  measuring.training_users = &training_users;
+  measuring.categories = categories ? &*categories : nullptr;
   if (!split.test.empty()) console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
   const std::vector<Baseline> baselines =

@@ -110,15 +110,13 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = detail::validation_sample(validation, config);
   const EvaluationOptions measuring = detail::validation_options(config, executor);
-  detail::TimeBudget budget(config.time_budget_seconds, state.seconds + asking);
-  if (config.refit) budget.reserve(asking);
+  detail::TimeBudget budget(config.time_budget_seconds, state.seconds + asking, config.refit ? asking : 0.0);
   bool stopped = false;
   while (!stopped && state.goes_on(config.patience)) {
     const auto epoch_start = Clock::now();
     EpochReport report{.epoch = state.epochs.size() + 1, .epochs = state.planned};
     const auto loss = learner->train_epoch(report.epoch, report.epochs, progress.step);
-    stopped = !loss;
-    if (stopped) break;
+    if (stopped = !loss; stopped) break;
     report.loss = *loss;
     report.seconds = seconds_since(epoch_start);
 
