@@ -148,9 +148,9 @@ enum class StateStorage : std::uint8_t { float32, bfloat16 };
 enum class SearchKind : std::uint8_t { scan, exact, approximate };
 
 // How a model directory is opened. `in_memory`: read and checked as a whole before anything is answered. `mapped`: item
-// vectors stay in the file, each is checked when it is first used, and a million items open in milliseconds; nobody may
-// then change or shorten the files in place (saving over a model does not: it puts new files). Directories that lack
-// what this takes are read into memory.
+// vectors stay in the file, each is checked when it is first used, and a million items open in milliseconds. Nobody may
+// then change or shorten the files in place while the model or a recommender that ever served it lives (saving over a
+// model does not: it puts new files). Directories that lack what this takes are read into memory.
 enum class ModelAccess : std::uint8_t { in_memory, mapped };
 
 // What is near an item, best first.

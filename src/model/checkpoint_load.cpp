@@ -34,13 +34,18 @@ using detail::Manifest;
 using detail::Opening;
 using Bytes = std::vector<std::byte>;
 
+bool can_be_mapped(const Manifest& manifest) {
+  const auto opening = manifest.files.find(kOpeningFile);
+  return opening != manifest.files.end() && opening->second.sum64.has_value();
+}
+
 class ModelDirectory {
  public:
   ModelDirectory(const fs::path& directory, ModelAccess access)
       : directory_(directory),
         text_(platform::read_file(directory / kManifestFile, detail::kMaxManifestBytes)),
         manifest_(detail::parse_manifest(detail::text_of(text_), name_of(kManifestFile))),
-        mapped_(access == ModelAccess::mapped && manifest_.files.contains(kOpeningFile)) {}
+        mapped_(access == ModelAccess::mapped && can_be_mapped(manifest_)) {}
 
   const Manifest& manifest() const noexcept { return manifest_; }
   bool mapped() const noexcept { return mapped_; }
@@ -179,7 +184,6 @@ std::shared_ptr<const SequenceEncoder<float>> map_encoder(const ModelDirectory& 
   blocks->expect_finite(begin, begin + items.end - items.begin);
   encoder->items() = EmbeddingTable<float>(num_items, encoder->dim(), blocks, begin, opening.nonzero);
   opening.weights = blocks;
-  opening.encoder = encoder.get();
   return encoder;
 }
 
@@ -243,7 +247,9 @@ TrainedModel TrainedModel::load(const std::string& path, ModelAccess access) {
   for (int attempt = 1;; ++attempt) {
     const ModelDirectory directory(path, access);
     try {
-      return load_from(directory);
+      TrainedModel model = load_from(directory);
+      // What is not read yet may be the new one's, and would be called damaged for good.
+      if (attempt == kAttempts || !directory.mapped() || !directory.replaced()) return model;
     } catch (const Error&) {
       if (attempt == kAttempts || !directory.replaced()) throw;
     }

@@ -93,11 +93,16 @@ Opening parse_opening(std::span<const std::byte> bytes, std::shared_ptr<const vo
   const std::size_t words = (num_items + 63) / 64;
   opening.nonzero = array_of<std::uint64_t>(file, name, kNonzeroRows, words);
   opening.scorable = array_of<std::uint64_t>(file, name, kScorableRows, words);
+  if (num_items % 64 != 0 && opening.scorable.back() >> (num_items % 64) != 0) {
+    throw Error(ErrorCode::corrupt_file, name + ": tensor '" + kScorableRows + "' names rows that are not there");
+  }
   opening.weights_sums = array_of<std::uint64_t>(file, name, kWeightsSums);
   if (file.find(kCodeBlocks) == nullptr) return opening;
   const auto scalars = array_of<std::uint64_t>(file, name, kCodeScalars, RowCodes::kScalars);
-  opening.codes =
-      RowCodes::Stored{{scalars.begin(), scalars.end()}, array_of<std::uint64_t>(file, name, kCodeBlocks), {}};
+  opening.codes = RowCodes::Stored{name + ", codes of the rows",
+                                   {scalars.begin(), scalars.end()},
+                                   array_of<std::uint64_t>(file, name, kCodeBlocks),
+                                   {}};
   if (file.find(kCodeNorms) != nullptr) opening.codes->norms = array_of<float>(file, name, kCodeNorms, num_items);
   return opening;
 }

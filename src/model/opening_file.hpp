@@ -30,9 +30,12 @@ struct Opening {
   std::span<const std::uint64_t> weights_sums;  // of the blocks of weights.safetensors
   std::optional<RowCodes::Stored> codes;        // none for a catalogue too small for them
 
-  // Set by those who load a model: what of the weights is still to be checked, and whose they are.
+  // Set by those who load a model: what of the weights is still to be checked. The rest is of an encoder's items if
+  // these blocks hold them.
   std::shared_ptr<const CheckedBlocks> weights;
-  const SequenceEncoder<float>* encoder = nullptr;
+  bool fits(const SequenceEncoder<float>& encoder) const noexcept {
+    return weights != nullptr && encoder.items().mapped() == weights.get();
+  }
 };
 
 // `weights` are the bytes of weights.safetensors; the encoder may be null.

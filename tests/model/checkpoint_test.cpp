@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "attune/error.hpp"
+#include "attune/model/transformer_encoder.hpp"
 #include "catch.hpp"
 #include "model/manifest.hpp"
 #include "model/small_model.hpp"
@@ -412,17 +413,44 @@ TEST_CASE("Loading while another model is saved gives the one or the other, whol
   const TemporaryDirectory directory;
   small_model(3).save(directory / "model");
   replaced_directory = directory / "model";
+  const ModelAccess access = GENERATE(ModelAccess::in_memory, ModelAccess::mapped);
   replaced_at = GENERATE(0, 1, 2, 3, 4, 5);  // manifest, items.ids, opening, weights, counts, histories
   std::optional<TrainedModel> loaded;
   {
     Faults faults;
-    faults.before_read = [](int number) {
+    faults.before_open = [](int number) {
       if (number == replaced_at) small_model(9).save(replaced_directory);
     };
-    loaded = TrainedModel::load(replaced_directory);
+    loaded = TrainedModel::load(replaced_directory, access);
   }
-  // The last file is open before it is replaced: by then the old model has been read as a whole.
-  TrainedModel expected = small_model(replaced_at == 5 ? 3 : 9);
+  TrainedModel expected = small_model(9);
   expected.version = loaded->version;
   CHECK(difference(*loaded, expected) == "");
+}
+
+TEST_CASE("A mapped model is not another one's vectors by its own checksums", "[model][checkpoint]") {
+  const auto save = [](float changed) {
+    constexpr std::size_t kItems = 1000, kDim = 16;
+    IdMap ids(IdKind::int64);
+    for (std::size_t item = 0; item < kItems; ++item) ids.insert(item);
+    EncoderConfig config;
+    config.embedding_dim = kDim;
+    const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, kItems);
+    encoder->initialize(1);
+    encoder->items().row(kItems / 2)[0] = changed;
+    TrainedModel model;
+    model.item_ids = std::make_shared<const IdMap>(std::move(ids));
+    model.encoder = encoder;
+    model.save(replaced_directory);
+  };
+  const TemporaryDirectory directory;
+  replaced_directory = directory / "model";
+  save(0.25f);
+  static decltype(save) save_another = save;
+  Faults faults;
+  faults.before_open = [](int number) {
+    if (number == 3) save_another(0.5f);  // weights
+  };
+  const TrainedModel model = TrainedModel::load(replaced_directory, ModelAccess::mapped);
+  CHECK(model.encoder->items().row(500)[0] == 0.5f);
 }

@@ -108,6 +108,7 @@ TEST_CASE("Where finite numbers are expected no other is good", "[model][checked
   const auto bytes = std::as_bytes(std::span(numbers));
   const std::vector<std::uint64_t> sums = CheckedBlocks::sums_of(bytes);
   CheckedBlocks blocks(bytes, sums, nullptr, "file");
+  blocks.require(0, bytes.size());
   blocks.expect_finite(6 * sizeof(float), bytes.size());
   blocks.require(0, 100);
   const auto error = error_of([&] { blocks.require(6000, 1); });
@@ -216,6 +217,7 @@ TEST_CASE("A file for opening that does not fit its model is refused", "[model][
       {"ids.seed", [](Numbers& n) { n.push_back(1); }},
       {"ids.slots", [](Numbers& n) { n.clear(); }},
       {"ids.slots", [](Numbers& n) { n.pop_back(); }},
+      {"ids.slots", [](Numbers& n) { n.resize(2 * n.size(), ~std::uint64_t{0}); }},
       {"ids.slots", [](Numbers& n) { n.assign(n.size(), 0); }},
       {"ids.slots", [](Numbers& n) { n.assign(n.size(), ~std::uint64_t{0}); }},
       {"ids.offsets", [](Numbers& n) { n.clear(); }},
@@ -225,6 +227,7 @@ TEST_CASE("A file for opening that does not fit its model is refused", "[model][
       {"ids.offsets", [](Numbers& n) { ++n.back(); }},
       {"rows.nonzero", [](Numbers& n) { n.push_back(0); }},
       {"rows.scorable", [](Numbers& n) { n.clear(); }},
+      {"rows.scorable", [](Numbers& n) { n.back() |= std::uint64_t{1} << 63; }},
       {"weights.sums", [](Numbers& n) { n.push_back(0); }},
       {"weights.sums", [](Numbers& n) { n.clear(); }},
   };
