@@ -82,14 +82,14 @@ std::vector<std::byte> opening_bytes(const IdMap& ids, const SequenceEncoder<flo
 }
 
 Opening parse_opening(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, const std::string& name,
-                      std::size_t num_items, bool has_encoder) {
+                      std::size_t num_items, bool has_rows) {
   const SafetensorsFile file = SafetensorsFile::view(bytes, owner, name);
   Opening opening;
   opening.owner = std::move(owner);
   opening.ids_seed = array_of<std::uint64_t>(file, name, kIdSeed, 1)[0];
   opening.ids_slots = array_of<std::uint64_t>(file, name, kIdSlots);
   if (file.find(kIdOffsets) != nullptr) opening.ids_offsets = array_of<std::uint64_t>(file, name, kIdOffsets);
-  if (!has_encoder) return opening;
+  if (!has_rows) return opening;
   const std::size_t words = (num_items + 63) / 64;
   opening.nonzero = array_of<std::uint64_t>(file, name, kNonzeroRows, words);
   opening.scorable = array_of<std::uint64_t>(file, name, kScorableRows, words);

@@ -24,8 +24,8 @@ struct Opening {
   // Of the ids, as IdMap::view takes it.
   std::uint64_t ids_seed = 0;
   std::span<const std::uint64_t> ids_slots, ids_offsets;
-  // Of the encoder's items, a bit each: rows that are not all zeros, and those that a scorer can return. Empty without
-  // an encoder, like what follows.
+  // Of the encoder's items, a bit each: rows that are not all zeros, and those that a scorer can return. Empty where
+  // there is no encoder, or none that is mapped, like what follows.
   std::span<const std::uint64_t> nonzero, scorable;
   std::span<const std::uint64_t> weights_sums;  // of the blocks of weights.safetensors
   std::optional<RowCodes::Stored> codes;        // none for a catalogue too small for them
@@ -38,11 +38,11 @@ struct Opening {
   }
 };
 
-// `weights` are the bytes of weights.safetensors; the encoder may be null.
+// `weights` are the bytes of weights.safetensors; the encoder is null where nothing will be mapped of it.
 std::vector<std::byte> opening_bytes(const IdMap& ids, const SequenceEncoder<float>* encoder,
                                      std::span<const std::byte> weights);
 // Throws Error(corrupt_file) for tensors that are missing, misaligned, or do not fit `num_items`.
 Opening parse_opening(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, const std::string& name,
-                      std::size_t num_items, bool has_encoder);
+                      std::size_t num_items, bool has_rows);
 
 }  // namespace attune::inline v0_1::detail

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "attune/error.hpp"
+#include "attune/model/safetensors.hpp"
 #include "attune/model/transformer_encoder.hpp"
 #include "catch.hpp"
 #include "model/manifest.hpp"
@@ -180,6 +181,44 @@ TEST_CASE("Saving what was loaded writes the same bytes", "[model][checkpoint]")
   TrainedModel::load(directory / "one").save(directory / "other");
   CHECK(files_of(directory.path() / "one") == files_of(directory.path() / "other"));
   CHECK(files_of(directory.path() / "one").size() == 6);
+}
+
+TEST_CASE("A compressed model has its matrices in 8 bits and is the same again however often it is saved",
+          "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  EncoderConfig config = small_config();
+  config.block = GENERATE(BlockKind::sasrec, BlockKind::hstu);
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, 6);
+  encoder->initialize(3);
+  std::ranges::fill(encoder->items().row(4), 0.0f);
+  model.encoder = encoder;
+  const TemporaryDirectory directory;
+  model.save(directory / "whole");
+  compressed(model).save(directory / "one");
+  const TrainedModel loaded = TrainedModel::load(directory / "one");
+  CHECK(loaded.weight_storage == WeightStorage::int8);
+  CHECK(loaded.version != TrainedModel::load(directory / "whole").version);
+  CHECK(largest_difference(loaded.encoder->weights(), model.encoder->weights()) < 0.02);
+  for (std::size_t item = 0; item < 6; ++item) CHECK(loaded.encoder->knows(ItemHandle(item)) == (item != 4));
+  loaded.save(directory / "other");
+  CHECK(files_of(directory.path() / "one") == files_of(directory.path() / "other"));
+
+  const auto weights = SafetensorsFile::open(directory / "one/weights.safetensors");
+  for (const TensorInfo& tensor : weights.tensors()) {
+    const bool scale = tensor.name.ends_with(".scale");
+    CHECK(tensor.dtype == (tensor.shape.size() == 2 && !scale ? DType::i8 : DType::f32));
+  }
+  const auto opening = SafetensorsFile::open(directory / "one/opening.safetensors");
+  for (const TensorInfo& tensor : opening.tensors()) CHECK(tensor.name.starts_with("ids."));
+  const auto manifest = nlohmann::json::parse(read_text(directory / "one/manifest.json"));
+  CHECK(manifest["required_features"].dump().find("weights.int8") != std::string::npos);
+}
+
+TEST_CASE("A model that only counts has no weights to compress", "[model][checkpoint]") {
+  TrainedModel model = compressed(small_model());
+  model.encoder = nullptr;
+  model.blend_weight = 0;
+  CHECK(saved_and_loaded(model).weight_storage == WeightStorage::float32);
 }
 
 TEST_CASE("Every part but the item ids may be missing", "[model][checkpoint]") {

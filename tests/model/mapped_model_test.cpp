@@ -150,6 +150,27 @@ TEST_CASE("A model without a file for opening is read into memory", "[model][map
   CHECK_FALSE(model.encoder->items().mapped());
 }
 
+TEST_CASE("Of a compressed model the ids are mapped and the weights are read", "[model][mapped]") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "model";
+  compressed(small_model()).save(path);
+  const TrainedModel read = TrainedModel::load(path), mapped = TrainedModel::load(path, ModelAccess::mapped);
+  REQUIRE(mapped.opening);
+  CHECK(mapped.opening->weights == nullptr);
+  CHECK_FALSE(mapped.encoder->items().mapped());
+  CHECK(difference(read, mapped) == "");
+  const std::string weights = read_text(path + "/weights.safetensors");
+  for (std::size_t at = 0; at < weights.size(); at += 1 + weights.size() / 97) {
+    std::string flipped = weights;
+    flipped[at] = static_cast<char>(flipped[at] ^ 4);
+    write_text(path + "/weights.safetensors", flipped);
+    const auto error = error_of([&] { TrainedModel::load(path, ModelAccess::mapped); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::corrupt_file);
+    CHECK(std::string(error->what()).find("weights.safetensors") != std::string::npos);
+  }
+}
+
 TEST_CASE("A mapped model outlives its directory", "[model][mapped]") {
   std::optional<TrainedModel> model;
   std::vector<float> row;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recommenders over models that stay in their files.
+#include <algorithm>
 #include <atomic>
 #include <thread>
+#include <utility>
 
 #include "attune/error.hpp"
 #include "attune/model/safetensors.hpp"
@@ -74,6 +76,26 @@ TEST_CASE("A mapped model answers with the bits of one in memory", "[serving][ma
       recommender.check_model();
       REQUIRE(recommender.info().damage.empty());
     }
+  }
+}
+
+TEST_CASE("A compressed model answers, and with the same bits however it is opened", "[serving][mapped]") {
+  Saved saved;
+  TrainedModel model = TrainedModel::load(saved.path);
+  model.weight_storage = WeightStorage::int8;
+  model.version.clear();
+  const std::string whole = std::exchange(saved.path, (saved.directory / "compressed").string());
+  model.save(saved.path);
+  const auto expected = answers_of(saved.open(ModelAccess::in_memory));
+  CHECK(std::ranges::count(expected, Source::model, &Answer::source) > 0);
+  for (const ScorerStorage storage : {ScorerStorage::automatic, ScorerStorage::float32, ScorerStorage::int4}) {
+    Recommender recommender = saved.open(ModelAccess::mapped, {.scorer_storage = storage});
+    const auto answers = answers_of(recommender);
+    for (std::size_t i = 0; i < answers.size(); ++i) REQUIRE(same_items(answers[i], expected[i]));
+    recommender.check_model();
+    recommender.reload(whole);
+    recommender.reload(saved.path);
+    CHECK(same_items(answers_of(recommender)[0], expected[0]));
   }
 }
 
