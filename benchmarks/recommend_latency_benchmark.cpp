@@ -50,24 +50,6 @@ void ask_in_full(benchmark::State& state, Service& service) {
   service::measure(state, nothing, [&] { service.recommend_history(); });
 }
 
-// Each thread has users of its own.
-void ask_mixed(benchmark::State& state, Service& service) {
-  const auto threads = static_cast<std::size_t>(state.threads()),
-             thread = static_cast<std::size_t>(state.thread_index());
-  std::mt19937_64 random(3 + thread);
-  service::Client client;
-  for (auto _ : state) {
-    const std::size_t user = random() % (service.num_users() / threads) * threads + thread;
-    if (random() % 5 == 0) {
-      service.observe(user, client);
-    } else {
-      service.recommend(user, client);
-    }
-  }
-  state.counters["requests_per_thread"] = benchmark::Counter(
-      static_cast<double>(state.iterations()), benchmark::Counter::kIsRate | benchmark::Counter::kAvgThreads);
-}
-
 void add_benchmarks(const std::string& name, const std::function<attune::TrainedModel()>& make_model,
                     attune::StateStorage storage = attune::StateStorage::float32) {
   attune::RecommenderOptions options;
@@ -82,7 +64,7 @@ void add_benchmarks(const std::string& name, const std::function<attune::Trained
   add("warm", ask_warm)->UseManualTime();
   add("resident", ask_resident)->UseManualTime();
   if (storage == attune::StateStorage::float32) add("full", ask_in_full)->UseManualTime();  // which reads no state
-  add("mixed", ask_mixed)->Threads(2)->UseRealTime();
+  add("mixed", service::ask_mixed)->Threads(2)->UseRealTime();
 }
 
 void add_both(const std::string& name, const std::function<attune::TrainedModel()>& make_model) {

@@ -146,9 +146,9 @@ class Service {
     observe(user, client_);
     recommend(user, client_);
   }
-  // Everybody's cache is made once.
-  void make_resident() {
-    for (; resident_ < users_.size(); ++resident_) observe_and_recommend(resident_);
+  // The caches of the first users are made once.
+  void make_resident(std::size_t most = 20'000) {
+    for (; resident_ < std::min(users_.size(), most); ++resident_) observe_and_recommend(resident_);
   }
   // Of a bare history.
   void recommend_history() { benchmark::DoNotOptimize(recommender_.recommend_history(history_, {}, times_)); }
@@ -166,6 +166,25 @@ class Service {
   std::size_t resident_ = 0;
   Client client_;
 };
+
+// Four requests for items to one event, of resident users; each thread has users of its own.
+inline void ask_mixed(benchmark::State& state, Service& service) {
+  const auto threads = static_cast<std::size_t>(state.threads()),
+             thread = static_cast<std::size_t>(state.thread_index());
+  if (thread == 0) service.make_resident();
+  std::mt19937_64 random(3 + thread);
+  Client client;
+  for (auto _ : state) {
+    const std::size_t user = random() % (service.num_users() / threads) * threads + thread;
+    if (random() % 5 == 0) {
+      service.observe(user, client);
+    } else {
+      service.recommend(user, client);
+    }
+  }
+  state.counters["requests_per_thread"] = benchmark::Counter(
+      static_cast<double>(state.iterations()), benchmark::Counter::kIsRate | benchmark::Counter::kAvgThreads);
+}
 
 // The service of a name, made when a benchmark first asks for it and kept until another one is. Threads of a benchmark
 // get the same.
