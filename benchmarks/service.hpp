@@ -142,16 +142,22 @@ class Service {
     recommender_.recommend({.user = id, .now = time + static_cast<attune::Timestamp>(kMinute / 2)}, client.answer);
     benchmark::DoNotOptimize(client.answer.items.data());
   }
-  void observe_and_recommend(std::size_t user) {
+  [[gnu::noinline]] void observe_and_recommend(std::size_t user) {
     observe(user, client_);
     recommend(user, client_);
+    ++asked_;
   }
   // The caches of the first users are made once.
   void make_resident(std::size_t most = 20'000) {
     for (; resident_ < std::min(users_.size(), most); ++resident_) observe_and_recommend(resident_);
   }
   // Of a bare history.
-  void recommend_history() { benchmark::DoNotOptimize(recommender_.recommend_history(history_, {}, times_)); }
+  [[gnu::noinline]] void recommend_history() {
+    benchmark::DoNotOptimize(recommender_.recommend_history(history_, {}, times_));
+    ++asked_;
+  }
+  // How often either of the last two was called.
+  std::size_t asked() const { return asked_; }
 
  private:
   struct User {
@@ -163,7 +169,7 @@ class Service {
   std::vector<attune::Id> items_, history_;
   std::vector<attune::Timestamp> times_;
   std::vector<User> users_;
-  std::size_t resident_ = 0;
+  std::size_t resident_ = 0, asked_ = 0;
   Client client_;
 };
 
