@@ -4,11 +4,11 @@
 
     benchmarks/performance.py <folder of the benchmark programs> [--only ROW,...] [--rounds N] [--list] [--page]
 
-Every row below is measured at the best level of this CPU and at avx2, `rounds` times spread over the run, and kept as a line of
+Every row below is measured five times in a round at the best level of this CPU and at avx2, and kept as lines of
 docs/benchmarks/performance.jsonl; --page writes the page from those lines alone. A quiet machine matters: others on its
-cores and its caches make each figure longer, so the page shows the best round, and the lines all of them. Peers are measured where they
-are installed: Debian's python3-faiss and python3-torch for /usr/bin/python3, onnxruntime-node for node (NODE_PATH), and
-Debian's valgrind for instruction counts. Reading needs ATTUNE_DATA_DIR. Needs Python 3.9 and nothing else.
+cores and in its caches make each figure longer, so the page shows the best one, and the lines show all. Peers are
+measured where they are installed: Debian's python3-faiss and python3-torch for /usr/bin/python3, onnxruntime-node for
+node (NODE_PATH), and Debian's valgrind for instruction counts. Reading needs ATTUNE_DATA_DIR. Needs Python 3.9.
 """
 import argparse
 import datetime
@@ -49,23 +49,25 @@ def scan(storage, items, data=0, eligible=1000):
 
 LATENCY, SCORER = "recommend_latency", "scorer"
 ROWS = [
-    Row("warm", "event and ten items, `sasrec-small`, one warm user, p50", 15, 8, "us", LATENCY, "^3706_items/warm", "p50_us",
-        peer="ONNX Runtime, full encode"),
+    Row("warm", "event and ten items, `sasrec-small`, one warm user, p50", 15, 8, "us", LATENCY, "^3706_items/warm",
+        "p50_us", peer="ONNX Runtime, full encode"),
     Row("warm-p99", "the same, p99, slides included", 150, None, "us", LATENCY, "^3706_items/warm", "p99_us"),
-    Row("resident", "the same, 20,000 users in random order, p50", 25, 15, "us", LATENCY, "^3706_items/resident", "p50_us"),
-    Row("hstu-warm", "HSTU, 8 blocks of width 50, time of the request, warm, p50", 35, 25, "us", LATENCY, "^hstu_50/warm",
+    Row("resident", "the same, 20,000 users in random order, p50", 25, 15, "us", LATENCY, "^3706_items/resident",
         "p50_us"),
+    Row("hstu-warm", "HSTU, 8 blocks of width 50, time of the request, warm, p50", 35, 25, "us", LATENCY,
+        "^hstu_50/warm", "p50_us"),
     Row("hstu-resident", "the same, 5,000 users in random order, states in bfloat16", 55, 40, "us", LATENCY,
         "^hstu_50_bfloat16/resident", "p50_us"),
     Row("full", "200 events encoded anew, and ten items", 160, 130, "us", LATENCY, "^3706_items/full", "p50_us",
         peer="ONNX Runtime, full encode"),
-    Row("100k", "exact ten best of 100,000", 180, 130, "us", SCORER, scan("int4", 100_000), peer="faiss, 100000: exact"),
+    Row("100k", "exact ten best of 100,000", 180, 130, "us", SCORER, scan("int4", 100_000),
+        peer="faiss, 100000: exact"),
     Row("1m", "exact ten best of 1,000,000", 1600, 1250, "us", SCORER, scan("int4", 1_000_000),
         peer="faiss, 1000000: exact"),
     Row("10m", "exact ten best of 10,000,000", None, None, "ms", "growth", "^catalogue/10000000", factor=1e-3,
         peer="faiss, 10000000: exact"),
-    Row("10m-bytes", "the same, bytes of codes read", None, None, "GB/s", "growth", "^catalogue/10000000", "bytes", 1e-9,
-        more_is_better=True),
+    Row("10m-bytes", "the same, bytes of codes read", None, None, "GB/s", "growth", "^catalogue/10000000", "bytes",
+        1e-9, more_is_better=True),
     Row("recall-clustered", "recall 0.99 of 1,000,000, clustered", 60, 30, "us", SCORER,
         scan("lists_99_percent", 1_000_000, 1), peer="faiss, 1000000: 4096 lists, 32 of them"),
     Row("recall-skewed", "the same, skewed", 200, 140, "us", SCORER, scan("lists_99_percent", 1_000_000, 2)),
@@ -77,15 +79,17 @@ ROWS = [
         peer="faiss, 1000000: exact, 64 queries at once"),
     Row("filtered", "99.9 % of 1,000,000 filtered out, exact", None, None, "us", SCORER,
         scan("int4", 1_000_000, 0, 1)),
-    Row("mixed", "four requests for items to one event, resident users, two threads, per thread", 50_000, 80_000, "requests/s",
-        LATENCY, "^3706_items/mixed", "requests_per_thread", more_is_better=True),
+    Row("mixed", "four requests for items to one event, resident users, two threads, per thread", 50_000, 80_000,
+        "requests/s", LATENCY, "^3706_items/mixed", "requests_per_thread", more_is_better=True),
     Row("open", "a model of 1,000,000 x 64 opened, and its first answer", 50, 20, "ms", "open",
         "open_and_answer/mapped/items:1000000"),
     Row("read", "MovieLens-1M read with all checks", 500, 1000, "MB/s", "reader", "read_movielens/text_ids",
         "bytes_per_second", 1e-6, more_is_better=True),
 ]
-GROWTH = [("catalogue", "items", "ten best of a catalogue", "us"), ("window", "events in the window", "p50 of event and ten items", "us"),
-          ("users", "users", "p50 of event and ten items", "us"), ("threads", "threads", "requests of all threads", "requests/s")]
+GROWTH = [("catalogue", "items", "ten best of a catalogue", "us"),
+          ("window", "events in the window", "p50 of event and ten items", "us"),
+          ("users", "users", "p50 of event and ten items", "us"),
+          ("threads", "threads", "requests of all threads", "requests/s")]
 
 
 def run(command, **environment):
@@ -99,7 +103,8 @@ def run(command, **environment):
 class Campaign:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        self.machine = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+        models = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+        self.machine = "%d x %s" % (len(models), models[0]) if models else "unknown"
         self.levels = ["", "avx2"]
 
     def add(self, **line):
@@ -109,37 +114,48 @@ class Campaign:
         print(json.dumps(line), flush=True)
 
     def benchmarks(self, program, filter, level, seconds):
-        """What the benchmarks that match say, by name."""
+        """What the benchmarks that match say, five times each."""
         program = self.folder / program
         if not program.exists():
             raise RuntimeError("%s is missing" % program)
         out = run([program, "--benchmark_filter=" + filter, "--benchmark_min_time=%g" % seconds,
-                   "--benchmark_format=json"], **({"ATTUNE_SIMD": level} if level else {}))
-        return {found["name"]: found for found in json.loads(out)["benchmarks"]} if out.strip() else {}
+                   "--benchmark_repetitions=5", "--benchmark_format=json"], **({"ATTUNE_SIMD": level} if level else {}))
+        found = json.loads(out)["benchmarks"] if out.strip() else []
+        return [one for one in found if one["run_type"] == "iteration" and not one.get("error_occurred")]
 
-    def measure_row(self, row, level):
-        for found in self.benchmarks(row.program, row.filter, level, 0.2).values():
-            if not found.get("error_occurred"):
-                self.add(row=row.name, level=level or "best", value=found[row.counter] * row.factor, unit=row.unit,
-                         command="%s --benchmark_filter='%s'" % (row.program, row.filter))
-                return
-        print("%s: nothing measured" % row.name, file=sys.stderr)
+    def measure_rows(self, rows, level):
+        """Of rows that one run of a program says."""
+        found = self.benchmarks(rows[0].program, rows[0].filter, level, 0.1)
+        if not found:
+            raise RuntimeError("%s: nothing measured" % rows[0].name)
+        for row in rows:
+            values = [one[row.counter] * row.factor for one in found]
+            self.add(row=row.name, level=level or "best", value=row.best(values), unit=row.unit, values=values,
+                     command="%s --benchmark_filter='%s'" % (row.program, row.filter))
 
     def measure_kernels(self, level):
-        for found in self.benchmarks("kernels_benchmark", ".", level, 0.05).values():
+        best = {}
+        for found in self.benchmarks("kernels_benchmark", ".", level, 0.02):
             kind = "bytes" if "bytes" in found else "operations"
-            self.add(kernel=found["name"], level=level or "best", kind=kind, value=found[kind] * 1e-9)
+            best[found["name"], kind] = max(best.get((found["name"], kind), 0), found[kind] * 1e-9)
+        for (name, kind), value in best.items():
+            self.add(kernel=name, level=level or "best", kind=kind, value=value)
 
     def measure_growth(self, level):
-        for found in self.benchmarks("growth_benchmark", ".", level, 0.2).values():
-            what, at = re.match(r"(\w+).*?(\d+)$", found["name"]).groups() if "threads" not in found["name"] else (
-                "threads", found["threads"])
-            value = (found["requests_per_thread"] * found["threads"] if what == "threads" else
-                     found["real_time"] if what == "catalogue" else found["p50_us"])
-            self.add(growth=what, level=level or "best", at=int(at), value=value)
+        best = {}
+        for found in self.benchmarks("growth_benchmark", ".", level, 0.1):
+            what, first = re.match(r"(\w+)/(\d+)?", found["name"]).groups()
+            if what == "threads":
+                value = (what, found["threads"]), -found["requests_per_thread"] * found["threads"]
+            else:
+                value = (what, int(first)), found["real_time" if what == "catalogue" else "p50_us"]
+            best[value[0]] = min(best.get(value[0], math.inf), value[1])
+        for (what, at), value in best.items():
+            self.add(growth=what, level=level or "best", at=at, value=abs(value))
 
     def measure_peers(self):
-        for line in run(["/usr/bin/python3", PEERS / "faiss_top_k.py", 3706, 100_000, 1_000_000, 10_000_000]).splitlines():
+        said = run(["/usr/bin/python3", PEERS / "faiss_top_k.py", 3706, 100_000, 1_000_000, 10_000_000])
+        for line in said.splitlines():
             found = json.loads(line)
             self.add(peer="faiss, %d: %s" % (found["items"], found["index"]), value=found["us"], recall=found["recall"])
         with tempfile.TemporaryDirectory() as folder:
@@ -152,10 +168,10 @@ class Campaign:
         """Of one event and one request of a warm user, at avx2: valgrind knows no wider level."""
         with tempfile.TemporaryDirectory() as folder:
             for name in ("3706_items/warm", "hstu_50/warm", "3706_items/full"):
-                asked = name.endswith("full")
+                function = "recommend_history" if name.endswith("full") else "observe_and_recommend"
                 out = pathlib.Path(folder) / "callgrind"
                 said = run(["valgrind", "--tool=callgrind", "--callgrind-out-file=%s" % out, "--collect-atstart=no",
-                            "--toggle-collect=service::Service::%s*" % ("recommend_history" if asked else "observe_and_recommend"),
+                            "--toggle-collect=service::Service::%s*" % function,
                             self.folder / "recommend_latency_benchmark", "--benchmark_filter=^%s" % name,
                             "--benchmark_format=json"], ATTUNE_SIMD="avx2",
                            ATTUNE_BENCHMARK_SMOKE="1")
@@ -175,7 +191,8 @@ def chart(title, x_label, y_label, series):
         return (left + (width - left - 20) * math.log(x / low_x) / max(math.log(high_x / low_x), 1e-9),
                 height - bottom - (height - bottom - 40) * math.log(y / low_y) / max(math.log(high_y / low_y), 1e-9))
 
-    out = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">' % (width, height),
+    out = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" ' % (width, height) +
+           'font-family="sans-serif" font-size="12">',
            '<rect width="100%" height="100%" fill="white"/>',
            '<text x="%d" y="20" font-size="14">%s</text>' % (left, title)]
     decade = low_y
@@ -185,7 +202,8 @@ def chart(title, x_label, y_label, series):
             left, y, width - 20, left - 6, y + 4, "{:,g}".format(decade)))
         decade *= 10
     for x in sorted({p[0] for p in points}):
-        out.append('<text x="%.1f" y="%d" text-anchor="middle">%s</text>' % (at(x, low_y)[0], height - bottom + 18, short(x)))
+        out.append('<text x="%.1f" y="%d" text-anchor="middle">%s</text>' % (
+            at(x, low_y)[0], height - bottom + 18, short(x)))
     out.append('<text x="%d" y="%d" text-anchor="middle">%s</text>' % ((width + left) / 2, height - 10, x_label))
     out.append('<text transform="translate(14 %d) rotate(-90)" text-anchor="middle">%s</text>' % (height / 2, y_label))
     for (name, line), colour in zip(sorted(series.items()), ("#1f77b4", "#d62728", "#2ca02c")):
@@ -239,8 +257,8 @@ class Page:
         ten = self.values(row="10m-bytes", level="best")
         whole, part = self.values(row="1m", level="best"), self.values(row="filtered", level="best")
         if ten and read:
-            yield "10,000,000 rows are scanned at **%.0f %%** of the bandwidth that plain reading reaches (asked: 80 %%)." % (
-                100 * max(ten) / read)
+            yield ("10,000,000 rows are scanned at **%.0f %%** of the bandwidth that plain reading reaches (asked: 80 %%)."
+                   % (100 * max(ten) / read))
         if whole and part:
             yield "With 99.9 %% filtered out a search takes **%.2f** times as long as without (asked: 1.2)." % (
                 min(part) / min(whole))
@@ -287,7 +305,8 @@ class Page:
             if not series:
                 continue
             file = PAGE.with_name("performance-%s.svg" % what)
-            file.write_text(chart(y_label, x_label, unit, {name: sorted(best.items()) for name, best in series.items()}))
+            lines = {name: sorted(best.items()) for name, best in series.items()}
+            file.write_text(chart(y_label, x_label, unit, lines))
             out += ["![%s by %s](%s)" % (y_label, x_label, file.name), "",
                     "| %s | %s |" % (x_label, " | ".join(short(at) for at in sorted(series["best"]))),
                     "|---|%s" % ("---|" * len(series["best"]))]
@@ -301,7 +320,8 @@ class Page:
         out = ["| peer | us | recall |", "|---|---|---|"]
         for name in dict.fromkeys(line["peer"] for line in self.lines if "peer" in line):
             recall = next((line.get("recall") for line in self.lines if line.get("peer") == name), None)
-            out.append("| %s | %s | %s |" % (name, figure(min(self.values(peer=name))), "" if recall is None else recall))
+            out.append("| %s | %s | %s |" % (name, figure(min(self.values(peer=name))),
+                                             "" if recall is None else recall))
         return out
 
     def instructions(self):
@@ -313,16 +333,21 @@ class Page:
     def write(self):
         machines = sorted({line["machine"] for line in self.lines})
         dates = sorted({line["date"] for line in self.lines})
-        text = ["# Performance of serving", "",
-                "Written by `benchmarks/performance.py build/release/bin`; [performance.jsonl](performance.jsonl) has every reading and",
-                "its command. %s, %s to %s, one thread where no other number is named, width 64, peers in the same minutes." % (
-                    ", ".join(machines), dates[0], dates[-1]),
-                "Each figure is the best round: the machine is shared, and what others do makes a round longer. What was asked is in bold",
-                "where it holds. [Serving](serving.md) says what the figures mean.", "", *self.rows(), "", *self.ratios(), "",
-                "## How times grow", "", *self.growth(), "## Kernels beside what one core can do", "", *self.roofline(), "",
-                "## Peers", "", *self.peers(), "", "## Instructions of a request", "",
-                "By callgrind at the level `avx2`, a warm user: no noise, so a change can be seen that times hide.", "",
-                *self.instructions(), ""]
+        introduction = """\
+# Performance of serving
+
+Written by `benchmarks/performance.py build/release/bin`; [performance.jsonl](performance.jsonl) has every reading and its
+command. %s, %s to %s; one thread where no other number is named, width 64, peers in the same minutes. Each figure is the
+best of its readings: the machine is shared, and what others do makes a reading longer. Bold is what holds what was asked.
+[Serving](serving.md) says what the figures mean.
+""" % (", ".join(machines), dates[0], dates[-1])
+        counting = """
+By callgrind at the level `avx2`, a warm user: no noise, so a change can be seen that times hide. Slides of the window and
+the first encode of a hundred requests are in it.
+"""
+        text = [introduction, *self.rows(), "", *self.ratios(), "", "## How times grow", "", *self.growth(),
+                "## Kernels beside what one core can do", "", *self.roofline(), "", "## Peers", "", *self.peers(), "",
+                "## Instructions of a request", counting, *self.instructions(), ""]
         PAGE.write_text("\n".join(text))
 
 
@@ -330,7 +355,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default="build/release/bin")
     parser.add_argument("--only", help="rows, kernels, growth, peers, instructions; separated by commas")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument("--page", action="store_true", help="write the page alone")
     options = parser.parse_args()
@@ -343,7 +368,11 @@ def main():
         parser.error("unknown: %s" % ", ".join(unknown))
     if not options.page:
         campaign = Campaign(options.folder)
-        steps = [(lambda row=row, level=level: campaign.measure_row(row, level)) for row in ROWS if row.name in wanted
+        together = {}
+        for row in ROWS:
+            if row.name in wanted:
+                together.setdefault((row.program, row.filter), []).append(row)
+        steps = [lambda rows=rows, level=level: campaign.measure_rows(rows, level) for rows in together.values()
                  for level in campaign.levels]
         if "kernels" in wanted:
             steps += [lambda level=level: campaign.measure_kernels(level) for level in campaign.levels]
