@@ -2,8 +2,7 @@
 #pragma once
 
 // Matrices of weights.safetensors in 8 bits: codes of a shape [rows, columns] beside a tensor of scales, one for each
-// row
-// ([rows, 1]) or for each column ([1, columns]). An element is its code times its scale.
+// row ([rows, 1]) or for each column ([1, columns]). An element is its code times its scale.
 
 #include <cstddef>
 #include <cstdint>
