@@ -65,7 +65,7 @@ std::unique_ptr<Service> serve(std::size_t window, std::size_t users, std::size_
 
 void ask(benchmark::State& state, Service& service) {
   service.make_resident();
-  std::mt19937_64 random(2);
+  static std::mt19937_64 random(2);  // goes on: who was asked for in the last repetition is nothing special in this one
   service::measure(
       state, [] {}, [&] { service.observe_and_recommend(random() % service.num_users()); });
   state.SetLabel(attune::simd_level());

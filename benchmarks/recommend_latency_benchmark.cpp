@@ -45,7 +45,7 @@ void ask_warm(benchmark::State& state, Service& service) {
 
 void ask_resident(benchmark::State& state, Service& service) {
   service.make_resident();
-  std::mt19937_64 random(2);
+  static std::mt19937_64 random(2);
   service::measure(state, nothing, [&] { service.observe_and_recommend(random() % service.num_users()); });
 }
 

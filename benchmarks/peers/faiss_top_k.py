@@ -53,10 +53,12 @@ def measure(items):
     flat = faiss.IndexFlatIP(DIM)
     flat.add(rows)
     report("exact", flat)
+    if items > 1_000_000:
+        return
     together = microseconds(lambda _: flat.search(queries, BEST), 5) / QUERIES
     print(json.dumps({"items": items, "index": "exact, 64 queries at once", "recall": 1.0, "us": round(together, 1)}),
           flush=True)
-    if not 100_000 <= items <= 1_000_000:
+    if items < 100_000:
         return
     lists = 1024 if items < 500_000 else 4096
     inverted = faiss.IndexIVFFlat(faiss.IndexFlatIP(DIM), DIM, lists, faiss.METRIC_INNER_PRODUCT)
