@@ -337,10 +337,10 @@ class Page:
 # Performance of serving
 
 Written by `benchmarks/performance.py build/release/bin`; [performance.jsonl](performance.jsonl) has every reading and its
-command. %s, %s to %s; one thread where no other number is named, width 64, peers in the same minutes. Each figure is the
-best of its readings: the machine is shared, and what others do makes a reading longer. Bold is what holds what was asked.
-[Serving](serving.md) says what the figures mean.
-""" % (", ".join(machines), dates[0], dates[-1])
+command. Measured on %s, %s; one thread where no other number is named, width 64,
+peers in the same minutes. Each figure is the best of its readings: the machine is shared, and what others do makes a
+reading longer. Bold is what holds what was asked. [Serving](serving.md) says what the figures mean.
+""" % (", ".join(machines), " to ".join(sorted({dates[0], dates[-1]})))
         counting = """
 By callgrind at the level `avx2`, a warm user: no noise, so a change can be seen that times hide. Slides of the window and
 the first encode of a hundred requests are in it.
