@@ -15,6 +15,10 @@ std::string_view to_string(ScoreKind kind) noexcept {
   return "unknown";
 }
 
+std::string_view to_string(WeightStorage storage) noexcept {
+  return storage == WeightStorage::int8 ? "int8" : "float32";
+}
+
 std::string_view to_string(Source source) noexcept {
   switch (source) {
     case Source::model: return "model";

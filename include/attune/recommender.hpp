@@ -64,7 +64,9 @@ struct RecommenderOptions {
   StateStorage state_storage = StateStorage::float32;
   std::shared_ptr<Executor> executor = nullptr;  // for recommend_batch; null: the calling thread
   // Of open(directory) and reload(directory). Mapped, all but item vectors is checked at once; an answer that needs a
-  // vector that turns out to be damaged comes from the cold start, and RecommenderInfo says so.
+  // vector that turns out to be damaged comes from the cold start (from similar_items: is empty), and RecommenderInfo
+  // says so. Opening reads all vectors, and throws for damage, where codes are not as the directory has them ready:
+  // below 512 items, with another scorer_storage than `automatic`, with a search in lists, on level `scalar`.
   ModelAccess model_access = ModelAccess::mapped;
   // Of the item vectors. Beside the 4 bytes per item and dimension of float32, int8 takes 1 and int4 half a byte, both
   // 2 (4 more under dot) per item, and scans of large catalogues run 6 to 13 times as fast.
@@ -126,7 +128,7 @@ struct RecommenderInfo {
   std::size_t missed_deadlines = 0;  // answers of which a ranker did not reach every candidate
   double search_recall = 1;          // of sample users' ten best, the share that is found at least; 1: all, always
   std::size_t damaged_answers = 0;   // for want of a vector that is damaged in its file
-  std::string damage;                // what was found first, as errors say it; empty: nothing
+  std::string damage;                // in this model, what was found first, as errors say it; empty: nothing
   IdKind item_ids = IdKind::string, user_ids = IdKind::string;
 };
 
@@ -174,8 +176,8 @@ class ATTUNE_EXPORT Recommender {
   void reload(const std::string& model);
   void reload(const TrainedModel& model);
 
-  // Checks what of a mapped model is not yet checked, on the executor: for a thread that the host has to spare.
-  // Requests may run. Throws Error for the first damage; the answers stay as RecommenderOptions::model_access says.
+  // Checks what of a mapped model is not yet checked, in the calling thread. Requests may run. Throws Error for the
+  // first damage; the answers stay as RecommenderOptions::model_access says.
   void check_model() const;
 
   RecommenderInfo info() const;

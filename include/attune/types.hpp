@@ -142,15 +142,22 @@ enum class ScorerStorage : std::uint8_t { automatic, float32, int8, int4 };
 // 8 bits, in half the memory; vectors of trained models turn by 1 - cos < 1e-6 (measured: docs/benchmarks/serving.md).
 enum class StateStorage : std::uint8_t { float32, bfloat16 };
 
+// How a model directory keeps the encoder's weights. float32: as they are. int8: matrices in 8 bits, with a scale for
+// each output channel, in a little more than a quarter of the bytes; an element moves by at most half a scale, once,
+// and in memory it is float32 again (accuracy: docs/decisions/0002-model-directory.md).
+enum class WeightStorage : std::uint8_t { float32, int8 };
+ATTUNE_EXPORT std::string_view to_string(WeightStorage storage) noexcept;
+
 // How the items of a large catalogue are searched. `scan` reads something of every item. `exact` leaves out those that
 // a proof says are not among the best, and gives the same answers, bit for bit. `approximate` leaves out more, and may
 // miss an item now and then.
 enum class SearchKind : std::uint8_t { scan, exact, approximate };
 
 // How a model directory is opened. `in_memory`: read and checked as a whole before anything is answered. `mapped`: item
-// vectors stay in the file, each is checked when it is first used, and a million items open in milliseconds; nobody may
-// then change or shorten the files in place (saving over a model does not: it puts new files). Directories that lack
-// what this takes are read into memory.
+// vectors stay in the file, each is checked when it is first used, and a million items open in milliseconds. Nobody may
+// then change or shorten the files in place while the model or a recommender that ever served it lives (saving over a
+// model does not: it puts new files). Directories that lack what this takes are read into memory, and so are weights in
+// int8.
 enum class ModelAccess : std::uint8_t { in_memory, mapped };
 
 // What is near an item, best first.

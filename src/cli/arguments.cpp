@@ -180,6 +180,14 @@ void add_update(CLI::App& verb, UpdateOptions& options) {
   add_common(verb, options.common);
 }
 
+void add_compress(CLI::App& verb, CompressOptions& options) {
+  verb.add_option("model", options.model, "Model directory")->required();
+  verb.add_option("--output", options.output, "Model directory to write; may be the same")
+      ->type_name("DIR")
+      ->required();
+  add_common(verb, options.common);
+}
+
 void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
   add_model(verb, options.model);
   add_data(verb, options.data);
@@ -302,6 +310,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   TrainOptions train;
   TuneOptions tune;
   UpdateOptions update;
+  CompressOptions compress;
   EvaluateOptions evaluate;
   RecommendOptions recommend;
   ScoreOptions score;
@@ -312,6 +321,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "train", "Train a model on interactions and write it to a directory", train, add_train, chosen);
   add_verb(app, "tune", "Search the training options that suit interactions best", tune, add_tune, chosen);
   add_verb(app, "update", "Teach a model the events that came after it", update, add_update, chosen);
+  add_verb(app, "compress", "Write a model with its weights in 8 bits", compress, add_compress, chosen);
   add_verb(app, "evaluate", "Measure a model on interactions", evaluate, add_evaluate, chosen);
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);
   add_verb(app, "score", "Score every item of the model for a history", score, add_score, chosen);

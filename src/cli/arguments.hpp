@@ -80,6 +80,11 @@ struct UpdateOptions {
   UpdaterConfig updater;
 };
 
+struct CompressOptions {
+  CommonOptions common;
+  std::string model, output;
+};
+
 struct EvaluateOptions {
   CommonOptions common;
   DataOptions data;
@@ -135,8 +140,8 @@ struct DoctorOptions {
   CommonOptions common;
 };
 
-using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, EvaluateOptions, RecommendOptions, ScoreOptions,
-                             InspectOptions, MetricsOptions, DoctorOptions>;
+using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, EvaluateOptions,
+                             RecommendOptions, ScoreOptions, InspectOptions, MetricsOptions, DoctorOptions>;
 
 // Exit statuses of the tool.
 inline constexpr int kDone = 0;

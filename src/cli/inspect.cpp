@@ -33,6 +33,7 @@ Json inspect_directory(const std::filesystem::path& directory) {
                 {"score_kind", to_string(model.score_kind())},
                 {"counts", model.counts ? Json(model.counts->name()) : Json()},
                 {"blend_weight", model.blend_weight},
+                {"weight_storage", model.encoder ? Json(to_string(model.weight_storage)) : Json()},
                 {"ranker", detail::json_of(model.ranker)},
                 {"items", model.num_items()},
                 {"users", model.histories ? model.histories->num_users() : 0},

@@ -17,7 +17,7 @@ namespace {
 using Titles = std::map<std::string, std::string>;
 
 Answer ask(const RecommendOptions& options) {
-  const Recommender recommender = Recommender::open(options.model);
+  const Recommender recommender = Recommender::open(options.model, {.model_access = ModelAccess::in_memory});
   const RecommenderInfo info = recommender.info();
   const History history = read_history(options.history);
   Request request{.k = options.k, .now = history.now, .exclude_seen = options.exclude_seen};

@@ -15,7 +15,7 @@ namespace attune::cli {
 
 void run(const ScoreOptions& options, Console& console) {
   check_config(options.common);
-  const Recommender recommender = Recommender::open(options.model);
+  const Recommender recommender = Recommender::open(options.model, {.model_access = ModelAccess::in_memory});
   const IdMap items = recommender.item_ids();
   const History history = read_history(options.history);
   const Request request{.k = items.size(), .now = history.now, .exclude_seen = false};

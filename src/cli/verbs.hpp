@@ -11,6 +11,7 @@ namespace attune::cli {
 void run(const TrainOptions& options, Console& console);
 void run(const TuneOptions& options, Console& console);
 void run(const UpdateOptions& options, Console& console);
+void run(const CompressOptions& options, Console& console);
 void run(const EvaluateOptions& options, Console& console);
 void run(const RecommendOptions& options, Console& console);
 void run(const ScoreOptions& options, Console& console);

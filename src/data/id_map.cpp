@@ -55,7 +55,7 @@ IdKind read_kind(detail::ByteReader& reader) {
 }  // namespace
 
 std::string detail::StoredIds::problem() const {
-  if (!std::has_single_bit(slots.size()) || slots.size() <= count) return "the number of slots does not fit the ids";
+  if (slots.size() != num_slots(count)) return "the number of slots does not fit the ids";
   std::size_t used = 0, known = 0;
   for (const std::uint64_t slot : slots) {
     used += slot != kFreeSlot;
@@ -206,7 +206,11 @@ void IdMap::serialize(std::vector<std::byte>& out) const {
 
 IdMap::Index IdMap::index() const {
   constexpr std::uint64_t kAnySeed = 0x2545F4914F6CDD1Du;
-  Index index{kAnySeed ^ size(), std::vector<std::uint64_t>(detail::num_slots(size()), detail::kFreeSlot), {}};
+  Index index{kAnySeed, std::vector<std::uint64_t>(detail::num_slots(size()), detail::kFreeSlot), {}};
+  for (std::uint32_t handle = 0; handle < size(); ++handle) {
+    const Id id = this->id(handle);
+    index.seed = kind() == IdKind::string ? detail::hash(id.text(), index.seed) : detail::hash(id.number(), index.seed);
+  }
   std::uint64_t begin = detail::StoredIds::kHeaderBytes + sizeof(std::uint32_t);
   for (std::uint32_t handle = 0; handle < size(); ++handle) {
     const Id id = this->id(handle);

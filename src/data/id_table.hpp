@@ -19,8 +19,8 @@
 
 namespace attune::inline v0_1::detail {
 
-// Each bit of x reaches each bit of the result. Seeded with an address, so that nobody outside the process can prepare
-// ids that collide; handles do not depend on it.
+// Each bit of x reaches each bit of the result. Seeded with an address, in a file with what all of its ids make, so
+// that nobody who does not know those prepares ids that collide; handles do not depend on it.
 constexpr std::uint64_t mix_id(std::uint64_t x) noexcept {
   x ^= x >> 32;
   x *= 0xD6E8FEB86659FD93u;

@@ -27,6 +27,14 @@ std::vector<std::uint64_t> CheckedBlocks::sums_of(std::span<const std::byte> byt
   return sums;
 }
 
+void CheckedBlocks::expect_finite(std::size_t begin, std::size_t end) noexcept {
+  finite_begin_ = begin;
+  finite_end_ = end;
+  for (std::size_t block = begin / kBlockBytes; block * kBlockBytes < end; ++block) {
+    good_[block / 64] &= ~(std::uint64_t{1} << (block % 64));
+  }
+}
+
 void CheckedBlocks::require(std::size_t begin, std::size_t size) const {
   if (size == 0) return;
   for (std::size_t block = begin / kBlockBytes; block <= (begin + size - 1) / kBlockBytes; ++block) {

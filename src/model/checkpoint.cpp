@@ -14,6 +14,7 @@
 #include "model/model_files.hpp"
 #include "model/opening_file.hpp"
 #include "model/sum64.hpp"
+#include "model/weight_codes.hpp"
 #include "platform/files.hpp"
 
 namespace attune::inline v0_1 {
@@ -87,20 +88,25 @@ void check_parts(const TrainedModel& model) {
   if (model.histories) check_histories(*model.histories, *model.item_ids);
 }
 
-Bytes weights_bytes(const SequenceEncoder<float>& encoder) {
+Bytes weights_bytes(const SequenceEncoder<float>& encoder, WeightStorage storage) {
   std::vector<float> items;
   items.reserve(encoder.items().rows() * encoder.dim());
   for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) {
     const auto chunk = encoder.items().chunk(c);
     items.insert(items.end(), chunk.begin(), chunk.end());
   }
-  require_finite(items, kItemsTensor);
   SafetensorsWriter writer;
-  writer.add(kItemsTensor, {encoder.items().rows(), encoder.dim()}, std::span<const float>(items));
+  std::vector<detail::WeightCodes> all_codes;  // which the writer takes no copies of
+  const auto add = [&](const std::string& name, const std::vector<std::size_t>& shape, std::span<const float> values) {
+    require_finite(values, name);
+    if (!detail::has_codes(storage, shape)) return writer.add(name, shape, values);
+    const detail::WeightCodes& codes = all_codes.emplace_back(name, shape, values);
+    writer.add(name, shape, std::span(codes.codes));
+    writer.add(detail::scale_name(name), codes.scale_shape, std::span(codes.scales));
+  };
+  add(kItemsTensor, {encoder.items().rows(), encoder.dim()}, items);
   for (const Parameter& parameter : encoder.parameters().list()) {
-    const auto values = encoder.weights().subspan(parameter.offset, parameter.size);
-    require_finite(values, parameter.name);
-    writer.add(parameter.name, parameter.shape, values);
+    add(parameter.name, parameter.shape, encoder.weights().subspan(parameter.offset, parameter.size));
   }
   return writer.bytes();
 }
@@ -127,6 +133,7 @@ Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Byte
   manifest.items = {model.num_items(), model.item_ids->kind()};
   if (model.histories) manifest.users = Manifest::Ids{model.histories->num_users(), model.histories->user_ids->kind()};
   if (model.encoder) manifest.encoder = model.encoder->config();
+  manifest.weight_storage = model.weight_storage;
   if (model.popularity) manifest.popularity = model.popularity->options();
   if (model.counts) manifest.counts = detail::options_of(*model.counts);
   manifest.blend_weight = model.blend_weight;
@@ -151,11 +158,11 @@ void TrainedModel::save(const std::string& directory) const {
   check_parts(*this);
   std::map<std::string, Bytes> files;
   files[kItemIdsFile] = detail::item_ids_bytes(*item_ids);
-  if (encoder) files[kWeightsFile] = weights_bytes(*encoder);
-  const auto weights = files.find(kWeightsFile);
+  if (encoder) files[kWeightsFile] = weights_bytes(*encoder, weight_storage);
+  const bool mappable = encoder && weight_storage == WeightStorage::float32;
   files[kOpeningFile] = detail::opening_bytes(
-      *item_ids, encoder.get(),
-      weights == files.end() ? std::span<const std::byte>{} : std::span<const std::byte>(weights->second));
+      *item_ids, mappable ? encoder.get() : nullptr,
+      mappable ? std::span<const std::byte>(files.at(kWeightsFile)) : std::span<const std::byte>{});
   if (popularity || counts) files[kCountsFile] = detail::counts_bytes(popularity.get(), counts.get());
   if (histories) files[kHistoriesFile] = detail::histories_bytes(*histories);
   const std::string manifest = detail::manifest_text(manifest_of(*this, files));

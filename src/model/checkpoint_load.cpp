@@ -15,6 +15,7 @@
 #include "model/opening_file.hpp"
 #include "model/safetensors_header.hpp"
 #include "model/sum64.hpp"
+#include "model/weight_codes.hpp"
 #include "platform/files.hpp"
 
 namespace attune::inline v0_1 {
@@ -34,13 +35,18 @@ using detail::Manifest;
 using detail::Opening;
 using Bytes = std::vector<std::byte>;
 
+bool can_be_mapped(const Manifest& manifest) {
+  const auto opening = manifest.files.find(kOpeningFile);
+  return opening != manifest.files.end() && opening->second.sum64.has_value();
+}
+
 class ModelDirectory {
  public:
   ModelDirectory(const fs::path& directory, ModelAccess access)
       : directory_(directory),
         text_(platform::read_file(directory / kManifestFile, detail::kMaxManifestBytes)),
         manifest_(detail::parse_manifest(detail::text_of(text_), name_of(kManifestFile))),
-        mapped_(access == ModelAccess::mapped && manifest_.files.contains(kOpeningFile)) {}
+        mapped_(access == ModelAccess::mapped && can_be_mapped(manifest_)) {}
 
   const Manifest& manifest() const noexcept { return manifest_; }
   bool mapped() const noexcept { return mapped_; }
@@ -120,30 +126,37 @@ void check_tensors(const SafetensorsFile& file, const EncoderConfig& config) {
   }
 }
 
-// Weights as they come from a file: an encoder without items, and where in the file those are.
+// Weights as they come from a file: an encoder without items, where in the file those are, and how many tensors all of
+// it takes.
 struct Weights {
   std::shared_ptr<SequenceEncoder<float>> encoder;
   const TensorInfo& items;
+  std::size_t num_tensors;
 };
 
 Weights load_weights(const ModelDirectory& directory, const SafetensorsFile& file, std::size_t num_items) {
   const EncoderConfig& config = *directory.manifest().encoder;
+  const WeightStorage storage = directory.manifest().weight_storage;
   const TensorInfo& items = file.require(kItemsTensor, std::array{num_items, config.embedding_dim});
   check_tensors(file, config);
   std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, 0);
+  std::size_t tensors = detail::has_codes(storage, items.shape) ? 2 : 1;
   for (const Parameter& parameter : encoder->parameters().list()) {
-    const std::vector<float> values = file.floats(file.require(parameter.name, parameter.shape));
+    const TensorInfo& tensor = file.require(parameter.name, parameter.shape);
+    const std::vector<float> values = detail::read_weights(file, tensor, storage, directory.name_of(kWeightsFile));
     std::ranges::copy(values, encoder->weights().begin() + static_cast<std::ptrdiff_t>(parameter.offset));
+    tensors += detail::has_codes(storage, tensor.shape) ? 2 : 1;
   }
-  directory.require_count(kWeightsFile, "tensors", encoder->parameters().list().size() + 1, file.tensors().size());
-  return {std::move(encoder), items};
+  return {std::move(encoder), items, tensors};
 }
 
 std::shared_ptr<const SequenceEncoder<float>> read_encoder(const ModelDirectory& directory, std::size_t num_items) {
   const auto [bytes, owner] = directory.read(kWeightsFile);
-  const auto file = SafetensorsFile::view(bytes, owner, directory.name_of(kWeightsFile));
+  const std::string name = directory.name_of(kWeightsFile);
+  const auto file = SafetensorsFile::view(bytes, owner, name);
   const Weights weights = load_weights(directory, file, num_items);
-  const std::vector<float> items = file.floats(weights.items);
+  const std::vector<float> items = detail::read_weights(file, weights.items, directory.manifest().weight_storage, name);
+  directory.require_count(kWeightsFile, "tensors", weights.num_tensors, file.tensors().size());
   EmbeddingTable<float>& table = weights.encoder->items();
   table.append_rows(num_items);
   for (std::size_t row = 0; row < num_items; ++row) {
@@ -173,22 +186,23 @@ std::shared_ptr<const SequenceEncoder<float>> map_encoder(const ModelDirectory& 
   for (const TensorInfo& tensor : file.tensors()) {
     if (tensor.name != kItemsTensor) blocks->require(begin_of(tensor), tensor.end - tensor.begin);
   }
-  const auto [encoder, items] = load_weights(directory, file, num_items);
+  const auto [encoder, items, num_tensors] = load_weights(directory, file, num_items);
+  directory.require_count(kWeightsFile, "tensors", num_tensors, file.tensors().size());
   const std::size_t begin = begin_of(items);
   if (items.dtype != DType::f32 || begin % alignof(float) != 0) return nullptr;
   blocks->expect_finite(begin, begin + items.end - items.begin);
   encoder->items() = EmbeddingTable<float>(num_items, encoder->dim(), blocks, begin, opening.nonzero);
   opening.weights = blocks;
-  opening.encoder = encoder.get();
   return encoder;
 }
 
-// Ids and encoder, from where they are.
+// Ids and encoder, from where they are; but for an encoder in codes, which cannot be used as it is in the file.
 void map_parts(TrainedModel& model, const ModelDirectory& directory) {
   const Manifest& manifest = directory.manifest();
+  const bool mappable = manifest.encoder && manifest.weight_storage == WeightStorage::float32;
   const auto [bytes, owner] = directory.read(kOpeningFile);
-  auto opening = std::make_shared<Opening>(detail::parse_opening(bytes, owner, directory.name_of(kOpeningFile),
-                                                                 manifest.items.count, manifest.encoder.has_value()));
+  auto opening = std::make_shared<Opening>(
+      detail::parse_opening(bytes, owner, directory.name_of(kOpeningFile), manifest.items.count, mappable));
   const auto [ids, ids_owner] = directory.read(kItemIdsFile);
   const std::string name = directory.name_of(kItemIdsFile);
   const auto owners = std::make_shared<const std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
@@ -196,7 +210,7 @@ void map_parts(TrainedModel& model, const ModelDirectory& directory) {
   model.item_ids = std::make_shared<const IdMap>(IdMap::view(detail::item_ids_in(ids, name), opening->ids_seed,
                                                              opening->ids_slots, opening->ids_offsets, owners, name));
   directory.require_ids(kItemIdsFile, manifest.items, *model.item_ids);
-  if (manifest.encoder) model.encoder = map_encoder(directory, model.num_items(), *opening);
+  if (mappable) model.encoder = map_encoder(directory, model.num_items(), *opening);
   model.opening = std::move(opening);
 }
 
@@ -204,6 +218,7 @@ TrainedModel load_from(const ModelDirectory& directory) {
   const Manifest& manifest = directory.manifest();
   TrainedModel model;
   model.version = manifest.version;
+  model.weight_storage = manifest.weight_storage;
   model.notes = manifest.notes;
   if (directory.mapped()) {
     map_parts(model, directory);
@@ -243,7 +258,9 @@ TrainedModel TrainedModel::load(const std::string& path, ModelAccess access) {
   for (int attempt = 1;; ++attempt) {
     const ModelDirectory directory(path, access);
     try {
-      return load_from(directory);
+      TrainedModel model = load_from(directory);
+      // What is not read yet may be the new one's, and would be called damaged for good.
+      if (attempt == kAttempts || !directory.mapped() || !directory.replaced()) return model;
     } catch (const Error&) {
       if (attempt == kAttempts || !directory.replaced()) throw;
     }

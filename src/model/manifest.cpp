@@ -26,11 +26,12 @@ constexpr std::string_view kSasrecEncoder = "encoder.sasrec";
 constexpr std::string_view kHstuEncoder = "encoder.hstu";
 constexpr std::string_view kHstuFeedForward = "encoder.hstu.feed_forward";
 constexpr std::string_view kMaskToken = "encoder.mask_token";
+constexpr std::string_view kInt8Weights = "weights.int8";
 constexpr std::string_view kMarkovBlend = "blend.markov";
 constexpr std::string_view kPopularityWindow = "popularity.window";
 constexpr std::string_view kLinearRanker = "ranker.linear";
-constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder,      kHstuFeedForward, kMaskToken,
-                                    kMarkovBlend,   kPopularityWindow, kLinearRanker};
+constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder, kHstuFeedForward,  kMaskToken,
+                                    kInt8Weights,   kMarkovBlend, kPopularityWindow, kLinearRanker};
 
 std::string_view name_of(IdKind kind) { return kind == IdKind::string ? "string" : "int64"; }
 
@@ -101,6 +102,7 @@ Json features_of(const Manifest& manifest) {
     features.push_back(hstu ? kHstuEncoder : kSasrecEncoder);
     if (hstu && manifest.encoder->feed_forward) features.push_back(kHstuFeedForward);
     if (manifest.encoder->mask_token) features.push_back(kMaskToken);
+    if (manifest.weight_storage == WeightStorage::int8) features.push_back(kInt8Weights);
   }
   if (manifest.popularity && manifest.popularity->window_days != 0) features.push_back(kPopularityWindow);
   if (!manifest.ranker.empty()) features.push_back(kLinearRanker);
@@ -338,6 +340,9 @@ Manifest parse_manifest(std::string_view text, const std::string& name) {
       if (*rate > 0.0 && *rate < Dropout::kLeastRate) *rate = 0.0;
     }
     manifest.encoder->validate();
+    const Json& features = fields.any("required_features");
+    const bool int8 = std::ranges::find(features, kInt8Weights) != features.end();
+    manifest.weight_storage = int8 ? WeightStorage::int8 : WeightStorage::float32;
   }
   read_counts(manifest, json, fields, name + ": ");
   return manifest;

@@ -35,10 +35,11 @@ struct Manifest {
 
   std::string version;
   Ids items;
-  std::optional<Ids> users;                     // of the histories
-  std::optional<EncoderConfig> encoder;         // none: a model that only counts
-  std::optional<PopularityOptions> popularity;  // of what counts.safetensors holds
-  std::optional<CountOptions> counts;           // the same
+  std::optional<Ids> users;                               // of the histories
+  std::optional<EncoderConfig> encoder;                   // none: a model that only counts
+  WeightStorage weight_storage = WeightStorage::float32;  // of the encoder
+  std::optional<PopularityOptions> popularity;            // of what counts.safetensors holds
+  std::optional<CountOptions> counts;                     // the same
   double blend_weight = 0;
   Calibration calibration;  // empty: none
   LearnedRanker ranker;     // the same

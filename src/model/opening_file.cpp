@@ -82,22 +82,27 @@ std::vector<std::byte> opening_bytes(const IdMap& ids, const SequenceEncoder<flo
 }
 
 Opening parse_opening(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, const std::string& name,
-                      std::size_t num_items, bool has_encoder) {
+                      std::size_t num_items, bool has_rows) {
   const SafetensorsFile file = SafetensorsFile::view(bytes, owner, name);
   Opening opening;
   opening.owner = std::move(owner);
   opening.ids_seed = array_of<std::uint64_t>(file, name, kIdSeed, 1)[0];
   opening.ids_slots = array_of<std::uint64_t>(file, name, kIdSlots);
   if (file.find(kIdOffsets) != nullptr) opening.ids_offsets = array_of<std::uint64_t>(file, name, kIdOffsets);
-  if (!has_encoder) return opening;
+  if (!has_rows) return opening;
   const std::size_t words = (num_items + 63) / 64;
   opening.nonzero = array_of<std::uint64_t>(file, name, kNonzeroRows, words);
   opening.scorable = array_of<std::uint64_t>(file, name, kScorableRows, words);
+  if (num_items % 64 != 0 && opening.scorable.back() >> (num_items % 64) != 0) {
+    throw Error(ErrorCode::corrupt_file, name + ": tensor '" + kScorableRows + "' names rows that are not there");
+  }
   opening.weights_sums = array_of<std::uint64_t>(file, name, kWeightsSums);
   if (file.find(kCodeBlocks) == nullptr) return opening;
   const auto scalars = array_of<std::uint64_t>(file, name, kCodeScalars, RowCodes::kScalars);
-  opening.codes =
-      RowCodes::Stored{{scalars.begin(), scalars.end()}, array_of<std::uint64_t>(file, name, kCodeBlocks), {}};
+  opening.codes = RowCodes::Stored{name + ", codes of the rows",
+                                   {scalars.begin(), scalars.end()},
+                                   array_of<std::uint64_t>(file, name, kCodeBlocks),
+                                   {}};
   if (file.find(kCodeNorms) != nullptr) opening.codes->norms = array_of<float>(file, name, kCodeNorms, num_items);
   return opening;
 }

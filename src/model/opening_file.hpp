@@ -24,22 +24,25 @@ struct Opening {
   // Of the ids, as IdMap::view takes it.
   std::uint64_t ids_seed = 0;
   std::span<const std::uint64_t> ids_slots, ids_offsets;
-  // Of the encoder's items, a bit each: rows that are not all zeros, and those that a scorer can return. Empty without
-  // an encoder, like what follows.
+  // Of the encoder's items, a bit each: rows that are not all zeros, and those that a scorer can return. Empty where
+  // there is no encoder, or none that is mapped, like what follows.
   std::span<const std::uint64_t> nonzero, scorable;
   std::span<const std::uint64_t> weights_sums;  // of the blocks of weights.safetensors
   std::optional<RowCodes::Stored> codes;        // none for a catalogue too small for them
 
-  // Set by those who load a model: what of the weights is still to be checked, and whose they are.
+  // Set by those who load a model: what of the weights is still to be checked. The rest is of an encoder's items if
+  // these blocks hold them.
   std::shared_ptr<const CheckedBlocks> weights;
-  const SequenceEncoder<float>* encoder = nullptr;
+  bool fits(const SequenceEncoder<float>& encoder) const noexcept {
+    return weights != nullptr && encoder.items().mapped() == weights.get();
+  }
 };
 
-// `weights` are the bytes of weights.safetensors; the encoder may be null.
+// `weights` are the bytes of weights.safetensors; the encoder is null where nothing will be mapped of it.
 std::vector<std::byte> opening_bytes(const IdMap& ids, const SequenceEncoder<float>* encoder,
                                      std::span<const std::byte> weights);
 // Throws Error(corrupt_file) for tensors that are missing, misaligned, or do not fit `num_items`.
 Opening parse_opening(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, const std::string& name,
-                      std::size_t num_items, bool has_encoder);
+                      std::size_t num_items, bool has_rows);
 
 }  // namespace attune::inline v0_1::detail

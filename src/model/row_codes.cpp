@@ -80,11 +80,11 @@ RowCodes::RowCodes(const ScorerRows<float>& rows, unsigned bits, std::span<const
     : RowCodes(order.empty() ? rows.size() : order.size(), rows.dim(), rows.stride(), bits) {
   std::ranges::fill(own_blocks_.take(num_blocks_ * block_bytes_), std::uint8_t{0});
   blocks_ = own_blocks_.data();
+  if (rows.kind() != ScoreKind::cosine) own_norms_.resize(size_);
+  norms_ = own_norms_;
   if (rows.num_scorable() == 0) return;
   const double levels = bits == 4 ? 16 : 256;
   step_ = step_of(bits) / std::sqrt(static_cast<double>(dim_));
-  if (rows.kind() != ScoreKind::cosine) own_norms_.resize(size_);
-  norms_ = own_norms_;
   std::vector<Angle> angles(size_, Angle{0, 0, 0});
   std::vector<double> rotated(dim_);
   std::vector<std::uint8_t> codes(dim_);
@@ -157,7 +157,8 @@ void RowCodes::store(std::size_t row, std::span<const std::uint8_t> codes) noexc
 }
 
 RowCodes::Stored RowCodes::stored() const {
-  Stored stored{{bits_}, {reinterpret_cast<const std::uint64_t*>(blocks_), num_blocks_ * block_bytes_ / 8}, norms_};
+  Stored stored{
+      "row codes", {bits_}, {reinterpret_cast<const std::uint64_t*>(blocks_), num_blocks_ * block_bytes_ / 8}, norms_};
   for (const double scalar : {largest_norm_, smallest_norm_, longest_code_, step_, alpha_step_, rho_step_, mean_rho_}) {
     stored.scalars.push_back(std::bit_cast<std::uint64_t>(scalar));
   }
@@ -167,14 +168,16 @@ RowCodes::Stored RowCodes::stored() const {
 RowCodes::RowCodes(const ScorerRows<float>& rows, const Stored& stored, std::shared_ptr<const void> owner)
     : RowCodes(rows.size(), rows.dim(), rows.stride(),
                stored.scalars.empty() ? 0 : static_cast<unsigned>(stored.scalars[0])) {
-  const auto require = [](bool holds, const char* what) {
-    if (!holds) throw Error(ErrorCode::corrupt_file, std::string("row codes: ") + what);
+  const auto require = [&](bool holds, const char* what) {
+    if (!holds) throw Error(ErrorCode::corrupt_file, stored.name + ": " + what);
   };
   require(stored.scalars.size() == kScalars, "expected eight scalars");
   require(stored.scalars[0] == 4 || stored.scalars[0] == 8, "expected 4 or 8 bits");
   require(stored.blocks.size_bytes() == num_blocks_ * block_bytes_, "their size does not fit the rows");
   require(reinterpret_cast<std::uintptr_t>(stored.blocks.data()) % 64 == 0, "they are not aligned to 64 bytes");
   require(stored.norms.size() == (rows.kind() == ScoreKind::cosine ? 0 : rows.size()), "not one norm per row");
+  require(std::ranges::all_of(stored.norms, [](float norm) { return norm >= 0 && std::isfinite(norm); }),
+          "a norm is negative or not finite");
   std::size_t next = 1;
   for (double* const scalar :
        {&largest_norm_, &smallest_norm_, &longest_code_, &step_, &alpha_step_, &rho_step_, &mean_rho_}) {

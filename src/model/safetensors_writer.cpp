@@ -66,6 +66,9 @@ void SafetensorsWriter::metadata(std::string key, std::string value) {
 void SafetensorsWriter::add(std::string name, std::vector<std::size_t> shape, std::span<const float> data) {
   add_bytes(std::move(name), DType::f32, std::move(shape), std::as_bytes(data));
 }
+void SafetensorsWriter::add(std::string name, std::vector<std::size_t> shape, std::span<const std::int8_t> data) {
+  add_bytes(std::move(name), DType::i8, std::move(shape), std::as_bytes(data));
+}
 void SafetensorsWriter::add(std::string name, std::vector<std::size_t> shape, std::span<const std::uint32_t> data) {
   add_bytes(std::move(name), DType::u32, std::move(shape), std::as_bytes(data));
 }

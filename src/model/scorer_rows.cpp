@@ -40,7 +40,8 @@ bool store_row(std::span<float> stored, std::span<const float> vector, bool norm
 
 // Where rows come from that are made late, and which there are.
 struct ScorerRows<float>::Late {
-  Late(std::shared_ptr<const EmbeddingTable<float>> table) : items(std::move(table)), made((items->rows() + 63) / 64) {}
+  explicit Late(std::shared_ptr<const EmbeddingTable<float>> table)
+      : items(std::move(table)), made((items->rows() + 63) / 64) {}
   std::shared_ptr<const EmbeddingTable<float>> items;
   std::mutex mutex;  // of those who make one
   std::vector<std::atomic<std::uint64_t>> made;
@@ -115,9 +116,10 @@ bool ScorerRows<float>::made(std::size_t item) const noexcept {
 void ScorerRows<float>::make(std::size_t first, std::size_t count) const {
   for (std::size_t item = first; item < first + count; ++item) {
     if (made(item)) continue;
+    const std::span<const float> vector = late_->items->row(item);  // may wait for a disk, or throw
     const std::lock_guard lock(late_->mutex);
     if (made(item)) continue;
-    store_row({rows_.get() + item * stride_, stride_}, late_->items->row(item), kind_ == ScoreKind::cosine);
+    store_row({rows_.get() + item * stride_, stride_}, vector, kind_ == ScoreKind::cosine);
     late_->made[item / 64].fetch_or(std::uint64_t{1} << (item % 64), std::memory_order_release);
   }
 }

@@ -142,17 +142,17 @@ EngineAnswer Recommender::Impl::ask(const Snapshot& now, HistoryView history, co
   try {
     return now.engine->recommend(history, context, eligible, k, state, workspace);
   } catch (const Error& error) {
-    note_damage(error);
+    note_damage(now, error);
   }
   if (state != nullptr) state->reset();
   return now.engine->recommend({}, context, eligible, k, nullptr, workspace);
 }
 
-void Recommender::Impl::note_damage(const Error& error) {
-  if (error.code() != ErrorCode::corrupt_file && error.code() != ErrorCode::non_finite) throw error;
+void Recommender::Impl::note_damage(const Snapshot& now, const Error& error) {
+  const bool is_damage = error.code() == ErrorCode::corrupt_file || error.code() == ErrorCode::non_finite;
+  if (!now.weights || !is_damage) throw;
   ++damaged_answers;
-  const std::lock_guard lock(damage_mutex);
-  if (damage.empty()) damage = error.what();
+  now.weights->note(error);
 }
 
 void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
@@ -325,7 +325,7 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     try {
       source = score(user->history(), state);
     } catch (const Error& error) {
-      impl_->note_damage(error);
+      impl_->note_damage(*now, error);
       if (state != nullptr) state->reset();
     }
   }
@@ -352,7 +352,7 @@ Answer Recommender::similar_items(const Id& id, std::size_t k) const {
     try {
       nearest = now->engine->similar(item, exclusion.eligible(), k, scratch->workspace);
     } catch (const Error& error) {
-      impl_->note_damage(error);
+      impl_->note_damage(*now, error);
     }
   }
   const std::size_t others = impl_->catalogue->size() - (item == kNoHandle ? 0 : 1);
@@ -368,19 +368,16 @@ Answer Recommender::similar_items(const Id& id, std::size_t k) const {
 void Recommender::check_model() const {
   const auto now = impl_->current();
   if (!now->weights) return;
-  constexpr std::size_t kTaskBytes = std::size_t{1} << 20;
-  const std::size_t size = now->weights->bytes().size();
-  const auto body = [&](std::size_t task, std::size_t) {
-    now->weights->require(task * kTaskBytes, std::min(kTaskBytes, size - task * kTaskBytes));
-  };
-  InlineExecutor inline_executor;
-  Executor& executor = impl_->options.executor ? *impl_->options.executor : inline_executor;
-  executor.run((size + kTaskBytes - 1) / kTaskBytes, body);
+  try {
+    now->weights->blocks->require(0, now->weights->blocks->bytes().size());
+  } catch (const Error& error) {
+    now->weights->note(error);
+    throw;
+  }
 }
 
 RecommenderInfo Recommender::info() const {
   const auto now = impl_->current();
-  const std::lock_guard lock(impl_->damage_mutex);
   return {.model_version = now->version,
           .score_kind = now->engine->kind(),
           .generation = now->generation,
@@ -392,7 +389,7 @@ RecommenderInfo Recommender::info() const {
           .missed_deadlines = impl_->missed_deadlines,
           .search_recall = now->search_recall,
           .damaged_answers = impl_->damaged_answers,
-          .damage = impl_->damage,
+          .damage = now->weights ? now->weights->first_damage() : "",
           .item_ids = impl_->catalogue->kind(),
           .user_ids = impl_->users.accepts(Id(0)) ? IdKind::int64 : IdKind::string};
 }

@@ -53,8 +53,8 @@ struct Recommender::Impl {
   EngineAnswer ask(const Snapshot& now, HistoryView history, const Context& context,
                    std::span<const std::uint64_t> eligible, std::size_t k, detail::EngineState* state,
                    Workspace& workspace);
-  // Notes damage; throws on what is none.
-  void note_damage(const Error& error);
+  // Where it is handled: notes damage, throws on what is none.
+  void note_damage(const Snapshot& now, const Error& error);
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
   void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
                  const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
@@ -78,8 +78,6 @@ struct Recommender::Impl {
   // Shared with the completions of the event store, which may come when this object is gone.
   std::shared_ptr<std::atomic<std::size_t>> unstored_events = std::make_shared<std::atomic<std::size_t>>(0);
   std::atomic<std::size_t> ranker_failures = 0, missed_deadlines = 0, damaged_answers = 0;
-  mutable std::mutex damage_mutex;
-  std::string damage;  // the first
 
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;

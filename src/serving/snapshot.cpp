@@ -125,7 +125,7 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
     return with_rows(in_lists(ScorerRows<float>(*items, config.score), model, options, search_recall));
   }
   const detail::Opening* const opening = model.opening.get();
-  const bool ready = opening != nullptr && opening->encoder == encoder.get() && opening->codes && bits != 0 &&
+  const bool ready = opening != nullptr && opening->fits(*encoder) && opening->codes && bits != 0 &&
                      opening->codes->scalars[0] == bits;
   ScorerRows<float> rows =
       ready ? ScorerRows<float>(items, config.score, opening->scorable) : ScorerRows<float>(*items, config.score);
@@ -172,7 +172,9 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
 ServedModel make_served(const TrainedModel& model, std::span<const ItemHandle> handles,
                         const RecommenderOptions& options) {
   ServedModel served{nullptr, model.version, model.calibration, make_model_ranker(model, handles)};
-  if (model.opening) served.weights = model.opening->weights;
+  if (model.opening && model.encoder && model.opening->fits(*model.encoder)) {
+    served.weights = std::make_shared<MappedWeights>(model.opening->weights);
+  }
   served.engine = make_engine(model, handles, options, served.search_recall);
   return served;
 }

@@ -6,11 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "attune/detail/engine_interface.hpp"
+#include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/ranker.hpp"
 #include "attune/recommender.hpp"
@@ -18,14 +21,32 @@
 
 namespace attune::inline v0_1 {
 
+// Weights that are checked when they are used, and what was found first.
+struct MappedWeights {
+  explicit MappedWeights(std::shared_ptr<const detail::CheckedBlocks> checked) : blocks(std::move(checked)) {}
+  void note(const Error& found) {
+    const std::lock_guard lock(mutex);
+    if (damage.empty()) damage = found.what();
+  }
+  std::string first_damage() {
+    const std::lock_guard lock(mutex);
+    return damage;
+  }
+  const std::shared_ptr<const detail::CheckedBlocks> blocks;
+
+ private:
+  std::mutex mutex;
+  std::string damage;
+};
+
 // What a model, or a host's engine, brings to what is served.
 struct ServedModel {
   std::unique_ptr<const detail::EngineInterface> engine;
   std::string version;
-  Calibration calibration = {};                                    // of the engine's scores; empty: none
-  std::unique_ptr<const Ranker> ranker = nullptr;                  // null: none
-  std::shared_ptr<const detail::CheckedBlocks> weights = nullptr;  // of a mapped model; null: all is checked
-  double search_recall = 1;                                        // of sample users' best, found at least
+  Calibration calibration = {};                      // of the engine's scores; empty: none
+  std::unique_ptr<const Ranker> ranker = nullptr;    // null: none
+  std::shared_ptr<MappedWeights> weights = nullptr;  // null: all is checked
+  double search_recall = 1;                          // of sample users' best, found at least
 };
 
 struct Snapshot : ServedModel {

@@ -285,6 +285,7 @@ TrainedModel Updater::update(const TrainedModel& model, const InteractionLog& ev
     updated.counts = is_popularity ? updated.popularity : fit_counts(lessons.histories, options, &executor);
   }
   if (model.encoder) updated.encoder = train(model, lessons, config_, executor, progress, report_);
+  updated.opening = nullptr;  // that of the model before
   return updated;
 }
 

@@ -41,6 +41,11 @@ TEST_CASE("the extreme integers stay themselves and one beyond is unknown", "[ba
   CHECK(Id(static_cast<std::uint64_t>(kLargest) + 1).empty());
 }
 
+TEST_CASE("the ways of storing weights have names", "[base][types]") {
+  CHECK(to_string(WeightStorage::float32) == "float32");
+  CHECK(to_string(WeightStorage::int8) == "int8");
+}
+
 TEST_CASE("no id and an empty text are empty, zero is not", "[base][types]") {
   CHECK(Id().empty());
   CHECK(Id("").empty());

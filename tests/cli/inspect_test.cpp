@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/safetensors.hpp"
+#include "attune/model/transformer_encoder.hpp"
 #include "catch.hpp"
 #include "cli/tool.hpp"
 
@@ -86,6 +88,34 @@ TEST_CASE("A damaged or newer model is refused by every verb with one line that 
   check("99");
   sandbox.write("model/manifest.json", manifest.substr(0, manifest.size() / 2));
   check("manifest.json");
+}
+
+TEST_CASE("recommend and score check a large model before they answer", "[cli][inspect]") {
+  constexpr std::size_t kItems = 700;
+  const Sandbox sandbox;
+  attune::IdMap ids;
+  for (std::size_t item = 0; item < kItems; ++item) ids.insert("i" + std::to_string(item));
+  attune::EncoderConfig config;
+  config.embedding_dim = 16;
+  const std::shared_ptr<attune::SequenceEncoder<float>> encoder = attune::make_encoder(config, kItems);
+  encoder->initialize(1);
+  attune::TrainedModel model;
+  model.item_ids = std::make_shared<const attune::IdMap>(std::move(ids));
+  model.encoder = encoder;
+  model.save(sandbox.path("model"));
+  REQUIRE(sandbox.attune("recommend --model model --history i1,i2").status == 0);
+  std::string weights = sandbox.read("model/weights.safetensors");
+  const auto file = attune::SafetensorsFile::open(sandbox.path("model/weights.safetensors"));
+  const std::size_t data = weights.size() - file.tensors().back().end;
+  char& byte = weights[data + file.find("items.weight")->begin + kItems / 2 * 16 * sizeof(float)];
+  byte = static_cast<char>(byte ^ 16);
+  sandbox.write("model/weights.safetensors", weights);
+  for (const std::string verb : {"recommend", "score"}) {
+    const Run run = sandbox.attune(verb + " --model model --history i1,i2");
+    INFO(run.err);
+    CHECK(run.status == 1);
+    CHECK(run.err.find("weights.safetensors") != std::string::npos);
+  }
 }
 
 TEST_CASE("What is no model says what was expected", "[cli][inspect]") {

@@ -266,3 +266,14 @@ TEST_CASE("A map that is used where its bytes are is the map they were written f
     }
   }
 }
+
+TEST_CASE("The hash of an index depends on every id", "[data][id_map]") {
+  const auto seed_of = [](const std::vector<std::int64_t>& numbers) {
+    IdMap ids(IdKind::int64);
+    for (const std::int64_t number : numbers) ids.insert(number);
+    return ids.index().seed;
+  };
+  CHECK(seed_of({1, 2, 3}) == seed_of({1, 2, 3}));
+  CHECK(seed_of({1, 2, 3}) != seed_of({1, 2, 4}));
+  CHECK(seed_of({1, 2, 3}) != seed_of({5, 2, 3}));
+}

@@ -10,6 +10,8 @@
 #include <optional>
 
 #include "attune/error.hpp"
+#include "attune/model/safetensors.hpp"
+#include "attune/model/transformer_encoder.hpp"
 #include "catch.hpp"
 #include "model/manifest.hpp"
 #include "model/small_model.hpp"
@@ -179,6 +181,44 @@ TEST_CASE("Saving what was loaded writes the same bytes", "[model][checkpoint]")
   TrainedModel::load(directory / "one").save(directory / "other");
   CHECK(files_of(directory.path() / "one") == files_of(directory.path() / "other"));
   CHECK(files_of(directory.path() / "one").size() == 6);
+}
+
+TEST_CASE("A compressed model has its matrices in 8 bits and is the same again however often it is saved",
+          "[model][checkpoint]") {
+  TrainedModel model = small_model();
+  EncoderConfig config = small_config();
+  config.block = GENERATE(BlockKind::sasrec, BlockKind::hstu);
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, 6);
+  encoder->initialize(3);
+  std::ranges::fill(encoder->items().row(4), 0.0f);
+  model.encoder = encoder;
+  const TemporaryDirectory directory;
+  model.save(directory / "whole");
+  compressed(model).save(directory / "one");
+  const TrainedModel loaded = TrainedModel::load(directory / "one");
+  CHECK(loaded.weight_storage == WeightStorage::int8);
+  CHECK(loaded.version != TrainedModel::load(directory / "whole").version);
+  CHECK(largest_difference(loaded.encoder->weights(), model.encoder->weights()) < 0.02);
+  for (std::size_t item = 0; item < 6; ++item) CHECK(loaded.encoder->knows(ItemHandle(item)) == (item != 4));
+  loaded.save(directory / "other");
+  CHECK(files_of(directory.path() / "one") == files_of(directory.path() / "other"));
+
+  const auto weights = SafetensorsFile::open(directory / "one/weights.safetensors");
+  for (const TensorInfo& tensor : weights.tensors()) {
+    const bool scale = tensor.name.ends_with(".scale");
+    CHECK(tensor.dtype == (tensor.shape.size() == 2 && !scale ? DType::i8 : DType::f32));
+  }
+  const auto opening = SafetensorsFile::open(directory / "one/opening.safetensors");
+  for (const TensorInfo& tensor : opening.tensors()) CHECK(tensor.name.starts_with("ids."));
+  const auto manifest = nlohmann::json::parse(read_text(directory / "one/manifest.json"));
+  CHECK(manifest["required_features"].dump().find("weights.int8") != std::string::npos);
+}
+
+TEST_CASE("A model that only counts has no weights to compress", "[model][checkpoint]") {
+  TrainedModel model = compressed(small_model());
+  model.encoder = nullptr;
+  model.blend_weight = 0;
+  CHECK(saved_and_loaded(model).weight_storage == WeightStorage::float32);
 }
 
 TEST_CASE("Every part but the item ids may be missing", "[model][checkpoint]") {
@@ -412,17 +452,44 @@ TEST_CASE("Loading while another model is saved gives the one or the other, whol
   const TemporaryDirectory directory;
   small_model(3).save(directory / "model");
   replaced_directory = directory / "model";
+  const ModelAccess access = GENERATE(ModelAccess::in_memory, ModelAccess::mapped);
   replaced_at = GENERATE(0, 1, 2, 3, 4, 5);  // manifest, items.ids, opening, weights, counts, histories
   std::optional<TrainedModel> loaded;
   {
     Faults faults;
-    faults.before_read = [](int number) {
+    faults.before_open = [](int number) {
       if (number == replaced_at) small_model(9).save(replaced_directory);
     };
-    loaded = TrainedModel::load(replaced_directory);
+    loaded = TrainedModel::load(replaced_directory, access);
   }
-  // The last file is open before it is replaced: by then the old model has been read as a whole.
-  TrainedModel expected = small_model(replaced_at == 5 ? 3 : 9);
+  TrainedModel expected = small_model(9);
   expected.version = loaded->version;
   CHECK(difference(*loaded, expected) == "");
+}
+
+TEST_CASE("A mapped model is not another one's vectors by its own checksums", "[model][checkpoint]") {
+  const auto save = [](float changed) {
+    constexpr std::size_t kItems = 1000, kDim = 16;
+    IdMap ids(IdKind::int64);
+    for (std::size_t item = 0; item < kItems; ++item) ids.insert(item);
+    EncoderConfig config;
+    config.embedding_dim = kDim;
+    const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, kItems);
+    encoder->initialize(1);
+    encoder->items().row(kItems / 2)[0] = changed;
+    TrainedModel model;
+    model.item_ids = std::make_shared<const IdMap>(std::move(ids));
+    model.encoder = encoder;
+    model.save(replaced_directory);
+  };
+  const TemporaryDirectory directory;
+  replaced_directory = directory / "model";
+  save(0.25f);
+  static decltype(save) save_another = save;
+  Faults faults;
+  faults.before_open = [](int number) {
+    if (number == 3) save_another(0.5f);  // weights
+  };
+  const TrainedModel model = TrainedModel::load(replaced_directory, ModelAccess::mapped);
+  CHECK(model.encoder->items().row(500)[0] == 0.5f);
 }

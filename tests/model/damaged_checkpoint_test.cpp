@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -90,6 +91,37 @@ std::vector<std::byte> weights_with(const SavedModel& saved,
   }
   SafetensorsWriter writer;
   for (const auto& [tensor, values] : tensors) writer.add(tensor.name, tensor.shape, std::span<const float>(values));
+  return writer.bytes();
+}
+
+// A tensor of a file with its bytes.
+struct RawTensor {
+  TensorInfo info;
+  std::vector<std::byte> data;
+  template <class Number>
+  std::span<Number> as() {
+    return {reinterpret_cast<Number*>(data.data()), data.size() / sizeof(Number)};
+  }
+};
+
+// The weights of a compressed model with all its tensors changed on the way, by name.
+std::vector<std::byte> codes_with(const SavedModel& saved,
+                                  const std::function<void(std::map<std::string, RawTensor>&)>& change) {
+  const auto file = SafetensorsFile::open(saved.path("weights.safetensors"));
+  std::map<std::string, RawTensor> tensors;
+  for (const TensorInfo& info : file.tensors()) {
+    const auto data = file.bytes(info);
+    tensors[info.name] = {info, {data.begin(), data.end()}};
+  }
+  change(tensors);
+  SafetensorsWriter writer;
+  for (auto& [name, tensor] : tensors) {
+    if (tensor.info.dtype == DType::i8) {
+      writer.add(name, tensor.info.shape, std::span<const std::int8_t>(tensor.as<std::int8_t>()));
+    } else {
+      writer.add(name, tensor.info.shape, std::span<const float>(tensor.as<float>()));
+    }
+  }
   return writer.bytes();
 }
 
@@ -212,6 +244,54 @@ TEST_CASE("Safetensors case S62: a tensor that is missing or has the wrong shape
     });
     saved.require_error(ErrorCode::non_finite, "tensor \"" + name + "\": element 3");
   }
+}
+
+TEST_CASE("Codes and scales that are none are refused by tensor", "[model][checkpoint]") {
+  const SavedModel saved(compressed(small_model()));
+  const std::string name = GENERATE("items.weight", "position_embedding.weight", "blocks.1.attention.qkv.weight");
+  const std::string scale = name + ".scale", quoted = "tensor \"" + name + "\": ";
+  using Tensors = std::map<std::string, RawTensor>;
+  const auto refused = [&](const std::function<void(Tensors&)>& change, ErrorCode code, const std::string& part) {
+    const std::string whole = saved.read("weights.safetensors");
+    saved.forge("weights.safetensors", codes_with(saved, change));
+    saved.require_error(code, part);
+    saved.forge("weights.safetensors", std::as_bytes(std::span(whole)));
+    REQUIRE_FALSE(saved.error());
+  };
+  const ErrorCode corrupt = ErrorCode::corrupt_file;
+  const std::string missing = "tensor \"" + scale + "\" is missing";
+  refused([&](Tensors& tensors) { tensors.erase(scale); }, corrupt, missing);
+  refused([&](Tensors& tensors) { tensors.erase(name); }, corrupt, "tensor \"" + name + "\" is missing");
+  refused([&](Tensors& tensors) { std::swap(tensors[scale], tensors[name]); }, corrupt, quoted + "expected shape [");
+  refused([&](Tensors& tensors) { tensors[scale].info.shape = {tensors[scale].as<float>().size()}; }, corrupt,
+          "tensor \"" + scale + "\": expected shape [");
+  refused([&](Tensors& tensors) { std::swap(tensors[name].info.shape[0], tensors[name].info.shape[1]); }, corrupt,
+          quoted + "expected shape [");
+  refused([&](Tensors& tensors) { tensors[scale].as<float>()[2] = NAN; }, ErrorCode::non_finite,
+          scale + "\": element 2");
+  refused([&](Tensors& tensors) { tensors[scale].as<float>()[2] = INFINITY; }, ErrorCode::non_finite, "element 2");
+  for (const float bad : {-1e-3f, 0.0f, 3e37f}) {
+    refused([&](Tensors& tensors) { tensors[scale].as<float>()[3] = bad; }, corrupt,
+            scale + "\": element 3: expected a positive scale");
+  }
+  refused([&](Tensors& tensors) { tensors[name].as<std::int8_t>()[5] = -128; }, corrupt,
+          quoted + "element 5: expected a code from -127 to 127, found -128");
+  refused(
+      [&](Tensors& tensors) {
+        tensors[name].info.dtype = DType::f32;
+        tensors[name].data.resize(4 * tensors[name].data.size());
+      },
+      corrupt, quoted + "expected I8, found F32");
+  refused([&](Tensors& tensors) { tensors["final_norm.bias.scale"] = tensors[scale]; }, corrupt, "tensors, found");
+}
+
+TEST_CASE("Codes are not read as weights, nor weights as codes", "[model][checkpoint]") {
+  const SavedModel codes(compressed(small_model()));
+  codes.change_manifest([](auto& manifest) { manifest.weight_storage = WeightStorage::float32; });
+  codes.require_error(ErrorCode::unsupported, "expected F32, F16 or BF16, found I8");
+  const SavedModel weights;
+  weights.change_manifest([](auto& manifest) { manifest.weight_storage = WeightStorage::int8; });
+  weights.require_error(ErrorCode::corrupt_file, "expected I8, found F32");
 }
 
 TEST_CASE("A tensor that nobody asked for is an error", "[model][checkpoint]") {

@@ -108,6 +108,7 @@ TEST_CASE("Where finite numbers are expected no other is good", "[model][checked
   const auto bytes = std::as_bytes(std::span(numbers));
   const std::vector<std::uint64_t> sums = CheckedBlocks::sums_of(bytes);
   CheckedBlocks blocks(bytes, sums, nullptr, "file");
+  blocks.require(0, bytes.size());
   blocks.expect_finite(6 * sizeof(float), bytes.size());
   blocks.require(0, 100);
   const auto error = error_of([&] { blocks.require(6000, 1); });
@@ -147,6 +148,27 @@ TEST_CASE("A model without a file for opening is read into memory", "[model][map
   const TrainedModel model = saved.load();
   CHECK_FALSE(model.opening);
   CHECK_FALSE(model.encoder->items().mapped());
+}
+
+TEST_CASE("Of a compressed model the ids are mapped and the weights are read", "[model][mapped]") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "model";
+  compressed(small_model()).save(path);
+  const TrainedModel read = TrainedModel::load(path), mapped = TrainedModel::load(path, ModelAccess::mapped);
+  REQUIRE(mapped.opening);
+  CHECK(mapped.opening->weights == nullptr);
+  CHECK_FALSE(mapped.encoder->items().mapped());
+  CHECK(difference(read, mapped) == "");
+  const std::string weights = read_text(path + "/weights.safetensors");
+  for (std::size_t at = 0; at < weights.size(); at += 1 + weights.size() / 97) {
+    std::string flipped = weights;
+    flipped[at] = static_cast<char>(flipped[at] ^ 4);
+    write_text(path + "/weights.safetensors", flipped);
+    const auto error = error_of([&] { TrainedModel::load(path, ModelAccess::mapped); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::corrupt_file);
+    CHECK(std::string(error->what()).find("weights.safetensors") != std::string::npos);
+  }
 }
 
 TEST_CASE("A mapped model outlives its directory", "[model][mapped]") {
@@ -216,6 +238,7 @@ TEST_CASE("A file for opening that does not fit its model is refused", "[model][
       {"ids.seed", [](Numbers& n) { n.push_back(1); }},
       {"ids.slots", [](Numbers& n) { n.clear(); }},
       {"ids.slots", [](Numbers& n) { n.pop_back(); }},
+      {"ids.slots", [](Numbers& n) { n.resize(2 * n.size(), ~std::uint64_t{0}); }},
       {"ids.slots", [](Numbers& n) { n.assign(n.size(), 0); }},
       {"ids.slots", [](Numbers& n) { n.assign(n.size(), ~std::uint64_t{0}); }},
       {"ids.offsets", [](Numbers& n) { n.clear(); }},
@@ -225,6 +248,7 @@ TEST_CASE("A file for opening that does not fit its model is refused", "[model][
       {"ids.offsets", [](Numbers& n) { ++n.back(); }},
       {"rows.nonzero", [](Numbers& n) { n.push_back(0); }},
       {"rows.scorable", [](Numbers& n) { n.clear(); }},
+      {"rows.scorable", [](Numbers& n) { n.back() |= std::uint64_t{1} << 63; }},
       {"weights.sums", [](Numbers& n) { n.push_back(0); }},
       {"weights.sums", [](Numbers& n) { n.clear(); }},
   };

@@ -276,10 +276,20 @@ TEST_CASE("Codes that were stored are the codes they were made from", "[model][r
   refused([](auto& s) { s.scalars[3] = ~std::uint64_t{0}; });
   refused([](auto& s) { s.scalars[4] |= std::uint64_t{1} << 63; });
   refused([](auto& s) { s.blocks = s.blocks.first(s.blocks.size() - 1); });
+  const std::vector<float> negative(kRows, -1.0f);
+  if (kind == ScoreKind::dot) refused([&](auto& s) { s.norms = negative; });
   refused([](auto& s) { s.norms = s.norms.empty() ? std::span<const float>(kTwoNorms) : s.norms.first(3); });
   const std::vector<std::uint64_t> copy(stored.blocks.begin(), stored.blocks.end());
   std::vector<std::uint64_t> misaligned(copy.size() + 8);
   std::size_t at = 0;
   while (reinterpret_cast<std::uintptr_t>(misaligned.data() + at) % 64 == 0) ++at;
   refused([&](auto& s) { s.blocks = std::span<const std::uint64_t>(misaligned).subspan(at, copy.size()); });
+}
+
+TEST_CASE("Codes of rows none of which can be scored are stored as any others", "[model][row_codes]") {
+  for (const ScoreKind kind : {ScoreKind::cosine, ScoreKind::dot}) {
+    const ScorerRows<float> rows(EmbeddingTable<float>(100, 16), kind);
+    const RowCodes codes(rows, 8);
+    CHECK(RowCodes(rows, codes.stored(), nullptr).size() == 100);
+  }
 }

@@ -49,17 +49,19 @@ TEST_CASE("What the writer writes is read back bit for bit, and begins at a mult
   std::iota(weights.begin(), weights.end(), 0.5f);
   const std::vector<std::int64_t> numbers{-5, 0, std::numeric_limits<std::int64_t>::max()};
   const std::vector<std::uint32_t> columns{1, 4'000'000'000u};
+  const std::vector<std::int8_t> codes{-128, 0, 127};
   const std::vector<std::uint64_t> counts{3};
   for (std::size_t padding = 0; padding < 70; ++padding) {
     SafetensorsWriter writer;
     writer.metadata("note", std::string(padding, 'x'));
+    writer.add("codes", {1, 3}, std::span<const std::int8_t>(codes));
     writer.add("columns", {2}, std::span<const std::uint32_t>(columns));
     writer.add("weights \"quoted\"\n", {10, 100}, std::span<const float>(weights));
     writer.add("numbers", {3, 1}, std::span<const std::int64_t>(numbers));
     writer.add("count", {}, std::span<const std::uint64_t>(counts));
     writer.add("empty", {7, 0}, std::span<const float>());
     const std::vector<std::byte> bytes = writer.bytes();
-    const std::size_t data = 2 * 4 + 1000 * 4 + 3 * 8 + 8;
+    const std::size_t data = 3 + 2 * 4 + 1000 * 4 + 3 * 8 + 8;
     REQUIRE((bytes.size() - data) % 64 == 0);
 
     const auto file = SafetensorsFile::parse(bytes, "test");
@@ -67,6 +69,7 @@ TEST_CASE("What the writer writes is read back bit for bit, and begins at a mult
     for (const TensorInfo& tensor : file.tensors()) REQUIRE(tensor.begin % size_of(tensor.dtype) == 0);
     REQUIRE(file.floats(file.require("weights \"quoted\"\n", std::array<std::size_t, 2>{10, 100})) == weights);
     REQUIRE(file.integers(file.require("numbers", std::array<std::size_t, 2>{3, 1})) == numbers);
+    REQUIRE(file.integers(*file.find("codes")) == std::vector<std::int64_t>{-128, 0, 127});
     REQUIRE(file.integers(*file.find("columns")) == std::vector<std::int64_t>{1, 4'000'000'000});
     REQUIRE(file.integers(file.require("count", {})) == std::vector<std::int64_t>{3});
     REQUIRE(file.floats(*file.find("empty")).empty());

@@ -69,6 +69,7 @@ std::string difference(const TrainedModel& a, const TrainedModel& b) {
   if (a.version != b.version) return "version";
   if (a.notes != b.notes) return "notes";
   if (a.blend_weight != b.blend_weight) return "blend weight";
+  if (a.weight_storage != b.weight_storage) return "weight storage";
   if (!same_ids(*a.item_ids, *b.item_ids)) return "item ids";
   if (!a.encoder != !b.encoder || !a.popularity != !b.popularity || !a.counts != !b.counts ||
       !a.histories != !b.histories) {

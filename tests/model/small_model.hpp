@@ -87,6 +87,13 @@ inline TrainedModel small_model(std::size_t num_items = 6, IdKind kind = IdKind:
   return model;
 }
 
+// The same, to be saved with weights in 8 bits.
+inline TrainedModel compressed(TrainedModel model) {
+  model.weight_storage = WeightStorage::int8;
+  model.version.clear();
+  return model;
+}
+
 // The first difference between two models, "" when there is none: numbers are compared bit for bit.
 std::string difference(const TrainedModel& a, const TrainedModel& b);
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdarg>
 #include <cstdio>
 
 namespace attune::test {
@@ -42,6 +43,19 @@ Faults::~Faults() { active = nullptr; }
 }  // namespace attune::test
 
 extern "C" {
+
+int open(const char* path, int flags, ...) {
+  attune::test::Faults* const faults = attune::test::active;
+  if (faults != nullptr && faults->before_open != nullptr) faults->before_open(faults->opens++);
+  mode_t mode = 0;
+  if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+  }
+  return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, flags, mode));
+}
 
 ssize_t read(int descriptor, void* bytes, size_t count) {
   if (attune::test::interrupted()) return -1;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// System calls that go wrong on purpose. A test program that links failing_calls.cpp gets its own read, write, fsync,
-// mkdir, rename and renameat2: they pass everything on, but while a Faults object lives they misbehave as it says.
+// System calls that go wrong on purpose. A test program that links failing_calls.cpp gets its own open, read, write,
+// fsync, mkdir, rename and renameat2: they pass everything on, but while a Faults object lives they misbehave as it
+// says.
 
 #include <climits>
 
@@ -20,7 +21,8 @@ struct Faults {
   bool interrupted = false;                   // every second call is interrupted by a signal before it does anything
   int most_bytes = INT_MAX;                   // that one read or write moves
   void (*before_read)(int number) = nullptr;  // called with 0, 1, ...
-  int reads = 0;                              // so far
+  void (*before_open)(int number) = nullptr;  // the same
+  int reads = 0, opens = 0;                   // so far
   int calls = 0;                              // that may change the disk, so far
 };
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recommenders over models that stay in their files.
+#include <algorithm>
 #include <atomic>
 #include <thread>
+#include <utility>
 
 #include "attune/error.hpp"
 #include "attune/model/safetensors.hpp"
@@ -20,8 +22,8 @@ constexpr std::size_t kItems = 1500;
 
 // A model large enough for codes and for item rows of many blocks, saved.
 struct Saved {
-  explicit Saved(ScoreKind score = ScoreKind::cosine) {
-    make_model({.items = kItems, .users = 30, .dim = 24, .score = score}).save(path);
+  explicit Saved(ScoreKind score = ScoreKind::cosine, std::size_t items = kItems) {
+    make_model({.items = items, .users = 30, .dim = 24, .score = score}).save(path);
   }
   TemporaryDirectory directory;
   std::string path = directory / "model";
@@ -77,6 +79,26 @@ TEST_CASE("A mapped model answers with the bits of one in memory", "[serving][ma
   }
 }
 
+TEST_CASE("A compressed model answers, and with the same bits however it is opened", "[serving][mapped]") {
+  Saved saved;
+  TrainedModel model = TrainedModel::load(saved.path);
+  model.weight_storage = WeightStorage::int8;
+  model.version.clear();
+  const std::string whole = std::exchange(saved.path, (saved.directory / "compressed").string());
+  model.save(saved.path);
+  const auto expected = answers_of(saved.open(ModelAccess::in_memory));
+  CHECK(std::ranges::count(expected, Source::model, &Answer::source) > 0);
+  for (const ScorerStorage storage : {ScorerStorage::automatic, ScorerStorage::float32, ScorerStorage::int4}) {
+    Recommender recommender = saved.open(ModelAccess::mapped, {.scorer_storage = storage});
+    const auto answers = answers_of(recommender);
+    for (std::size_t i = 0; i < answers.size(); ++i) REQUIRE(same_items(answers[i], expected[i]));
+    recommender.check_model();
+    recommender.reload(whole);
+    recommender.reload(saved.path);
+    CHECK(same_items(answers_of(recommender)[0], expected[0]));
+  }
+}
+
 TEST_CASE("Where a vector is damaged no answer is wrong and the cold start speaks", "[serving][mapped]") {
   const Saved saved;
   const auto expected = answers_of(saved.open(ModelAccess::in_memory));
@@ -112,32 +134,68 @@ TEST_CASE("Where a vector is damaged no answer is wrong and the cold start speak
 }
 
 TEST_CASE("Requests that are ranked together meet damage each for himself", "[serving][mapped]") {
+  constexpr std::size_t kMany = 10'003;  // a scan for all of them
+  std::vector<std::string> users;
   std::vector<Request> requests;
-  for (std::size_t u = 0; u < 30; ++u) requests.push_back({.user = user_name(u), .k = 5});
-  const Saved saved;
+  for (std::size_t u = 0; u < 30; ++u) users.push_back(user_name(u));
+  for (const std::string& user : users) requests.push_back({.user = user, .k = 5});
+  const Saved saved(ScoreKind::cosine, kMany);
   const auto expected = saved.open(ModelAccess::in_memory).recommend_batch(requests);
   const auto mapped = saved.open(ModelAccess::mapped).recommend_batch(requests);
   for (std::size_t i = 0; i < requests.size(); ++i) REQUIRE(same_items(mapped[i], expected[i]));
   std::size_t right = 0, cold = 0;
-  for (const std::size_t item : {100, 700, 1400}) {
-    const Saved damaged;
-    damaged.damage(item);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Saved damaged(ScoreKind::cosine, kMany);
+    damaged.damage(damaged.open(ModelAccess::in_memory).item_ids().find(expected[i].items[0].item));
     const Recommender recommender = damaged.open(ModelAccess::mapped);
     for (int again = 0; again < 2; ++again) {
       const auto answers = recommender.recommend_batch(requests);
-      for (std::size_t i = 0; i < answers.size(); ++i) {
-        INFO("item " << item << ", answer " << i);
-        const bool same = answers[i].source == expected[i].source && same_items(answers[i], expected[i]);
+      for (std::size_t r = 0; r < answers.size(); ++r) {
+        INFO("damage " << i << ", answer " << r);
+        const bool same = answers[r].source == expected[r].source && same_items(answers[r], expected[r]);
         right += same;
         cold += !same;
-        REQUIRE(answers[i].items.size() == 5);
-        if (!same) REQUIRE(answers[i].source != Source::model);
+        REQUIRE(answers[r].items.size() == 5);
+        if (!same) REQUIRE(answers[r].source != Source::model);
+        REQUIRE(same_items(answers[r], recommender.recommend(requests[r])));
       }
+      REQUIRE(answers[i].source != Source::model);
     }
-    REQUIRE((recommender.info().damaged_answers > 0) == !recommender.info().damage.empty());
+    REQUIRE(recommender.info().damaged_answers > 0);
+    REQUIRE_FALSE(recommender.info().damage.empty());
   }
   REQUIRE(right > 0);
   REQUIRE(cold > 0);
+}
+
+TEST_CASE("A state that met damage goes on from where it was", "[serving][mapped]") {
+  const Saved saved;
+  saved.damage(700);
+  const TrainedModel model = TrainedModel::load(saved.path, ModelAccess::mapped);
+  const SequenceEncoder<float>& encoder = *model.encoder;
+  const std::vector<ItemHandle> items{1, 2, 700, 5}, sound{1, 2, 3};
+  Workspace workspace;
+  auto state = encoder.make_state();
+  std::vector<float> vector(encoder.dim()), expected(encoder.dim());
+  encoder.advance(state, {std::span(items).first(2)}, workspace);
+  for (int again = 0; again < 2; ++again) {
+    REQUIRE_THROWS_AS(encoder.advance(state, {items}, workspace), Error);
+  }
+  encoder.advance(state, {sound}, workspace);
+  encoder.user_vector(vector, state, {}, workspace);
+  encoder.encode(expected, {sound}, {}, workspace);
+  for (std::size_t d = 0; d < vector.size(); ++d) REQUIRE(vector[d] == Approx(expected[d]).margin(1e-5));
+}
+
+TEST_CASE("An encoder in the place of a mapped one is served, and no file checked for it", "[serving][mapped]") {
+  const Saved saved, other;
+  const TrainedModel sound = TrainedModel::load(other.path);
+  TrainedModel model = TrainedModel::load(saved.path, ModelAccess::mapped);
+  saved.damage(700);
+  model.encoder = sound.encoder;
+  const auto expected = answers_of(Recommender::open(sound)), answers = answers_of(Recommender::open(model));
+  for (std::size_t i = 0; i < answers.size(); ++i) REQUIRE(same_items(answers[i], expected[i]));
+  REQUIRE_NOTHROW(Recommender::open(model).check_model());
 }
 
 TEST_CASE("Lists over a mapped model are made of all its rows, or not at all", "[serving][mapped]") {
@@ -163,7 +221,10 @@ TEST_CASE("A user whom damage cost an answer is served by the next model", "[ser
   Recommender recommender = damaged.open(ModelAccess::mapped);
   REQUIRE(recommender.recommend({.user = user_name(0), .k = 20}).source != Source::model);
   REQUIRE(recommender.rank(user_name(0), {item_name(1)}).source != Source::model);
+  REQUIRE_FALSE(recommender.info().damage.empty());
   recommender.reload(good.path);
+  REQUIRE(recommender.info().damage.empty());
+  recommender.check_model();
   const auto answers = answers_of(recommender);
   for (std::size_t i = 0; i < answers.size(); ++i) REQUIRE(same_items(answers[i], expected[i]));
 }

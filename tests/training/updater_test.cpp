@@ -294,6 +294,19 @@ TEST_CASE("Counts keep kind and options, a blend its weight", "[training][update
   all_files(updated);  // throws where the parts do not fit together
 }
 
+TEST_CASE("A compressed model stays compressed", "[training][updater]") {
+  const World world;
+  const TemporaryDirectory directory;
+  TrainedModel model = train(small_config(), world.log(0, 20, 0, 12));
+  model.weight_storage = WeightStorage::int8;
+  model.save(directory / "model");
+  Updater updater({.epochs = 1});
+  const TrainedModel updated = updater.update(TrainedModel::load(directory / "model"), world.log(0, 20, 12, 16));
+  CHECK(updated.weight_storage == WeightStorage::int8);
+  updated.save(directory / "next");
+  CHECK(TrainedModel::load(directory / "next").weight_storage == WeightStorage::int8);
+}
+
 TEST_CASE("A masked encoder is updated as it was trained", "[training][updater]") {
   const World world;
   TrainerConfig config = small_config();

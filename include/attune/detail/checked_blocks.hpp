@@ -26,11 +26,9 @@ class ATTUNE_EXPORT CheckedBlocks {
   static std::vector<std::uint64_t> sums_of(std::span<const std::byte> bytes);
 
   std::span<const std::byte> bytes() const noexcept { return bytes_; }
-  // These bytes hold floats, aligned, and none but finite ones are good.
-  void expect_finite(std::size_t begin, std::size_t end) noexcept {
-    finite_begin_ = begin;
-    finite_end_ = end;
-  }
+  // These bytes hold floats, aligned, and none but finite ones are good: what was required of them is forgotten.
+  // Precondition: nobody else uses the blocks yet.
+  void expect_finite(std::size_t begin, std::size_t end) noexcept;
   // Precondition: the bytes are there. Throws Error: corrupt_file for a block with another checksum, non_finite.
   void require(std::size_t begin, std::size_t size) const;
 

@@ -148,17 +148,17 @@ void TransformerEncoder<T, Block>::advance(State& state, HistoryView history, Ba
   const std::size_t settled = state.num_settled(), length = n - start;
   const std::size_t waiting = last_row_is_open() ? std::min<std::size_t>(2, length) : 0;
   const std::size_t end = std::max(settled, length - waiting);
+  if (settled < end) {  // this may throw: until it has not, the state is what it was
+    const auto items = with_hidden_item(history.items.subspan(start + settled, end - settled), workspace);
+    const T* hidden = extend(
+        {items, settled, times, kNoTime, !last_row_is_open()}, 0, [&](std::size_t block) { return state.cache(block); },
+        workspace);
+    if (hidden != nullptr) std::copy(hidden, hidden + dim(), state.hidden());
+  }
   state.set_range(start, n);
   state.set_settled(end);
   std::copy(history.items.end() - static_cast<std::ptrdiff_t>(waiting), history.items.end(),
             state.newest().end() - static_cast<std::ptrdiff_t>(waiting));
-  if (settled == end) return;
-
-  const auto items = with_hidden_item(history.items.subspan(start + settled, end - settled), workspace);
-  const T* hidden = extend(
-      {items, settled, times, kNoTime, !last_row_is_open()}, 0, [&](std::size_t block) { return state.cache(block); },
-      workspace);
-  if (hidden != nullptr) std::copy(hidden, hidden + dim(), state.hidden());
 }
 
 template <class T, template <class> class Block>

@@ -38,7 +38,10 @@ struct ATTUNE_EXPORT TrainedModel {
   std::string version;  // names the model in answers; derived from its content when saved without one
   std::shared_ptr<const IdMap> item_ids;
   std::shared_ptr<const SequenceEncoder<float>> encoder;  // null: a model that only counts
-  std::shared_ptr<const PopularityModel> popularity;      // events per item in training; answers where nothing else can
+  // How save() writes the encoder, and how load() found it. To compress a model set int8 and clear `version`, since the
+  // answers of what is saved differ a little. Saving what was loaded writes the same weights.
+  WeightStorage weight_storage = WeightStorage::float32;
+  std::shared_ptr<const PopularityModel> popularity;  // events per item in training; answers where nothing else can
   // The model itself where there is no encoder; beside one it answers what the encoder cannot, and is the term of the
   // blend. One of model/count_models.hpp.
   std::shared_ptr<const CountModel> counts;

@@ -52,7 +52,8 @@ class EmbeddingTable {
     const T* const row = address(index);
     return std::all_of(row, row + dim_, [](T x) { return x == T(0); });
   }
-  bool mapped() const noexcept { return mapped_ != nullptr; }
+  // The blocks that hold the rows; null: they are the table's own.
+  const detail::CheckedBlocks* mapped() const noexcept { return mapped_.get(); }
 
   std::size_t num_chunks() const noexcept { return chunks_.size(); }
   std::span<const T> chunk(std::size_t index) const {

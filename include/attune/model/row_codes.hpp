@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "attune/detail/kernel_table.hpp"
@@ -41,6 +42,7 @@ class ATTUNE_EXPORT RowCodes {
 
   // Codes on their way to a file and back: those without an order.
   struct Stored {
+    std::string name;                       // for messages
     std::vector<std::uint64_t> scalars;     // [kScalars]
     std::span<const std::uint64_t> blocks;  // as bytes 64-byte aligned
     std::span<const float> norms;           // [rows], or empty where all rows are normalised

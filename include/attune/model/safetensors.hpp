@@ -76,6 +76,7 @@ class ATTUNE_EXPORT SafetensorsWriter {
   // The data must stay alive until bytes(). Throws Error(invalid_argument) for a name given twice or a size that does
   // not fit the shape.
   void add(std::string name, std::vector<std::size_t> shape, std::span<const float> data);
+  void add(std::string name, std::vector<std::size_t> shape, std::span<const std::int8_t> data);
   void add(std::string name, std::vector<std::size_t> shape, std::span<const std::uint32_t> data);
   void add(std::string name, std::vector<std::size_t> shape, std::span<const std::uint64_t> data);
   void add(std::string name, std::vector<std::size_t> shape, std::span<const std::int64_t> data);
