@@ -11,10 +11,6 @@
 #include <span>
 #include <string_view>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 namespace ceilings {
 
 inline bool level_has(std::string_view feature) {
@@ -62,46 +58,30 @@ inline std::uint64_t read(std::span<const std::byte> bytes, std::size_t ahead) {
   return level_has("avx2") ? read_avx2(bytes, ahead) : read_wide<Bytes16>(bytes, ahead);
 }
 
-// Each of these does `rounds` rounds of products in twelve independent chains, none of which the compiler may take for
-// another, and returns how many operations they were, a multiplication and an addition being two.
-inline constexpr int kChains = 12;
+enum class Arithmetic { floats, bfloat16, int8 };
 
-[[gnu::target("avx512f")]] inline double multiply_add_avx512(std::size_t rounds) {
-  __m512 sums[kChains] = {}, x = _mm512_set1_ps(0.5f);
-  for (auto& sum : sums) asm volatile("" : "+v"(sum));
+// `rounds` rounds of products in twelve independent chains; returns how many operations they were, a multiplication and
+// an addition being two. Instructions are named and not left to the compiler, which would take chains for one another.
+template <Arithmetic kKind, class Vector>
+[[gnu::always_inline]] inline double multiply_add(std::size_t rounds) {
+  constexpr int kChains = 12;
+  Vector sums[kChains] = {}, x = {};
   for (std::size_t r = 0; r < rounds; ++r) {
-    for (auto& sum : sums) sum = _mm512_fmadd_ps(x, x, sum);
+    for (Vector& sum : sums) {
+      if constexpr (kKind == Arithmetic::floats) asm volatile("vfmadd231ps %1, %1, %0" : "+v"(sum) : "v"(x));
+      if constexpr (kKind == Arithmetic::bfloat16) asm volatile("vdpbf16ps %1, %1, %0" : "+v"(sum) : "v"(x));
+      if constexpr (kKind == Arithmetic::int8) asm volatile("vpdpbusd %1, %1, %0" : "+v"(sum) : "v"(x));
+    }
   }
-  for (auto& sum : sums) asm volatile("" : "+v"(sum));
-  return 2.0 * 16 * kChains * static_cast<double>(rounds);
+  constexpr double kBytes = kKind == Arithmetic::floats ? 4 : kKind == Arithmetic::bfloat16 ? 2 : 1;
+  return 2.0 * sizeof(Vector) / kBytes * kChains * static_cast<double>(rounds);
+}
+template <Arithmetic kKind>
+[[gnu::target("avx512f")]] double multiply_add_avx512(std::size_t rounds) {
+  return multiply_add<kKind, Bytes64>(rounds);
 }
 [[gnu::target("avx2,fma")]] inline double multiply_add_avx2(std::size_t rounds) {
-  __m256 sums[kChains] = {}, x = _mm256_set1_ps(0.5f);
-  for (auto& sum : sums) asm volatile("" : "+x"(sum));
-  for (std::size_t r = 0; r < rounds; ++r) {
-    for (auto& sum : sums) sum = _mm256_fmadd_ps(x, x, sum);
-  }
-  for (auto& sum : sums) asm volatile("" : "+x"(sum));
-  return 2.0 * 8 * kChains * static_cast<double>(rounds);
-}
-[[gnu::target("avx512f,avx512bf16")]] inline double multiply_add_bfloat16(std::size_t rounds) {
-  __m512 sums[kChains] = {};
-  __m512i x = _mm512_set1_epi32(0x3F003F00);
-  for (auto& sum : sums) asm volatile("" : "+v"(sum));
-  for (std::size_t r = 0; r < rounds; ++r) {
-    for (auto& sum : sums) sum = _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)x);
-  }
-  for (auto& sum : sums) asm volatile("" : "+v"(sum));
-  return 2.0 * 32 * kChains * static_cast<double>(rounds);
-}
-[[gnu::target("avx512f,avx512vnni")]] inline double multiply_add_int8(std::size_t rounds) {
-  __m512i sums[kChains] = {}, x = _mm512_set1_epi8(3);
-  for (auto& sum : sums) asm volatile("" : "+v"(sum));
-  for (std::size_t r = 0; r < rounds; ++r) {
-    for (auto& sum : sums) sum = _mm512_dpbusd_epi32(sum, x, x);
-  }
-  for (auto& sum : sums) asm volatile("" : "+v"(sum));
-  return 2.0 * 64 * kChains * static_cast<double>(rounds);
+  return multiply_add<Arithmetic::floats, Bytes32>(rounds);
 }
 
 #else

@@ -238,13 +238,13 @@ void add_peaks() {
     });
   };
   if (ceilings::level_has("avx512")) {
-    add("peak_float", ceilings::multiply_add_avx512);
+    add("peak_float", ceilings::multiply_add_avx512<ceilings::Arithmetic::floats>);
   } else if (ceilings::level_has("avx2")) {
     add("peak_float", ceilings::multiply_add_avx2);
   }
   if (ceilings::level_has("avx512vnni")) {
-    add("peak_bfloat16", ceilings::multiply_add_bfloat16);
-    add("peak_int8", ceilings::multiply_add_int8);
+    add("peak_bfloat16", ceilings::multiply_add_avx512<ceilings::Arithmetic::bfloat16>);
+    add("peak_int8", ceilings::multiply_add_avx512<ceilings::Arithmetic::int8>);
   }
 #endif
 }

@@ -71,18 +71,11 @@ void open_and_answer(benchmark::State& state, attune::ModelAccess access) {
   }
 }
 
-BENCHMARK_CAPTURE(open_and_answer, mapped, attune::ModelAccess::mapped)
-    ->ArgName("items")
-    ->Arg(3'706)
-    ->Arg(100'000)
-    ->Arg(1'000'000)
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(open_and_answer, in_memory, attune::ModelAccess::in_memory)
-    ->ArgName("items")
-    ->Arg(3'706)
-    ->Arg(100'000)
-    ->Arg(1'000'000)
-    ->Unit(benchmark::kMillisecond);
+void catalogues(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgName("items")->Arg(3'706)->Arg(100'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
+}
+BENCHMARK_CAPTURE(open_and_answer, mapped, attune::ModelAccess::mapped)->Apply(catalogues);
+BENCHMARK_CAPTURE(open_and_answer, in_memory, attune::ModelAccess::in_memory)->Apply(catalogues);
 
 }  // namespace
 
