@@ -51,14 +51,14 @@ class Choice {
     std::vector<Tried> all;
     for (const double weight : kWeights) {
       if (stopped_ || !has_time()) break;
-      const auto start = platform::Clock::now();
+      const double start = budget_.spent();
       model.blend_weight = weight;
       Report report = evaluate(model, queries_, measuring_);
       all.push_back({weight, report.ndcg_at(10), std::move(report.user_sums)});
       const BlendReport tried{
           .counts = std::string(model.counts->name()), .weight = weight, .ndcg_10 = all.back().ndcg_10};
       stopped_ = progress_.blend && !progress_.blend(tried);
-      seconds_ = platform::seconds_since(start);
+      seconds_ = budget_.spent() - start;
     }
     if (all.empty()) return {};
     const auto best = std::ranges::max_element(all, {}, &Tried::ndcg_10);

@@ -2,7 +2,6 @@
 #include "attune/training/trainer.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -10,7 +9,6 @@
 #include <memory>
 #include <numeric>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "attune/error.hpp"
@@ -527,24 +525,6 @@ TEST_CASE("A refit is refused before the first epoch where validation does not g
   const EvaluationQueries queries{other, parts.validation.queries};
   CHECK(code_of([&] { Trainer(config).fit(parts.train, queries, progress); }) == ErrorCode::invalid_data);
   CHECK(epochs == 0);
-}
-
-TEST_CASE("What would leave no time for a refit gives way to it", "[training][trainer]") {
-  // Each weight of the blend is slow to try: the budget has room for the refit or for all of them.
-  const Split parts = learned_by_counts();
-  TrainerConfig config = blending_config();
-  config.refit = true;
-  config.time_budget_seconds = 2;
-  std::size_t tried = 0;
-  const auto slow = [&](const BlendReport&) {
-    ++tried;
-    std::this_thread::sleep_for(std::chrono::milliseconds(700));
-    return true;
-  };
-  Trainer trainer(config);
-  trainer.fit(parts.train, parts.validation, {.blend = slow});
-  CHECK(tried < 8);
-  CHECK(trainer.refitted());
 }
 
 TEST_CASE("Count presets learn from the validation part too", "[training][trainer]") {
