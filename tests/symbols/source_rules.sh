@@ -45,7 +45,8 @@ forbid 'no flag that changes arithmetic' '-Ofast|-ffast-math|-funsafe-math' "${c
 forbid 'no folder of a build machine' '(^|[^A-Za-z0-9_.}])/(work|home|root|Users)/' "${code[@]}" "${own[@]}" \
   quickstart.sh test.sh .ci data docs
 forbid 'nothing is left for later' '(TODO|FIXME|XXX|HACK)' "${code[@]}" "${own[@]}"
-forbid 'instruction sets are known to src/kernels alone' '^ *# *include <([a-z]+intrin|arm_neon)\.h>' include src --exclude-dir=kernels
+forbid 'instruction sets are known to src/kernels alone' '^ *# *include <([a-z]+intrin|arm_neon)\.h>' include src benchmarks \
+  --exclude-dir=kernels
 forbid 'the operating system is known to src/platform alone' '^ *# *include <(unistd|fcntl|dirent|pthread|sched|dlfcn|windows|sys/.*)\.h>' \
   include src --exclude-dir=platform
 forbid 'no third-party header behind a public one' '^ *# *include <(Eigen|xtensor|xt|nlohmann|zlib|lzma|CLI)' include --exclude-dir=interop
