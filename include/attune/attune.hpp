@@ -60,4 +60,5 @@
 #include "attune/serving/event_store.hpp"
 #include "attune/serving/make_recommender.hpp"
 #include "attune/serving/shared_encoder.hpp"
+#include "attune/serving/telemetry.hpp"
 #include "attune/serving/user_state.hpp"

@@ -31,6 +31,8 @@ class IdMap;
 class Ranker;
 class Recommender;
 struct RecommenderOptions;
+struct RecommenderStats;
+class Telemetry;
 struct TrainedModel;
 
 namespace detail {
@@ -57,6 +59,8 @@ struct RecommenderOptions {
   // How long the ranker of one request may go on taking further groups; 0: until it is done. A model's own takes all
   // candidates as one group, which no deadline cuts short.
   std::chrono::nanoseconds ranker_deadline{0};
+  // Told what happens (serving/telemetry.hpp); null: nobody is.
+  std::shared_ptr<Telemetry> telemetry = nullptr;
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
   // Of those caches. bfloat16: twice the users per byte, and less to read for one who is not in the CPU's caches;
@@ -181,6 +185,8 @@ class ATTUNE_EXPORT Recommender {
   void check_model() const;
 
   RecommenderInfo info() const;
+  // The same with counters and latencies of all calls so far (serving/telemetry.hpp).
+  RecommenderStats stats() const;
   // Every item id so far. A host that builds a further engine for reload() gives its handles in this order.
   IdMap item_ids() const;
 

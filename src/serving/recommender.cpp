@@ -17,6 +17,13 @@
 namespace attune::inline v0_1 {
 namespace {
 
+void note_unstored(std::atomic<std::size_t>& unstored, Telemetry* telemetry, std::size_t count) noexcept {
+  const bool first = unstored.fetch_add(count) == 0;
+  if (first && telemetry != nullptr) {
+    telemetry->log(LogLevel::error, "the event store does not keep an event; further ones are only counted");
+  }
+}
+
 std::size_t num_distinct(std::vector<Id> ids) {
   const auto key = [](const Id& id) { return std::tuple(id.is_text(), id.is_number(), id.number(), id.text()); };
   std::ranges::sort(ids, {}, key);
@@ -24,6 +31,16 @@ std::size_t num_distinct(std::vector<Id> ids) {
 }
 
 }  // namespace
+
+Recommender::Impl::Timed::~Timed() {
+  const auto end = Meters::Clock::now();
+  impl_.meters.finished(operation_, end - begin_);
+  if (Telemetry* const telemetry = impl_.options.telemetry.get()) telemetry->span({operation_, begin_, end, items_});
+}
+
+void Recommender::Impl::log(LogLevel level, std::string_view message) const noexcept {
+  if (options.telemetry) options.telemetry->log(level, message);
+}
 
 std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
   const std::lock_guard lock(snapshot_mutex);
@@ -33,6 +50,12 @@ std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
 // Events.
 
 Observed Recommender::Impl::record(Interaction& event) {
+  const Observed outcome = take(event);
+  meters.observed(outcome);
+  return outcome;
+}
+
+Observed Recommender::Impl::take(Interaction& event) {
   if (!std::isfinite(event.value) || !users.accepts(event.user) || !catalogue->accepts(event.item)) {
     return Observed::rejected;
   }
@@ -48,16 +71,19 @@ Observed Recommender::Impl::record(Interaction& event) {
 void Recommender::Impl::store(std::span<const Interaction> recorded) noexcept {
   if (recorded.empty() || !options.event_store) return;
   try {
-    const auto done = [unstored = unstored_events, count = recorded.size()](bool stored) {
-      if (!stored) *unstored += count;
+    const auto done = [unstored = unstored_events, telemetry = options.telemetry,
+                       count = recorded.size()](bool stored) {
+      if (!stored) note_unstored(*unstored, telemetry.get(), count);
     };
     options.event_store->append(recorded, done);
   } catch (...) {
-    *unstored_events += recorded.size();
+    note_unstored(*unstored_events, options.telemetry.get(), recorded.size());
   }
 }
 
 Observed Recommender::observe(const Interaction& interaction) {
+  Impl::Timed timed(*impl_, Operation::observe);
+  timed.items(1);
   Interaction event = interaction;
   const Observed observed = impl_->record(event);
   if (observed == Observed::recorded) impl_->store({&event, 1});
@@ -65,6 +91,8 @@ Observed Recommender::observe(const Interaction& interaction) {
 }
 
 std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> interactions) {
+  Impl::Timed timed(*impl_, Operation::observe);
+  timed.items(interactions.size());
   std::vector<Observed> observed;
   std::vector<Interaction> recorded;
   observed.reserve(interactions.size());
@@ -152,7 +180,7 @@ void Recommender::Impl::note_damage(const Snapshot& now, const Error& error) {
   const bool is_damage = error.code() == ErrorCode::corrupt_file || error.code() == ErrorCode::non_finite;
   if (!now.weights || !is_damage) throw;
   ++damaged_answers;
-  now.weights->note(error);
+  if (now.weights->note(error)) log(LogLevel::error, error.what());
 }
 
 void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
@@ -175,6 +203,7 @@ void Recommender::Impl::finish(Answer& answer, std::shared_ptr<const Snapshot> n
   const std::size_t reranked = order(found, ranking_stage(*now), *now, history, context, scratch);
   fill(answer, std::move(now), found.items.first(std::min(k, found.items.size())), found.source);
   answer.reranked = reranked;
+  meters.answered(answer.source, answer.items.size() < k);
   answer.shortfall.seen = exclusion.size();
   answer.shortfall.unavailable = catalogue->size() - exclusion.size() - exclusion.returnable(found.source);
 }
@@ -186,17 +215,24 @@ Answer Recommender::recommend(const Request& request) const {
 }
 
 void Recommender::recommend(const Request& request, Answer& answer) const {
-  auto now = impl_->current();
-  const ScratchPool::Lease scratch = impl_->pool.take();
-  const std::shared_ptr<UserRecord> user = impl_->users.find(request.user);
-  if (!user) return impl_->recommend(std::move(now), {}, {}, request, nullptr, *scratch, answer);
+  Impl::Timed timed(*impl_, Operation::recommend);
+  impl_->recommend(request, answer);
+  timed.items(answer.items.size());
+}
+
+void Recommender::Impl::recommend(const Request& request, Answer& answer) {
+  auto now = current();
+  const ScratchPool::Lease scratch = pool.take();
+  const std::shared_ptr<UserRecord> user = users.find(request.user);
+  if (!user) return recommend(std::move(now), {}, {}, request, nullptr, *scratch, answer);
   const std::lock_guard lock(user->mutex);
-  detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
-  impl_->recommend(std::move(now), user->history(), user->distinct, request, state, *scratch, answer);
+  detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
+  recommend(std::move(now), user->history(), user->distinct, request, state, *scratch, answer);
 }
 
 Answer Recommender::recommend_history(std::span<const Id> items, const Request& request,
                                       std::span<const Timestamp> times) const {
+  Impl::Timed timed(*impl_, Operation::recommend);
   auto now = impl_->current();
   const ScratchPool::Lease scratch = impl_->pool.take();
   Request at = request;
@@ -215,6 +251,7 @@ Answer Recommender::recommend_history(std::span<const Id> items, const Request& 
   Answer answer;
   impl_->recommend(std::move(now), {.items = scratch->handles, .times = scratch->times}, scratch->distinct, at, nullptr,
                    *scratch, answer);
+  timed.items(answer.items.size());
   return answer;
 }
 
@@ -281,12 +318,15 @@ void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>
 }
 
 std::vector<Answer> Recommender::recommend_batch(std::span<const Request> requests) const {
+  Impl::Timed timed(*impl_, Operation::recommend_batch);
+  timed.items(requests.size());
   std::vector<Answer> answers(requests.size());
   InlineExecutor inline_executor;
   Executor& executor = impl_->options.executor ? *impl_->options.executor : inline_executor;
   const auto now = impl_->current();
   if (!now->engine->batches()) {
-    executor.run(requests.size(), [&](std::size_t task, std::size_t) { recommend(requests[task], answers[task]); });
+    executor.run(requests.size(),
+                 [&](std::size_t task, std::size_t) { impl_->recommend(requests[task], answers[task]); });
     return answers;
   }
   constexpr std::size_t kTogether = 64;
@@ -300,6 +340,8 @@ std::vector<Answer> Recommender::recommend_batch(std::span<const Request> reques
 }
 
 Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Timestamp at) const {
+  Impl::Timed timed(*impl_, Operation::rank);
+  timed.items(candidates.size());
   auto now = impl_->current();
   const ScratchPool::Lease scratch = impl_->pool.take();
   std::vector<ItemHandle>& handles = scratch->handles;
@@ -342,6 +384,7 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
 }
 
 Answer Recommender::similar_items(const Id& id, std::size_t k) const {
+  const Impl::Timed timed(*impl_, Operation::similar_items);
   auto now = impl_->current();
   const ScratchPool::Lease scratch = impl_->pool.take();
   const ItemHandle item = impl_->catalogue->find(id);
@@ -371,9 +414,15 @@ void Recommender::check_model() const {
   try {
     now->weights->blocks->require(0, now->weights->blocks->bytes().size());
   } catch (const Error& error) {
-    now->weights->note(error);
+    if (now->weights->note(error)) impl_->log(LogLevel::error, error.what());
     throw;
   }
+}
+
+RecommenderStats Recommender::stats() const {
+  RecommenderStats stats{.info = info()};
+  impl_->meters.read(stats);
+  return stats;
 }
 
 RecommenderInfo Recommender::info() const {

@@ -13,6 +13,7 @@
 #include "attune/serving/catalogue.hpp"
 #include "attune/serving/user_state.hpp"
 #include "serving/event_kinds.hpp"
+#include "serving/meters.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
 #include "serving/user_record.hpp"
@@ -31,11 +32,15 @@ struct Recommender::Impl {
   void serve(const TrainedModel& model);
   void serve(detail::EngineParts parts);
   void publish(ServedModel model, std::span<const ItemHandle> handles);
+  // Runs what serves another model, in turn with others; says where it throws that the old one goes on.
+  template <class Serve>
+  void replace(Serve serve_next);
   // Takes in what the event store holds and the model's histories do not.
   void replay();
 
-  // Fills in a missing time.
+  // Counts what becomes of an event, whose missing time it fills in.
   Observed record(Interaction& event);
+  Observed take(Interaction& event);
   // Hands recorded events to the event store and counts those that it does not keep.
   void store(std::span<const Interaction> recorded) noexcept;
   // Who reorders how many candidates: the host's ranker, else the model's own, which speaks of the model's answers
@@ -55,6 +60,8 @@ struct Recommender::Impl {
                    Workspace& workspace);
   // Where it is handled: notes damage, throws on what is none.
   void note_damage(const Snapshot& now, const Error& error);
+  // Answers a stored user, or one whom nobody knows.
+  void recommend(const Request& request, Answer& answer);
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
   void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
                  const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
@@ -67,6 +74,22 @@ struct Recommender::Impl {
   void finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found, HistoryView history,
               const Context& context, std::size_t k, const Exclusion& exclusion, RequestScratch& scratch);
   enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
+  // A call, counted and timed from its making to its end.
+  class Timed {
+   public:
+    Timed(Impl& impl, Operation operation) noexcept : impl_(impl), operation_(operation) {}
+    Timed(const Timed&) = delete;
+    Timed& operator=(const Timed&) = delete;
+    ~Timed();
+    void items(std::size_t count) noexcept { items_ = count; }
+
+   private:
+    Impl& impl_;
+    Operation operation_;
+    std::size_t items_ = 0;
+    Meters::Clock::time_point begin_ = Meters::Clock::now();
+  };
+  void log(LogLevel level, std::string_view message) const noexcept;
   static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
                    Source source, Scores scores = Scores::of_next_event);
 
@@ -75,6 +98,7 @@ struct Recommender::Impl {
   EventKinds kinds;
   UserStates users;
   ScratchPool pool;
+  Meters meters;
   // Shared with the completions of the event store, which may come when this object is gone.
   std::shared_ptr<std::atomic<std::size_t>> unstored_events = std::make_shared<std::atomic<std::size_t>>(0);
   std::atomic<std::size_t> ranker_failures = 0, missed_deadlines = 0, damaged_answers = 0;

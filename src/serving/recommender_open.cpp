@@ -79,6 +79,8 @@ Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_id
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
   const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;
   auto next = make_snapshot(catalogue, std::move(model), handles, generation);
+  log(LogLevel::info, "model \"" + next->version + "\" serves " + std::to_string(handles.size()) +
+                          " items as generation " + std::to_string(generation));
   const std::lock_guard lock(snapshot_mutex);
   snapshot.swap(next);
 }
@@ -103,6 +105,19 @@ void Recommender::Impl::serve(detail::EngineParts parts) {
   publish({std::move(parts.engine), std::move(parts.version)}, handles);
 }
 
+template <class Serve>
+void Recommender::Impl::replace(Serve serve_next) {
+  const Timed timed(*this, Operation::reload);
+  const std::lock_guard lock(reload_mutex);
+  try {
+    serve_next();
+  } catch (const std::exception& error) {
+    meters.reload_failed();
+    log(LogLevel::error, std::string("the old model goes on serving: ").append(error.what()));
+    throw;
+  }
+}
+
 void Recommender::Impl::replay() {
   if (!options.event_store) return;
   const std::shared_ptr<const Histories> known = users.histories();
@@ -115,7 +130,7 @@ void Recommender::Impl::replay() {
       return;
     }
     Interaction event = stored;
-    record(event);
+    take(event);
   });
 }
 
@@ -137,11 +152,12 @@ Recommender Recommender::open(const TrainedModel& model, RecommenderOptions opti
   return Recommender(std::move(impl));
 }
 
-void Recommender::reload(const std::string& model) { reload(TrainedModel::load(model, impl_->options.model_access)); }
+void Recommender::reload(const std::string& model) {
+  impl_->replace([&] { impl_->serve(TrainedModel::load(model, impl_->options.model_access)); });
+}
 
 void Recommender::reload(const TrainedModel& model) {
-  const std::lock_guard lock(impl_->reload_mutex);
-  impl_->serve(model);
+  impl_->replace([&] { impl_->serve(model); });
 }
 
 Recommender detail::make_recommender(EngineParts parts, RecommenderOptions options) {
@@ -153,9 +169,10 @@ Recommender detail::make_recommender(EngineParts parts, RecommenderOptions optio
 }
 
 void detail::reload(Recommender& recommender, EngineParts parts) {
-  check_ids(parts);
-  const std::lock_guard lock(recommender.impl_->reload_mutex);
-  recommender.impl_->serve(std::move(parts));
+  recommender.impl_->replace([&] {
+    check_ids(parts);
+    recommender.impl_->serve(std::move(parts));
+  });
 }
 
 }  // namespace attune::inline v0_1
