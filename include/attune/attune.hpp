@@ -58,6 +58,7 @@
 #include "attune/serving/cosine_scorer.hpp"
 #include "attune/serving/engine.hpp"
 #include "attune/serving/event_store.hpp"
+#include "attune/serving/experiment.hpp"
 #include "attune/serving/make_recommender.hpp"
 #include "attune/serving/shared_encoder.hpp"
 #include "attune/serving/telemetry.hpp"

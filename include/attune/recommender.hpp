@@ -63,7 +63,10 @@ struct RecommenderOptions {
   std::shared_ptr<Telemetry> telemetry = nullptr;
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
-  // Of those caches. bfloat16: twice the users per byte, and less to read for one who is not in the CPU's caches;
+  // Before another model takes over, so many of the users asked for last get their caches for it, in the thread that
+  // reloads: their next requests are as quick as before. Each costs a full encode, and his cache twice for that long.
+  std::size_t warm_up_users = 1000;
+  // Of the caches. bfloat16: twice the users per byte, and less to read for one who is not in the CPU's caches;
   // keys and values keep 8 significant bits. See StateStorage.
   StateStorage state_storage = StateStorage::float32;
   std::shared_ptr<Executor> executor = nullptr;  // for recommend_batch; null: the calling thread

@@ -3,7 +3,9 @@
 // Opening and reloading: everything that may fail happens before the new snapshot is published.
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -81,8 +83,13 @@ void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> h
   auto next = make_snapshot(catalogue, std::move(model), handles, generation);
   log(LogLevel::info, "model \"" + next->version + "\" serves " + std::to_string(handles.size()) +
                           " items as generation " + std::to_string(generation));
-  const std::lock_guard lock(snapshot_mutex);
-  snapshot.swap(next);
+  users.warm_up(*next->engine, generation, options.warm_up_users, pool.take()->workspace);
+  {
+    const std::lock_guard lock(snapshot_mutex);
+    snapshot.swap(next);
+  }
+  // The old one is taken down here rather than in a request, unless somebody keeps an answer of it.
+  for (int i = 0; i < 20 && next.use_count() > 1; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 void Recommender::Impl::serve(const TrainedModel& model) {

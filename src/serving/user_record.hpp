@@ -15,7 +15,7 @@
 namespace attune::inline v0_1 {
 
 // One user. Whoever reads or writes it holds the mutex.
-struct UserRecord {
+struct UserRecord : std::enable_shared_from_this<UserRecord> {
   std::mutex mutex;
   std::vector<ItemHandle> items;  // all events, oldest first
   std::vector<Timestamp> times;
@@ -26,6 +26,8 @@ struct UserRecord {
 
   std::unique_ptr<detail::EngineState> state;  // cache, of the model generation below
   std::uint64_t generation = 0;
+  std::unique_ptr<detail::EngineState> next_state;  // beside it, for a generation that is not served yet
+  std::uint64_t next_generation = 0;
 
   // Place in the order of use, and the size as accounted; guarded by UserStates, not by the mutex above.
   UserRecord* newer = nullptr;

@@ -81,8 +81,8 @@ struct UserStates::Impl {
     std::vector<std::shared_ptr<UserRecord>> records;  // by the handles of `ids`
   };
 
-  Impl(IdKind kind_, std::size_t cache_budget_bytes, StateStorage storage)
-      : kind(kind_), cache(cache_budget_bytes, storage) {
+  Impl(IdKind kind_, std::size_t cache_budget_bytes, StateStorage storage_)
+      : kind(kind_), storage(storage_), cache(cache_budget_bytes, storage_) {
     for (auto& shard : shards) shard = std::make_unique<Shard>(kind);
   }
 
@@ -95,6 +95,7 @@ struct UserStates::Impl {
   std::shared_ptr<UserRecord> find(const Id& user, bool add);
 
   IdKind kind;
+  StateStorage storage;
   std::array<std::unique_ptr<Shard>, std::size_t{1} << kShardBits> shards;
   // Taken before the lock of a shard. Whoever adds a record shares it, so that users are counted once.
   std::shared_mutex base_mutex;
@@ -185,13 +186,32 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
   insert_at(user.weights, position, weight);
   const auto seen = std::lower_bound(user.distinct.begin(), user.distinct.end(), item);
   if (seen == user.distinct.end() || *seen != item) user.distinct.insert(seen, item);
-  if (late && user.state) user.state->reset();
+  if (late) {
+    if (user.state) user.state->reset();
+    if (user.next_state) user.next_state->reset();
+  }
   return Observed::recorded;
 }
 
 detail::EngineState* UserStates::acquire_state(UserRecord& user, const detail::EngineInterface& engine,
                                                std::uint64_t generation) {
   return impl_->cache.acquire(user, engine, generation);
+}
+
+void UserStates::warm_up(const detail::EngineInterface& next, std::uint64_t generation, std::size_t most,
+                         Workspace& workspace) {
+  for (const std::shared_ptr<UserRecord>& recent : impl_->cache.most_recent(most)) {
+    UserRecord& user = *recent;
+    const std::lock_guard lock(user.mutex);
+    auto state = next.make_state(impl_->storage);
+    if (!state) return;
+    try {
+      next.user_vector(user.history(), {.now = user.last_time()}, state.get(), workspace);
+    } catch (const Error&) {  // a damaged vector, which his request will meet and note
+      continue;
+    }
+    if (!impl_->cache.prepare(user, std::move(state), generation)) return;
+  }
 }
 
 std::size_t UserStates::num_users() const noexcept {

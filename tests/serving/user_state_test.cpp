@@ -237,3 +237,64 @@ TEST_CASE("Growing caches are measured again at each use", "[serving][user_state
   CHECK(acquire(users, "a", engine) == nullptr);
   CHECK(users.cache_bytes() == 0);
 }
+
+TEST_CASE("Caches made ahead are the ones that the next generation gets, in the order of use",
+          "[serving][user_state]") {
+  UserStates users(IdKind::string, 1000);
+  const SizedEngine today, tomorrow;
+  Workspace workspace;
+  for (const char* id : {"a", "b", "c"}) acquire(users, id, today);
+  users.warm_up(tomorrow, 2, 2, workspace);
+  CHECK(tomorrow.made == 2);
+  CHECK(users.cache_bytes() == 500);
+  const auto* ready = users.find("c")->next_state.get();
+  REQUIRE(ready != nullptr);
+  CHECK(users.find("a")->next_state == nullptr);
+
+  const auto* c = acquire(users, "c", today);  // a request before the swap
+  CHECK(c != ready);
+  CHECK(users.cache_bytes() == 500);
+  CHECK(acquire(users, "c", tomorrow, 2) == ready);
+  CHECK(users.cache_bytes() == 400);
+  acquire(users, "b", tomorrow, 2);
+  CHECK(tomorrow.made == 2);
+  CHECK(users.cache_bytes() == 300);
+  acquire(users, "a", tomorrow, 2);
+  CHECK(tomorrow.made == 3);
+}
+
+TEST_CASE("Caches made ahead respect the budget, and the least recently used gives way", "[serving][user_state]") {
+  UserStates users(IdKind::string, 450);
+  const SizedEngine today, tomorrow;
+  Workspace workspace;
+  for (const char* id : {"a", "b", "c"}) acquire(users, id, today);
+  users.warm_up(tomorrow, 2, 3, workspace);
+  CHECK(users.cache_bytes() == 400);
+  CHECK(users.find("c")->next_state != nullptr);
+  CHECK(users.find("b")->next_state != nullptr);
+  CHECK(users.find("a")->state == nullptr);
+
+  users.warm_up(tomorrow, 3, 3, workspace);  // that generation never came
+  CHECK(users.cache_bytes() == 400);
+  CHECK(users.find("c")->next_generation == 3);
+}
+
+TEST_CASE("A cache made ahead starts anew with a late event, and goes when its generation is left out",
+          "[serving][user_state]") {
+  UserStates users(IdKind::string, 1000);
+  const SizedEngine engine;
+  Workspace workspace;
+  acquire(users, "a", engine);
+  acquire(users, "b", engine);
+  users.warm_up(engine, 2, 2, workspace);
+  const auto a = users.find("a");
+  auto* ready = static_cast<SizedEngine::State*>(a->next_state.get());
+  UserStates::record(*a, 1, 10, 0, 1, "");
+  UserStates::record(*a, 2, 9, 0, 1, "");
+  CHECK(ready->resets == 1);
+
+  const auto* b = users.find("b")->next_state.get();
+  CHECK(acquire(users, "b", engine, 3) != b);
+  CHECK(users.find("b")->next_state == nullptr);
+  CHECK(users.cache_bytes() == 300);
+}

@@ -48,6 +48,9 @@ class ATTUNE_EXPORT UserStates {
   // the engine has none, the budget is smaller than one, or the user has one of a later generation.
   detail::EngineState* acquire_state(UserRecord& user, const detail::EngineInterface& engine, std::uint64_t generation);
 
+  // Makes caches of a generation that is not served yet, for `most` of the users whose caches were used last.
+  void warm_up(const detail::EngineInterface& next, std::uint64_t generation, std::size_t most, Workspace& workspace);
+
   std::size_t num_users() const noexcept;
   std::size_t cache_bytes() const noexcept;
 
