@@ -173,6 +173,11 @@ enum class Observed : std::uint8_t {
   rejected,   // an id that IdMap does not accept, a value that is not finite, or a limit reached
 };
 
+// How a list is kept from repeating itself (Request::diversity). mmr: maximal marginal relevance, away from the chosen
+// item that is most alike. dpp: greedy search for the most probable set of a determinantal point process, away from all
+// chosen items together.
+enum class DiversityMethod : std::uint8_t { mmr, dpp };
+
 // Which part of the system an answer comes from.
 enum class Source : std::uint8_t { model, content, profile, neighbours, counts, popularity };
 ATTUNE_EXPORT std::string_view to_string(Source source) noexcept;
