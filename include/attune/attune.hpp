@@ -59,5 +59,6 @@
 #include "attune/serving/engine.hpp"
 #include "attune/serving/event_store.hpp"
 #include "attune/serving/make_recommender.hpp"
+#include "attune/serving/policy.hpp"
 #include "attune/serving/shared_encoder.hpp"
 #include "attune/serving/user_state.hpp"
