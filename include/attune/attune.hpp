@@ -56,6 +56,7 @@
 #include "attune/serving/catalogue.hpp"
 #include "attune/serving/cold_start.hpp"
 #include "attune/serving/cosine_scorer.hpp"
+#include "attune/serving/cursor.hpp"
 #include "attune/serving/engine.hpp"
 #include "attune/serving/event_store.hpp"
 #include "attune/serving/make_recommender.hpp"

@@ -198,6 +198,13 @@ class EngineAdapter final : public EngineInterface {
     }
     return std::nullopt;
   }
+  void similarities(ItemHandle item, std::span<const ItemHandle> handles, std::span<float> cosines) const override {
+    if constexpr (requires { engine_.scorer().similarities(item, handles, cosines); }) {
+      engine_.scorer().similarities(item, handles, cosines);
+    } else {
+      std::ranges::fill(cosines, 0.0f);
+    }
+  }
 
  private:
   Engine engine_;
