@@ -25,6 +25,7 @@
 
 namespace attune::inline v0_1 {
 
+class Cursor;
 class EventStore;
 class Executor;
 class IdMap;
@@ -85,6 +86,13 @@ struct RecommenderOptions {
   double search_recall = 0.99;
 };
 
+// An item that is to stand at a place of the list, from 0, whatever its score: also one that is seen, filtered or unknown
+// to the model.
+struct PinnedItem {
+  Id item;
+  std::size_t position = 0;
+};
+
 struct Request {
   Id user = {};  // unused by recommend_history
   std::size_t k = 10;
@@ -100,15 +108,28 @@ struct Request {
   // Leave out what scores less (Answer::score_kind, boosts added), before a ranker sees it.
   float min_score = -std::numeric_limits<float>::infinity();
   std::span<const float> features = {};  // Context::features, for a host's own encoder, cold start and ranker
+
+  // What is done with the best of what was found and ranked (docs/policy.md), by recommend* alone.
+  // From 0, the best as they are, to 1: places go to items that are less like those before. More costs relevance.
+  float diversity = 0;
+  DiversityMethod diversity_method = DiversityMethod::mmr;
+  std::size_t diversity_pool = 100;  // at least so many of the best are weighed up; more costs time
+  // Each once, at its place, or behind the last item of a shorter list; places that are taken move it back. Never what
+  // is denied, removed, outside its time or unknown to the catalogue. They count for caps and diversity of the list.
+  std::span<const PinnedItem> pinned = {};
+  // Of a list in pages (serving/cursor.hpp): the answer is its next k places, without what earlier pages showed, and is
+  // noted in it. Pages together are the answer of one large k while nothing changes. Null: one answer.
+  Cursor* cursor = nullptr;
 };
 
 struct Recommendation {
   Id item;      // text lives as long as the answer
-  float score;  // see Answer::score_kind; finite
+  float score;  // see Answer::score_kind; finite: the engine's, wherever a ranker or a rule puts the item
   // That the user's next event is on this item, where the model is calibrated and gave the answer; else NaN. Learned
   // from the best 50 items of lists without seen ones (unless training kept those): what scores lower than all of these
   // gets the lowest probability.
   float probability = std::numeric_limits<float>::quiet_NaN();
+  bool pinned = false;  // by the request; the score is 0 where the engine has none
 };
 
 // Why an answer has fewer than k items: how many of the catalogue (for rank: of the candidates) could not be returned,
@@ -118,10 +139,11 @@ struct Shortfall {
   std::size_t unavailable = 0;      // removed, outside its time, no usable vector, or not in the model at all
   std::size_t filtered = 0;         // by the policy's filter, `allow` or `deny`
   std::size_t below_min_score = 0;  // not counted (0) where an answer has k items
+  std::size_t capped = 0;           // by the policy's caps; of those looked at, where an answer has k items
 };
 
 struct Answer {
-  std::vector<Recommendation> items;  // best first: by score, or by a ranker
+  std::vector<Recommendation> items;  // best first: by score, by a ranker, or as the request's rules choose
   Source source = Source::model;
   Shortfall shortfall;
   ScoreKind score_kind = ScoreKind::cosine;

@@ -6,6 +6,7 @@
 // directions among the chosen ones. Allocates nothing once its memory has grown.
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -13,14 +14,36 @@
 
 namespace attune::inline v0_1 {
 
+// What items have in the fields that are capped: the same number for the same name under the same cap.
+class ItemValues {
+ public:
+  void clear() noexcept {
+    values_.clear();
+    ends_.clear();
+  }
+  // Of the next item, in any order, each once; then end_item().
+  void add(std::size_t cap, std::uint32_t value) { values_.push_back(std::uint64_t{cap} << 32 | value); }
+  void end_item() { ends_.push_back(values_.size()); }
+
+  std::span<const std::uint64_t> of(std::size_t i) const noexcept {
+    const std::size_t begin = i == 0 ? 0 : ends_[i - 1];
+    return std::span(values_).subspan(begin, ends_[i] - begin);
+  }
+  static std::size_t cap_of(std::uint64_t value) noexcept { return value >> 32; }
+
+ private:
+  std::vector<std::uint64_t> values_;
+  std::vector<std::size_t> ends_;
+};
+
 // What a selection asks of items.
 class ItemRelations {
  public:
   virtual ~ItemRelations() = default;
   // cosines [others]: of the vector of `item` with that of each other one, 0 where either has none.
   virtual void similarities(ItemHandle item, std::span<const ItemHandle> others, std::span<float> cosines) = 0;
-  // Appends the values of `item` that the cap of this number counts, each once.
-  virtual void append_values(std::size_t cap, ItemHandle item, std::vector<std::uint32_t>& values) = 0;
+  // Adds each item's values under every cap, and ends it.
+  virtual void read_values(std::span<const ItemHandle> items, ItemValues& values) = 0;
 };
 
 class Redundancy {

@@ -7,8 +7,6 @@
 namespace attune::inline v0_1 {
 namespace {
 
-constexpr unsigned kCapShift = 32;
-
 std::size_t saturating_sum(std::size_t a, std::size_t b) noexcept {
   return b > std::numeric_limits<std::size_t>::max() - a ? std::numeric_limits<std::size_t>::max() : a + b;
 }
@@ -41,19 +39,10 @@ void Selector::begin(const SelectionInput& input, const SelectionRules& rules, I
     if (std::ranges::binary_search(given_, input.candidates[c].item)) states_[c] = State::chosen;
   }
   passed_ = wanted_ = 0;
-  values_.clear();
-  first_value_.clear();
   counts_.clear();
   answer_.clear();
-  for (std::size_t place = 0; place < items_.size() && !rules.caps.empty(); ++place) {
-    first_value_.push_back(values_.size());
-    for (std::size_t cap = 0; cap < rules.caps.size(); ++cap) {
-      some_values_.clear();
-      relations.append_values(cap, items_[place], some_values_);
-      for (const std::uint32_t value : some_values_) values_.push_back(std::uint64_t{cap} << kCapShift | value);
-    }
-  }
-  first_value_.push_back(values_.size());
+  values_.clear();
+  if (!rules.caps.empty()) relations.read_values(items_, values_);
   for (std::size_t place = 0; place < num_given_; ++place) count_values(place, rules);
   if (rules.diversity == 0) return;
   redundancy_.start(rules.method, items_, relations);
@@ -63,17 +52,14 @@ void Selector::begin(const SelectionInput& input, const SelectionRules& rules, I
 
 void Selector::count_values(std::size_t place, const SelectionRules& rules) {
   if (rules.caps.empty()) return;
-  const auto values_of = [&](std::size_t of) {
-    return std::span(values_).subspan(first_value_[of], first_value_[of + 1] - first_value_[of]);
-  };
-  for (const std::uint64_t value : values_of(place)) {
+  for (const std::uint64_t value : values_.of(place)) {
     const auto at = std::ranges::lower_bound(counts_, value, {}, &Count::value);
     const bool known = at != counts_.end() && at->value == value;
     const std::size_t items = known ? ++at->items : counts_.insert(at, {value, 1})->items;
-    if (items != rules.caps[value >> kCapShift]) continue;
+    if (items != rules.caps[ItemValues::cap_of(value)]) continue;
     for (std::size_t c = 0; c < states_.size(); ++c) {
       if (states_[c] != State::open) continue;
-      const auto values = values_of(num_given_ + c);
+      const auto values = values_.of(num_given_ + c);
       if (std::ranges::find(values, value) != values.end()) states_[c] = State::capped;
     }
   }
@@ -126,16 +112,21 @@ void Selector::take(std::size_t candidate, const SelectionInput& input, const Se
   ++num_chosen_;
   count_values(num_given_ + candidate, rules);
   if (rules.diversity != 0) redundancy_.choose(num_given_ + candidate);
-  answer_.push_back({input.candidates[candidate].item, false});
+  answer_.push_back(input.candidates[candidate]);
+}
+
+void Selector::pin(ItemHandle item, std::span<const ScoredHandle> candidates) {
+  const auto found = std::ranges::find(candidates, item, &ScoredHandle::item);
+  answer_.push_back({item, found == candidates.end() ? kNoScore : found->score});
 }
 
 Selection Selector::select(const SelectionInput& input, const SelectionRules& rules, ItemRelations& relations) {
   begin(input, rules, relations);
   const std::size_t end = saturating_sum(input.first_slot, input.k);
-  auto pin = std::ranges::lower_bound(input.pins, input.first_slot, {}, &PinnedSlot::slot);
+  auto next_pin = std::ranges::lower_bound(input.pins, input.first_slot, {}, &PinnedSlot::slot);
   for (std::size_t slot = input.first_slot; slot < end; ++slot) {
-    if (pin != input.pins.end() && pin->slot == slot) {
-      answer_.push_back({(pin++)->item, true});
+    if (next_pin != input.pins.end() && next_pin->slot == slot) {
+      pin((next_pin++)->item, input.candidates);
       continue;
     }
     const std::optional<std::size_t> candidate = next(input, rules);
@@ -143,7 +134,7 @@ Selection Selector::select(const SelectionInput& input, const SelectionRules& ru
     if (!candidate) break;
     take(*candidate, input, rules);
   }
-  for (; pin != input.pins.end() && pin->slot < end; ++pin) answer_.push_back({pin->item, true});
+  for (; next_pin != input.pins.end() && next_pin->slot < end; ++next_pin) pin(next_pin->item, input.candidates);
   const auto capped = std::ranges::count(states_, State::capped);
   return {.items = answer_, .capped = static_cast<std::size_t>(capped)};
 }

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -43,17 +44,17 @@ struct SelectionInput {
 };
 
 struct Selection {
-  struct Item {
-    ItemHandle item;
-    bool pinned;
-  };
-  std::span<const Item> items = {};  // valid until the selector is used again
-  std::size_t capped = 0;            // candidates that were left out because of a cap
-  std::size_t wanted = 0;            // not 0: nothing is decided, so many candidates must be looked at
+  // With the scores of the candidates; Selector::kNoScore for a pin that is none. Valid until the selector is used
+  // again.
+  std::span<ScoredHandle> items = {};
+  std::size_t capped = 0;  // candidates that were left out because of a cap
+  std::size_t wanted = 0;  // not 0: nothing is decided, so many candidates must be looked at
 };
 
 class Selector {
  public:
+  static constexpr float kNoScore = -std::numeric_limits<float>::infinity();
+
   // How many candidates a first try should bring.
   static std::size_t first_pool(const SelectionRules& rules, const SelectionInput& input) noexcept;
   // Allocates nothing once its memory has grown to the input's.
@@ -73,22 +74,21 @@ class Selector {
   std::optional<std::size_t> first_open(const SelectionInput& input);
   std::optional<std::size_t> best_open(const SelectionInput& input, const SelectionRules& rules,
                                        std::size_t pool) const;
+  void pin(ItemHandle item, std::span<const ScoredHandle> candidates);
   void take(std::size_t candidate, const SelectionInput& input, const SelectionRules& rules);
 
   // Places in items_ are those of the shown ones, then of the pinned ones, then of the candidates.
   std::size_t num_given_ = 0, num_chosen_ = 0, passed_ = 0, wanted_ = 0;
   std::vector<ItemHandle> items_, given_;
-  std::vector<State> states_;             // of candidates
-  std::vector<std::uint64_t> values_;     // of all items, number of the cap above the value
-  std::vector<std::size_t> first_value_;  // [items + 1]
-  std::vector<std::uint32_t> some_values_;
+  std::vector<State> states_;  // of candidates
+  ItemValues values_;          // of all items, where there are caps
   struct Count {
     std::uint64_t value;
     std::size_t items;
   };
   std::vector<Count> counts_;  // ascending
   Redundancy redundancy_;
-  std::vector<Selection::Item> answer_;
+  std::vector<ScoredHandle> answer_;
 };
 
 }  // namespace attune::inline v0_1

@@ -47,9 +47,12 @@ struct Shop final : ItemRelations {
   void similarities(ItemHandle item, std::span<const ItemHandle> others, std::span<float> cosines) override {
     for (std::size_t i = 0; i < others.size(); ++i) cosines[i] = static_cast<float>(cosine(item, others[i]));
   }
-  void append_values(std::size_t cap, ItemHandle item, std::vector<std::uint32_t>& values) override {
-    const auto& own = (cap == 0 ? creators : genres)[item];
-    values.insert(values.end(), own.begin(), own.end());
+  void read_values(std::span<const ItemHandle> items, ItemValues& values) override {
+    for (const ItemHandle item : items) {
+      for (const std::uint32_t creator : creators[item]) values.add(0, creator);
+      for (const std::uint32_t genre : genres[item]) values.add(1, genre);
+      values.end_item();
+    }
   }
 };
 
@@ -271,7 +274,7 @@ TEST_CASE("A pool that is too small says how many candidates it wants", "[servin
   auto candidates = candidates_of(200);
   std::ranges::sort(candidates, {}, &ScoredHandle::item);  // the only other creator comes last
   for (std::size_t i = 0; i < 200; ++i) candidates[i].score = -static_cast<float>(i);
-  const std::size_t one[] = {1};
+  const std::size_t one[] = {1, 100};
   for (const double diversity : {0.0, 0.4}) {
     const SelectionRules rules{.diversity = diversity, .pool = 10, .caps = one};
     SelectionInput input{.k = 2};
@@ -314,7 +317,9 @@ TEST_CASE("Pinned items stand where they are asked for, once, and count", "[serv
       const auto selection =
           selector.select({.candidates = candidates, .complete = true, .pins = pin, .k = 8}, {}, shop);
       CHECK(handles(selection) == expected);
-      for (std::size_t i = 0; i < 8; ++i) CHECK(selection.items[i].pinned == (i == slot));
+      for (const ScoredHandle& chosen : selection.items) {
+        CHECK(std::ranges::find(candidates, chosen) != candidates.end());
+      }
     }
   }
   // Behind the end of a list they follow one after the other; on other pages they are not.
@@ -324,9 +329,13 @@ TEST_CASE("Pinned items stand where they are asked for, once, and count", "[serv
   CHECK(all.items[1].item == 29);
   CHECK(all.items[27].item == 5);
   CHECK(all.items[28].item == 7);
+  const PinnedSlot stranger[] = {{99, 1}};
+  const Selection with_stranger =
+      selector.select({.candidates = candidates, .complete = true, .pins = stranger, .k = 2}, {}, shop);
+  CHECK(with_stranger.items[1] == ScoredHandle{99, Selector::kNoScore});
   // A pin takes its creator's place among two, wherever it stands.
   for (auto& creator : shop.creators) creator = {0};
-  const std::size_t two[] = {2};
+  const std::size_t two[] = {2, 100};
   const PinnedSlot late[] = {{last, 9}};
   const Selection capped =
       selector.select({.candidates = candidates, .complete = true, .pins = late, .k = 10}, {.caps = two}, shop);
@@ -350,7 +359,10 @@ TEST_CASE("Pages of any size are one list", "[serving][selection][UR-19]") {
     for (const double diversity : {0.0, 0.3, 0.8}) {
       for (const DiversityMethod method : kMethods) {
         const SelectionRules rules{
-            .diversity = diversity, .method = method, .pool = 8, .caps = std::span(caps).first(limit)};
+            .diversity = diversity,
+            .method = method,
+            .pool = 8,
+            .caps = limit == 0 ? std::span<const std::size_t>{} : std::span<const std::size_t>(caps)};
         const auto answer = [&](std::span<const ItemHandle> shown, std::size_t first_slot, std::size_t k) {
           std::vector<PinnedSlot> pins;
           for (const PinnedSlot& pin : all_pins) {

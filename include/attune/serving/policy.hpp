@@ -18,6 +18,7 @@
 //
 // At most 65,536 bytes, nested at most 64 deep.
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -38,9 +39,17 @@ struct Boost {
   float amount = 0;
 };
 
+// At most `most` items of a list, all its pages together, have the same name in a category field. An item with several
+// names counts for each, one without is not capped.
+struct Cap {
+  std::string field;
+  std::size_t most = 1;  // at least 1
+};
+
 struct PolicyRules {
   std::string filter = {};         // what an answer may hold; empty: everything
   std::vector<Boost> boosts = {};  // in the order in which they are added
+  std::vector<Cap> caps = {};
 };
 
 // Rules ready for use: cheap to copy, immutable. One that was never compiled has no rules.
