@@ -85,8 +85,8 @@ TEST_CASE("A warm recommender allocates nothing to obey rules, whatever changes 
           "[serving][allocation]") {
   const TrainedModel model = test::make_model({.items = 400, .events = 50, .blend_weight = GENERATE(0.0, 0.5)});
   Recommender recommender =
-      Recommender::open(model, {.scorer_storage = GENERATE(ScorerStorage::float32, ScorerStorage::int8),
-                                .item_fields = {{"genre", FieldType::category}, {"price", FieldType::number}}});
+      Recommender::open(model, {.item_fields = {{"genre", FieldType::category}, {"price", FieldType::number}},
+                                .scorer_storage = GENERATE(ScorerStorage::float32, ScorerStorage::int8)});
   for (std::size_t i = 0; i < 400; i += 2) {
     recommender.upsert_item({.id = test::item_name(i), .fields = {{"genre", "a|b"}, {"price", i}}});
   }

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <shared_mutex>
 #include <span>
 #include <utility>
@@ -79,7 +78,7 @@ class ATTUNE_EXPORT Catalogue {
   ItemHandle add_known(const Id& id);
   void require_room(std::size_t more, const char* who) const;
 
-  std::mutex growing_mutex_;  // locked first, by whoever adds known ids
+  std::shared_mutex growing_mutex_;  // locked first, whole, by whoever adds known ids; <mutex> is a large header
   mutable std::shared_mutex mutex_;
   IdMap items_;
   std::unique_ptr<detail::ItemColumns> columns_;
