@@ -133,12 +133,12 @@ struct Recommendation {
 };
 
 // Why an answer has fewer than k items: how many of the catalogue (for rank: of the candidates) could not be returned,
-// each counted once, under the first reason that holds.
+// each counted once: as seen, else as unavailable, else as filtered.
 struct Shortfall {
   std::size_t seen = 0;             // in the history, and seen items are excluded
-  std::size_t unavailable = 0;      // removed, outside its time, no usable vector, or not in the model at all
   std::size_t filtered = 0;         // by the policy's filter, `allow` or `deny`
-  std::size_t below_min_score = 0;  // not counted (0) where an answer has k items
+  std::size_t unavailable = 0;      // removed, outside its time, no usable vector, or not in the model at all
+  std::size_t below_min_score = 0;  // 0 where an answer has k items: nobody counts then
   std::size_t capped = 0;           // by the policy's caps; of those looked at, where an answer has k items
 };
 

@@ -12,6 +12,7 @@
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
 #include "attune/serving/user_state.hpp"
+#include "serving/compiled_policy.hpp"
 #include "serving/event_kinds.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
@@ -19,7 +20,7 @@
 
 namespace attune::inline v0_1 {
 
-class Exclusion;
+class Eligibility;
 
 struct Recommender::Impl {
   Impl(RecommenderOptions options, IdMap items, IdKind user_ids);
@@ -50,9 +51,8 @@ struct Recommender::Impl {
   std::size_t order(EngineAnswer& found, const RankingStage& stage, const Snapshot& now, HistoryView history,
                     Context context, RequestScratch& scratch);
   // What the engine says; where a vector it needs is damaged, what the cold start says to nobody.
-  EngineAnswer ask(const Snapshot& now, HistoryView history, const Context& context,
-                   std::span<const std::uint64_t> eligible, std::size_t k, detail::EngineState* state,
-                   Workspace& workspace);
+  EngineAnswer ask(const Snapshot& now, HistoryView history, const Context& context, const Eligibility& eligible,
+                   std::size_t k, detail::EngineState* state, Workspace& workspace);
   // Where it is handled: notes damage, throws on what is none.
   void note_damage(const Snapshot& now, const Error& error);
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
@@ -61,14 +61,20 @@ struct Recommender::Impl {
   // Answers requests together, where the engine batches.
   void recommend_together(const std::shared_ptr<const Snapshot>& now, std::span<const Request> requests,
                           std::span<Answer> answers);
+  struct Encoded;
+  void scan_together(const std::shared_ptr<const Snapshot>& now, std::span<const Encoded> encoded,
+                     RequestScratch& scratch);
   // How many of the engine's best an answer of k, or its ranker, needs.
   std::size_t most_wanted(const Snapshot& now, std::size_t k) const noexcept;
   // From what the engine found: its final order, and what an answer says of itself.
   void finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found, HistoryView history,
-              const Context& context, std::size_t k, const Exclusion& exclusion, RequestScratch& scratch);
+              const Request& request, const Eligibility& eligible, RequestScratch& scratch);
   enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
+  // `boosts` are what the scores have that a calibration is not about: empty, or one per handle.
   static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
-                   Source source, Scores scores = Scores::of_next_event);
+                   Source source, Scores scores = Scores::of_next_event, std::span<const float> boosts = {});
+  // The policy of a request; null: none.
+  static std::shared_ptr<const detail::CompiledPolicy> policy_of(const Request& request) noexcept;
 
   RecommenderOptions options;
   std::shared_ptr<Catalogue> catalogue;

@@ -40,7 +40,8 @@ class EngineInterface {
   virtual bool scorable(ItemHandle item) const noexcept = 0;
   virtual std::unique_ptr<EngineState> make_state(StateStorage storage) const = 0;
   virtual EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
-                                 std::size_t k, EngineState* state, Workspace& workspace) const = 0;
+                                 std::span<const float> additive, std::size_t k, EngineState* state,
+                                 Workspace& workspace) const = 0;
   // Many requests at once, where batches(): each is encoded, then all are ranked together. An empty vector is for
   // recommend() to answer; it is valid until the workspace is used again.
   virtual bool batches() const noexcept { return false; }
