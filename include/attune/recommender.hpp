@@ -86,8 +86,8 @@ struct RecommenderOptions {
   double search_recall = 0.99;
 };
 
-// An item that is to stand at a place of the list, from 0, whatever its score: also one that is seen, filtered or unknown
-// to the model.
+// An item that is to stand at a place of the list, from 0, whatever its score: also one that is seen, filtered or
+// unknown to the model.
 struct PinnedItem {
   Id item;
   std::size_t position = 0;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "attune/error.hpp"
+#include "data/text.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -23,6 +24,22 @@ CompiledPolicy::CompiledPolicy(const PolicyRules& rules, std::shared_ptr<const C
     boosts_.emplace_back(Filter(rules.boosts[i].filter, fields, rule + ".filter"));
     amounts_.push_back(rules.boosts[i].amount);
   }
+  for (std::size_t i = 0; i < rules.caps.size(); ++i) {
+    add_cap(rules.caps[i], "PolicyRules::caps[" + std::to_string(i) + "]");
+  }
+}
+
+void CompiledPolicy::add_cap(const Cap& cap, const std::string& rule) {
+  const std::span<const ItemField> fields = catalogue_->fields();
+  const auto field = std::ranges::find(fields, cap.field, &ItemField::name);
+  if (field == fields.end() || field->type != FieldType::category) {
+    const std::string found = field == fields.end() ? in_quotes(cap.field, '"') : "the number " + cap.field;
+    throw Error(ErrorCode::invalid_argument, rule + ".field: expected a category of RecommenderOptions::item_fields (" +
+                                                 list_of(fields) + "), found " + found);
+  }
+  if (cap.most == 0) throw Error(ErrorCode::invalid_argument, rule + ".most: expected at least 1, found 0");
+  capped_fields_.push_back(static_cast<std::size_t>(field - fields.begin()));
+  caps_.push_back(cap.most);
 }
 
 template <class Visit>

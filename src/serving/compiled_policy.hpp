@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "attune/serving/catalogue.hpp"
@@ -21,12 +22,16 @@ namespace attune::inline v0_1::detail {
 
 class CompiledPolicy {
  public:
-  // Throws Error(invalid_argument) for a filter that is none or an amount that is not finite.
+  // Throws Error(invalid_argument) for a filter that is none, an amount that is not finite, or a cap of 0 or of what is
+  // no category field.
   CompiledPolicy(const PolicyRules& rules, std::shared_ptr<const Catalogue> catalogue);
 
   const Catalogue& catalogue() const noexcept { return *catalogue_; }
   bool has_filter() const noexcept { return filter_.has_value(); }
   std::span<const float> amounts() const noexcept { return amounts_; }  // of the boosts
+  // Of the caps, the fields by number and the most items of one name.
+  std::span<const std::size_t> capped_fields() const noexcept { return capped_fields_; }
+  std::span<const std::size_t> caps() const noexcept { return caps_; }
 
   // The rest with this locked.
   std::mutex& mutex() const noexcept { return mutex_; }
@@ -38,6 +43,8 @@ class CompiledPolicy {
   std::span<const std::uint64_t> boost_bits(std::size_t boost) const noexcept { return boosts_[boost].bits; }
 
  private:
+  void add_cap(const Cap& cap, const std::string& rule);
+
   struct Matches {
     explicit Matches(Filter what) : filter(std::move(what)) {}
     void update(const ItemColumns& columns, std::size_t group) { bits[group] = filter.matches(columns, group, names); }
@@ -50,6 +57,7 @@ class CompiledPolicy {
 
   const std::shared_ptr<const Catalogue> catalogue_;
   std::vector<float> amounts_;
+  std::vector<std::size_t> capped_fields_, caps_;
   mutable std::mutex mutex_;
   mutable std::optional<Matches> filter_;
   mutable std::vector<Matches> boosts_;

@@ -4,6 +4,7 @@
 // What a request may return, applied in the scan: the live items at its time, without seen ones, under its rules. For
 // as long as it lives it works in the scratch. Without rules it is work for the items left out, not for the catalogue.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -28,6 +29,12 @@ inline Context context_of(const Request& request) noexcept {
 // Of a history's distinct items those that a request leaves out as seen, in its scratch or where they are.
 std::span<const ItemHandle> seen_items(const Request& request, HistoryView history,
                                        std::span<const ItemHandle> distinct, RequestScratch& scratch);
+
+// Of what was found, best first, the items that score enough.
+inline std::span<const ScoredHandle> scoring_enough(std::span<const ScoredHandle> found, float min_score) noexcept {
+  const auto end = std::ranges::find_if(found, [&](const ScoredHandle& item) { return item.score < min_score; });
+  return found.first(static_cast<std::size_t>(end - found.begin()));
+}
 
 class Eligibility {
  public:

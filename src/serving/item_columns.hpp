@@ -51,6 +51,9 @@ class NameSets {
  public:
   std::uint32_t hold(std::string_view names);  // "Drama|War", split as Categories::add does
   void let_go(std::uint32_t set) noexcept;
+  std::span<const std::uint32_t> members(std::uint32_t set) const noexcept {  // ascending
+    return set == 0 ? std::span<const std::uint32_t>{} : std::span<const std::uint32_t>(members_[set - 1]);
+  }
   std::uint32_t name(std::string_view name) const noexcept { return names_.find(name); }
   bool contains(std::uint32_t set, std::uint32_t name) const noexcept {
     return set != 0 && std::ranges::binary_search(members_[set - 1], name);
@@ -98,12 +101,20 @@ class ItemColumns {
     Timestamp first, last;
   };
   Live live(std::size_t group, Timestamp at) const noexcept;
+  bool is_live(ItemHandle item, Timestamp at) const noexcept {
+    return (live(item / kGroup, at).items >> (item % kGroup) & 1u) != 0;
+  }
   bool has_windows() const noexcept { return !windows_.empty(); }
 
   // [kGroup] of a group's items, by number of the field; null where none of them has any.
   const double* numbers(std::size_t field, std::size_t group) const noexcept;      // NaN: none
   const std::uint32_t* sets(std::size_t field, std::size_t group) const noexcept;  // of names_of(field)
   const NameSets& names_of(std::size_t field) const noexcept { return columns_[field].names; }
+  // Numbers of an item's names in a category field.
+  std::span<const std::uint32_t> names(std::size_t field, ItemHandle item) const noexcept {
+    const Column& column = columns_[field];
+    return column.names.members(item < column.sets.size() ? column.sets[item] : 0);
+  }
 
  private:
   static constexpr std::size_t kLogged = std::size_t{1} << 16;  // of changes

@@ -23,12 +23,6 @@ std::size_t num_distinct(std::vector<Id> ids) {
   return static_cast<std::size_t>(std::unique(ids.begin(), ids.end()) - ids.begin());
 }
 
-// Of what was found, the items that score enough.
-std::span<const ScoredHandle> scoring_enough(std::span<const ScoredHandle> found, float min_score) noexcept {
-  const auto end = std::ranges::find_if(found, [&](const ScoredHandle& item) { return item.score < min_score; });
-  return found.first(static_cast<std::size_t>(end - found.begin()));
-}
-
 // How many of `eligible` items scored too little for an answer of k, where the best of them are known.
 std::size_t num_below(const Request& request, std::size_t eligible, std::size_t enough) noexcept {
   const bool all_count = request.min_score == -std::numeric_limits<float>::infinity() || enough >= request.k;
@@ -106,7 +100,7 @@ void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now
   });
   if (source == Source::model && scores == Scores::of_next_event && !now->calibration.empty()) {
     for (std::size_t i = 0; i < items.size(); ++i) {
-      const float boost = boosts.empty() ? 0.0f : boosts[items[i].item];
+      const float boost = items[i].item < boosts.size() ? boosts[items[i].item] : 0.0f;
       answer.items[i].probability = now->calibration(items[i].score - boost);
     }
   }
@@ -179,6 +173,7 @@ void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryVi
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
   const Eligibility eligible(scratch, *now, request, policy_of(request), time_of(request.now, history),
                              seen_items(request, history, distinct, scratch));
+  if (selects(request)) return select(std::move(now), history, request, eligible, state, scratch, answer);
   const EngineAnswer found =
       ask(*now, history, context_of(request), eligible, most_wanted(*now, request.k), state, scratch.workspace);
   finish(answer, std::move(now), found, history, request, eligible, scratch);

@@ -47,7 +47,7 @@ void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>
     detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
     std::span<const float> vector;
     try {
-      if (!has_lists(request)) {
+      if (!has_lists(request) && !selects(request)) {
         vector = now->engine->user_vector(user->history(), context_of(request), state, scratch->workspace);
       }
     } catch (const Error&) {  // which his own request will meet and note

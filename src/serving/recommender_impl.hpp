@@ -69,6 +69,23 @@ struct Recommender::Impl {
   // From what the engine found: its final order, and what an answer says of itself.
   void finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found, HistoryView history,
               const Request& request, const Eligibility& eligible, RequestScratch& scratch);
+  // Whether a request wants more than the k best (recommender_select.cpp).
+  static bool selects(const Request& request) noexcept;
+  // The answer to one that does.
+  void select(std::shared_ptr<const Snapshot> now, HistoryView history, const Request& request,
+              const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
+  class Relations;
+  struct Found {  // by the engine and its ranker
+    EngineAnswer answer;
+    std::size_t reranked = 0;
+    bool complete = false;  // there is no more
+  };
+  void find_shown(const Request& request, RequestScratch& scratch) const;
+  void find_pins(const Request& request, Timestamp at, RequestScratch& scratch) const;
+  Selection choose(Found& found, const Snapshot& now, HistoryView history, const Request& request,
+                   const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch);
+  void score_pins(std::span<ScoredHandle> items, const Snapshot& now, HistoryView history, const Request& request,
+                  std::span<const float> boosts, detail::EngineState* state, RequestScratch& scratch);
   enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
   // `boosts` are what the scores have that a calibration is not about: empty, or one per handle.
   static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,

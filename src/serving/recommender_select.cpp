@@ -166,8 +166,8 @@ void Recommender::Impl::select(std::shared_ptr<const Snapshot> now, HistoryView 
   }
   answer.reranked = found.reranked;
   answer.shortfall = eligible.shortfall(source);
-  const bool some_are_below =
-      found.complete && answer.items.size() < request.k && request.min_score > -std::numeric_limits<float>::infinity();
+  constexpr float kAny = -std::numeric_limits<float>::infinity();
+  const bool some_are_below = found.complete && answer.items.size() < request.k && request.min_score > kAny;
   if (some_are_below) answer.shortfall.below_min_score = eligible.size(source) - num_enough;
   answer.shortfall.capped = selection.capped;
   if (request.cursor == nullptr) return;

@@ -13,6 +13,7 @@
 #include "attune/types.hpp"
 #include "serving/compiled_policy.hpp"
 #include "serving/live_items.hpp"
+#include "serving/selection.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -33,7 +34,10 @@ struct RequestScratch {
   std::vector<Timestamp> times;
   std::vector<float> scores;          // of candidates, the host's or a ranker's
   std::vector<Candidate> candidates;  // of a ranker
-  std::vector<ScoredHandle> ranked;   // what the engine answers, as a ranker orders it
+  std::vector<ItemHandle> shown;      // on earlier pages
+  std::vector<PinnedSlot> pins;       // of this page and later ones
+  Selector selector;
+  std::vector<ScoredHandle> ranked;  // what the engine answers, as a ranker orders it
 };
 
 // As many as requests ever ran at once. Outlives its leases.

@@ -228,7 +228,7 @@ class EngineAdapter final : public EngineInterface {
     if constexpr (requires { engine_.scorer().similarities(item, handles, cosines); }) {
       engine_.scorer().similarities(item, handles, cosines);
     } else {
-      std::ranges::fill(cosines, 0.0f);
+      EngineInterface::similarities(item, handles, cosines);
     }
   }
 

@@ -52,8 +52,10 @@ class EngineInterface {
   // The k eligible items nearest to `item`; nothing where the scorer compares no items or has no vector of this one.
   virtual std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                             Workspace& workspace) const = 0;
-  // cosines [handles]: of the vector of `item` with each of theirs, 0 where either has none or nobody compares.
-  virtual void similarities(ItemHandle item, std::span<const ItemHandle> handles, std::span<float> cosines) const = 0;
+  // cosines [handles]: of the vector of the item with each of theirs, 0 where either has none or nobody compares.
+  virtual void similarities(ItemHandle, std::span<const ItemHandle>, std::span<float> cosines) const {
+    for (float& cosine : cosines) cosine = 0;
+  }
 };
 
 // A host's engine on its way into a Recommender (serving/make_recommender.hpp).
