@@ -3,9 +3,9 @@
 
 // The facade: open a trained model, tell it what happens, ask what to show. Every member may be called from any number
 // of threads at once. After warm-up, recommend(request, answer) and observe() without an event store allocate nothing
-// for a user whose cache is resident. Errors are thrown while opening and reloading; serving has a defined answer for
-// everything, and throws only what an exhausted memory throws. A child process may go on with a recommender after
-// fork(), unless a call was running then.
+// for a user whose cache is resident. Errors are thrown while opening, reloading, compiling a policy and changing
+// items; serving has a defined answer for everything, and throws only what an exhausted memory throws. A child process
+// may go on with a recommender after fork(), unless a call was running then.
 
 #include <chrono>
 #include <cstddef>
@@ -25,11 +25,14 @@
 
 namespace attune::inline v0_1 {
 
+class Cursor;
 class EventStore;
 class Executor;
 class IdMap;
+class Policy;
 class Ranker;
 class Recommender;
+struct PolicyRules;
 struct RecommenderOptions;
 struct RecommenderStats;
 class Telemetry;
@@ -46,9 +49,12 @@ struct RecommenderOptions {
   // Where events are kept; null: in memory only. What it holds is replayed when the recommender opens; an event that
   // the model directory has too (same user, item, time and kind) counts once.
   std::shared_ptr<EventStore> event_store = nullptr;
-  // Most items of all models served, and again most that only events name: events that name more are rejected, and
-  // take no room from a model.
+  // Most items of all models served and of upserts, and again most that only events name: events that name more are
+  // rejected, and take no room from a model.
   std::size_t max_items = 10'000'000;
+  // What items have besides their ids, for upsert_item and the filters of policies. Each takes 4 bytes an item
+  // (categories) or 8 (numbers), from the first item that has it.
+  std::vector<ItemField> item_fields = {};
   // Reorders the engine's best items before an answer is cut to k (model/ranker.hpp). Null: the ranker that the model
   // brings, where it was trained with one.
   std::shared_ptr<const Ranker> ranker = nullptr;
@@ -87,32 +93,64 @@ struct RecommenderOptions {
   double search_recall = 0.99;
 };
 
+// An item that is to stand at a place of the list, from 0, whatever its score: also one that is seen, filtered or
+// unknown to the model.
+struct PinnedItem {
+  Id item;
+  std::size_t position = 0;
+};
+
 struct Request {
   Id user = {};  // unused by recommend_history
   std::size_t k = 10;
   Timestamp now = kNoTime;   // when the request happens; kNoTime: at the last event
   bool exclude_seen = true;  // leave out items of the user's history
+  // Milliseconds. With exclude_seen, leave out only what has an event less than so long before the request, or one
+  // without a time; 0: everything seen, for ever. For goods that are bought again.
+  std::int64_t cool_down = 0;
+  // Compiled by the same recommender; one of another allows nothing. Null: no rules.
+  const Policy* policy = nullptr;
+  std::optional<std::span<const Id>> allow = std::nullopt;  // nothing but these; an empty list allows nothing
+  std::span<const Id> deny = {};                            // none of these, allowed or not
+  // Leave out what scores less (Answer::score_kind, boosts added), before a ranker sees it.
+  float min_score = -std::numeric_limits<float>::infinity();
+  std::span<const float> features = {};  // Context::features, for a host's own encoder, cold start and ranker
+
+  // What is done with the best of what was found and ranked (docs/policy.md), by recommend* alone.
+  // From 0, the best as they are, to 1: places go to items that are less like those before. More costs relevance.
+  float diversity = 0;
+  DiversityMethod diversity_method = DiversityMethod::mmr;
+  std::size_t diversity_pool = 100;  // at least so many of the best are weighed up; more costs time
+  // Each once, at its place, or behind the last item of a shorter list; places that are taken move it back. Never what
+  // is denied, removed, outside its time or unknown to the catalogue. They count for caps and diversity of the list.
+  std::span<const PinnedItem> pinned = {};
+  // Of a list in pages (serving/cursor.hpp): the answer is its next k places, without what earlier pages showed, and is
+  // noted in it. Pages together are the answer of one large k while nothing changes. Null: one answer.
+  Cursor* cursor = nullptr;
 };
 
 struct Recommendation {
   Id item;      // text lives as long as the answer
-  float score;  // see Answer::score_kind; finite
+  float score;  // see Answer::score_kind; finite: the engine's, wherever a ranker or a rule puts the item
   // That the user's next event is on this item, where the model is calibrated and gave the answer; else NaN. Learned
   // from the best 50 items of lists without seen ones (unless training kept those): what scores lower than all of these
   // gets the lowest probability.
   float probability = std::numeric_limits<float>::quiet_NaN();
+  bool pinned = false;  // by the request; the score is 0 where the engine has none
 };
 
 // Why an answer has fewer than k items: how many of the catalogue (for rank: of the candidates) could not be returned,
-// by reason.
+// each counted once: as seen, else as unavailable, else as filtered.
 struct Shortfall {
-  std::size_t seen = 0;         // in the history, and seen items are excluded
-  std::size_t filtered = 0;     // by rules of the request
-  std::size_t unavailable = 0;  // no usable vector, or not in the model at all
+  std::size_t seen = 0;             // in the history, and seen items are excluded
+  std::size_t filtered = 0;         // by the policy's filter, `allow` or `deny`
+  std::size_t unavailable = 0;      // removed, outside its time, no usable vector, or not in the model at all
+  std::size_t below_min_score = 0;  // 0 where an answer has k items: nobody counts then
+  std::size_t capped = 0;           // by the policy's caps; of those looked at, where an answer has k items
 };
 
 struct Answer {
-  std::vector<Recommendation> items;  // best first: by score, or by a ranker
+  std::vector<Recommendation> items;  // best first: by score, by a ranker, or as the request's rules choose
   Source source = Source::model;
   Shortfall shortfall;
   ScoreKind score_kind = ScoreKind::cosine;
@@ -175,8 +213,24 @@ class ATTUNE_EXPORT Recommender {
     return rank(user, std::span<const Id>(candidates.begin(), candidates.size()), now);
   }
   // Nearest other items by the model's vectors alone: cosine, or dot product where the model was trained with it, also
-  // in a blend. Empty for an item without one; the shortfall is of the other items.
-  Answer similar_items(const Id& item, std::size_t k) const;
+  // in a blend. Empty for an item without one (one that is removed has one still); the shortfall is of the other items.
+  Answer similar_items(const Id& item, std::size_t k) const { return similar_items(item, Request{.k = k}); }
+  // The same under k, now, allow, deny, min_score and the filter of the policy; likeness is never boosted.
+  Answer similar_items(const Id& item, const Request& request) const;
+
+  // Items come, change and go while requests run: the next call of any thread obeys. Removed items, and those outside
+  // their time, are in no answer. An upsert sets what it names, keeps the rest, and lists a removed item again; about a
+  // microsecond an item. What no model knows counts as unavailable until one brings it. Throws Error, and then changes
+  // nothing: invalid_argument for an id that IdMap does not accept, a field that item_fields lacks or has otherwise, a
+  // number that is infinite; limit_exceeded for more than max_items.
+  void upsert_item(const Item& item) { upsert_items({&item, 1}); }
+  void upsert_items(std::span<const Item> items);
+  // Holds until an upsert, also over reloads and for items that are not known yet. False for an id that IdMap does not
+  // accept, and for an unknown one where max_items leaves no room.
+  bool remove_item(const Id& item);
+  // Rules for requests to this recommender (serving/policy.hpp), evaluated for every item: compile once, ask often.
+  // Throws Error(invalid_argument) naming the rule, the column, what was expected and what was found.
+  Policy compile(const PolicyRules& rules) const;
 
   // Swaps the model while requests run: those in flight finish on the old one. Users keep the histories they have;
   // users only the new directory knows come with theirs. Throws Error, and then the old model keeps serving.

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -80,6 +81,44 @@ struct Interaction {
   std::string_view event = {};
   float value = 1.0f;
   std::string_view event_id = {};
+};
+
+// What items have besides their ids: a set of names, or a number.
+enum class FieldType : std::uint8_t { category, number };
+
+struct ItemField {
+  std::string name;  // a letter or '_', then letters, digits and '_'
+  FieldType type = FieldType::category;
+};
+
+// A field and what an item has there: names separated by '|' ("Drama|War"; "": none), or a number (NaN: none). A view:
+// the text must outlive it.
+class FieldValue {
+ public:
+  constexpr FieldValue(std::string_view field, std::string_view names) noexcept : field_(field), names_(names) {}
+  template <class Number>
+  requires((std::integral<Number> || std::floating_point<Number>)&&!std::same_as<Number, bool> &&
+           !std::same_as<Number, char>) constexpr FieldValue(std::string_view field, Number number) noexcept
+      : field_(field), number_(static_cast<double>(number)), type_(FieldType::number) {}
+
+  constexpr std::string_view field() const noexcept { return field_; }
+  constexpr FieldType type() const noexcept { return type_; }
+  constexpr std::string_view names() const noexcept { return names_; }  // "" unless of a category
+  constexpr double number() const noexcept { return number_; }          // 0 unless a number
+
+ private:
+  std::string_view field_, names_;
+  double number_ = 0;
+  FieldType type_ = FieldType::category;
+};
+
+// An item as a host describes it; what is not named here stays as it was. It is available at the times
+// [available_from, available_until), from and for ever unless they are set; kNoTime takes a bound away.
+struct Item {
+  Id id;
+  std::vector<FieldValue> fields = {};
+  std::optional<Timestamp> available_from = {};
+  std::optional<Timestamp> available_until = {};
 };
 
 // A user's events, oldest first. `times`, `kinds` and `weights` are either empty or as long as `items`.
@@ -172,6 +211,11 @@ enum class Observed : std::uint8_t {
   duplicate,  // an event id that this user's history already holds
   rejected,   // an id that IdMap does not accept, a value that is not finite, or a limit reached
 };
+
+// How a list is kept from repeating itself (Request::diversity). mmr: maximal marginal relevance, away from the chosen
+// item that is most alike. dpp: greedy search for the most probable set of a determinantal point process, away from all
+// chosen items together.
+enum class DiversityMethod : std::uint8_t { mmr, dpp };
 
 // Which part of the system an answer comes from.
 enum class Source : std::uint8_t { model, content, profile, neighbours, counts, popularity };

@@ -8,10 +8,10 @@
 #include <utility>
 
 #include "attune/detail/top_k.hpp"
-#include "attune/executor.hpp"
 #include "attune/serving/event_store.hpp"
+#include "attune/serving/policy.hpp"
 #include "model/ranking.hpp"
-#include "serving/exclusion.hpp"
+#include "serving/eligibility.hpp"
 #include "serving/recommender_impl.hpp"
 
 namespace attune::inline v0_1 {
@@ -28,6 +28,12 @@ std::size_t num_distinct(std::vector<Id> ids) {
   const auto key = [](const Id& id) { return std::tuple(id.is_text(), id.is_number(), id.number(), id.text()); };
   std::ranges::sort(ids, {}, key);
   return static_cast<std::size_t>(std::unique(ids.begin(), ids.end()) - ids.begin());
+}
+
+// How many of `eligible` items scored too little for an answer of k, where the best of them are known.
+std::size_t num_below(const Request& request, std::size_t eligible, std::size_t enough) noexcept {
+  const bool all_count = request.min_score == -std::numeric_limits<float>::infinity() || enough >= request.k;
+  return all_count ? 0 : eligible - enough;
 }
 
 }  // namespace
@@ -114,14 +120,17 @@ std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> in
 
 // Gives an answer its items and says where they come from.
 void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
-                             Source source, Scores scores) {
+                             Source source, Scores scores, std::span<const float> boosts) {
   answer.items.clear();
   answer.items.reserve(items.size());
   now->catalogue->read([&](const IdMap& ids) {
     for (const ScoredHandle& item : items) answer.items.push_back({ids.id(item.item), item.score});
   });
   if (source == Source::model && scores == Scores::of_next_event && !now->calibration.empty()) {
-    for (Recommendation& item : answer.items) item.probability = now->calibration(item.score);
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const float boost = items[i].item < boosts.size() ? boosts[items[i].item] : 0.0f;
+      answer.items[i].probability = now->calibration(items[i].score - boost);
+    }
   }
   answer.source = source;
   answer.shortfall = {};
@@ -165,15 +174,19 @@ std::size_t Recommender::Impl::order(EngineAnswer& found, const RankingStage& st
 }
 
 EngineAnswer Recommender::Impl::ask(const Snapshot& now, HistoryView history, const Context& context,
-                                    std::span<const std::uint64_t> eligible, std::size_t k, detail::EngineState* state,
+                                    const Eligibility& eligible, std::size_t k, detail::EngineState* state,
                                     Workspace& workspace) {
   try {
-    return now.engine->recommend(history, context, eligible, k, state, workspace);
+    return now.engine->recommend(history, context, eligible.bits(), eligible.boosts(), k, state, workspace);
   } catch (const Error& error) {
     note_damage(now, error);
   }
   if (state != nullptr) state->reset();
-  return now.engine->recommend({}, context, eligible, k, nullptr, workspace);
+  return now.engine->recommend({}, context, eligible.bits(), eligible.boosts(), k, nullptr, workspace);
+}
+
+std::shared_ptr<const detail::CompiledPolicy> Recommender::Impl::policy_of(const Request& request) noexcept {
+  return request.policy == nullptr ? nullptr : request.policy->compiled_;
 }
 
 void Recommender::Impl::note_damage(const Snapshot& now, const Error& error) {
@@ -186,11 +199,12 @@ void Recommender::Impl::note_damage(const Snapshot& now, const Error& error) {
 void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
                                   std::span<const ItemHandle> distinct, const Request& request,
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
-  const Exclusion exclusion(scratch, *now, request.exclude_seen ? distinct : std::span<const ItemHandle>{});
-  const Context context{.now = request.now, .user = request.user};
+  const Eligibility eligible(scratch, *now, request, policy_of(request), time_of(request.now, history),
+                             seen_items(request, history, distinct, scratch));
+  if (selects(request)) return select(std::move(now), history, request, eligible, state, scratch, answer);
   const EngineAnswer found =
-      ask(*now, history, context, exclusion.eligible(), most_wanted(*now, request.k), state, scratch.workspace);
-  finish(answer, std::move(now), found, history, context, request.k, exclusion, scratch);
+      ask(*now, history, context_of(request), eligible, most_wanted(*now, request.k), state, scratch.workspace);
+  finish(answer, std::move(now), found, history, request, eligible, scratch);
 }
 
 std::size_t Recommender::Impl::most_wanted(const Snapshot& now, std::size_t k) const noexcept {
@@ -198,14 +212,17 @@ std::size_t Recommender::Impl::most_wanted(const Snapshot& now, std::size_t k) c
 }
 
 void Recommender::Impl::finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found,
-                               HistoryView history, const Context& context, std::size_t k, const Exclusion& exclusion,
+                               HistoryView history, const Request& request, const Eligibility& eligible,
                                RequestScratch& scratch) {
-  const std::size_t reranked = order(found, ranking_stage(*now), *now, history, context, scratch);
-  fill(answer, std::move(now), found.items.first(std::min(k, found.items.size())), found.source);
+  found.items = scoring_enough(found.items, request.min_score);
+  const std::size_t below = num_below(request, eligible.size(found.source), found.items.size());
+  const std::size_t reranked = order(found, ranking_stage(*now), *now, history, context_of(request), scratch);
+  fill(answer, std::move(now), found.items.first(std::min(request.k, found.items.size())), found.source,
+       Scores::of_next_event, eligible.boosts());
   answer.reranked = reranked;
-  meters.answered(answer.source, answer.items.size() < k);
-  answer.shortfall.seen = exclusion.size();
-  answer.shortfall.unavailable = catalogue->size() - exclusion.size() - exclusion.returnable(found.source);
+  meters.answered(answer.source, answer.items.size() < request.k);
+  answer.shortfall = eligible.shortfall(found.source);
+  answer.shortfall.below_min_score = below;
 }
 
 Answer Recommender::recommend(const Request& request) const {
@@ -255,90 +272,6 @@ Answer Recommender::recommend_history(std::span<const Id> items, const Request& 
   return answer;
 }
 
-// Every user is locked for as long as it takes to encode him; what the rest needs of him is copied.
-void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>& now,
-                                           std::span<const Request> requests, std::span<Answer> answers) {
-  struct Encoded {
-    std::size_t request;
-    std::vector<float> user_vector;
-    std::vector<ItemHandle> items, excluded;
-    std::vector<Timestamp> times;
-    std::vector<std::uint8_t> kinds;
-    std::vector<float> weights;
-  };
-  const ScratchPool::Lease scratch = pool.take();
-  std::vector<Encoded> encoded;
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    const Request& request = requests[i];
-    const std::shared_ptr<UserRecord> user = users.find(request.user);
-    if (!user) {
-      recommend(now, {}, {}, request, nullptr, *scratch, answers[i]);
-      continue;
-    }
-    const std::lock_guard lock(user->mutex);
-    detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
-    const Context context{.now = request.now, .user = request.user};
-    std::span<const float> vector;
-    try {
-      vector = now->engine->user_vector(user->history(), context, state, scratch->workspace);
-    } catch (const Error&) {  // which his own request will meet and note
-      if (state != nullptr) state->reset();
-    }
-    if (vector.empty()) {
-      recommend(now, user->history(), user->distinct, request, state, *scratch, answers[i]);
-      continue;
-    }
-    encoded.push_back({i,
-                       {vector.begin(), vector.end()},
-                       user->items,
-                       request.exclude_seen ? user->distinct : std::vector<ItemHandle>{},
-                       user->times,
-                       user->kinds,
-                       user->weights});
-  }
-  std::vector<BatchedQuery> queries;
-  for (const Encoded& of : encoded) {
-    queries.push_back({of.user_vector, of.excluded, most_wanted(*now, requests[of.request].k)});
-  }
-  try {
-    now->engine->top_k_batch(queries, now->listed, scratch->workspace);
-  } catch (const Error&) {  // of one of them at least: each asks for himself
-    for (const Encoded& of : encoded) {
-      recommend(now, {of.items, of.times, of.kinds, of.weights}, of.excluded, requests[of.request], nullptr, *scratch,
-                answers[of.request]);
-    }
-    return;
-  }
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    const Encoded& of = encoded[q];
-    const Request& request = requests[of.request];
-    finish(answers[of.request], now, {queries[q].best, Source::model}, {of.items, of.times, of.kinds, of.weights},
-           {.now = request.now, .user = request.user}, request.k, Exclusion(*scratch, *now, of.excluded), *scratch);
-  }
-}
-
-std::vector<Answer> Recommender::recommend_batch(std::span<const Request> requests) const {
-  Impl::Timed timed(*impl_, Operation::recommend_batch);
-  timed.items(requests.size());
-  std::vector<Answer> answers(requests.size());
-  InlineExecutor inline_executor;
-  Executor& executor = impl_->options.executor ? *impl_->options.executor : inline_executor;
-  const auto now = impl_->current();
-  if (!now->engine->batches()) {
-    executor.run(requests.size(),
-                 [&](std::size_t task, std::size_t) { impl_->recommend(requests[task], answers[task]); });
-    return answers;
-  }
-  constexpr std::size_t kTogether = 64;
-  const std::size_t per_thread = (requests.size() + executor.concurrency() - 1) / executor.concurrency();
-  const std::size_t together = std::clamp<std::size_t>(per_thread, 1, kTogether);
-  executor.run((requests.size() + together - 1) / together, [&](std::size_t task, std::size_t) {
-    const std::size_t first = task * together, count = std::min(together, requests.size() - first);
-    impl_->recommend_together(now, requests.subspan(first, count), std::span(answers).subspan(first, count));
-  });
-  return answers;
-}
-
 Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Timestamp at) const {
   Impl::Timed timed(*impl_, Operation::rank);
   timed.items(candidates.size());
@@ -363,6 +296,7 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
   std::optional<Source> source;
   if (user) {
     const std::lock_guard lock(user->mutex);
+    at = time_of(at, user->history());
     detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
     try {
       source = score(user->history(), state);
@@ -372,9 +306,10 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     }
   }
   if (!source) source = score({}, nullptr);
+  const Eligibility eligible(*scratch, *now, {}, nullptr, at, {});
   detail::TopK best(scratch->workspace.top, handles.size());
   for (std::size_t i = 0; i < handles.size(); ++i) {
-    if (now->lists(handles[i])) best.push({handles[i], scratch->scores[i]});
+    if (eligible.has(handles[i])) best.push({handles[i], scratch->scores[i]});
   }
   Answer answer;
   const std::size_t wanted = handles.size() + num_distinct(std::move(unknown));
@@ -383,29 +318,44 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
   return answer;
 }
 
-Answer Recommender::similar_items(const Id& id, std::size_t k) const {
+Answer Recommender::similar_items(const Id& id, const Request& request) const {
   const Impl::Timed timed(*impl_, Operation::similar_items);
   auto now = impl_->current();
   const ScratchPool::Lease scratch = impl_->pool.take();
   const ItemHandle item = impl_->catalogue->find(id);
-  const Exclusion exclusion(*scratch, *now, {&item, 1});
+  const std::size_t itself = item == kNoHandle ? 0 : 1;
+  const Eligibility eligible(*scratch, *now, request, Impl::policy_of(request), request.now, {&item, itself});
   std::optional<Neighbours> nearest;
   if (now->lists(item)) {
-    k = std::min(k, now->engine->size());
+    const std::size_t k = std::min(request.k, now->engine->size());
     try {
-      nearest = now->engine->similar(item, exclusion.eligible(), k, scratch->workspace);
+      nearest = now->engine->similar(item, eligible.bits(), k, scratch->workspace);
     } catch (const Error& error) {
       impl_->note_damage(*now, error);
     }
   }
-  const std::size_t others = impl_->catalogue->size() - (item == kNoHandle ? 0 : 1);
-  const std::size_t returnable = nearest ? exclusion.returnable(Source::model) : 0;
   Answer answer;
-  Impl::fill(answer, std::move(now), nearest ? nearest->items : std::span<const ScoredHandle>{}, Source::model,
-             Impl::Scores::of_likeness);
-  if (nearest) answer.score_kind = nearest->kind;
-  answer.shortfall.unavailable = others - returnable;
+  Impl::fill(answer, std::move(now), nearest ? scoring_enough(nearest->items, request.min_score) : Neighbours().items,
+             Source::model, Impl::Scores::of_likeness);
+  if (nearest) {
+    answer.score_kind = nearest->kind;
+    answer.shortfall = eligible.shortfall(Source::model);
+    answer.shortfall.below_min_score = num_below(request, eligible.size(Source::model), answer.items.size());
+  } else {
+    answer.shortfall.unavailable = impl_->catalogue->size() - itself;
+  }
+  answer.shortfall.seen = 0;
   return answer;
+}
+
+// Items.
+
+void Recommender::upsert_items(std::span<const Item> items) { impl_->catalogue->upsert(items); }
+
+bool Recommender::remove_item(const Id& item) { return impl_->catalogue->remove(item); }
+
+Policy Recommender::compile(const PolicyRules& rules) const {
+  return Policy(std::make_shared<const detail::CompiledPolicy>(rules, impl_->catalogue));
 }
 
 void Recommender::check_model() const {

@@ -12,6 +12,7 @@
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
 #include "attune/serving/user_state.hpp"
+#include "serving/compiled_policy.hpp"
 #include "serving/event_kinds.hpp"
 #include "serving/meters.hpp"
 #include "serving/request_scratch.hpp"
@@ -20,7 +21,7 @@
 
 namespace attune::inline v0_1 {
 
-class Exclusion;
+class Eligibility;
 
 struct Recommender::Impl {
   Impl(RecommenderOptions options, IdMap items, IdKind user_ids);
@@ -55,9 +56,8 @@ struct Recommender::Impl {
   std::size_t order(EngineAnswer& found, const RankingStage& stage, const Snapshot& now, HistoryView history,
                     Context context, RequestScratch& scratch);
   // What the engine says; where a vector it needs is damaged, what the cold start says to nobody.
-  EngineAnswer ask(const Snapshot& now, HistoryView history, const Context& context,
-                   std::span<const std::uint64_t> eligible, std::size_t k, detail::EngineState* state,
-                   Workspace& workspace);
+  EngineAnswer ask(const Snapshot& now, HistoryView history, const Context& context, const Eligibility& eligible,
+                   std::size_t k, detail::EngineState* state, Workspace& workspace);
   // Where it is handled: notes damage, throws on what is none.
   void note_damage(const Snapshot& now, const Error& error);
   // Answers a stored user, or one whom nobody knows.
@@ -68,11 +68,31 @@ struct Recommender::Impl {
   // Answers requests together, where the engine batches.
   void recommend_together(const std::shared_ptr<const Snapshot>& now, std::span<const Request> requests,
                           std::span<Answer> answers);
+  struct Encoded;
+  void scan_together(const std::shared_ptr<const Snapshot>& now, std::span<const Encoded> encoded,
+                     RequestScratch& scratch);
   // How many of the engine's best an answer of k, or its ranker, needs.
   std::size_t most_wanted(const Snapshot& now, std::size_t k) const noexcept;
   // From what the engine found: its final order, and what an answer says of itself.
   void finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found, HistoryView history,
-              const Context& context, std::size_t k, const Exclusion& exclusion, RequestScratch& scratch);
+              const Request& request, const Eligibility& eligible, RequestScratch& scratch);
+  // Whether a request wants more than the k best (recommender_select.cpp).
+  static bool selects(const Request& request) noexcept;
+  // The answer to one that does.
+  void select(std::shared_ptr<const Snapshot> now, HistoryView history, const Request& request,
+              const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
+  class Relations;
+  struct Found {  // by the engine and its ranker
+    EngineAnswer answer;
+    std::size_t reranked = 0;
+    bool complete = false;  // there is no more
+  };
+  void find_shown(const Request& request, RequestScratch& scratch) const;
+  void find_pins(const Request& request, Timestamp at, RequestScratch& scratch) const;
+  Selection choose(Found& found, const Snapshot& now, HistoryView history, const Request& request,
+                   const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch);
+  void score_pins(std::span<ScoredHandle> items, const Snapshot& now, HistoryView history, const Request& request,
+                  std::span<const float> boosts, detail::EngineState* state, RequestScratch& scratch);
   enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
   // A call, counted and timed from its making to its end.
   class Timed {
@@ -90,8 +110,11 @@ struct Recommender::Impl {
     Meters::Clock::time_point begin_ = Meters::Clock::now();
   };
   void log(LogLevel level, std::string_view message) const noexcept;
+  // `boosts` are what the scores have that a calibration is not about: empty, or one per handle.
   static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
-                   Source source, Scores scores = Scores::of_next_event);
+                   Source source, Scores scores = Scores::of_next_event, std::span<const float> boosts = {});
+  // The policy of a request; null: none.
+  static std::shared_ptr<const detail::CompiledPolicy> policy_of(const Request& request) noexcept;
 
   RecommenderOptions options;
   std::shared_ptr<Catalogue> catalogue;

@@ -75,7 +75,7 @@ bool holds(const Histories& histories, const Interaction& event, ItemHandle item
 
 Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_ids)
     : options(std::move(options_)),
-      catalogue(std::make_shared<Catalogue>(std::move(items), options.max_items)),
+      catalogue(std::make_shared<Catalogue>(std::move(items), options.max_items, options.item_fields)),
       users(user_ids, options.cache_budget_bytes, options.state_storage) {}
 
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {

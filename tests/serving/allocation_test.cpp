@@ -9,6 +9,7 @@
 #include "attune/model/ranker.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/event_store.hpp"
+#include "attune/serving/policy.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -77,6 +78,44 @@ TEST_CASE("A warm recommender allocates nothing to observe and to recommend", "[
   const std::size_t before = allocations;
   for (std::size_t i = 8; i < 28; ++i) round(i);
   CHECK(allocations - before == 0);
+  CHECK(answer.items.size() == 20);
+}
+
+TEST_CASE("A warm recommender allocates nothing to obey rules, whatever changes in the catalogue",
+          "[serving][allocation]") {
+  const TrainedModel model = test::make_model({.items = 400, .events = 50, .blend_weight = GENERATE(0.0, 0.5)});
+  Recommender recommender =
+      Recommender::open(model, {.item_fields = {{"genre", FieldType::category}, {"price", FieldType::number}},
+                                .scorer_storage = GENERATE(ScorerStorage::float32, ScorerStorage::int8)});
+  for (std::size_t i = 0; i < 400; i += 2) {
+    recommender.upsert_item({.id = test::item_name(i), .fields = {{"genre", "a|b"}, {"price", i}}});
+  }
+  const Policy policy =
+      recommender.compile({.filter = "genre = 'a' or not has(price)", .boosts = {{"price > 100", 0.1f}}});
+  const std::vector<std::string> names{"i2", "i4", "i6", "unknown"};
+  const std::vector<Id> ids(names.begin(), names.end());
+  const std::vector<Item> changes{{.id = "i10", .fields = {{"price", 200}}, .available_from = 2'000'000'000},
+                                  {.id = "i10", .fields = {{"price", 5}}, .available_from = kNoTime}};
+  Answer answer;
+  std::size_t used = 0;
+  Timestamp time = 1'000'000'000;
+  const auto round = [&](std::size_t i) {
+    recommender.upsert_item(changes[i % 2]);
+    recommender.remove_item("i12");
+    time += 10'000;
+    const std::size_t before = allocations;
+    for (const char* user : {"u1", "nobody"}) {
+      recommender.recommend({.user = user, .now = time, .policy = &policy}, answer);
+      recommender.recommend({.user = user, .now = time, .policy = &policy, .deny = ids}, answer);
+      recommender.recommend({.user = user, .now = time, .cool_down = 5'000'000, .allow = ids, .min_score = 0}, answer);
+      recommender.recommend({.user = user, .k = 20, .now = time}, answer);
+    }
+    used += allocations - before;
+  };
+  for (std::size_t i = 0; i < 8; ++i) round(i);
+  used = 0;
+  for (std::size_t i = 8; i < 28; ++i) round(i);
+  CHECK(used == 0);
   CHECK(answer.items.size() == 20);
 }
 

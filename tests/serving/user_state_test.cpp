@@ -47,8 +47,8 @@ class SizedEngine final : public detail::EngineInterface {
   std::size_t size() const noexcept override { return 0; }
   ScoreKind kind() const noexcept override { return ScoreKind::cosine; }
   bool scorable(ItemHandle) const noexcept override { return false; }
-  EngineAnswer recommend(HistoryView, const Context&, std::span<const std::uint64_t>, std::size_t, detail::EngineState*,
-                         Workspace&) const override {
+  EngineAnswer recommend(HistoryView, const Context&, std::span<const std::uint64_t>, std::span<const float>,
+                         std::size_t, detail::EngineState*, Workspace&) const override {
     return {};
   }
   Source score(HistoryView, const Context&, std::span<const ItemHandle>, std::span<float>, detail::EngineState*,

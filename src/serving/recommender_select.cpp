@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Answers that are more than the k best: caps, pins, diversity, pages.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "attune/serving/cursor.hpp"
+#include "serving/eligibility.hpp"
+#include "serving/item_columns.hpp"
+#include "serving/recommender_impl.hpp"
+
+namespace attune::inline v0_1 {
+
+// Vectors are the engine's, fields the catalogue's. Where a vector is damaged, its item is like no other.
+class Recommender::Impl::Relations final : public ItemRelations {
+ public:
+  Relations(Impl& impl, const Snapshot& now, std::span<const std::size_t> capped_fields)
+      : impl_(impl), now_(now), capped_fields_(capped_fields) {}
+
+  void similarities(ItemHandle item, std::span<const ItemHandle> others, std::span<float> cosines) override {
+    try {
+      now_.engine->similarities(item, others, cosines);
+    } catch (const Error& error) {
+      impl_.note_damage(now_, error);
+      std::ranges::fill(cosines, 0.0f);
+    }
+  }
+  void read_values(std::span<const ItemHandle> items, ItemValues& values) override {
+    now_.catalogue->read_columns([&](const detail::ItemColumns& columns) {
+      for (const ItemHandle item : items) {
+        for (std::size_t cap = 0; cap < capped_fields_.size(); ++cap) {
+          for (const std::uint32_t name : columns.names(capped_fields_[cap], item)) values.add(cap, name);
+        }
+        values.end_item();
+      }
+    });
+  }
+
+ private:
+  Impl& impl_;
+  const Snapshot& now_;
+  const std::span<const std::size_t> capped_fields_;
+};
+
+bool Recommender::Impl::selects(const Request& request) noexcept {
+  const auto& policy = policy_of(request);
+  return request.diversity > 0 || !request.pinned.empty() || request.cursor != nullptr ||
+         (policy && !policy->caps().empty());
+}
+
+// What earlier pages showed, each item once.
+void Recommender::Impl::find_shown(const Request& request, RequestScratch& scratch) const {
+  scratch.shown.clear();
+  if (request.cursor == nullptr) return;
+  for (const Id& id : request.cursor->shown()) {
+    const ItemHandle item = catalogue->find(id);
+    if (item != kNoHandle && std::ranges::find(scratch.shown, item) == scratch.shown.end()) {
+      scratch.shown.push_back(item);
+    }
+  }
+}
+
+// The places of pinned items, those of this page and of later ones.
+void Recommender::Impl::find_pins(const Request& request, Timestamp at, RequestScratch& scratch) const {
+  std::vector<PinnedSlot>& pins = scratch.pins;
+  pins.clear();
+  if (request.pinned.empty()) return;
+  for (const auto& [id, position] : request.pinned) {
+    const ItemHandle item = catalogue->find(id);
+    const bool denied = std::ranges::find(request.deny, id) != request.deny.end();
+    const bool twice = std::ranges::find(pins, item, &PinnedSlot::item) != pins.end();
+    if (item != kNoHandle && !denied && !twice) pins.push_back({item, std::min(position, Cursor::kMostPosition)});
+  }
+  catalogue->read_columns([&](const detail::ItemColumns& columns) {
+    std::erase_if(pins, [&](const PinnedSlot& pin) { return !columns.is_live(pin.item, at); });
+  });
+  // In the order of their places, without the memory that a stable sort takes.
+  for (std::size_t i = 1; i < pins.size(); ++i) {
+    const PinnedSlot pin = pins[i];
+    std::size_t j = i;
+    for (; j > 0 && pins[j - 1].slot > pin.slot; --j) pins[j] = pins[j - 1];
+    pins[j] = pin;
+  }
+  for (std::size_t i = 1; i < pins.size(); ++i) pins[i].slot = std::max(pins[i].slot, pins[i - 1].slot + 1);
+  const std::size_t first = request.cursor == nullptr ? 0 : request.cursor->position();
+  std::erase_if(pins, [&](const PinnedSlot& pin) {
+    return pin.slot < first || std::ranges::find(scratch.shown, pin.item) != scratch.shown.end();
+  });
+}
+
+// Asks for ever more candidates until the selection is content.
+Selection Recommender::Impl::choose(Found& found, const Snapshot& now, HistoryView history, const Request& request,
+                                    const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch) {
+  const auto& policy = policy_of(request);
+  const bool capped = policy && &policy->catalogue() == now.catalogue.get();
+  Relations relations(*this, now, capped ? policy->capped_fields() : std::span<const std::size_t>{});
+  const RankingStage stage = ranking_stage(now);
+  const SelectionRules rules{.diversity = request.diversity > 0 ? std::min(double{request.diversity}, 1.0) : 0.0,
+                             .method = request.diversity_method,
+                             .pool = std::max(request.diversity_pool, stage.candidates),
+                             .caps = capped ? policy->caps() : std::span<const std::size_t>{}};
+  SelectionInput input{.shown = scratch.shown, .pins = scratch.pins, .k = request.k};
+  if (request.cursor != nullptr) {
+    input.first_slot = request.cursor->position();
+    if (request.cursor->ended()) input.k = 0;
+  }
+  for (std::size_t wanted = Selector::first_pool(rules, input);;) {
+    const std::size_t asked = most_wanted(now, wanted);
+    found.answer = ask(now, history, context_of(request), eligible, asked, state, scratch.workspace);
+    const std::size_t num_found = found.answer.items.size();
+    found.answer.items = scoring_enough(found.answer.items, request.min_score);
+    found.complete = num_found < asked || asked == now.engine->size() || found.answer.items.size() < num_found;
+    found.reranked = order(found.answer, stage, now, history, context_of(request), scratch);
+    input.candidates = found.answer.items;
+    input.complete = found.complete;
+    input.by_place = found.reranked != 0;
+    const Selection selection = scratch.selector.select(input, rules, relations);
+    if (selection.wanted == 0) return selection;
+    wanted = selection.wanted;
+  }
+}
+
+// Gives pinned items that were no candidates the engine's scores, 0 where it has none.
+void Recommender::Impl::score_pins(std::span<ScoredHandle> items, const Snapshot& now, HistoryView history,
+                                   const Request& request, std::span<const float> boosts, detail::EngineState* state,
+                                   RequestScratch& scratch) {
+  const auto unscored = [](const ScoredHandle& item) { return !std::isfinite(item.score); };
+  if (std::ranges::none_of(items, unscored)) return;
+  scratch.listed.clear();
+  for (const ScoredHandle& item : items) {
+    if (unscored(item) && now.lists(item.item)) scratch.listed.push_back(item.item);
+  }
+  scratch.scores.assign(scratch.listed.size(), Selector::kNoScore);
+  try {
+    now.engine->score(history, context_of(request), scratch.listed, scratch.scores, state, scratch.workspace);
+  } catch (const Error& error) {
+    note_damage(now, error);
+    if (state != nullptr) state->reset();
+    std::ranges::fill(scratch.scores, Selector::kNoScore);
+  }
+  std::size_t next = 0;
+  for (ScoredHandle& item : items) {
+    if (!unscored(item)) continue;
+    if (now.lists(item.item)) item.score = scratch.scores[next++] + (boosts.empty() ? 0.0f : boosts[item.item]);
+    if (unscored(item)) item.score = 0;
+  }
+}
+
+void Recommender::Impl::select(std::shared_ptr<const Snapshot> now, HistoryView history, const Request& request,
+                               const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch,
+                               Answer& answer) {
+  find_shown(request, scratch);
+  find_pins(request, time_of(request.now, history), scratch);
+  Found found;
+  const Selection selection = choose(found, *now, history, request, eligible, state, scratch);
+  const Source source = found.answer.source;
+  const std::size_t num_enough = found.answer.items.size();
+  score_pins(selection.items, *now, history, request, eligible.boosts(), state, scratch);
+  fill(answer, std::move(now), selection.items, source, Scores::of_next_event, eligible.boosts());
+  for (std::size_t i = 0; i < answer.items.size(); ++i) {
+    answer.items[i].pinned =
+        std::ranges::find(scratch.pins, selection.items[i].item, &PinnedSlot::item) != scratch.pins.end();
+  }
+  answer.reranked = found.reranked;
+  answer.shortfall = eligible.shortfall(source);
+  constexpr float kAny = -std::numeric_limits<float>::infinity();
+  const bool some_are_below = found.complete && answer.items.size() < request.k && request.min_score > kAny;
+  if (some_are_below) answer.shortfall.below_min_score = eligible.size(source) - num_enough;
+  answer.shortfall.capped = selection.capped;
+  meters.answered(source, answer.items.size() < request.k);
+  if (request.cursor == nullptr) return;
+  request.cursor->advance(request.k);
+  for (const Recommendation& item : answer.items) request.cursor->add(item.item);
+}
+
+}  // namespace attune::inline v0_1
