@@ -9,7 +9,6 @@
 
 #include "attune/detail/top_k.hpp"
 #include "attune/executor.hpp"
-#include "attune/serving/event_store.hpp"
 #include "model/ranking.hpp"
 #include "serving/exclusion.hpp"
 #include "serving/recommender_impl.hpp"
@@ -32,53 +31,27 @@ std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
 
 // Events.
 
-Observed Recommender::Impl::record(Interaction& event) {
-  if (!std::isfinite(event.value) || !users.accepts(event.user) || !catalogue->accepts(event.item)) {
+Observed Recommender::Impl::record(Interaction& event, MissingTime missing) {
+  if (!std::isfinite(event.value) || !is_event_time(event.timestamp) || !users.accepts(event.user) ||
+      !catalogue->accepts(event.item)) {
     return Observed::rejected;
   }
   const auto kind = kinds.of_event(event.event);
   const ItemHandle item = kind ? catalogue->find_or_add(event.item) : kNoHandle;
   if (item == kNoHandle) return Observed::rejected;
-  const std::shared_ptr<UserRecord> user = users.find_or_add(event.user);
-  const std::lock_guard lock(user->mutex);
-  if (event.timestamp == kNoTime) event.timestamp = user->last_time();
-  return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
-}
-
-void Recommender::Impl::store(std::span<const Interaction> recorded) noexcept {
-  if (recorded.empty() || !options.event_store) return;
-  try {
-    const auto done = [unstored = unstored_events, count = recorded.size()](bool stored) {
-      if (!stored) *unstored += count;
-    };
-    options.event_store->append(recorded, done);
-  } catch (...) {
-    *unstored_events += recorded.size();
+  for (;;) {
+    const std::shared_ptr<UserRecord> user = users.find_or_add(event.user);
+    const std::lock_guard lock(user->mutex);
+    if (user->forgotten) continue;  // in between
+    if (event.timestamp == kNoTime && missing == MissingTime::becomes_last) event.timestamp = user->last_time();
+    return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
   }
 }
 
 Observed Recommender::observe(const Interaction& interaction) {
   Interaction event = interaction;
   const Observed observed = impl_->record(event);
-  if (observed == Observed::recorded) impl_->store({&event, 1});
-  return observed;
-}
-
-std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> interactions) {
-  std::vector<Observed> observed;
-  std::vector<Interaction> recorded;
-  observed.reserve(interactions.size());
-  recorded.reserve(interactions.size());
-  try {
-    for (Interaction event : interactions) {
-      observed.push_back(impl_->record(event));
-      if (observed.back() == Observed::recorded) recorded.push_back(event);
-    }
-  } catch (...) {
-    impl_->store(recorded);  // what memory holds by now
-    throw;
-  }
-  impl_->store(recorded);
+  if (observed == Observed::recorded) impl_->store({&event, 1}, 1);
   return observed;
 }
 

@@ -3,6 +3,7 @@
 // Opening and reloading: everything that may fail happens before the new snapshot is published.
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -55,7 +56,8 @@ void check_search(const RecommenderOptions& options) {
                   std::to_string(options.search_recall));
 }
 
-// Whether the event stands in the histories of a model already.
+}  // namespace
+
 bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind) {
   const UserHandle user = histories.user_ids->find(event.user);
   if (user == kNoHandle) return false;
@@ -68,8 +70,6 @@ bool holds(const Histories& histories, const Interaction& event, ItemHandle item
   }
   return false;
 }
-
-}  // namespace
 
 Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_ids)
     : options(std::move(options_)),
@@ -92,7 +92,7 @@ void Recommender::Impl::serve(const TrainedModel& model) {
     std::iota(handles.begin(), handles.end(), ItemHandle{0});
   }
   ServedModel served = make_served(model, handles, options);
-  if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
+  if (model.histories) users.add_histories(translate(remembered(model.histories), handles, kinds));
   publish(std::move(served), handles);
 }
 
@@ -111,11 +111,12 @@ void Recommender::Impl::replay() {
     if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) {
       const std::shared_ptr<UserRecord> user = users.find(stored.user);
       const std::lock_guard lock(user->mutex);
-      UserStates::remember_event(*user, stored.event_id);  // the store may be given the event once more
+      // The store may be given the event once more.
+      UserStates::remember_event(*user, stored.event_id, catalogue->find(stored.item), stored.timestamp);
       return;
     }
     Interaction event = stored;
-    record(event);
+    record(event, MissingTime::stays);
   });
 }
 
@@ -126,7 +127,9 @@ Recommender::~Recommender() = default;
 
 Recommender Recommender::open(const std::string& model, RecommenderOptions options) {
   const ModelAccess access = options.model_access;
-  return open(TrainedModel::load(model, access), std::move(options));
+  Recommender recommender = open(TrainedModel::load(model, access), std::move(options));
+  recommender.impl_->directory = std::filesystem::absolute(model).string();
+  return recommender;
 }
 
 Recommender Recommender::open(const TrainedModel& model, RecommenderOptions options) {
@@ -137,11 +140,16 @@ Recommender Recommender::open(const TrainedModel& model, RecommenderOptions opti
   return Recommender(std::move(impl));
 }
 
-void Recommender::reload(const std::string& model) { reload(TrainedModel::load(model, impl_->options.model_access)); }
+void Recommender::reload(const std::string& model) {
+  const std::lock_guard lock(impl_->reload_mutex);  // so that nobody is forgotten between reading and serving
+  impl_->serve(TrainedModel::load(model, impl_->options.model_access));
+  impl_->directory = std::filesystem::absolute(model).string();
+}
 
 void Recommender::reload(const TrainedModel& model) {
   const std::lock_guard lock(impl_->reload_mutex);
   impl_->serve(model);
+  impl_->directory.clear();
 }
 
 Recommender detail::make_recommender(EngineParts parts, RecommenderOptions options) {
@@ -156,6 +164,7 @@ void detail::reload(Recommender& recommender, EngineParts parts) {
   check_ids(parts);
   const std::lock_guard lock(recommender.impl_->reload_mutex);
   recommender.impl_->serve(std::move(parts));
+  recommender.impl_->directory.clear();
 }
 
 }  // namespace attune::inline v0_1

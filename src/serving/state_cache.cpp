@@ -7,7 +7,7 @@ namespace attune::inline v0_1 {
 
 detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineInterface& engine,
                                          std::uint64_t generation) {
-  if (user.state && user.generation > generation) return nullptr;
+  if (user.forgotten || (user.state && user.generation > generation)) return nullptr;
   const std::lock_guard lock(mutex_);
   std::unique_ptr<detail::EngineState> state;
   if (user.state) {
@@ -31,6 +31,12 @@ detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineI
   user.generation = generation;
   push_newest(user, expected_bytes_);
   return user.state.get();
+}
+
+void StateCache::release(UserRecord& user) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (user.state) unlink(user);
+  user.state.reset();
 }
 
 std::size_t StateCache::bytes() const noexcept {
