@@ -8,6 +8,7 @@
 // may go on with a recommender after fork(), unless a call was running then.
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -17,6 +18,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "attune/error.hpp"
@@ -43,6 +46,24 @@ struct EngineParts;
 ATTUNE_EXPORT Recommender make_recommender(EngineParts parts, RecommenderOptions options);
 ATTUNE_EXPORT void reload(Recommender& recommender, EngineParts parts);
 }  // namespace detail
+
+// What is called with true once events are as durable as the event store promises, with false once they never will be:
+// any callable that can be copied. From any thread; it may observe and recommend, but not forget, merge or reload.
+class Completion {
+ public:
+  Completion() = default;
+  template <class F>
+  requires(!std::same_as<std::remove_cvref_t<F>, Completion>) Completion(F&& function)
+      : function_(std::make_shared<std::remove_cvref_t<F>>(std::forward<F>(function))),
+        call_([](void* callee, bool stored) { (*static_cast<std::remove_cvref_t<F>*>(callee))(stored); }) {}
+  void operator()(bool stored) const {
+    if (function_) call_(function_.get(), stored);
+  }
+
+ private:
+  std::shared_ptr<void> function_;
+  void (*call_)(void*, bool) = nullptr;
+};
 
 struct RecommenderOptions {
   // Behaviour.
@@ -192,6 +213,25 @@ class ATTUNE_EXPORT Recommender {
   Observed observe(const Interaction& interaction);
   // One answer per event, in order.
   std::vector<Observed> observe_batch(std::span<const Interaction> interactions);
+  // The same, and `done` is told, once, what became of it: at once with true where there is no event store, at once
+  // with false where every event is rejected. A duplicate is stored once more, so that true is true of it as well.
+  Observed observe(const Interaction& interaction, Completion done);
+  std::vector<Observed> observe_batch(std::span<const Interaction> interactions, Completion done);
+
+  // Users. These calls take a time that grows with all histories, and wait for each other and for reload; requests run
+  // on. What is observed of the user while they run may count as before or after.
+  // Forgets the user: here, in the event store and in the model directory that is served, of which no other file
+  // changes. From then on nobody knows him, and new events of his are a new user's. With an event store, what other
+  // model directories hold of him is left out whenever they are opened. Trained weights keep what they learned. Throws
+  // Error when a file cannot be cleaned: he is forgotten here, and the call is to be repeated.
+  void forget_user(const Id& user);
+  // Moves the history of one user, such as an anonymous one, behind that of another, in order of time, each event id
+  // once; then forgets `from` but for the model directory. Without an event store for the life of this object. Throws
+  // Error, and then nothing has changed: for an id that is not accepted, and when the store fails.
+  void merge_users(const Id& from, const Id& to);
+  // All events of the user, oldest first, one JSON object a line: user, item, timestamp (milliseconds; absent where
+  // unknown), event, value and, where an event store keeps it, event_id. What is not UTF-8 becomes U+FFFD.
+  std::string export_user(const Id& user) const;
 
   Answer recommend(const Request& request) const;
   void recommend(const Request& request, Answer& answer) const;  // reuses the answer's memory

@@ -21,6 +21,12 @@ namespace attune::inline v0_1 {
 using Timestamp = std::int64_t;
 inline constexpr Timestamp kNoTime = std::numeric_limits<Timestamp>::min();
 
+// Whether an event may have this time: none, or one from 1970 to the year 9999.
+constexpr bool is_event_time(Timestamp time) noexcept {
+  constexpr Timestamp kEndOf9999 = 253'402'300'800'000;
+  return time == kNoTime || (time >= 0 && time < kEndOf9999);
+}
+
 // Dense numbers that stand for external ids inside the library. Within one model snapshot an item handle is a row of
 // the embedding table; handles never change their meaning while a process runs.
 using ItemHandle = std::uint32_t;
@@ -209,7 +215,9 @@ struct Neighbours {
 enum class Observed : std::uint8_t {
   recorded,
   duplicate,  // an event id that this user's history already holds
-  rejected,   // an id that IdMap does not accept, a value that is not finite, or a limit reached
+  // An id that IdMap does not accept, a value that is not finite, a time before 1970 or after the year 9999 (one in
+  // microseconds is), or a limit reached.
+  rejected,
 };
 
 // How a list is kept from repeating itself (Request::diversity). mmr: maximal marginal relevance, away from the chosen

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "attune/detail/top_k.hpp"
-#include "attune/serving/event_store.hpp"
 #include "attune/serving/policy.hpp"
 #include "model/ranking.hpp"
 #include "serving/eligibility.hpp"
@@ -16,13 +15,6 @@
 
 namespace attune::inline v0_1 {
 namespace {
-
-void note_unstored(std::atomic<std::size_t>& unstored, Telemetry* telemetry, std::size_t count) noexcept {
-  const bool first = unstored.fetch_add(count) == 0;
-  if (first && telemetry != nullptr) {
-    telemetry->log(LogLevel::error, "the event store does not keep an event; further ones are only counted");
-  }
-}
 
 std::size_t num_distinct(std::vector<Id> ids) {
   const auto key = [](const Id& id) { return std::tuple(id.is_text(), id.is_number(), id.number(), id.text()); };
@@ -56,34 +48,25 @@ std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
 // Events.
 
 Observed Recommender::Impl::record(Interaction& event) {
-  const Observed outcome = take(event);
+  const Observed outcome = take(event, MissingTime::becomes_last);
   meters.observed(outcome);
   return outcome;
 }
 
-Observed Recommender::Impl::take(Interaction& event) {
-  if (!std::isfinite(event.value) || !users.accepts(event.user) || !catalogue->accepts(event.item)) {
+Observed Recommender::Impl::take(Interaction& event, MissingTime missing) {
+  if (!std::isfinite(event.value) || !is_event_time(event.timestamp) || !users.accepts(event.user) ||
+      !catalogue->accepts(event.item)) {
     return Observed::rejected;
   }
   const auto kind = kinds.of_event(event.event);
   const ItemHandle item = kind ? catalogue->find_or_add(event.item) : kNoHandle;
   if (item == kNoHandle) return Observed::rejected;
-  const std::shared_ptr<UserRecord> user = users.find_or_add(event.user);
-  const std::lock_guard lock(user->mutex);
-  if (event.timestamp == kNoTime) event.timestamp = user->last_time();
-  return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
-}
-
-void Recommender::Impl::store(std::span<const Interaction> recorded) noexcept {
-  if (recorded.empty() || !options.event_store) return;
-  try {
-    const auto done = [unstored = unstored_events, telemetry = options.telemetry,
-                       count = recorded.size()](bool stored) {
-      if (!stored) note_unstored(*unstored, telemetry.get(), count);
-    };
-    options.event_store->append(recorded, done);
-  } catch (...) {
-    note_unstored(*unstored_events, options.telemetry.get(), recorded.size());
+  for (;;) {
+    const std::shared_ptr<UserRecord> user = users.find_or_add(event.user);
+    const std::lock_guard lock(user->mutex);
+    if (user->forgotten) continue;  // in between
+    if (event.timestamp == kNoTime && missing == MissingTime::becomes_last) event.timestamp = user->last_time();
+    return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
   }
 }
 
@@ -92,27 +75,7 @@ Observed Recommender::observe(const Interaction& interaction) {
   timed.items(1);
   Interaction event = interaction;
   const Observed observed = impl_->record(event);
-  if (observed == Observed::recorded) impl_->store({&event, 1});
-  return observed;
-}
-
-std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> interactions) {
-  Impl::Timed timed(*impl_, Operation::observe);
-  timed.items(interactions.size());
-  std::vector<Observed> observed;
-  std::vector<Interaction> recorded;
-  observed.reserve(interactions.size());
-  recorded.reserve(interactions.size());
-  try {
-    for (Interaction event : interactions) {
-      observed.push_back(impl_->record(event));
-      if (observed.back() == Observed::recorded) recorded.push_back(event);
-    }
-  } catch (...) {
-    impl_->store(recorded);  // what memory holds by now
-    throw;
-  }
-  impl_->store(recorded);
+  if (observed == Observed::recorded) impl_->store({&event, 1}, 1);
   return observed;
 }
 

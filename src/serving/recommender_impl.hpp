@@ -23,6 +23,9 @@ namespace attune::inline v0_1 {
 
 class Eligibility;
 
+// Whether the event stands in the histories of a model already.
+bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind);
+
 struct Recommender::Impl {
   Impl(RecommenderOptions options, IdMap items, IdKind user_ids);
 
@@ -39,11 +42,16 @@ struct Recommender::Impl {
   // Takes in what the event store holds and the model's histories do not.
   void replay();
 
-  // Counts what becomes of an event, whose missing time it fills in.
+  enum class MissingTime : bool { becomes_last, stays };
+  // Counts what becomes of an event. A missing time becomes that of the user's last event, in `event` too, unless the
+  // event was recorded before.
   Observed record(Interaction& event);
-  Observed take(Interaction& event);
-  // Hands recorded events to the event store and counts those that it does not keep.
-  void store(std::span<const Interaction> recorded) noexcept;
+  Observed take(Interaction& event, MissingTime missing);
+  // Hands events to the event store, of which `recorded` are new, and counts those if it does not keep them.
+  void store(std::span<const Interaction> events, std::size_t recorded, const Completion& done = {}) noexcept;
+  std::vector<Observed> observe(std::span<const Interaction> interactions, const Completion* done);
+  // Histories as they may be served: without users whom the event store has forgotten.
+  std::shared_ptr<const Histories> remembered(std::shared_ptr<const Histories> histories) const;
   // Who reorders how many candidates: the host's ranker, else the model's own, which speaks of the model's answers
   // alone; null: nobody.
   struct RankingStage {
@@ -126,6 +134,7 @@ struct Recommender::Impl {
   std::shared_ptr<std::atomic<std::size_t>> unstored_events = std::make_shared<std::atomic<std::size_t>>(0);
   std::atomic<std::size_t> ranker_failures = 0, missed_deadlines = 0, damaged_answers = 0;
 
+  std::string directory;  // of the model that is served; empty: it came from memory. Guarded by reload_mutex
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;
   std::shared_ptr<const Snapshot> snapshot;

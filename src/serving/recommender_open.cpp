@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <numeric>
 #include <thread>
 #include <utility>
@@ -57,7 +58,8 @@ void check_search(const RecommenderOptions& options) {
                   std::to_string(options.search_recall));
 }
 
-// Whether the event stands in the histories of a model already.
+}  // namespace
+
 bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind) {
   const UserHandle user = histories.user_ids->find(event.user);
   if (user == kNoHandle) return false;
@@ -70,8 +72,6 @@ bool holds(const Histories& histories, const Interaction& event, ItemHandle item
   }
   return false;
 }
-
-}  // namespace
 
 Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_ids)
     : options(std::move(options_)),
@@ -101,7 +101,7 @@ void Recommender::Impl::serve(const TrainedModel& model) {
     std::iota(handles.begin(), handles.end(), ItemHandle{0});
   }
   ServedModel served = make_served(model, handles, options);
-  if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
+  if (model.histories) users.add_histories(translate(remembered(model.histories), handles, kinds));
   publish(std::move(served), handles);
 }
 
@@ -133,11 +133,12 @@ void Recommender::Impl::replay() {
     if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) {
       const std::shared_ptr<UserRecord> user = users.find(stored.user);
       const std::lock_guard lock(user->mutex);
-      UserStates::remember_event(*user, stored.event_id);  // the store may be given the event once more
+      // The store may be given the event once more.
+      UserStates::remember_event(*user, stored.event_id, catalogue->find(stored.item), stored.timestamp);
       return;
     }
     Interaction event = stored;
-    take(event);
+    take(event, MissingTime::stays);
   });
 }
 
@@ -148,7 +149,9 @@ Recommender::~Recommender() = default;
 
 Recommender Recommender::open(const std::string& model, RecommenderOptions options) {
   const ModelAccess access = options.model_access;
-  return open(TrainedModel::load(model, access), std::move(options));
+  Recommender recommender = open(TrainedModel::load(model, access), std::move(options));
+  recommender.impl_->directory = std::filesystem::absolute(model).string();
+  return recommender;
 }
 
 Recommender Recommender::open(const TrainedModel& model, RecommenderOptions options) {
@@ -160,11 +163,17 @@ Recommender Recommender::open(const TrainedModel& model, RecommenderOptions opti
 }
 
 void Recommender::reload(const std::string& model) {
-  impl_->replace([&] { impl_->serve(TrainedModel::load(model, impl_->options.model_access)); });
+  impl_->replace([&] {  // in turn with forget_user(), so that nobody is forgotten between reading and serving
+    impl_->serve(TrainedModel::load(model, impl_->options.model_access));
+    impl_->directory = std::filesystem::absolute(model).string();
+  });
 }
 
 void Recommender::reload(const TrainedModel& model) {
-  impl_->replace([&] { impl_->serve(model); });
+  impl_->replace([&] {
+    impl_->serve(model);
+    impl_->directory.clear();
+  });
 }
 
 Recommender detail::make_recommender(EngineParts parts, RecommenderOptions options) {
@@ -179,6 +188,7 @@ void detail::reload(Recommender& recommender, EngineParts parts) {
   recommender.impl_->replace([&] {
     check_ids(parts);
     recommender.impl_->serve(std::move(parts));
+    recommender.impl_->directory.clear();
   });
 }
 

@@ -32,7 +32,7 @@ bool StateCache::prepare(UserRecord& user, std::unique_ptr<detail::EngineState> 
 
 detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineInterface& engine,
                                          std::uint64_t generation) {
-  if (user.state && user.generation > generation) return nullptr;
+  if (user.forgotten || (user.state && user.generation > generation)) return nullptr;
   const std::lock_guard lock(mutex_);
   std::unique_ptr<detail::EngineState> state, next;
   if (user.state) {
@@ -63,6 +63,13 @@ detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineI
   user.next_state = std::move(next);
   push_newest(user, expected_bytes_ + beside);
   return user.state.get();
+}
+
+void StateCache::release(UserRecord& user) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (user.state) unlink(user);
+  user.state.reset();
+  user.next_state.reset();
 }
 
 std::size_t StateCache::bytes() const noexcept {

@@ -27,6 +27,8 @@ class StateCache {
   bool prepare(UserRecord& user, std::unique_ptr<detail::EngineState> state, std::uint64_t generation);
   // See UserStates::acquire_state.
   detail::EngineState* acquire(UserRecord& user, const detail::EngineInterface& engine, std::uint64_t generation);
+  // With the record locked: its cache is gone, and the record may go too.
+  void release(UserRecord& user) noexcept;
   std::size_t bytes() const noexcept;
 
  private:

@@ -14,6 +14,13 @@
 
 namespace attune::inline v0_1 {
 
+// The hash of an event's id, and which event of the user it is.
+struct EventIdHash {
+  std::uint64_t hash;
+  ItemHandle item;
+  Timestamp time;
+};
+
 // One user. Whoever reads or writes it holds the mutex.
 struct UserRecord : std::enable_shared_from_this<UserRecord> {
   std::mutex mutex;
@@ -21,8 +28,9 @@ struct UserRecord : std::enable_shared_from_this<UserRecord> {
   std::vector<Timestamp> times;
   std::vector<std::uint8_t> kinds;
   std::vector<float> weights;
-  std::vector<ItemHandle> distinct;      // seen items, ascending
-  std::vector<std::uint64_t> event_ids;  // hashes of the ids of events that came with one, ascending
+  std::vector<ItemHandle> distinct;    // seen items, ascending
+  std::vector<EventIdHash> event_ids;  // of events that came with one, ascending
+  bool forgotten = false;              // nobody finds the record any more: events go to another one
 
   std::unique_ptr<detail::EngineState> state;  // cache, of the model generation below
   std::uint64_t generation = 0;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "attune/error.hpp"
+#include "data/without_users.hpp"
 #include "serving/state_cache.hpp"
 #include "serving/user_record.hpp"
 
@@ -79,6 +80,20 @@ struct UserStates::Impl {
     std::mutex mutex;
     IdMap ids;
     std::vector<std::shared_ptr<UserRecord>> records;  // by the handles of `ids`
+
+    // Null where there is none. Later users get other handles.
+    std::shared_ptr<UserRecord> remove(const Id& user) {
+      const std::uint32_t removed = ids.find(user);
+      if (removed == kNoHandle) return nullptr;
+      IdMap kept(ids.kind());
+      for (std::uint32_t handle = 0; handle < ids.size(); ++handle) {
+        if (handle != removed) kept.insert(ids.id(handle));
+      }
+      std::shared_ptr<UserRecord> record = std::move(records[removed]);
+      records.erase(records.begin() + static_cast<std::ptrdiff_t>(removed));
+      ids = std::move(kept);
+      return record;
+    }
   };
 
   Impl(IdKind kind_, std::size_t cache_budget_bytes, StateStorage storage_)
@@ -158,13 +173,13 @@ std::shared_ptr<UserRecord> UserStates::find(const Id& user) const { return impl
 
 std::shared_ptr<UserRecord> UserStates::find_or_add(const Id& user) { return impl_->find(user, true); }
 
-bool UserStates::remember_event(UserRecord& user, std::string_view event_id) {
+bool UserStates::remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time) {
   if (event_id.empty()) return true;
   make_room(user.event_ids);
   const std::uint64_t hash = std::hash<std::string_view>{}(event_id);
-  const auto place = std::lower_bound(user.event_ids.begin(), user.event_ids.end(), hash);
-  if (place != user.event_ids.end() && *place == hash) return false;
-  user.event_ids.insert(place, hash);
+  const auto place = std::ranges::lower_bound(user.event_ids, hash, {}, &EventIdHash::hash);
+  if (place != user.event_ids.end() && place->hash == hash) return false;
+  user.event_ids.insert(place, {hash, item, time});
   return true;
 }
 
@@ -175,7 +190,7 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
   make_room(user.kinds);
   make_room(user.weights);
   make_room(user.distinct);
-  if (!remember_event(user, event_id)) return Observed::duplicate;
+  if (!remember_event(user, event_id, item, time)) return Observed::duplicate;
 
   const auto later = std::upper_bound(user.times.begin(), user.times.end(), time);
   const bool late = later != user.times.end();
@@ -191,6 +206,31 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
     if (user.next_state) user.next_state->reset();
   }
   return Observed::recorded;
+}
+
+void UserStates::erase(const Id& user) {
+  std::shared_ptr<const Histories> base = histories();
+  const bool in_base = base && base->user_ids->find(user) != kNoHandle;
+  if (in_base) base = detail::without_users(*base, [&](const Id& id) { return id == user; });
+  std::shared_ptr<UserRecord> record;
+  {
+    const std::unique_lock lock(impl_->base_mutex);
+    if (in_base) impl_->base = std::move(base);
+    Impl::Shard& shard = impl_->shard_of(user);
+    const std::lock_guard shard_lock(shard.mutex);
+    record = shard.remove(user);
+    if (record && !in_base) --impl_->users_beyond_base;
+  }
+  if (!record) return;
+  const std::lock_guard lock(record->mutex);
+  impl_->cache.release(*record);
+  record->items = {};
+  record->times = {};
+  record->kinds = {};
+  record->weights = {};
+  record->distinct = {};
+  record->event_ids = {};
+  record->forgotten = true;
 }
 
 detail::EngineState* UserStates::acquire_state(UserRecord& user, const detail::EngineInterface& engine,

@@ -41,8 +41,13 @@ class ATTUNE_EXPORT UserStates {
   // belongs and the cache starts anew).
   static Observed record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float weight,
                          std::string_view event_id);
-  // With the record locked: false for an event id that the user has already; remembers it otherwise. "" is never one.
-  static bool remember_event(UserRecord& user, std::string_view event_id);
+  // With the record locked: false for an event id that the user has already; remembers it otherwise, as that of an
+  // event of this item and time. "" is never one.
+  static bool remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time);
+
+  // From then on nobody knows the user. Not at the same time as add_histories, nor as itself; a record that somebody
+  // still holds becomes empty, and says that it is forgotten.
+  void erase(const Id& user);
 
   // With the record locked: a cache of this generation, reused, or made by `engine` while others give way. Null where
   // the engine has none, the budget is smaller than one, or the user has one of a later generation.
