@@ -14,7 +14,7 @@
 
 namespace attune::inline v0_1 {
 
-// Vectors are the engine's, fields the catalogue's. Where a vector is damaged, its item is like no other.
+// Vectors are the engine's, fields the catalogue's. Where one of the vectors is damaged, no two items are alike.
 class Recommender::Impl::Relations final : public ItemRelations {
  public:
   Relations(Impl& impl, const Snapshot& now, std::span<const std::size_t> capped_fields)
@@ -25,6 +25,7 @@ class Recommender::Impl::Relations final : public ItemRelations {
       now_.engine->similarities(item, others, cosines);
     } catch (const Error& error) {
       impl_.note_damage(now_, error);
+      if (std::exchange(damaged_, true)) --impl_.damaged_answers;  // an answer counts once
       std::ranges::fill(cosines, 0.0f);
     }
   }
@@ -43,6 +44,7 @@ class Recommender::Impl::Relations final : public ItemRelations {
   Impl& impl_;
   const Snapshot& now_;
   const std::span<const std::size_t> capped_fields_;
+  bool damaged_ = false;
 };
 
 bool Recommender::Impl::selects(const Request& request) noexcept {
@@ -63,7 +65,7 @@ void Recommender::Impl::find_shown(const Request& request, RequestScratch& scrat
   }
 }
 
-// The places of pinned items, those of this page and of later ones.
+// The places of pinned items: those of this page, of later ones, and of earlier ones where they were shown.
 void Recommender::Impl::find_pins(const Request& request, Timestamp at, RequestScratch& scratch) const {
   std::vector<PinnedSlot>& pins = scratch.pins;
   pins.clear();
@@ -72,22 +74,18 @@ void Recommender::Impl::find_pins(const Request& request, Timestamp at, RequestS
     const ItemHandle item = catalogue->find(id);
     const bool denied = std::ranges::find(request.deny, id) != request.deny.end();
     const bool twice = std::ranges::find(pins, item, &PinnedSlot::item) != pins.end();
-    if (item != kNoHandle && !denied && !twice) pins.push_back({item, std::min(position, Cursor::kMostPosition)});
+    if (item == kNoHandle || denied || twice) continue;
+    const PinnedSlot pin{item, std::min(position, Cursor::kMostPosition)};
+    pins.insert(std::ranges::upper_bound(pins, pin.slot, {}, &PinnedSlot::slot), pin);
   }
   catalogue->read_columns([&](const detail::ItemColumns& columns) {
     std::erase_if(pins, [&](const PinnedSlot& pin) { return !columns.is_live(pin.item, at); });
   });
-  // In the order of their places, without the memory that a stable sort takes.
-  for (std::size_t i = 1; i < pins.size(); ++i) {
-    const PinnedSlot pin = pins[i];
-    std::size_t j = i;
-    for (; j > 0 && pins[j - 1].slot > pin.slot; --j) pins[j] = pins[j - 1];
-    pins[j] = pin;
-  }
   for (std::size_t i = 1; i < pins.size(); ++i) pins[i].slot = std::max(pins[i].slot, pins[i - 1].slot + 1);
   const std::size_t first = request.cursor == nullptr ? 0 : request.cursor->position();
   std::erase_if(pins, [&](const PinnedSlot& pin) {
-    return pin.slot < first || std::ranges::find(scratch.shown, pin.item) != scratch.shown.end();
+    const bool shown = std::ranges::find(scratch.shown, pin.item) != scratch.shown.end();
+    return shown != (pin.slot < first);
   });
 }
 

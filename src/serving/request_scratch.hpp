@@ -35,7 +35,7 @@ struct RequestScratch {
   std::vector<float> scores;          // of candidates, the host's or a ranker's
   std::vector<Candidate> candidates;  // of a ranker
   std::vector<ItemHandle> shown;      // on earlier pages
-  std::vector<PinnedSlot> pins;       // of this page and later ones
+  std::vector<PinnedSlot> pins;       // of a request, with their places
   Selector selector;
   std::vector<ScoredHandle> ranked;  // what the engine answers, as a ranker orders it
 };

@@ -28,8 +28,11 @@ std::size_t Selector::first_pool(const SelectionRules& rules, const SelectionInp
 }
 
 void Selector::begin(const SelectionInput& input, const SelectionRules& rules, ItemRelations& relations) {
-  items_.assign(input.shown.begin(), input.shown.end());
+  items_.clear();
   for (const PinnedSlot& pin : input.pins) items_.push_back(pin.item);
+  for (const ItemHandle item : input.shown) {
+    if (std::ranges::find(input.pins, item, &PinnedSlot::item) == input.pins.end()) items_.push_back(item);
+  }
   num_given_ = num_chosen_ = items_.size();
   given_ = items_;
   std::ranges::sort(given_);

@@ -77,7 +77,8 @@ class Selector {
   void pin(ItemHandle item, std::span<const ScoredHandle> candidates);
   void take(std::size_t candidate, const SelectionInput& input, const SelectionRules& rules);
 
-  // Places in items_ are those of the shown ones, then of the pinned ones, then of the candidates.
+  // Places in items_ are those of all pins, then of what was shown besides, then of the candidates: choices come in the
+  // same order on every page, and so do rounding errors.
   std::size_t num_given_ = 0, num_chosen_ = 0, passed_ = 0, wanted_ = 0;
   std::vector<ItemHandle> items_, given_;
   std::vector<State> states_;  // of candidates

@@ -147,6 +147,32 @@ TEST_CASE("A warm recommender of counts of every kind allocates nothing, whateve
   CHECK(answer.items.size() == 20);
 }
 
+TEST_CASE("A warm recommender allocates nothing for caps, pins and diversity either", "[serving][allocation]") {
+  const TrainedModel model = test::make_model({.items = 400, .events = 50});
+  Recommender recommender = Recommender::open(model, {.item_fields = {{"creator", FieldType::category}}});
+  for (std::size_t i = 0; i < 400; ++i) {
+    const std::string id = test::item_name(i), creator = test::user_name(i % 9);
+    recommender.upsert_item({.id = id, .fields = {{"creator", creator}}});
+  }
+  const Policy policy = recommender.compile({.caps = {{"creator", GENERATE(2u, 40u)}}});
+  const auto method = GENERATE(DiversityMethod::mmr, DiversityMethod::dpp);
+  const std::vector<PinnedItem> pins{{"i3", 4}, {"i399", 4}, {"i8", 0}};
+  Answer answer;
+  const auto round = [&] {
+    for (const char* user : {"u1", "nobody"}) {
+      recommender.recommend({.user = user, .k = 20, .policy = &policy, .pinned = pins}, answer);
+      recommender.recommend(
+          {.user = user, .k = 20, .policy = &policy, .diversity = 0.5f, .diversity_method = method, .pinned = pins},
+          answer);
+    }
+  };
+  round();
+  const std::size_t before = allocations;
+  for (std::size_t i = 0; i < 10; ++i) round();
+  CHECK(allocations - before == 0);
+  CHECK(answer.items.size() >= 18);
+}
+
 TEST_CASE("A warm recommender with a ranker allocates nothing of its own", "[serving][allocation]") {
   TrainedModel model = test::make_model({.events = 50, .blend_weight = 0.5});
   RecommenderOptions options{.ranker_candidates = 30};

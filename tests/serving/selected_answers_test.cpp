@@ -35,7 +35,8 @@ Recommender open_shop(const TrainedModel& model, RecommenderOptions options = sh
   Recommender recommender = Recommender::open(model, std::move(options));
   for (std::size_t i = 0; i < model.num_items(); ++i) {
     const std::string id = test::item_name(i);
-    const std::string creators = "c" + std::to_string(i % 5) + (i % 3 == 0 ? "|c" + std::to_string(i % 4) : "");
+    std::string creators = test::user_name(i % 5);
+    if (i % 3 == 0) creators.append("|").append(test::user_name(i % 4));
     std::vector<FieldValue> fields{{"creator", creators}};
     if (i < 40) fields.push_back({"genre", i % 2 == 0 ? "even" : "odd"});
     recommender.upsert_item({.id = id, .fields = fields});
@@ -163,7 +164,7 @@ TEST_CASE("Items without a value are not capped, and values that change count at
   CHECK(recommender.recommend(request).items.size() == 12);  // ten without a genre, one even, one odd
   CHECK(recommender.recommend(request).shortfall.capped == 38);
   for (std::size_t i = 0; i < 40; ++i) {
-    const std::string id = test::item_name(i), genre = "g" + std::to_string(i);
+    const std::string id = test::item_name(i), genre = test::user_name(i);
     recommender.upsert_item({.id = id, .fields = {{"genre", genre}}});
   }
   CHECK(recommender.recommend(request).items.size() == 50);
@@ -342,13 +343,14 @@ TEST_CASE("Rules of a list have answers where nothing is eligible, asked for, or
       CHECK(all.items.size() == 50);
     }
   }
-  Recommender empty = make_recommender(Engine(test::LastItem{}, test::Nearest{0}, test::InOrder{}), {});
+  Recommender empty =
+      make_recommender(Engine(test::LastItem{}, test::Nearest{0}, test::InOrder{}), EngineNames{.item_ids = IdMap()});
   Cursor cursor;
   CHECK(empty.recommend({.user = "u", .diversity = 0.5f, .cursor = &cursor}).items.empty());
   empty.upsert_item({.id = "coupon"});
   const std::vector<PinnedItem> pins{{"coupon", 0}};
-  CHECK(item_ids(empty.recommend({.user = "u", .diversity = 0.5f, .pinned = pins, .cursor = &cursor})) ==
-        Ids{"coupon"});
+  CHECK(empty.recommend({.user = "u", .pinned = pins, .cursor = &cursor}).items.empty());  // it was for the first page
+  CHECK(item_ids(empty.recommend({.user = "u", .diversity = 0.5f, .pinned = pins})) == Ids{"coupon"});
 }
 
 TEST_CASE("A scorer that compares no items leaves lists as they are ranked", "[serving][recommender]") {
