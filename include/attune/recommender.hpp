@@ -90,6 +90,13 @@ struct RecommenderOptions {
   std::shared_ptr<Telemetry> telemetry = nullptr;
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
+  // Of the histories of users asked for or observed, some 21 bytes an event and 700 a user; 0: no limit. Beyond it the
+  // least recently used are let go: they have the histories that the models brought again, and with an event store all
+  // of theirs when the recommender opens next.
+  std::size_t history_budget_bytes = 0;
+  // Milliseconds; 0: for ever. Users whose last event is so much older than the newest of anybody's are let go in the
+  // same way and order.
+  std::int64_t history_ttl = 0;
   // Before another model takes over, so many of the users asked for last get their caches for it, in the thread that
   // reloads: their next requests are as quick as before. Each costs a full encode, and his cache twice for that long.
   std::size_t warm_up_users = 1000;
@@ -189,6 +196,8 @@ struct RecommenderInfo {
   ScoreKind score_kind = ScoreKind::cosine;
   std::uint64_t generation = 0;
   std::size_t items = 0, users = 0, cache_bytes = 0;
+  std::size_t history_bytes = 0;     // of users asked for or observed since the recommender was opened
+  std::size_t users_let_go = 0;      // under history_budget_bytes and history_ttl
   std::size_t unstored_events = 0;   // served, but the event store failed to keep them
   std::size_t ranker_failures = 0;   // answers in the engine's order because a ranker threw or gave no finite score
   std::size_t missed_deadlines = 0;  // answers of which a ranker did not reach every candidate

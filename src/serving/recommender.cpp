@@ -62,7 +62,7 @@ Observed Recommender::Impl::take(Interaction& event, MissingTime missing) {
   const ItemHandle item = kind ? catalogue->find_or_add(event.item) : kNoHandle;
   if (item == kNoHandle) return Observed::rejected;
   for (;;) {
-    const std::shared_ptr<UserRecord> user = users.find_or_add(event.user);
+    const std::shared_ptr<UserRecord> user = users.find_or_add(event.user, event.timestamp);
     const std::lock_guard lock(user->mutex);
     if (user->forgotten) continue;  // in between
     if (event.timestamp == kNoTime && missing == MissingTime::becomes_last) event.timestamp = user->last_time();
@@ -346,6 +346,8 @@ RecommenderInfo Recommender::info() const {
           .items = impl_->catalogue->size(),
           .users = impl_->users.num_users(),
           .cache_bytes = impl_->users.cache_bytes(),
+          .history_bytes = impl_->users.history_bytes(),
+          .users_let_go = impl_->users.users_let_go(),
           .unstored_events = *impl_->unstored_events,
           .ranker_failures = impl_->ranker_failures,
           .missed_deadlines = impl_->missed_deadlines,

@@ -76,7 +76,10 @@ bool holds(const Histories& histories, const Interaction& event, ItemHandle item
 Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_ids)
     : options(std::move(options_)),
       catalogue(std::make_shared<Catalogue>(std::move(items), options.max_items, options.item_fields)),
-      users(user_ids, options.cache_budget_bytes, options.state_storage) {}
+      users(user_ids, {.cache_budget_bytes = options.cache_budget_bytes,
+                       .storage = options.state_storage,
+                       .history_budget_bytes = options.history_budget_bytes,
+                       .history_ttl = options.history_ttl}) {}
 
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
   const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;

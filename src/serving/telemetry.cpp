@@ -169,6 +169,7 @@ void write_counts(Exposition& out, const RecommenderStats& stats) {
   out.counter("failed_reloads_total", "Models that were refused; the old one went on serving.", stats.failed_reloads);
   const RecommenderInfo& info = stats.info;
   out.counter("unstored_events_total", "Events served that the event store failed to keep.", info.unstored_events);
+  out.counter("users_let_go_total", "Users let go for want of room or of events.", info.users_let_go);
   out.counter("ranker_failures_total", "Answers in the engine's order for want of a ranker's.", info.ranker_failures);
   out.counter("missed_deadlines_total", "Answers of which a ranker did not reach all.", info.missed_deadlines);
   out.counter("damaged_answers_total", "Answers that a damaged vector kept from the model.", info.damaged_answers);
@@ -185,6 +186,7 @@ std::string to_prometheus(const RecommenderStats& stats, std::string_view prefix
   out.gauge("items", "Items of all models and events.", static_cast<double>(info.items));
   out.gauge("users", "Users with a history.", static_cast<double>(info.users));
   out.gauge("cache_bytes", "Size of the encoder caches of users.", static_cast<double>(info.cache_bytes));
+  out.gauge("history_bytes", "Size of histories that were touched.", static_cast<double>(info.history_bytes));
   write_counts(out, stats);
   write_latencies(out, stats);
   return out.take();

@@ -13,6 +13,7 @@
 #include "data/without_users.hpp"
 #include "serving/state_cache.hpp"
 #include "serving/user_record.hpp"
+#include "serving/user_shard.hpp"
 
 namespace attune::inline v0_1 {
 namespace {
@@ -34,6 +35,7 @@ std::shared_ptr<UserRecord> make_record(HistoryView history) {
   fill(user->distinct, history.items, kNoHandle);
   std::sort(user->distinct.begin(), user->distinct.end());
   user->distinct.erase(std::unique(user->distinct.begin(), user->distinct.end()), user->distinct.end());
+  user->count_bytes();
   return user;
 }
 
@@ -75,55 +77,38 @@ void insert_at(std::vector<T>& column, std::size_t position, T value) {
 }  // namespace
 
 struct UserStates::Impl {
-  struct alignas(64) Shard {
-    explicit Shard(IdKind kind) : ids(kind) {}
-    std::mutex mutex;
-    IdMap ids;
-    std::vector<std::shared_ptr<UserRecord>> records;  // by the handles of `ids`
-
-    // Null where there is none. Later users get other handles.
-    std::shared_ptr<UserRecord> remove(const Id& user) {
-      const std::uint32_t removed = ids.find(user);
-      if (removed == kNoHandle) return nullptr;
-      IdMap kept(ids.kind());
-      for (std::uint32_t handle = 0; handle < ids.size(); ++handle) {
-        if (handle != removed) kept.insert(ids.id(handle));
-      }
-      std::shared_ptr<UserRecord> record = std::move(records[removed]);
-      records.erase(records.begin() + static_cast<std::ptrdiff_t>(removed));
-      ids = std::move(kept);
-      return record;
-    }
-  };
-
-  Impl(IdKind kind_, std::size_t cache_budget_bytes, StateStorage storage_)
-      : kind(kind_), storage(storage_), cache(cache_budget_bytes, storage_) {
-    for (auto& shard : shards) shard = std::make_unique<Shard>(kind);
+  Impl(IdKind kind, const UserStateOptions& options_)
+      : options(options_), no_ids(kind), cache(options.cache_budget_bytes, options.storage) {
+    for (auto& shard : shards) shard = std::make_unique<UserShard>();
   }
 
-  Shard& shard_of(const Id& user) {
+  UserShard& shard_of(const Id& user) {
     const std::uint64_t hash =
         user.is_text() ? std::hash<std::string_view>{}(user.text()) : static_cast<std::uint64_t>(user.number());
     return *shards[(hash * 0x9e3779b97f4a7c15u) >> (64 - kShardBits)];
   }
 
   std::shared_ptr<UserRecord> find(const Id& user, bool add);
+  // With a shard locked: lets users go, the least recently used first, but not the one used now.
+  void let_go(UserShard& shard, const UserRecord& used);
 
-  IdKind kind;
-  StateStorage storage;
-  std::array<std::unique_ptr<Shard>, std::size_t{1} << kShardBits> shards;
+  const UserStateOptions options;
+  const IdMap no_ids;  // says what it would accept
+  std::array<std::unique_ptr<UserShard>, std::size_t{1} << kShardBits> shards;
   // Taken before the lock of a shard. Whoever adds a record shares it, so that users are counted once.
   std::shared_mutex base_mutex;
   std::shared_ptr<const Histories> base;  // may be null
-  std::atomic<std::size_t> users_beyond_base = 0;
+  std::atomic<std::size_t> users_beyond_base = 0, users_let_go = 0;
+  std::atomic<Timestamp> newest = kNoTime;
   StateCache cache;
 };
 
 std::shared_ptr<UserRecord> UserStates::Impl::find(const Id& user, bool add) {
-  Shard& shard = shard_of(user);
-  const auto in_shard = [&]() -> std::shared_ptr<UserRecord> {
-    const std::uint32_t handle = shard.ids.find(user);
-    return handle == kNoHandle ? nullptr : shard.records[handle];
+  UserShard& shard = shard_of(user);
+  const auto in_shard = [&] {
+    auto record = shard.find(user);
+    if (record) let_go(shard, *record);
+    return record;
   };
   {
     const std::lock_guard lock(shard.mutex);
@@ -135,19 +120,38 @@ std::shared_ptr<UserRecord> UserStates::Impl::find(const Id& user, bool add) {
   const UserHandle known = base ? base->user_ids->find(user) : kNoHandle;
   if (known == kNoHandle && !add) return nullptr;
   auto record = make_record(known == kNoHandle ? HistoryView{} : base->of(known));
-  make_room(shard.records);
-  shard.ids.insert(user);
-  shard.records.push_back(record);
+  record->in_base = known != kNoHandle;
+  shard.insert(user, record);
   if (known == kNoHandle) ++users_beyond_base;
+  let_go(shard, *record);
   return record;
 }
 
-UserStates::UserStates(IdKind kind, std::size_t cache_budget_bytes, StateStorage storage)
-    : impl_(std::make_unique<Impl>(kind, cache_budget_bytes, storage)) {}
+void UserStates::Impl::let_go(UserShard& shard, const UserRecord& used) {
+  const std::size_t budget = options.history_budget_bytes / shards.size();
+  const Timestamp now = newest.load(std::memory_order_relaxed), ttl = options.history_ttl;
+  const auto expired = [&](const UserRecord& user) {
+    return ttl > 0 && now > kNoTime + ttl && user.last_time() != kNoTime && user.last_time() < now - ttl;
+  };
+  while (UserRecord* const user = shard.least_recent()) {
+    const bool too_much = budget != 0 && shard.bytes() > budget;
+    if (user == &used || (!too_much && ttl <= 0)) return;
+    const std::shared_ptr<UserRecord> record = user->shared_from_this();  // outlives its lock
+    const std::unique_lock owner(record->mutex, std::try_to_lock);
+    if (!owner || (!too_much && !expired(*user))) return;
+    cache.release(*user);
+    user->forgotten = true;
+    if (!user->in_base) --users_beyond_base;
+    ++users_let_go;
+    shard.remove(user->id);
+  }
+}
+
+UserStates::UserStates(IdKind kind, const UserStateOptions& options) : impl_(std::make_unique<Impl>(kind, options)) {}
 UserStates::~UserStates() = default;
 
 void UserStates::add_histories(std::shared_ptr<const Histories> histories) {
-  if (histories->user_ids->kind() != impl_->kind) {
+  if (histories->user_ids->kind() != impl_->no_ids.kind()) {
     throw Error(ErrorCode::invalid_argument, "user ids of the new model are of another kind than those served so far");
   }
   const std::shared_ptr<const Histories> before = this->histories();
@@ -157,7 +161,10 @@ void UserStates::add_histories(std::shared_ptr<const Histories> histories) {
     const Id id = merged->user_ids->id(u);
     auto& shard = impl_->shard_of(id);
     const std::lock_guard shard_lock(shard.mutex);
-    if (shard.ids.find(id) != kNoHandle) --impl_->users_beyond_base;
+    const auto record = shard.contains(id) ? shard.find(id) : nullptr;
+    if (!record) continue;
+    record->in_base = true;
+    --impl_->users_beyond_base;
   }
   impl_->base = std::move(merged);
 }
@@ -167,11 +174,16 @@ std::shared_ptr<const Histories> UserStates::histories() const {
   return impl_->base;
 }
 
-bool UserStates::accepts(const Id& user) const noexcept { return impl_->shards[0]->ids.accepts(user); }
+bool UserStates::accepts(const Id& user) const noexcept { return impl_->no_ids.accepts(user); }
 
 std::shared_ptr<UserRecord> UserStates::find(const Id& user) const { return impl_->find(user, false); }
 
-std::shared_ptr<UserRecord> UserStates::find_or_add(const Id& user) { return impl_->find(user, true); }
+std::shared_ptr<UserRecord> UserStates::find_or_add(const Id& user, Timestamp at) {
+  Timestamp newest = impl_->newest.load(std::memory_order_relaxed);
+  while (newest < at && !impl_->newest.compare_exchange_weak(newest, at, std::memory_order_relaxed)) {
+  }
+  return impl_->find(user, true);
+}
 
 bool UserStates::remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time) {
   if (event_id.empty()) return true;
@@ -205,6 +217,7 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
     if (user.state) user.state->reset();
     if (user.next_state) user.next_state->reset();
   }
+  user.count_bytes();
   return Observed::recorded;
 }
 
@@ -216,7 +229,7 @@ void UserStates::erase(const Id& user) {
   {
     const std::unique_lock lock(impl_->base_mutex);
     if (in_base) impl_->base = std::move(base);
-    Impl::Shard& shard = impl_->shard_of(user);
+    UserShard& shard = impl_->shard_of(user);
     const std::lock_guard shard_lock(shard.mutex);
     record = shard.remove(user);
     if (record && !in_base) --impl_->users_beyond_base;
@@ -243,7 +256,7 @@ void UserStates::warm_up(const detail::EngineInterface& next, std::uint64_t gene
   for (const std::shared_ptr<UserRecord>& recent : impl_->cache.most_recent(most)) {
     UserRecord& user = *recent;
     const std::lock_guard lock(user.mutex);
-    auto state = next.make_state(impl_->storage);
+    auto state = next.make_state(impl_->options.storage);
     if (!state) return;
     try {
       next.user_vector(user.history(), {.now = user.last_time()}, state.get(), workspace);
@@ -260,5 +273,16 @@ std::size_t UserStates::num_users() const noexcept {
 }
 
 std::size_t UserStates::cache_bytes() const noexcept { return impl_->cache.bytes(); }
+
+std::size_t UserStates::history_bytes() const noexcept {
+  std::size_t bytes = 0;
+  for (const auto& shard : impl_->shards) {
+    const std::lock_guard lock(shard->mutex);
+    bytes += shard->bytes();
+  }
+  return bytes;
+}
+
+std::size_t UserStates::users_let_go() const noexcept { return impl_->users_let_go; }
 
 }  // namespace attune::inline v0_1

@@ -74,7 +74,7 @@ detail::EngineState* acquire(UserStates& users, const char* id, const SizedEngin
 }  // namespace
 
 TEST_CASE("A user of the model comes with his history when first asked for", "[serving][user_state]") {
-  UserStates users(IdKind::string, 0);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 0});
   CHECK(users.find("a") == nullptr);
   users.add_histories(two_users());
   CHECK(users.num_users() == 2);
@@ -94,7 +94,7 @@ TEST_CASE("A user of the model comes with his history when first asked for", "[s
 TEST_CASE("Histories without times can be appended to", "[serving][user_state]") {
   auto histories = std::make_shared<Histories>(*two_users());
   histories->times.clear();
-  UserStates users(IdKind::string, 0);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 0});
   users.add_histories(histories);
   const auto a = users.find("a");
   CHECK(a->last_time() == kNoTime);
@@ -104,7 +104,7 @@ TEST_CASE("Histories without times can be appended to", "[serving][user_state]")
 }
 
 TEST_CASE("Users keep what they have when further histories come, and are counted once", "[serving][user_state]") {
-  UserStates users(IdKind::string, 0);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 0});
   users.add_histories(two_users());
   UserStates::record(*users.find_or_add("c"), 9, 1, 0, 1, "");
   UserStates::record(*users.find("a"), 9, 40, 0, 1, "");
@@ -126,7 +126,7 @@ TEST_CASE("Users keep what they have when further histories come, and are counte
 }
 
 TEST_CASE("Histories of users with ids of the other kind are refused", "[serving][user_state]") {
-  UserStates users(IdKind::int64, 0);
+  UserStates users(IdKind::int64, {.cache_budget_bytes = 0});
   CHECK_THROWS_AS(users.add_histories(two_users()), Error);
   CHECK(users.accepts(5));
   CHECK_FALSE(users.accepts("5"));
@@ -160,7 +160,7 @@ TEST_CASE("The same event id twice is one event", "[serving][user_state]") {
 }
 
 TEST_CASE("Only an event in the past makes a cache start anew", "[serving][user_state]") {
-  UserStates users(IdKind::string, 1000);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 1000});
   const SizedEngine engine;
   auto* state = static_cast<SizedEngine::State*>(acquire(users, "a", engine));
   const auto user = users.find("a");
@@ -172,7 +172,7 @@ TEST_CASE("Only an event in the past makes a cache start anew", "[serving][user_
 }
 
 TEST_CASE("Caches stay within their budget and the least recently used gives way", "[serving][user_state]") {
-  UserStates users(IdKind::string, 350);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 350});
   const SizedEngine engine;
   auto* a = acquire(users, "a", engine);
   auto* b = acquire(users, "b", engine);
@@ -191,19 +191,19 @@ TEST_CASE("Caches stay within their budget and the least recently used gives way
 TEST_CASE("A cache that cannot be had is null, not an error", "[serving][user_state]") {
   SizedEngine engine;
   SECTION("no room for one") {
-    UserStates users(IdKind::string, 99);
+    UserStates users(IdKind::string, {.cache_budget_bytes = 99});
     CHECK(acquire(users, "a", engine) == nullptr);
     CHECK(acquire(users, "a", engine) == nullptr);
     CHECK(engine.made == 1);
     CHECK(users.cache_bytes() == 0);
   }
   SECTION("an engine without states") {
-    UserStates users(IdKind::string, 1000);
+    UserStates users(IdKind::string, {.cache_budget_bytes = 1000});
     engine.bytes = 0;
     CHECK(acquire(users, "a", engine) == nullptr);
   }
   SECTION("everything in use") {
-    UserStates users(IdKind::string, 100);
+    UserStates users(IdKind::string, {.cache_budget_bytes = 100});
     acquire(users, "a", engine);
     const auto a = users.find("a");
     const std::lock_guard in_use(a->mutex);
@@ -213,7 +213,7 @@ TEST_CASE("A cache that cannot be had is null, not an error", "[serving][user_st
 }
 
 TEST_CASE("A cache of another generation is never handed out", "[serving][user_state]") {
-  UserStates users(IdKind::string, 1000);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 1000});
   const SizedEngine engine;
   acquire(users, "a", engine, 2);
   acquire(users, "b", engine, 1);
@@ -225,7 +225,7 @@ TEST_CASE("A cache of another generation is never handed out", "[serving][user_s
 }
 
 TEST_CASE("Growing caches are measured again at each use", "[serving][user_state]") {
-  UserStates users(IdKind::string, 300);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 300});
   const SizedEngine engine;
   auto* a = static_cast<SizedEngine::State*>(acquire(users, "a", engine));
   acquire(users, "b", engine);
@@ -240,7 +240,7 @@ TEST_CASE("Growing caches are measured again at each use", "[serving][user_state
 
 TEST_CASE("Caches made ahead are the ones that the next generation gets, in the order of use",
           "[serving][user_state]") {
-  UserStates users(IdKind::string, 1000);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 1000});
   const SizedEngine today, tomorrow;
   Workspace workspace;
   for (const char* id : {"a", "b", "c"}) acquire(users, id, today);
@@ -264,7 +264,7 @@ TEST_CASE("Caches made ahead are the ones that the next generation gets, in the 
 }
 
 TEST_CASE("Caches made ahead respect the budget, and the least recently used gives way", "[serving][user_state]") {
-  UserStates users(IdKind::string, 450);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 450});
   const SizedEngine today, tomorrow;
   Workspace workspace;
   for (const char* id : {"a", "b", "c"}) acquire(users, id, today);
@@ -281,7 +281,7 @@ TEST_CASE("Caches made ahead respect the budget, and the least recently used giv
 
 TEST_CASE("A cache made ahead starts anew with a late event, and goes when its generation is left out",
           "[serving][user_state]") {
-  UserStates users(IdKind::string, 1000);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 1000});
   const SizedEngine engine;
   Workspace workspace;
   acquire(users, "a", engine);
@@ -293,8 +293,78 @@ TEST_CASE("A cache made ahead starts anew with a late event, and goes when its g
   UserStates::record(*a, 2, 9, 0, 1, "");
   CHECK(ready->resets == 1);
 
-  const auto* b = users.find("b")->next_state.get();
-  CHECK(acquire(users, "b", engine, 3) != b);
+  const int made = engine.made;
+  acquire(users, "b", engine, 3);
+  CHECK(engine.made == made + 1);
   CHECK(users.find("b")->next_state == nullptr);
   CHECK(users.cache_bytes() == 300);
+}
+
+namespace {
+
+std::string name_of(std::size_t i) { return std::string("user ").append(std::to_string(i)); }
+
+}  // namespace
+
+TEST_CASE("Histories stay within their budget, and those used least recently are let go", "[serving][user_state]") {
+  constexpr std::size_t kBudget = 64 * 8192, kUsers = 5000;
+  const IdKind kind = GENERATE(IdKind::string, IdKind::int64);
+  UserStates users(kind, {.history_budget_bytes = kBudget});
+  const auto touch = [&](std::size_t i) {
+    const std::string name = name_of(i);
+    return users.find_or_add(kind == IdKind::string ? Id(name) : Id(i));
+  };
+  for (std::size_t i = 0; i < kUsers; ++i) {
+    const auto record = touch(i);
+    const std::lock_guard lock(record->mutex);
+    for (std::size_t e = 0; e <= i % 10; ++e) UserStates::record(*record, static_cast<ItemHandle>(e), 1, 0, 1, "");
+    touch(0);
+    REQUIRE(users.history_bytes() <= kBudget);
+  }
+  CHECK(users.users_let_go() > kUsers / 2);
+  CHECK(users.num_users() == kUsers - users.users_let_go());
+  CHECK(touch(0)->items.size() == 1);
+  CHECK(touch(kUsers - 1)->items.size() == 10);
+  CHECK(touch(1)->items.empty());
+}
+
+TEST_CASE("Who is let go has the history of the model again, and what somebody holds stays whole",
+          "[serving][user_state]") {
+  UserStates users(IdKind::string, {.cache_budget_bytes = 1000, .history_budget_bytes = 64});
+  users.add_histories(two_users());
+  const SizedEngine engine;
+  acquire(users, "a", engine);
+  const auto a = users.find("a");
+  UserStates::record(*a, 9, 40, 0, 1, "e");
+  for (std::size_t i = 0; i < 500; ++i) users.find_or_add(name_of(i));
+  CHECK(a->forgotten);
+  CHECK(a->items == std::vector<ItemHandle>{3, 1, 3, 9});
+  CHECK(users.cache_bytes() == 0);
+  CHECK(users.find("a")->items == std::vector<ItemHandle>{3, 1, 3});
+  CHECK(users.find("user 0") == nullptr);
+
+  // Whoever is in use stays.
+  const auto b = users.find("b");
+  const std::lock_guard in_use(b->mutex);
+  std::thread([&] {
+    for (std::size_t i = 0; i < 500; ++i) users.find_or_add(name_of(i));
+  }).join();
+  CHECK_FALSE(b->forgotten);
+}
+
+TEST_CASE("Users without an event for long are let go when others have some", "[serving][user_state]") {
+  UserStates users(IdKind::string, {.history_ttl = 1000});
+  const auto observe = [&](std::size_t user, Timestamp time) {
+    const auto record = users.find_or_add(name_of(user), time);
+    const std::lock_guard lock(record->mutex);
+    UserStates::record(*record, 1, time, 0, 1, "");
+  };
+  for (std::size_t user = 0; user < 300; ++user) observe(user, 5000);
+  for (std::size_t user = 1000; user < 3000; ++user) observe(user, 6000);
+  CHECK(users.users_let_go() == 0);
+  for (std::size_t user = 1000; user < 3000; ++user) observe(user, 6001);
+  CHECK(users.users_let_go() == 300);
+  CHECK(users.find(name_of(0)) == nullptr);
+  CHECK(users.find(name_of(1000))->items.size() == 2);
+  CHECK(users.num_users() == 2000);
 }

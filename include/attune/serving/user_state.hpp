@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Histories of users, and their encoder caches under a byte budget. Histories are the truth and stay; caches are lazy:
-// recording an event touches none, the next request catches up, the least recently used give way. Sharded and locked
-// briefly; one user's requests wait for each other, different users' do not.
+// Histories of users, and their encoder caches, each under a budget of bytes. Histories are the truth, and stay unless
+// they have a budget; caches are lazy: recording an event touches none, the next request catches up, the least recently
+// used give way. Sharded and locked briefly; one user's requests wait for each other, different users' do not.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,9 +19,16 @@ namespace attune::inline v0_1 {
 
 struct UserRecord;  // one user, with a mutex of its own
 
+struct UserStateOptions {  // see RecommenderOptions
+  std::size_t cache_budget_bytes = 0;
+  StateStorage storage = StateStorage::float32;
+  std::size_t history_budget_bytes = 0;
+  std::int64_t history_ttl = 0;
+};
+
 class ATTUNE_EXPORT UserStates {
  public:
-  UserStates(IdKind kind, std::size_t cache_budget_bytes, StateStorage storage = StateStorage::float32);
+  UserStates(IdKind kind, const UserStateOptions& options);
   ~UserStates();
 
   // Users that nobody knows yet come with these histories; records are made when first touched. `histories` holds
@@ -34,8 +41,9 @@ class ATTUNE_EXPORT UserStates {
   bool accepts(const Id& user) const noexcept;
   // Null for a user nobody knows.
   std::shared_ptr<UserRecord> find(const Id& user) const;
-  // Precondition: accepts(user).
-  std::shared_ptr<UserRecord> find_or_add(const Id& user);
+  // For something that happens at a time. Precondition: accepts(user). The record may be let go before it is locked,
+  // and is `forgotten` then: look again.
+  std::shared_ptr<UserRecord> find_or_add(const Id& user, Timestamp at = kNoTime);
 
   // With the record locked: records one event in time order, after those of the same time (a late event is put where it
   // belongs and the cache starts anew).
@@ -58,6 +66,8 @@ class ATTUNE_EXPORT UserStates {
 
   std::size_t num_users() const noexcept;
   std::size_t cache_bytes() const noexcept;
+  std::size_t history_bytes() const noexcept;  // of users with a record
+  std::size_t users_let_go() const noexcept;   // so far, for want of room or of events
 
  private:
   struct Impl;
