@@ -62,6 +62,7 @@
 #include "attune/serving/experiment.hpp"
 #include "attune/serving/make_recommender.hpp"
 #include "attune/serving/policy.hpp"
+#include "attune/serving/shadow.hpp"
 #include "attune/serving/shared_encoder.hpp"
 #include "attune/serving/telemetry.hpp"
 #include "attune/serving/user_state.hpp"

@@ -38,6 +38,8 @@ class Recommender;
 struct PolicyRules;
 struct RecommenderOptions;
 struct RecommenderStats;
+struct ShadowOptions;
+struct ShadowReport;
 class Telemetry;
 struct TrainedModel;
 
@@ -285,6 +287,14 @@ class ATTUNE_EXPORT Recommender {
   // users only the new directory knows come with theirs. Throws Error, and then the old model keeps serving.
   void reload(const std::string& model);
   void reload(const TrainedModel& model);
+
+  // Measures a candidate model on events to come, beside the one that serves (serving/shadow.hpp); users do not notice.
+  // In the place of one that is being measured, until end_shadow(). Throws Error as reload() does, and
+  // invalid_argument for options out of range.
+  void shadow(const std::string& model, const ShadowOptions& options);
+  void shadow(const TrainedModel& model, const ShadowOptions& options);
+  ShadowReport shadow_report() const;  // so far; without a candidate, of no event
+  void end_shadow();
 
   // Checks what of a mapped model is not yet checked, in the calling thread. Requests may run. Throws Error for the
   // first damage; the answers stay as RecommenderOptions::model_access says.

@@ -12,6 +12,7 @@
 #include "model/ranking.hpp"
 #include "serving/eligibility.hpp"
 #include "serving/recommender_impl.hpp"
+#include "serving/shadow_run.hpp"
 
 namespace attune::inline v0_1 {
 namespace {
@@ -66,6 +67,7 @@ Observed Recommender::Impl::take(Interaction& event, MissingTime missing) {
     const std::lock_guard lock(user->mutex);
     if (user->forgotten) continue;  // in between
     if (event.timestamp == kNoTime && missing == MissingTime::becomes_last) event.timestamp = user->last_time();
+    if (const auto run = current_shadow(); run && run->samples(event.user)) measure(*run, *user, event, item);
     return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
   }
 }
@@ -183,7 +185,6 @@ void Recommender::Impl::finish(Answer& answer, std::shared_ptr<const Snapshot> n
   fill(answer, std::move(now), found.items.first(std::min(request.k, found.items.size())), found.source,
        Scores::of_next_event, eligible.boosts());
   answer.reranked = reranked;
-  meters.answered(answer.source, answer.items.size() < request.k);
   answer.shortfall = eligible.shortfall(found.source);
   answer.shortfall.below_min_score = below;
 }
@@ -203,11 +204,18 @@ void Recommender::recommend(const Request& request, Answer& answer) const {
 void Recommender::Impl::recommend(const Request& request, Answer& answer) {
   auto now = current();
   const ScratchPool::Lease scratch = pool.take();
-  const std::shared_ptr<UserRecord> user = users.find(request.user);
-  if (!user) return recommend(std::move(now), {}, {}, request, nullptr, *scratch, answer);
-  const std::lock_guard lock(user->mutex);
-  detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
-  recommend(std::move(now), user->history(), user->distinct, request, state, *scratch, answer);
+  if (const std::shared_ptr<UserRecord> user = users.find(request.user)) {
+    const std::lock_guard lock(user->mutex);
+    detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
+    recommend(std::move(now), user->history(), user->distinct, request, state, *scratch, answer);
+  } else {
+    recommend(std::move(now), {}, {}, request, nullptr, *scratch, answer);
+  }
+  count(answer, request);
+}
+
+void Recommender::Impl::count(const Answer& answer, const Request& request) noexcept {
+  meters.answered(answer.source, answer.items.size() < request.k);
 }
 
 Answer Recommender::recommend_history(std::span<const Id> items, const Request& request,
@@ -231,6 +239,7 @@ Answer Recommender::recommend_history(std::span<const Id> items, const Request& 
   Answer answer;
   impl_->recommend(std::move(now), {.items = scratch->handles, .times = scratch->times}, scratch->distinct, at, nullptr,
                    *scratch, answer);
+  impl_->count(answer, request);
   timed.items(answer.items.size());
   return answer;
 }

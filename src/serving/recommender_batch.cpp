@@ -68,6 +68,7 @@ void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>
                        user->weights});
   }
   if (!encoded.empty()) scan_together(now, encoded, *scratch);
+  for (std::size_t i = 0; i < requests.size(); ++i) count(answers[i], requests[i]);
 }
 
 // Those for whom other items are live than for the first ask for themselves, and so does everybody where a vector is

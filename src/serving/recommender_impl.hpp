@@ -22,6 +22,7 @@
 namespace attune::inline v0_1 {
 
 class Eligibility;
+class ShadowRun;
 
 // Whether the event stands in the histories of a model already.
 bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind);
@@ -68,7 +69,12 @@ struct Recommender::Impl {
                    std::size_t k, detail::EngineState* state, Workspace& workspace);
   // Where it is handled: notes damage, throws on what is none.
   void note_damage(const Snapshot& now, const Error& error);
-  // Answers a stored user, or one whom nobody knows.
+  // The candidate that is being measured; null: none.
+  std::shared_ptr<ShadowRun> current_shadow() const;
+  // With the record locked: asks both models before an event is recorded, where it tells something.
+  void measure(ShadowRun& run, UserRecord& user, const Interaction& event, ItemHandle item);
+  void count(const Answer& answer, const Request& request) noexcept;
+  // Answers a stored user, or one whom nobody knows, and counts that.
   void recommend(const Request& request, Answer& answer);
   // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
   void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
@@ -138,6 +144,8 @@ struct Recommender::Impl {
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;
   std::shared_ptr<const Snapshot> snapshot;
+  std::shared_ptr<ShadowRun> shadow;    // as the snapshot: guarded by its mutex
+  std::atomic<bool> shadowing = false;  // whether there is one
 };
 
 }  // namespace attune::inline v0_1

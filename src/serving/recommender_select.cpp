@@ -168,7 +168,6 @@ void Recommender::Impl::select(std::shared_ptr<const Snapshot> now, HistoryView 
   const bool some_are_below = found.complete && answer.items.size() < request.k && request.min_score > kAny;
   if (some_are_below) answer.shortfall.below_min_score = eligible.size(source) - num_enough;
   answer.shortfall.capped = selection.capped;
-  meters.answered(source, answer.items.size() < request.k);
   if (request.cursor == nullptr) return;
   request.cursor->advance(request.k);
   for (const Recommendation& item : answer.items) request.cursor->add(item.item);

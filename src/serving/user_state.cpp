@@ -185,6 +185,13 @@ std::shared_ptr<UserRecord> UserStates::find_or_add(const Id& user, Timestamp at
   return impl_->find(user, true);
 }
 
+bool UserStates::has_event(const UserRecord& user, std::string_view event_id) noexcept {
+  if (event_id.empty()) return false;
+  const std::uint64_t hash = std::hash<std::string_view>{}(event_id);
+  const auto place = std::ranges::lower_bound(user.event_ids, hash, {}, &EventIdHash::hash);
+  return place != user.event_ids.end() && place->hash == hash;
+}
+
 bool UserStates::remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time) {
   if (event_id.empty()) return true;
   make_room(user.event_ids);

@@ -53,6 +53,9 @@ class ATTUNE_EXPORT UserStates {
   // event of this item and time. "" is never one.
   static bool remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time);
 
+  // With the record locked: whether the user has an event of this id; "" is never one.
+  static bool has_event(const UserRecord& user, std::string_view event_id) noexcept;
+
   // From then on nobody knows the user. Not at the same time as add_histories, nor as itself; a record that somebody
   // still holds becomes empty, and says that it is forgotten.
   void erase(const Id& user);
