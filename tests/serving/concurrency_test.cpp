@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "attune/recommender.hpp"
+#include "attune/serving/policy.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -56,7 +57,9 @@ struct Scene {
   TrainedModel a = make_model({.items = 50, .version = "A"});
   TrainedModel b = make_model({.seed = 2, .items = 50, .first_item = 30, .version = "B"});
   std::size_t budget = 3 * a.encoder->make_state().memory_bytes() + 1000;  // caches give way all the time
-  Recommender recommender = Recommender::open(a, {.cache_budget_bytes = budget});
+  Recommender recommender =
+      Recommender::open(a, {.item_fields = {{"price", FieldType::number}}, .cache_budget_bytes = budget});
+  const Policy cheap = recommender.compile({.filter = "price < 50", .boosts = {{"price < 10", 0.5f}}});
   Expected from_a, from_b;
   std::atomic<bool> stop = false;
   std::atomic<std::size_t> wrong = 0, answered = 0;
@@ -94,8 +97,20 @@ struct Scene {
       expect(answer.items.size() == 50 && items.size() == 50 && !items.contains(kNoHandle));
       recommender.rank(event.user, {"i1", "i40", "i70"});
       recommender.similar_items("i40", 5);
+      change_items(observer, i);
+      const std::vector<Request> requests{{.user = event.user, .policy = &cheap}, {.user = event.user}};
+      const std::vector<Answer> both = recommender.recommend_batch(requests);
+      expect(both[0].items.size() <= both[1].items.size());
       recommender.info();
     }
+  }
+
+  // What the quiet users' answers do not depend on.
+  void change_items(std::size_t observer, std::size_t i) {
+    const std::string item = test::item_name(i * 7 % 80);
+    recommender.upsert_item({.id = item, .fields = {{"price", i % 100}}, .available_until = Timestamp{1} << 50});
+    expect(recommender.remove_item("of an observer " + std::to_string(observer)));
+    if (i % 50 == 0) recommender.compile({.filter = "has(price)"});
   }
 
   void reload() {
