@@ -146,7 +146,7 @@ struct Request {
   float min_score = -std::numeric_limits<float>::infinity();
   std::span<const float> features = {};  // Context::features, for a host's own encoder, cold start and ranker
 
-  // What is done with the best of what was found and ranked (docs/policy.md), by recommend* alone.
+  // What is done with the best of what was found and ranked (docs/lists.md), by recommend* alone.
   // From 0, the best as they are, to 1: places go to items that are less like those before. More costs relevance.
   float diversity = 0;
   DiversityMethod diversity_method = DiversityMethod::mmr;

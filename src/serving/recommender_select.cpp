@@ -121,7 +121,7 @@ Selection Recommender::Impl::choose(Found& found, const Snapshot& now, HistoryVi
   }
 }
 
-// Gives pinned items that were no candidates the engine's scores, 0 where it has none.
+// Gives pinned items that were no candidates the engine's scores, where it has any.
 void Recommender::Impl::score_pins(std::span<ScoredHandle> items, const Snapshot& now, HistoryView history,
                                    const Request& request, std::span<const float> boosts, detail::EngineState* state,
                                    RequestScratch& scratch) {
@@ -131,6 +131,7 @@ void Recommender::Impl::score_pins(std::span<ScoredHandle> items, const Snapshot
   for (const ScoredHandle& item : items) {
     if (unscored(item) && now.lists(item.item)) scratch.listed.push_back(item.item);
   }
+  if (scratch.listed.empty()) return;
   scratch.scores.assign(scratch.listed.size(), Selector::kNoScore);
   try {
     now.engine->score(history, context_of(request), scratch.listed, scratch.scores, state, scratch.workspace);
@@ -143,7 +144,6 @@ void Recommender::Impl::score_pins(std::span<ScoredHandle> items, const Snapshot
   for (ScoredHandle& item : items) {
     if (!unscored(item)) continue;
     if (now.lists(item.item)) item.score = scratch.scores[next++] + (boosts.empty() ? 0.0f : boosts[item.item]);
-    if (unscored(item)) item.score = 0;
   }
 }
 
@@ -159,8 +159,11 @@ void Recommender::Impl::select(std::shared_ptr<const Snapshot> now, HistoryView 
   score_pins(selection.items, *now, history, request, eligible.boosts(), state, scratch);
   fill(answer, std::move(now), selection.items, source, Scores::of_next_event, eligible.boosts());
   for (std::size_t i = 0; i < answer.items.size(); ++i) {
-    answer.items[i].pinned =
-        std::ranges::find(scratch.pins, selection.items[i].item, &PinnedSlot::item) != scratch.pins.end();
+    Recommendation& item = answer.items[i];
+    item.pinned = std::ranges::find(scratch.pins, selection.items[i].item, &PinnedSlot::item) != scratch.pins.end();
+    if (std::isfinite(item.score)) continue;
+    item.score = 0;
+    item.probability = std::numeric_limits<float>::quiet_NaN();
   }
   answer.reranked = found.reranked;
   answer.shortfall = eligible.shortfall(source);

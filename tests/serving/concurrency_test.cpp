@@ -72,9 +72,11 @@ struct Scene {
   TrainedModel a = make_model({.items = 50, .version = "A"});
   TrainedModel b = make_model({.seed = 2, .items = 50, .first_item = 30, .version = "B"});
   std::size_t budget = 3 * a.encoder->make_state().memory_bytes() + 1000;  // caches give way all the time
-  Recommender recommender =
-      Recommender::open(a, {.item_fields = {{"creator", FieldType::category}}, .cache_budget_bytes = budget});
-  Policy policy = recommender.compile({.caps = {{"creator", 2}}});
+  Recommender recommender = Recommender::open(
+      a,
+      {.item_fields = {{"price", FieldType::number}, {"creator", FieldType::category}}, .cache_budget_bytes = budget});
+  const Policy cheap = recommender.compile({.filter = "price < 50", .boosts = {{"price < 10", 0.5f}}});
+  const Policy capped = recommender.compile({.caps = {{"creator", 2}}});
   Expected from_a, from_b;
   std::atomic<bool> stop = false;
   std::atomic<std::size_t> wrong = 0, answered = 0;
@@ -96,7 +98,7 @@ struct Scene {
       recommender.recommend({.user = test::user_name(u)}, answer);
       expect(answer.generation >= at_least);
       expect(same_items(answer, expected(answer).users[u]));
-      const Answer list = list_of(recommender, policy, u);
+      const Answer list = list_of(recommender, capped, u);
       expect(same_items(list, expected(list).lists[u]));
       recommender.recommend({.user = "nobody"}, answer);
       expect(same_items(answer, expected(answer).cold));
@@ -119,8 +121,20 @@ struct Scene {
       recommender.rank(event.user, {"i1", "i40", "i70"});
       recommender.similar_items("i40", 5);
       upsert(i);
+      change_items(observer, i);
+      const std::vector<Request> requests{{.user = event.user, .policy = &cheap}, {.user = event.user}};
+      const std::vector<Answer> both = recommender.recommend_batch(requests);
+      expect(both[0].items.size() <= both[1].items.size());
       recommender.info();
     }
+  }
+
+  // What the quiet users' answers do not depend on.
+  void change_items(std::size_t observer, std::size_t i) {
+    const std::string item = test::item_name(i * 7 % 80);
+    recommender.upsert_item({.id = item, .fields = {{"price", i % 100}}, .available_until = Timestamp{1} << 50});
+    expect(recommender.remove_item("of an observer " + std::to_string(observer)));
+    if (i % 50 == 0) recommender.compile({.filter = "has(price)"});
   }
 
   void reload() {
@@ -139,9 +153,9 @@ TEST_CASE("Eight threads observe, recommend and reload at once, and no answer mi
   Scene scene;
   Recommender& recommender = scene.recommender;
   for (std::size_t i = 0; i < 80; ++i) scene.upsert(i);
-  scene.from_a = answers_of(recommender, scene.policy);
+  scene.from_a = answers_of(recommender, scene.capped);
   recommender.reload(scene.b);
-  scene.from_b = answers_of(recommender, scene.policy);
+  scene.from_b = answers_of(recommender, scene.capped);
 
   std::vector<std::thread> threads;
   for (std::size_t t = 0; t < kReaders; ++t) threads.emplace_back([&scene, t] { scene.read(t); });

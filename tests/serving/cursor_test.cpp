@@ -6,6 +6,7 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "serving/cursor_token.hpp"
 
 using namespace attune;
 
@@ -32,7 +33,8 @@ bool refused(const std::string& token) {
 }  // namespace
 
 TEST_CASE("A cursor comes back from its token with ids of both kinds", "[serving][cursor]") {
-  const std::string odd("with\0nul and \xC3\xA9 and | and \"", 30);
+  using namespace std::string_literals;
+  const std::string odd = "with\0nul and \xC3\xA9 and | and \""s;
   for (const std::vector<Id>& items :
        {std::vector<Id>{}, std::vector<Id>{"a"}, std::vector<Id>{"i1", "i22", odd, std::string_view(odd).substr(0, 1)},
         std::vector<Id>{0, 1, -1, 63, -64, 64, std::numeric_limits<std::int64_t>::max(),
@@ -106,6 +108,42 @@ TEST_CASE("A token that is cut, changed or made up is refused", "[serving][curso
   }
   CHECK(refused(std::string(Cursor::kMostTokenBytes + 1, 'A')));
   CHECK(refused(std::string("A\0A", 3)));
+}
+
+TEST_CASE("Content that no cursor has is refused though its sum is right", "[serving][cursor]") {
+  using namespace std::string_literals;
+  using test::sealed_token;
+  CHECK_FALSE(refused(sealed_token("\x01\0\x0A\x02\x02i1\0\x03"s)));  // ten places, "i1" and -2
+  CHECK(Cursor::from_token(sealed_token("\x01\0\x0A\x02\x02i1\0\x03"s)).shown() == std::vector<Id>{"i1", -2});
+  CHECK_FALSE(refused(sealed_token("\x01\x01\x0A\0"s)));  // ended
+  for (const std::string& bytes :
+       {"\x02\0\x0A\0"s, "\0\0\x0A\0"s,                       // another version
+        "\x01"s, "\x01\0"s, "\x01\0\x0A"s, "\x01\0\x8A"s,     // cut
+        "\x01\x02\x0A\0"s, "\x01\0\x8A\0\0"s, "\x01\0\0\0"s,  // not the only way to write it
+        "\x01\0\x0A\x02\x02i1"s, "\x01\0\x0A\x01\x03i1"s, "\x01\0\x0A\x01\0"s, "\x01\0\x0A\x01\x02i1!"s,
+        "\x01\0\x0A\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F!"s, "\x01\0\x0A\xE9\x07"s + std::string(2002, '\x01'),
+        "\x01\0\x81\x80\x80\x80\x10\0"s}) {  // one place too many
+    CHECK(refused(sealed_token(bytes)));
+  }
+  std::mt19937_64 random(2);
+  std::size_t taken = 0;
+  for (std::size_t round = 0; round < 20'000; ++round) {
+    std::string bytes("\x01\0\x0A\x02\x02i1\0\x03"s);
+    for (std::size_t changes = 1 + random() % 3; changes-- > 0;) {
+      const auto at = static_cast<std::ptrdiff_t>(random() % bytes.size());
+      switch (random() % 3) {
+        case 0: bytes[static_cast<std::size_t>(at)] = static_cast<char>(random()); break;
+        case 1: bytes.insert(bytes.begin() + at, static_cast<char>(random() % 6)); break;
+        default: bytes.erase(bytes.begin() + at); break;
+      }
+      if (bytes.empty()) bytes = "\x01";
+    }
+    const std::string token = sealed_token(bytes);
+    if (refused(token)) continue;
+    ++taken;
+    REQUIRE(Cursor::from_token(token).token() == token);
+  }
+  CHECK(taken > 100);
 }
 
 TEST_CASE("What is refused says what was expected and what was found", "[serving][cursor]") {

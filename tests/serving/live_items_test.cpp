@@ -215,10 +215,11 @@ namespace {
 class Flips {
  public:
   static constexpr std::size_t kItems = 96, kWriters = 3, kReaders = 5;
+  static constexpr std::size_t kApart = 64;  // handles: what happens to one helps no other
 
   Flips() {
     for (std::size_t i = 0; i < kItems; ++i) {
-      ids_.push_back(item_name(i));
+      ids_.push_back(item_name(i * kApart));
       recommender_.upsert_item({.id = ids_[i], .fields = {{"genre", "shown"}}});
     }
   }
@@ -277,7 +278,7 @@ class Flips {
     }
   }
 
-  Recommender recommender_ = Recommender::open(make_model({.items = kItems}), {.item_fields = kFields});
+  Recommender recommender_ = Recommender::open(make_model({.items = kItems * kApart}), {.item_fields = kFields});
   const Policy shown_ = recommender_.compile({.filter = "genre = 'shown'"});
   std::vector<std::string> ids_;
   std::array<std::atomic<std::uint64_t>, kItems> state_{};

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "attune/error.hpp"
+#include "attune/model/ranker.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/make_recommender.hpp"
 #include "catch.hpp"
@@ -393,6 +394,24 @@ TEST_CASE("A probability is of the score without boosts", "[serving][policy]") {
     CHECK(boosted.items[i].probability == Approx(plain.items[i].probability));
     CHECK(boosted.items[i].score > plain.items[i].score);
   }
+}
+
+TEST_CASE("Features of a request reach the host's ranker, alone and in a batch", "[serving][policy]") {
+  const TrainedModel model = make_model({.items = GENERATE(50u, 10'000u), .dim = 8});
+  const auto by_feature = [](const RankingQuery& query, std::span<const Candidate> candidates,
+                             std::span<float> scores) {
+    const float sign = query.context.features.empty() ? 1.0f : query.context.features[0];
+    for (std::size_t i = 0; i < candidates.size(); ++i) scores[i] = sign * candidates[i].score;
+  };
+  const Recommender recommender =
+      Recommender::open(model, {.ranker = make_ranker(by_feature), .scorer_storage = ScorerStorage::int8});
+  const std::vector<float> reversed{-1.0f};
+  const Request plain{.user = "u1", .k = 100}, features{.user = "u1", .k = 100, .features = reversed};
+  std::vector<std::string> expected = item_ids(recommender.recommend(plain));
+  std::ranges::reverse(expected);
+  CHECK(item_ids(recommender.recommend(features)) == expected);
+  const std::vector<Request> batch(5, features);
+  for (const Answer& answer : recommender.recommend_batch(batch)) CHECK(item_ids(answer) == expected);
 }
 
 TEST_CASE("A policy follows the catalogue and reloads, and outlives its recommender", "[serving][policy]") {

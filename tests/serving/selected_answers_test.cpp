@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <random>
 #include <set>
@@ -207,7 +208,9 @@ TEST_CASE("A pinned item stands at its place whatever its score and the rules sa
 
 TEST_CASE("What is removed, outside its time, denied or unknown cannot be pinned, what no model knows can",
           "[serving][recommender]") {
-  Recommender recommender = open_shop(make_model());
+  TrainedModel model = make_model();
+  model.calibration = {{-1.0f, 1.0f}, {0.0f, 0.5f}};
+  Recommender recommender = open_shop(model);
   recommender.remove_item("i1");
   recommender.upsert_item({.id = "i2", .available_from = 2000});
   recommender.upsert_item({.id = "i3", .available_until = 1000});
@@ -225,6 +228,8 @@ TEST_CASE("What is removed, outside its time, denied or unknown cannot be pinned
   CHECK(ids.back() == "coupon");  // behind the last of fewer than 99
   CHECK(all.items.back().pinned);
   CHECK(all.items.back().score == 0.0f);
+  CHECK(std::isnan(all.items.back().probability));
+  CHECK_FALSE(std::isnan(all.items.front().probability));
   CHECK(std::ranges::count(ids, "i5") == 0);  // it waits for its place
   CHECK(recommender.recommend({.user = "u1", .k = 10, .now = 2500, .pinned = pins}).items[0].pinned);
 }
