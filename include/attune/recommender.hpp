@@ -186,6 +186,7 @@ class ATTUNE_EXPORT Recommender {
   void merge_users(const Id& from, const Id& to);
   // All events of the user, oldest first, one JSON object a line: user, item, timestamp (milliseconds; absent where
   // unknown), event, value and, where an event store keeps it, event_id. What is not UTF-8 becomes U+FFFD.
+  // Throws Error where the event store cannot be read.
   std::string export_user(const Id& user) const;
 
   Answer recommend(const Request& request) const;

@@ -75,12 +75,12 @@ struct EventTables::Insertions {
 };
 
 EventTables::EventTables(const std::string& path) : database_(path) {
-  const bool fresh = is_new();
   if (database_.read_only()) {
     throw Error(ErrorCode::io_error, "event store \"" + path +
                                          "\": expected a file that may be written, found one "
                                          "that may only be read");
   }
+  const bool fresh = is_new();
   if (!fresh) check_format();
   if (const std::string mode = database_.text("PRAGMA journal_mode = WAL"); mode != "wal") {
     throw Error(ErrorCode::io_error, "event store \"" + path + "\": expected a log of the mode wal, found " + mode);
