@@ -13,7 +13,7 @@ DiskFaults* active = nullptr;
 
 }  // namespace
 
-bool fails(std::atomic<int>& calls, int fail_at, bool for_ever) noexcept {
+static bool fails(std::atomic<int>& calls, int fail_at, bool for_ever) noexcept {
   const int call = calls++;
   return call == fail_at || (for_ever && call > fail_at);
 }
@@ -112,6 +112,7 @@ sqlite3_vfs& failing_vfs() {
     copy.szOsFile += static_cast<int>(sizeof(File));
     copy.pNext = nullptr;
     copy.xOpen = open;
+    copy.xDelete = [](sqlite3_vfs*, const char* name, int) { return system_vfs()->xDelete(system_vfs(), name, 0); };
     copy.pAppData = system_vfs()->pAppData;
     return copy;
   }();
