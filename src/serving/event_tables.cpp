@@ -15,8 +15,8 @@ constexpr const char* kSchema[] = {
     "CREATE TABLE users(user INTEGER PRIMARY KEY, id)",
     "CREATE TABLE items(item INTEGER PRIMARY KEY, id NOT NULL)",
     "CREATE TABLE kinds(kind INTEGER PRIMARY KEY, name NOT NULL)",
-    "CREATE TABLE events(seq INTEGER PRIMARY KEY, user INTEGER NOT NULL, item INTEGER NOT NULL, time INTEGER NOT NULL, "
-    "kind INTEGER NOT NULL, value REAL NOT NULL, event_id TEXT)",
+    R"(CREATE TABLE events(seq INTEGER PRIMARY KEY, user INT NOT NULL, item INT NOT NULL, time INT NOT NULL,
+                           kind INT NOT NULL, value REAL NOT NULL, event_id TEXT))",
     "CREATE TABLE forgotten(hash INTEGER PRIMARY KEY)",
     "CREATE TABLE erasures(user INTEGER PRIMARY KEY)",
     "INSERT INTO meta VALUES('salt', random())",
