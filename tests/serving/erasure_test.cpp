@@ -2,9 +2,12 @@
 
 // A recommender over an event store on the disk: what it knows after a restart, and what of a user is left in files.
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <random>
+#include <thread>
 
 #include "attune/error.hpp"
 #include "attune/recommender.hpp"
@@ -114,4 +117,49 @@ TEST_CASE("A delivery that is repeated after a restart counts once", "[serving][
   const std::string lines = site.open().export_user("u1000001");
   CHECK(std::ranges::count(lines, '\n') == 13);
   CHECK(lines.find("\"event_id\":\"delivery\"") != std::string::npos);
+}
+
+TEST_CASE("Events, requests, merges, exports, forgetting and reloads may all happen at once", "[serving][store]") {
+  constexpr std::size_t kUsers = 6, kRounds = 40;
+  const Site site;
+  test::Told told;
+  std::atomic<std::size_t> events = 0;
+  {
+    auto store =
+        std::make_shared<SqliteEventStore>(site.store_path(), SqliteEventStoreOptions{.max_queued_events = 32});
+    Recommender recommender = Recommender::open(site.model_path(), {.event_store = store});
+    std::atomic<bool> stop = false;
+    std::vector<std::thread> threads;
+    for (std::size_t t = 0; t < 2; ++t) {
+      threads.emplace_back([&, t] {
+        for (std::size_t i = t; !stop; ++i, ++events) {
+          const std::string user = test::user_name(1'000'000 + i % kUsers), id = std::to_string(i);
+          recommender.observe({.user = user, .item = "i7", .event_id = id}, told.completion());
+          recommender.recommend({.user = user});
+        }
+      });
+    }
+    threads.emplace_back([&] {
+      for (std::size_t i = 0; i < kRounds; ++i) {
+        recommender.forget_user(test::user_name(1'000'000 + i % kUsers));
+        recommender.merge_users(test::user_name(1'000'000 + (i + 1) % kUsers), test::user_name(1'000'003));
+        if (i % 8 == 0) store->prune(3);
+      }
+      stop = true;
+    });
+    threads.emplace_back([&] {
+      while (!stop) {
+        recommender.export_user(test::user_name(1'000'001));
+        recommender.reload(site.model_path());
+        recommender.info();
+      }
+    });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(recommender.info().unstored_events == 0);
+    CHECK(store->error().empty());
+    for (std::size_t u = 0; u < kUsers; ++u) recommender.forget_user(test::user_name(1'000'000 + u));
+  }
+  CHECK(static_cast<std::size_t>(told.stored) == events);
+  CHECK(told.lost == 0);
+  for (std::size_t u = 0; u < kUsers; ++u) CHECK(traces(site.path(), test::user_name(1'000'000 + u)) == 0);
 }
