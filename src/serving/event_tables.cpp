@@ -172,7 +172,7 @@ void EventTables::write(const QueuedEvents& events) {
 }
 
 void EventTables::shorten_log() {
-  constexpr int kManyPages = 2000;
+  constexpr int kManyPages = 400;
   if (database_.log_pages() >= kManyPages) database_.execute("PRAGMA wal_checkpoint(PASSIVE)");
 }
 
