@@ -50,16 +50,21 @@ ATTUNE_EXPORT void reload(Recommender& recommender, EngineParts parts);
 }  // namespace detail
 
 // What is called with true once events are as durable as the event store promises, with false once they never will be:
-// any callable that can be copied. From any thread; it may observe and recommend, but not forget, merge or reload.
+// any callable of a bool. From any thread; it may observe and recommend, but not forget, merge, export or reload. What
+// it throws is lost.
 class Completion {
  public:
   Completion() = default;
   template <class F>
-  requires(!std::same_as<std::remove_cvref_t<F>, Completion>) Completion(F&& function)
+  requires(!std::same_as<std::remove_cvref_t<F>, Completion> && std::invocable<std::remove_cvref_t<F>&, bool>)
+      Completion(F&& function)
       : function_(std::make_shared<std::remove_cvref_t<F>>(std::forward<F>(function))),
         call_([](void* callee, bool stored) { (*static_cast<std::remove_cvref_t<F>*>(callee))(stored); }) {}
-  void operator()(bool stored) const {
-    if (function_) call_(function_.get(), stored);
+  void operator()(bool stored) const noexcept {
+    try {
+      if (function_) call_(function_.get(), stored);
+    } catch (...) {
+    }
   }
 
  private:
@@ -242,6 +247,7 @@ class ATTUNE_EXPORT Recommender {
   void merge_users(const Id& from, const Id& to);
   // All events of the user, oldest first, one JSON object a line: user, item, timestamp (milliseconds; absent where
   // unknown), event, value and, where an event store keeps it, event_id. What is not UTF-8 becomes U+FFFD.
+  // Throws Error where the event store cannot be read.
   std::string export_user(const Id& user) const;
 
   Answer recommend(const Request& request) const;

@@ -434,8 +434,10 @@ void replace_files(const fs::path& directory, std::span<const NamedBytes> files,
     const fs::path& path = entry->path();
     const auto replaced = [&](const NamedBytes& file) { return file.name == path.filename(); };
     if (std::ranges::any_of(files, replaced)) continue;
-    fs::create_hard_link(path, sibling.path() / path.filename(), error);
-    if (error) fail("write", sibling.path() / path.filename(), error.message());
+    const fs::path kept = sibling.path() / path.filename();
+    if (::link(path.c_str(), kept.c_str()) == 0) continue;
+    if (errno != EPERM && errno != EOPNOTSUPP) fail("write", kept, errno);
+    write_new_file(kept, read_file(path));  // on a file system without links
   }
   if (error) fail("read", target, error.message());
   put_in_place(sibling, target, directory, Swap::exchange);

@@ -15,8 +15,8 @@ constexpr const char* kSchema[] = {
     "CREATE TABLE users(user INTEGER PRIMARY KEY, id)",
     "CREATE TABLE items(item INTEGER PRIMARY KEY, id NOT NULL)",
     "CREATE TABLE kinds(kind INTEGER PRIMARY KEY, name NOT NULL)",
-    "CREATE TABLE events(seq INTEGER PRIMARY KEY, user INTEGER NOT NULL, item INTEGER NOT NULL, time INTEGER NOT NULL, "
-    "kind INTEGER NOT NULL, value REAL NOT NULL, event_id TEXT)",
+    R"(CREATE TABLE events(seq INTEGER PRIMARY KEY, user INT NOT NULL, item INT NOT NULL, time INT NOT NULL,
+                           kind INT NOT NULL, value REAL NOT NULL, event_id TEXT))",
     "CREATE TABLE forgotten(hash INTEGER PRIMARY KEY)",
     "CREATE TABLE erasures(user INTEGER PRIMARY KEY)",
     "INSERT INTO meta VALUES('salt', random())",
@@ -75,12 +75,12 @@ struct EventTables::Insertions {
 };
 
 EventTables::EventTables(const std::string& path) : database_(path) {
-  const bool fresh = is_new();
   if (database_.read_only()) {
     throw Error(ErrorCode::io_error, "event store \"" + path +
                                          "\": expected a file that may be written, found one "
                                          "that may only be read");
   }
+  const bool fresh = is_new();
   if (!fresh) check_format();
   if (const std::string mode = database_.text("PRAGMA journal_mode = WAL"); mode != "wal") {
     throw Error(ErrorCode::io_error, "event store \"" + path + "\": expected a log of the mode wal, found " + mode);
@@ -172,7 +172,7 @@ void EventTables::write(const QueuedEvents& events) {
 }
 
 void EventTables::shorten_log() {
-  constexpr int kManyPages = 2000;
+  constexpr int kManyPages = 400;
   if (database_.log_pages() >= kManyPages) database_.execute("PRAGMA wal_checkpoint(PASSIVE)");
 }
 

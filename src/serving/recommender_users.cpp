@@ -47,7 +47,7 @@ void take_over(UserRecord& from, UserRecord& to, const auto& held) {
       continue;
     }
     for (std::size_t i = 0; i < from.items.size(); ++i) {
-      if (left_out[i] || from.items[i] != id.item || from.times[i] != id.time) continue;
+      if (left_out[i] || !id.is_of(from.items[i], from.times[i])) continue;
       left_out[i] = true;
       break;
     }

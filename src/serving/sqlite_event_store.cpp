@@ -99,6 +99,8 @@ struct SqliteEventStore::Impl {
   bool succeeds(Change change) noexcept;
   void fail(const char* why) noexcept;
   void require_usable() const;
+  void require_own() const;
+  void wait_for_writer();
   void flush();
   template <class Change>
   auto with_tables(Change change);
@@ -205,25 +207,31 @@ void SqliteEventStore::Impl::fail(const char* why) noexcept {
   room.notify_all();
 }
 
-void SqliteEventStore::Impl::require_usable() const {
+void SqliteEventStore::Impl::require_own() const {
   if (in_child()) {
     throw Error(ErrorCode::unsupported, "the event store belongs to the process that this one was forked from");
   }
   if (is_writer()) throw Error(ErrorCode::unsupported, "a completion must not wait for the event store");
+}
+
+void SqliteEventStore::Impl::require_usable() const {
   const std::lock_guard lock(mutex);
   if (failed) throw Error(ErrorCode::io_error, "the event store has failed: " + failure);
 }
 
+// Until everything appended before is on the disk, or never will be.
+void SqliteEventStore::Impl::wait_for_writer() {
+  require_own();
+  std::unique_lock lock(mutex);
+  const std::uint64_t last = appended;
+  ++flushing;
+  wake.notify_one();
+  room.wait(lock, [&] { return written >= last; });
+  --flushing;
+}
+
 void SqliteEventStore::Impl::flush() {
-  require_usable();
-  {
-    std::unique_lock lock(mutex);
-    const std::uint64_t last = appended;
-    ++flushing;
-    wake.notify_one();
-    room.wait(lock, [&] { return written >= last; });
-    --flushing;
-  }
+  wait_for_writer();
   require_usable();
 }
 
@@ -256,13 +264,13 @@ void SqliteEventStore::append(std::span<const Interaction> events, std::function
 }
 
 void SqliteEventStore::replay(const std::function<void(const Interaction&)>& visit) {
-  impl_->flush();
+  impl_->wait_for_writer();
   const std::lock_guard lock(impl_->file);
   impl_->tables.visit_all(visit);
 }
 
 void SqliteEventStore::visit(const Id& user, const std::function<void(const Interaction&)>& visit) {
-  impl_->flush();
+  impl_->wait_for_writer();
   const std::lock_guard lock(impl_->file);
   impl_->tables.visit(user, visit);
 }

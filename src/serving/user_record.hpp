@@ -15,11 +15,16 @@
 
 namespace attune::inline v0_1 {
 
-// The hash of an event's id, and which event of the user it is.
+// The hash of an event's id, and which event of the user it is: its item, and the lower half of its time.
 struct EventIdHash {
+  EventIdHash(std::uint64_t hash_, ItemHandle item_, Timestamp time_)
+      : hash(hash_), item(item_), time(static_cast<std::uint32_t>(time_)) {}
+  bool is_of(ItemHandle other_item, Timestamp other_time) const noexcept {
+    return item == other_item && time == static_cast<std::uint32_t>(other_time);
+  }
   std::uint64_t hash;
   ItemHandle item;
-  Timestamp time;
+  std::uint32_t time;
 };
 
 // One user. Whoever reads or writes it holds the mutex.

@@ -171,6 +171,35 @@ TEST_CASE("Only an event in the past makes a cache start anew", "[serving][user_
   CHECK(state->resets == 1);
 }
 
+TEST_CASE("A user who is erased is unknown, takes no memory, and comes again with nothing", "[serving][user_state]") {
+  UserStates users(IdKind::string, 1000);
+  users.add_histories(two_users());
+  const SizedEngine engine;
+  const auto a = users.find("a");
+  acquire(users, "a", engine);
+  acquire(users, "b", engine);
+  for (const char* id : {"c", "d"}) users.find_or_add(id);
+  REQUIRE(users.num_users() == 4);
+  users.erase("a");
+  users.erase("c");
+  users.erase("nobody");
+  users.erase(7);
+  CHECK(users.num_users() == 2);
+  CHECK(users.cache_bytes() == 100);
+  CHECK(users.find("a") == nullptr);
+  CHECK(users.find("c") == nullptr);
+  CHECK(items(*users.find("b")) == std::vector<ItemHandle>{2});
+  CHECK(users.find("d") != nullptr);
+  CHECK(users.histories()->num_users() == 1);
+
+  CHECK(a->forgotten);  // for whoever still holds it
+  CHECK(a->items.empty());
+  CHECK(users.acquire_state(*a, engine, 1) == nullptr);
+  CHECK(items(*users.find_or_add("a")).empty());
+  CHECK(users.find("a") != a);
+  CHECK(users.num_users() == 3);
+}
+
 TEST_CASE("Caches stay within their budget and the least recently used gives way", "[serving][user_state]") {
   UserStates users(IdKind::string, {.cache_budget_bytes = 350});
   const SizedEngine engine;

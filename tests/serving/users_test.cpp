@@ -6,6 +6,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <stdexcept>
 
 #include "attune/error.hpp"
 #include "attune/recommender.hpp"
@@ -99,6 +100,24 @@ TEST_CASE("Without an event store an event is done when it is observed", "[servi
   recommender.observe({.user = "x", .item = "i1"}, Completion());
   recommender.observe_batch(std::vector<Interaction>{{.user = "x", .item = "i1"}}, told.completion());
   CHECK(told.stored == 2);
+}
+
+TEST_CASE("What a completion throws is lost, and it is called once all the same", "[serving][event_store]") {
+  const bool stored = GENERATE(true, false);
+  const auto store = std::make_shared<ManualStore>();
+  int calls = 0;
+  const auto throws = [&](bool) {
+    ++calls;
+    throw std::runtime_error("of the host's");
+  };
+  Recommender in_memory = Recommender::open(make_model());
+  in_memory.observe({.user = "x", .item = "i1"}, throws);
+  Recommender recommender = Recommender::open(make_model(), {.event_store = store});
+  recommender.observe({.user = "x", .item = "i1"}, throws);
+  recommender.observe({.user = "", .item = "i1"}, throws);
+  store->acknowledge(stored);
+  CHECK(calls == 3);
+  CHECK(recommender.info().unstored_events == (stored ? 0u : 1u));
 }
 
 TEST_CASE("A time before 1970 or after the year 9999 is rejected", "[serving][event_store]") {

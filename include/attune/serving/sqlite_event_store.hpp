@@ -55,6 +55,7 @@ class ATTUNE_EXPORT SqliteEventStore final : public EventStore {
   // Refuses a batch in which a user or item id is empty, or a value not finite. An empty batch is done when all before
   // it is.
   void append(std::span<const Interaction> events, std::function<void(bool)> done) override;
+  // What is on the disk, also when the store has failed.
   void replay(const std::function<void(const Interaction&)>& visit) override;
   void visit(const Id& user, const std::function<void(const Interaction&)>& visit) override;
   // In a time that grows with the file, some 0.1 s per million events. A process that is killed meanwhile finishes
