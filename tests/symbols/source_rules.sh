@@ -51,7 +51,7 @@ forbid 'the operating system is known to src/platform alone' '^ *# *include <(un
   include src --exclude-dir=platform
 forbid 'no third-party header behind a public one' '^ *# *include <(Eigen|xtensor|xt|nlohmann|zlib|lzma|sqlite3|CLI)' include --exclude-dir=interop
 forbid 'the library prints nothing' '^ *# *include <(iostream|cstdio|stdio\.h)>' include src --exclude-dir=cli --exclude-dir=platform
-forbid 'only the executor and the event store that is opened make threads' 'std::(jthread|thread|async)\b' include src \
+forbid 'only the executor and the event store that is opened make threads' 'std::(jthread|thread|async)\b([^:]|$)' include src \
   --exclude=executor.cpp --exclude=sqlite_event_store.cpp --exclude-dir=cli
 forbid 'numbers do not depend on the locale' '\b(stod|stof|stoi|stol|stoll|stoul|stoull|strtod|strtof|strtol|strtoll|atof|atoi|atol|setlocale)\(' \
   include src
