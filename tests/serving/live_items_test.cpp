@@ -107,6 +107,33 @@ TEST_CASE("An item is returned within its time alone", "[serving][live]") {
   CHECK(recommender.recommend({.user = "nobody", .k = 200}).items.size() == 200);
 }
 
+TEST_CASE("A thread that asked long ago, or before items had times, is brought up to date", "[serving][live]") {
+  Recommender recommender = Recommender::open(make_model({.items = 200}), {.item_fields = kFields});
+  const Policy cheap = recommender.compile({.filter = "price < 10", .boosts = {{"price = 3", 5.0f}}});
+  const Request request{.user = "nobody", .k = 200, .now = kNow, .policy = &cheap};
+  const Request first{.user = "nobody", .k = 200, .now = kNow};
+  CHECK(recommender.recommend(request).items.empty());
+  CHECK(recommender.recommend(first).items.size() == 200);
+  recommender.upsert_item({.id = "i9", .available_until = kNow});
+  CHECK(recommender.recommend(first).items.size() == 199);
+  CHECK(recommender.recommend({.user = "nobody", .k = 200, .now = kNow - 1}).items.size() == 200);
+  const auto price = [&](const char* id, int of) { recommender.upsert_item({.id = id, .fields = {{"price", of}}}); };
+  const std::size_t changes = GENERATE(1, 100, 200'000);  // far more than are remembered one by one
+  for (std::size_t i = 0; i < changes; ++i) price("i100", i % 2 == 0 ? 2 : 20);
+  recommender.remove_item("i150");
+  price("i150", 3);
+  price("i160", 3);
+  recommender.remove_item("i160");
+  price("i1", 4);
+  CHECK(recommender.recommend(first).items.size() == 198);
+  const Answer answer = recommender.recommend(request);
+  std::vector<std::string> found = item_ids(answer);
+  CHECK(found.front() == "i150");
+  std::ranges::sort(found);
+  CHECK(found ==
+        (changes % 2 == 0 ? std::vector<std::string>{"i1", "i150"} : std::vector<std::string>{"i1", "i100", "i150"}));
+}
+
 TEST_CASE("Without now a request happens at the user's last event, for items' times too", "[serving][live]") {
   Recommender recommender = Recommender::open(make_model({.items = 50, .users = 0}));
   recommender.upsert_item({.id = "i7", .available_from = 100});
