@@ -358,6 +358,19 @@ TEST_CASE("Rules of a list have answers where nothing is eligible, asked for, or
   CHECK(item_ids(empty.recommend({.user = "u", .diversity = 0.5f, .pinned = pins})) == Ids{"coupon"});
 }
 
+TEST_CASE("A list under a policy of another recommender holds nothing but its pins", "[serving][recommender]") {
+  const TrainedModel model = make_model();
+  const Recommender recommender = Recommender::open(model), shop = open_shop(model);
+  const Policy foreign = shop.compile({.caps = {{"genre", 1}, {"creator", 1}}});
+  const std::vector<PinnedItem> pins{{"i3", 1}};
+  const Answer answer = recommender.recommend({.user = "u1", .policy = &foreign, .diversity = 0.5f, .pinned = pins});
+  CHECK(item_ids(answer) == Ids{"i3"});
+  CHECK(answer.shortfall.filtered + answer.shortfall.seen == 50);
+  CHECK(answer.shortfall.capped == 0);
+  const Policy none;
+  CHECK(same_items(recommender.recommend({.user = "u1", .policy = &none}), recommender.recommend({.user = "u1"})));
+}
+
 TEST_CASE("A scorer that compares no items leaves lists as they are ranked", "[serving][recommender]") {
   EngineNames names{.item_ids = IdMap(), .version = "mine"};
   for (const char* id : {"a", "b", "c", "d", "e"}) names.item_ids.insert(id);
