@@ -118,7 +118,8 @@ TEST_CASE("A thread that asked long ago, or before items had times, is brought u
   CHECK(recommender.recommend(first).items.size() == 199);
   CHECK(recommender.recommend({.user = "nobody", .k = 200, .now = kNow - 1}).items.size() == 200);
   const auto price = [&](const char* id, int of) { recommender.upsert_item({.id = id, .fields = {{"price", of}}}); };
-  const std::size_t changes = GENERATE(1, 100, 200'000);  // far more than are remembered one by one
+  const std::size_t changes =
+      GENERATE(std::size_t{1}, std::size_t{100}, std::size_t{200'000});  // far more than are remembered one by one
   for (std::size_t i = 0; i < changes; ++i) price("i100", i % 2 == 0 ? 2 : 20);
   recommender.remove_item("i150");
   price("i150", 3);

@@ -4,19 +4,6 @@
 // What a host wants of answers besides what the model says of them. Rules are compiled once (Recommender::compile) and
 // handed in with requests (Request::policy), from any number of threads at once. They are applied in the scan, before
 // the k best are chosen, and follow the catalogue: the next request obeys what an upsert changed.
-//
-// A filter is an expression over RecommenderOptions::item_fields:
-//
-//   genre = "Drama" and (price < 10 or not brand in ("a", 'b')) and year >= 1990
-//
-//   or, and, not, ( )        in this order of strength, weakest first; keywords in any case
-//   field = value            has the name, equals the number;   field != value: of a category, has not the name
-//   field < <= > >= value    of numbers; every comparison with a number that is missing is false, != too
-//   field in (value, ...)    = one of them
-//   has(field)               has a name or a number at all
-//   "text", 'text'           with \" \' \\ for what would end it; numbers as in 1990, -0.5, 1e3
-//
-// At most 65,536 bytes, nested at most 64 deep.
 
 #include <cstddef>
 #include <memory>
@@ -46,6 +33,18 @@ struct Cap {
   std::size_t most = 1;  // at least 1
 };
 
+// A filter is an expression over RecommenderOptions::item_fields:
+//
+//   genre = "Drama" and (price < 10 or not brand in ("a", 'b')) and year >= 1990
+//
+//   or, and, not, ( )        in this order of strength, weakest first; keywords in any case
+//   field = value            has the name, equals the number;   field != value: of a category, has not the name
+//   field < <= > >= value    of numbers; every comparison with a number that is missing is false, != too
+//   field in (value, ...)    = one of them
+//   has(field)               has a name or a number at all
+//   "text", 'text'           with \" \' \\ for what would end it; numbers as in 1990, -0.5, 1e3
+//
+// At most 65,536 bytes, nested at most 64 deep.
 struct PolicyRules {
   std::string filter = {};         // what an answer may hold; empty: everything
   std::vector<Boost> boosts = {};  // in the order in which they are added
