@@ -206,6 +206,17 @@ TEST_CASE("A pinned item stands at its place whatever its score and the rules sa
         to_string(plain.items[0].item));
 }
 
+TEST_CASE("A boost is in the score of a pinned item, found or not", "[serving][recommender]") {
+  const Recommender recommender = open_shop(make_model());
+  const Policy policy = recommender.compile({.filter = "genre = 'odd'", .boosts = {{"has(creator)", 0.5f}}});
+  const std::vector<PinnedItem> pins{{"i4", 0}, {"i5", 1}};
+  const Answer answer = recommender.recommend({.user = "nobody", .k = 50, .policy = &policy, .pinned = pins});
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(answer.items[i].pinned);
+    CHECK(answer.items[i].score == recommender.rank("nobody", {pins[i].item}).items[0].score + 0.5f);
+  }
+}
+
 TEST_CASE("What is removed, outside its time, denied or unknown cannot be pinned, what no model knows can",
           "[serving][recommender]") {
   TrainedModel model = make_model();
