@@ -206,6 +206,17 @@ TEST_CASE("A pinned item stands at its place whatever its score and the rules sa
         to_string(plain.items[0].item));
 }
 
+TEST_CASE("A boost is in the score of a pinned item, found or not", "[serving][recommender]") {
+  const Recommender recommender = open_shop(make_model());
+  const Policy policy = recommender.compile({.filter = "genre = 'odd'", .boosts = {{"has(creator)", 0.5f}}});
+  const std::vector<PinnedItem> pins{{"i4", 0}, {"i5", 1}};
+  const Answer answer = recommender.recommend({.user = "nobody", .k = 50, .policy = &policy, .pinned = pins});
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(answer.items[i].pinned);
+    CHECK(answer.items[i].score == recommender.rank("nobody", {pins[i].item}).items[0].score + 0.5f);
+  }
+}
+
 TEST_CASE("What is removed, outside its time, denied or unknown cannot be pinned, what no model knows can",
           "[serving][recommender]") {
   TrainedModel model = make_model();
@@ -356,6 +367,19 @@ TEST_CASE("Rules of a list have answers where nothing is eligible, asked for, or
   const std::vector<PinnedItem> pins{{"coupon", 0}};
   CHECK(empty.recommend({.user = "u", .pinned = pins, .cursor = &cursor}).items.empty());  // it was for the first page
   CHECK(item_ids(empty.recommend({.user = "u", .diversity = 0.5f, .pinned = pins})) == Ids{"coupon"});
+}
+
+TEST_CASE("A list under a policy of another recommender holds nothing but its pins", "[serving][recommender]") {
+  const TrainedModel model = make_model();
+  const Recommender recommender = Recommender::open(model), shop = open_shop(model);
+  const Policy foreign = shop.compile({.caps = {{"genre", 1}, {"creator", 1}}});
+  const std::vector<PinnedItem> pins{{"i3", 1}};
+  const Answer answer = recommender.recommend({.user = "u1", .policy = &foreign, .diversity = 0.5f, .pinned = pins});
+  CHECK(item_ids(answer) == Ids{"i3"});
+  CHECK(answer.shortfall.filtered + answer.shortfall.seen == 50);
+  CHECK(answer.shortfall.capped == 0);
+  const Policy none;
+  CHECK(same_items(recommender.recommend({.user = "u1", .policy = &none}), recommender.recommend({.user = "u1"})));
 }
 
 TEST_CASE("A scorer that compares no items leaves lists as they are ranked", "[serving][recommender]") {

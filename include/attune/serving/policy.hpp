@@ -2,8 +2,8 @@
 #pragma once
 
 // What a host wants of answers besides what the model says of them. Rules are compiled once (Recommender::compile) and
-// handed in with requests (Request::policy), from any number of threads at once. They are applied in the scan, before
-// the k best are chosen, and follow the catalogue: the next request obeys what an upsert changed.
+// handed in with requests (Request::policy), from any number of threads at once. All but caps are applied in the scan,
+// before the k best are chosen. They follow the catalogue: the next request obeys what an upsert changed.
 
 #include <cstddef>
 #include <memory>
