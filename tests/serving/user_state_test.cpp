@@ -172,7 +172,7 @@ TEST_CASE("Only an event in the past makes a cache start anew", "[serving][user_
 }
 
 TEST_CASE("A user who is erased is unknown, takes no memory, and comes again with nothing", "[serving][user_state]") {
-  UserStates users(IdKind::string, 1000);
+  UserStates users(IdKind::string, {.cache_budget_bytes = 1000});
   users.add_histories(two_users());
   const SizedEngine engine;
   const auto a = users.find("a");
