@@ -369,6 +369,29 @@ TEST_CASE("Rules of a list have answers where nothing is eligible, asked for, or
   CHECK(item_ids(empty.recommend({.user = "u", .diversity = 0.5f, .pinned = pins})) == Ids{"coupon"});
 }
 
+TEST_CASE("A little diversity leaves the order of a ranker, and all that it ordered is in the pool",
+          "[serving][recommender]") {
+  const TrainedModel model = make_model({.items = 300});
+  std::size_t asked = 0;
+  const auto ranker =
+      make_ranker([&](const RankingQuery&, std::span<const Candidate> candidates, std::span<float> scores) {
+        asked = candidates.size();
+        for (std::size_t i = 0; i < scores.size(); ++i)
+          scores[i] = static_cast<float>(i);  // the engine's last comes first
+      });
+  const Recommender recommender = Recommender::open(model, {.ranker = ranker, .ranker_candidates = 150});
+  const Answer plain = recommender.recommend({.user = "u1", .k = 10});
+  const Answer diverse = recommender.recommend({.user = "u1", .k = 10, .diversity = 1e-5f});
+  CHECK(same_items(diverse, plain));
+  CHECK(diverse.reranked == 150);
+  CHECK(asked == 150);
+  const auto spread = [&](std::size_t pool) {
+    return recommender.recommend({.user = "u1", .k = 10, .diversity = 0.5f, .diversity_pool = pool});
+  };
+  CHECK(same_items(spread(1), spread(150)));
+  CHECK_FALSE(same_items(spread(1), spread(290)));
+}
+
 TEST_CASE("A list under a policy of another recommender holds nothing but its pins", "[serving][recommender]") {
   const TrainedModel model = make_model();
   const Recommender recommender = Recommender::open(model), shop = open_shop(model);
