@@ -5,8 +5,8 @@
 //   load_generator EVENTS --known EVENTS [--port N] [--clients N] [--seconds S] [--acceleration X] [--wait no]
 // EVENTS are delimited files: what is replayed, and what the server's model was trained on. An event on an item that
 // the model knows and the user has not had must change his answer: the time from sending it to the end of the first
-// answer that differs is measured. The item must not be in it. All other events are sent alone. Prints one JSON object;
-// status 1 where anything went wrong.
+// answer that differs is measured. Nothing that the user has had may be in it. All other events are sent alone. Prints
+// one JSON object; status 1 where anything went wrong.
 
 #include <httplib.h>
 
@@ -15,9 +15,11 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -70,34 +72,43 @@ struct Event {
   std::string user, item;
   attune::Timestamp time;
   std::size_t number;  // in the log
-  bool is_new;         // to the user, while the model knows the item
+  bool known;          // the item, to the model
+};
+
+// What one client replays, and what its users had before: pairs of user and item.
+struct Share {
+  std::vector<Event> events;
+  std::set<std::pair<std::string, std::string>> had;
 };
 
 // The log in order of time, dealt to clients by user.
-std::vector<std::vector<Event>> deal(const Options& options) {
+std::vector<Share> deal(const Options& options) {
   const attune::InteractionLog known = attune::read_interactions(options.known),
                                log = attune::read_interactions(options.events);
-  std::set<std::pair<std::string, std::string>> seen;
-  for (std::size_t e = 0; e < known.size(); ++e)
-    seen.emplace(to_string(known.user_ids().id(known.users()[e])), to_string(known.item_ids().id(known.items()[e])));
+  std::vector<Share> shares(options.clients);
+  const auto share_of = [&](const std::string& user) -> Share& {
+    return shares[std::hash<std::string>{}(user) % options.clients];
+  };
+  for (std::size_t e = 0; e < known.size(); ++e) {
+    const std::string user = to_string(known.user_ids().id(known.users()[e]));
+    share_of(user).had.emplace(user, to_string(known.item_ids().id(known.items()[e])));
+  }
   std::vector<std::size_t> order(log.size());
-  for (std::size_t e = 0; e < order.size(); ++e) order[e] = e;
+  std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, {}, [&](std::size_t e) { return log.times()[e]; });
-  std::vector<std::vector<Event>> clients(options.clients);
   for (const std::size_t e : order) {
     const std::string user = to_string(log.user_ids().id(log.users()[e])),
                       item = to_string(log.item_ids().id(log.items()[e]));
-    const bool unseen = seen.emplace(user, item).second;
-    const bool is_new = unseen && known.item_ids().find(item) != attune::kNoHandle;
-    clients[log.users()[e] % options.clients].push_back({user, item, log.times()[e], e, is_new});
+    const bool is_known = known.item_ids().find(item) != attune::kNoHandle;
+    share_of(user).events.push_back({user, item, log.times()[e], e, is_known});
   }
-  return clients;
+  return shares;
 }
 
 // What one client measured, in milliseconds.
 struct Figures {
   std::vector<double> changed, event, answer;
-  std::size_t requests = 0, events = 0, failures = 0, unchanged = 0, still_shown = 0;
+  std::size_t requests = 0, events = 0, failures = 0, unchanged = 0, seen_shown = 0;
   std::string first_failure;
 
   void add(Figures other) {
@@ -108,28 +119,29 @@ struct Figures {
     events += other.events;
     failures += other.failures;
     unchanged += other.unchanged;
-    still_shown += other.still_shown;
+    seen_shown += other.seen_shown;
     if (first_failure.empty()) first_failure = std::move(other.first_failure);
   }
 };
 
 class Client {
  public:
-  explicit Client(const Options& options) : options_(options), http_("127.0.0.1", options.port) {
+  Client(const Options& options, Share share)
+      : options_(options), share_(std::move(share)), http_("127.0.0.1", options.port) {
     http_.set_keep_alive(true);
     http_.set_tcp_nodelay(true);
   }
 
-  Figures replay(const std::vector<Event>& events, attune::Timestamp first, Clock::time_point start) {
+  Figures replay(attune::Timestamp first, Clock::time_point start) {
     const Clock::time_point end = start + to_duration(options_.seconds);
-    for (const Event& event : events) {
+    for (const Event& event : share_.events) {
       if (options_.acceleration > 0) {
         const double seconds = static_cast<double>(event.time - first) / 1000 / options_.acceleration;
         if (seconds >= options_.seconds) break;
         std::this_thread::sleep_until(start + to_duration(seconds));
       }
       if (Clock::now() >= end) break;
-      if (event.is_new) {
+      if (share_.had.emplace(event.user, event.item).second && event.known) {
         measure(event);
       } else {
         send(event);
@@ -155,8 +167,9 @@ class Client {
       if (after.empty()) return;
       if (after == before) continue;
       figures_.changed.push_back(milliseconds_since(start));
-      for (const json& shown : json::parse(after)["items"]) {
-        if (shown["item"] == event.item) ++figures_.still_shown;
+      const json answer = json::parse(after);
+      for (const json& shown : answer.at("items")) {
+        if (share_.had.contains({event.user, shown["item"]})) ++figures_.seen_shown;
       }
       return;
     }
@@ -197,6 +210,7 @@ class Client {
   }
 
   const Options& options_;
+  Share share_;
   httplib::Client http_;
   Figures figures_;
 };
@@ -209,22 +223,22 @@ json percentiles(std::vector<double> milliseconds) {
 }
 
 int run(const Options& options) {
-  const std::vector<std::vector<Event>> dealt = deal(options);
+  std::vector<Share> shares = deal(options);
   attune::Timestamp first = std::numeric_limits<attune::Timestamp>::max();
-  for (const std::vector<Event>& events : dealt) {
-    if (!events.empty()) first = std::min(first, events.front().time);
+  for (const Share& share : shares) {
+    if (!share.events.empty()) first = std::min(first, share.events.front().time);
   }
   std::vector<Figures> figures(options.clients);
   std::vector<std::thread> threads;
   const Clock::time_point start = Clock::now();
   for (std::size_t c = 0; c < options.clients; ++c)
-    threads.emplace_back([&, c] { figures[c] = Client(options).replay(dealt[c], first, start); });
+    threads.emplace_back([&, c] { figures[c] = Client(options, std::move(shares[c])).replay(first, start); });
   for (std::thread& thread : threads) thread.join();
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
 
   Figures all;
   for (Figures& one : figures) all.add(std::move(one));
-  const std::size_t errors = all.failures + all.unchanged + all.still_shown;
+  const std::size_t errors = all.failures + all.unchanged + all.seen_shown;
   json result{{"clients", options.clients},
               {"seconds", seconds},
               {"requests", all.requests},
@@ -236,7 +250,7 @@ int run(const Options& options) {
               {"errors", errors},
               {"failures", all.failures},
               {"unchanged", all.unchanged},
-              {"still_shown", all.still_shown}};
+              {"seen_shown", all.seen_shown}};
   if (!all.first_failure.empty()) result["first_failure"] = all.first_failure;
   std::cout << result.dump(1, ' ', false, json::error_handler_t::replace) << '\n';
   return errors == 0 && all.events != 0 ? 0 : 1;

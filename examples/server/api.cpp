@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::size_t kMostPolicies = 64;
 constexpr std::size_t kMostCursorBytes = 6000;  // it travels in an address, which may have 8192
-constexpr attune::Timestamp kLastTime = std::numeric_limits<attune::Timestamp>::max();
 
 Reply json_reply(const json& body, int status = 200) {
   return {.status = status, .body = body.dump(-1, ' ', false, json::error_handler_t::replace) + '\n'};
@@ -28,12 +27,22 @@ json to_json(const attune::Answer& answer) {
     items.push_back({{"item", attune::to_string(next.item)}, {"score", next.score}});
     if (!std::isnan(next.probability)) items.back()["probability"] = next.probability;
   }
-  const auto& [seen, filtered, unavailable, below_min_score, capped] = answer.shortfall;
   return {{"items", std::move(items)},
           {"source", attune::to_string(answer.source)},
           {"score_kind", attune::to_string(answer.score_kind)},
           {"model_version", answer.model_version},
-          {"shortfall", {{"seen", seen}, {"filtered", filtered}, {"unavailable", unavailable}}}};
+          {"shortfall",
+           {{"seen", answer.shortfall.seen},
+            {"filtered", answer.shortfall.filtered},
+            {"unavailable", answer.shortfall.unavailable}}}};
+}
+
+// What both kinds of requests for items have.
+attune::Request common_request(const Call& call, const attune::Policy& rules) {
+  constexpr attune::Timestamp kLast = std::numeric_limits<attune::Timestamp>::max();
+  return {.k = number<std::size_t>(call.parameters, "k", 10, 1, Api::kMostK),
+          .now = number<attune::Timestamp>(call.parameters, "now", attune::kNoTime, 0, kLast),
+          .policy = &rules};
 }
 
 attune::Timestamp clock_now() {
@@ -82,10 +91,10 @@ Reply Api::route(const Call& call) {
     for (const auto& [name, value] : call.parameters) require_known(name, parameters, "parameters");
     return true;
   };
-  // What stands between the two in the path; empty where they are not there.
-  const auto between = [&](std::string_view before, std::string_view behind = "") -> std::string {
+  // The id that stands between the two in the path; empty where there is none.
+  const auto id_in = [&](std::string_view method, std::string_view before, std::string_view behind) -> std::string {
     if (!call.path.starts_with(before) || !call.path.ends_with(behind)) return {};
-    if (call.path.size() < before.size() + behind.size()) return {};
+    if (call.path.size() <= before.size() + behind.size() || !is(method, call.path)) return {};
     return call.path.substr(before.size(), call.path.size() - before.size() - behind.size());
   };
   if (is("GET", "/recommend", "user k now filter diversity cursor")) return recommend(call);
@@ -95,12 +104,9 @@ Reply Api::route(const Call& call) {
   if (is("POST", "/reload")) return reload(call);
   if (is("GET", "/metrics")) return metrics();
   if (is("GET", "/health")) return health();
-  if (const std::string item = between("/items/"); is("DELETE", "/items/" + item) && !item.empty())
-    return remove_item(item);
-  if (const std::string user = between("/users/"); is("DELETE", "/users/" + user) && !user.empty())
-    return forget_user(user);
-  if (const std::string user = between("/users/", "/export"); is("GET", "/users/" + user + "/export") && !user.empty())
-    return export_user(user);
+  if (const std::string item = id_in("DELETE", "/items/", ""); !item.empty()) return remove_item(item);
+  if (const std::string user = id_in("DELETE", "/users/", ""); !user.empty()) return forget_user(user);
+  if (const std::string user = id_in("GET", "/users/", "/export"); !user.empty()) return export_user(user);
   throw Refusal(404, "no such method and path");
 }
 
@@ -134,7 +140,7 @@ Reply Api::observe(const Call& call) {
   if (!wait) return json_reply(reply);
   const bool stored = acknowledged->get_future().get();
   reply["stored"] = stored;
-  if (!stored) reply["error"] = "the next answer reflects the events, but the store failed to keep them";
+  if (!stored) reply["error"] = "answers reflect the events, but the store failed to keep them";
   return json_reply(reply, stored ? 200 : 503);
 }
 
@@ -158,11 +164,9 @@ attune::Policy Api::policy(const Call& call) {
 
 Reply Api::recommend(const Call& call) {
   const attune::Policy rules = policy(call);
-  attune::Request request{.user = as_id(required(call.parameters, "user"), user_ids_),
-                          .k = number<std::size_t>(call.parameters, "k", 10, 1, kMostK),
-                          .now = number<attune::Timestamp>(call.parameters, "now", attune::kNoTime, 0, kLastTime),
-                          .policy = &rules,
-                          .diversity = number<float>(call.parameters, "diversity", 0, 0, 1)};
+  attune::Request request = common_request(call, rules);
+  request.user = as_id(required(call.parameters, "user"), user_ids_);
+  request.diversity = number<float>(call.parameters, "diversity", 0, 0, 1);
   const auto token = call.parameters.find("cursor");
   if (token == call.parameters.end()) return json_reply(to_json(recommender_.recommend(request)));
 
@@ -176,10 +180,8 @@ Reply Api::recommend(const Call& call) {
 
 Reply Api::similar_items(const Call& call) {
   const attune::Policy rules = policy(call);
-  const attune::Request request{.k = number<std::size_t>(call.parameters, "k", 10, 1, kMostK),
-                                .now = number<attune::Timestamp>(call.parameters, "now", attune::kNoTime, 0, kLastTime),
-                                .policy = &rules};
-  return json_reply(to_json(recommender_.similar_items(as_id(required(call.parameters, "item"), item_ids_), request)));
+  const attune::Id item = as_id(required(call.parameters, "item"), item_ids_);
+  return json_reply(to_json(recommender_.similar_items(item, common_request(call, rules))));
 }
 
 Reply Api::upsert_items(const Call& call) {
