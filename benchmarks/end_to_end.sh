@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
-# end_to_end.sh BIN_DIRECTORY [--short] [load_generator's options...]: event to changed answer, from end to end. Trains a
-# small model on the first four fifths of the bundled log of a shop, serves it with durable events, and replays the rest
-# from a second process for 30 seconds. --short: less of the log, 3 seconds. Prints one JSON object.
+# end_to_end.sh BIN_DIRECTORY [--short] [--log FILE.xz] [load_generator's options...]: event to changed answer, from end to
+# end. Trains a small model on the first four fifths of a shop's log, the bundled one unless another is named, serves it with
+# durable events, and replays the rest from a second process for 30 seconds. --short: less of the log, 3 seconds. Prints one
+# JSON object.
 set -euo pipefail
 
 bin=$(cd "$1" && pwd)
-data=$(cd "$(dirname "${BASH_SOURCE[0]}")/../data" && pwd)
-shift
+log=$(cd "$(dirname "${BASH_SOURCE[0]}")/../data" && pwd)/online-retail-core.interactions.csv.xz
 lines=1000000 seconds=30
+shift
 if [[ ${1:-} == --short ]]; then
   lines=20000 seconds=3
   shift
+fi
+if [[ ${1:-} == --log ]]; then
+  log=$(realpath "$2")
+  shift 2
 fi
 
 work=$(mktemp -d)
@@ -23,7 +28,7 @@ trap finish EXIT
 cd "$work"
 
 # The log is in order of time.
-xz -dc "$data/online-retail-core.interactions.csv.xz" | awk -v most="$lines" 'NR <= most' > log.csv
+xz -dc "$log" | awk -v most="$lines" 'NR <= most' > log.csv
 rows=$(wc -l < log.csv)
 awk -v first=$((rows * 4 / 5)) 'NR == 1 { print > "known.csv"; print > "later.csv"; next }
   { print > (NR <= first ? "known.csv" : "later.csv") }' log.csv

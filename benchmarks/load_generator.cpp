@@ -69,7 +69,7 @@ Options parse(int argc, char** argv) {
 }
 
 struct Event {
-  std::string user, item;
+  std::string user, item, kind;
   attune::Timestamp time;
   std::size_t number;  // in the log
   bool known;          // the item, to the model
@@ -100,7 +100,8 @@ std::vector<Share> deal(const Options& options) {
     const std::string user = to_string(log.user_ids().id(log.users()[e])),
                       item = to_string(log.item_ids().id(log.items()[e]));
     const bool is_known = known.item_ids().find(item) != attune::kNoHandle;
-    share_of(user).events.push_back({user, item, log.times()[e], e, is_known});
+    const std::string& kind = log.event_kinds()[log.kinds()[e]];
+    share_of(user).events.push_back({user, item, kind, log.times()[e], e, is_known});
   }
   return shares;
 }
@@ -180,6 +181,7 @@ class Client {
     const json body{{"user", event.user},
                     {"item", event.item},
                     {"timestamp", event.time},
+                    {"event", event.kind},
                     {"event_id", "replay-" + std::to_string(event.number)}};
     const Clock::time_point start = Clock::now();
     const auto response = http_.Post(options_.wait ? "/events" : "/events?wait=no", body.dump(), "application/json");
