@@ -149,7 +149,7 @@ attune::Policy Api::policy(const Call& call) {
   if (filter == call.parameters.end()) return {};
   {
     const std::lock_guard lock(mutex_);
-    const auto found = std::ranges::find(policies_, filter->second, [](const auto& known) { return known.first; });
+    const auto found = std::ranges::find(policies_, filter->second, &std::pair<std::string, attune::Policy>::first);
     if (found != policies_.end()) {
       policies_.splice(policies_.begin(), policies_, found);
       return found->second;
