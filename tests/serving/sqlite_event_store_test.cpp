@@ -11,9 +11,11 @@
 #include <thread>
 
 #include "attune/error.hpp"
+#include "attune/recommender.hpp"
 #include "catch.hpp"
 #include "serving/small_model.hpp"
 #include "serving/stored_events.hpp"
+#include "threads.hpp"
 
 using namespace attune;
 using test::events_of;
@@ -349,6 +351,34 @@ TEST_CASE("A child process has no part in its parent's store", "[serving][store]
   const auto events = events_of(store);
   CHECK(events.size() == 21);
   for (const StoredEvent& event : events) CHECK(event.item == "parent");
+}
+
+TEST_CASE("A recommender with a store makes one thread, and serves on in a child process (UR-47)",
+          "[serving][store][process][UR-47]") {
+  const StorePath path;
+  const std::size_t before = test::num_threads_at_rest();
+  {
+    Recommender recommender =
+        Recommender::open(test::make_model(), {.event_store = std::make_shared<SqliteEventStore>(path)});
+    recommender.observe({.user = "u1", .item = "i1"});
+    CHECK(test::num_threads() == before + 1);
+    const auto serves = [&](const char* item) {
+      const bool recorded = recommender.observe({.user = "new", .item = item}) == Observed::recorded;
+      return recorded && recommender.recommend({.user = "new"}).items.size() == 10;
+    };
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) _exit(serves("i2") && recommender.info().unstored_events == 1 ? 0 : 1);
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    CHECK(serves("i3"));
+    CHECK(recommender.info().unstored_events == 0);
+  }
+  CHECK(test::num_threads_becomes(before));
+  SqliteEventStore store(path);
+  CHECK(events_of(store, "new").size() == 1);
+  CHECK(events_of(store, "u1").size() == 1);
 }
 
 TEST_CASE("An erased user leaves no byte in any file, and can come again", "[serving][store][erasure]") {
