@@ -147,7 +147,9 @@ void Recommender::merge_users(const Id& from, const Id& to) {
   if (!impl_->users.accepts(from) || !impl_->users.accepts(to)) {
     throw Error(ErrorCode::invalid_argument, "merge_users: expected two ids of users, found one that no user can have");
   }
-  if (from == to || !impl_->users.find(from)) return;
+  if (from == to) return;
+  const std::shared_ptr<UserRecord> source = impl_->users.find(from);  // kept, whether or not he is let go meanwhile
+  if (!source) return;
   const std::shared_ptr<const Histories> base = impl_->users.histories();
   if (impl_->options.event_store) {
     std::vector<Interaction> further;  // of a model, which knows him as another user
@@ -162,9 +164,11 @@ void Recommender::merge_users(const Id& from, const Id& to) {
     }
     impl_->options.event_store->merge(from, to, further);
   }
-  {
-    const std::shared_ptr<UserRecord> source = impl_->users.find(from), target = impl_->users.find_or_add(to);
+  for (bool done = false; !done;) {
+    const std::shared_ptr<UserRecord> target = impl_->users.find_or_add(to);
     const std::scoped_lock records(source->mutex, target->mutex);
+    if (target->forgotten) continue;  // in between
+    done = true;
     take_over(*source, *target, [&](std::size_t i) {
       const Interaction event{.user = to, .item = {}, .timestamp = source->times[i]};
       return base && holds(*base, event, source->items[i], source->kinds[i]);

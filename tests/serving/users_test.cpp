@@ -276,6 +276,29 @@ TEST_CASE("Merging joins two histories in order of time, each event id once", "[
   CHECK(parsed(recommender.export_user("fresh")).size() == 12);
 }
 
+TEST_CASE("A user may be let go while he is merged", "[serving][merge]") {
+  struct SlowStore final : EventStore {
+    void append(std::span<const Interaction>, std::function<void(bool)> done) override { done(true); }
+    void replay(const std::function<void(const Interaction&)>&) override {}
+    void erase(const Id&) override {}
+    void merge(const Id&, const Id&, std::span<const Interaction>) override { meanwhile(); }
+    std::function<void()> meanwhile;
+  };
+  const auto store = std::make_shared<SlowStore>();
+  Recommender recommender = Recommender::open(make_model(), {.event_store = store, .history_budget_bytes = 64});
+  store->meanwhile = [&] {
+    for (int u = 0; u < 500; ++u) {
+      const std::string user = test::user_name(1000 + static_cast<std::size_t>(u));
+      recommender.observe({.user = user, .item = "i1"});
+    }
+  };
+  recommender.observe({.user = "cookie", .item = "i1"});
+  recommender.merge_users("cookie", "known");
+  CHECK_FALSE(knows(recommender, "cookie"));
+  recommender.merge_users("u1", "known");
+  CHECK(parsed(recommender.export_user("known")).size() == 12);
+}
+
 TEST_CASE("A store that cannot merge leaves everything as it was", "[serving][merge]") {
   Recommender recommender = Recommender::open(make_model(), {.event_store = std::make_shared<ManualStore>()});
   recommender.observe({.user = "cookie", .item = "i1"});
