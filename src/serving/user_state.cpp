@@ -134,7 +134,7 @@ void UserStates::Impl::let_go(UserShard& shard, const UserRecord& used) {
     return ttl > 0 && now > kNoTime + ttl && user.last_time() != kNoTime && user.last_time() < now - ttl;
   };
   while (UserRecord* const user = shard.least_recent()) {
-    const bool too_much = budget != 0 && shard.bytes() > budget;
+    const bool too_much = options.history_budget_bytes != 0 && shard.bytes() > budget;
     if (user == &used || (!too_much && ttl <= 0)) return;
     const std::shared_ptr<UserRecord> record = user->shared_from_this();  // outlives its lock
     const std::unique_lock owner(record->mutex, std::try_to_lock);
