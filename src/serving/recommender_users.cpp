@@ -150,13 +150,13 @@ void Recommender::merge_users(const Id& from, const Id& to) {
   }
   EventStore* const store = impl_->options.event_store.get();
   const bool may_be_stored = store != nullptr && impl_->users.users_let_go() != 0;
-  if (from == to || !(impl_->users.find(from) || may_be_stored)) return;
+  const std::shared_ptr<UserRecord> source = impl_->users.find(from);  // kept, whether or not he is let go meanwhile
+  if (from == to || !(source || may_be_stored)) return;
   if (store != nullptr) {
     std::vector<std::string> kinds;
     store->merge(from, to, impl_->only_of_models(from, to, kinds));
   }
   const std::shared_ptr<const Histories> base = impl_->users.histories();
-  const std::shared_ptr<UserRecord> source = impl_->users.find(from);  // whole, even if it is let go meanwhile
   for (bool moved = !source; !moved;) {
     const std::shared_ptr<UserRecord> target = impl_->users.find_or_add(to);
     const std::scoped_lock records(source->mutex, target->mutex);
