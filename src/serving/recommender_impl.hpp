@@ -34,8 +34,9 @@ struct Recommender::Impl {
 
   std::shared_ptr<const Snapshot> current() const;
 
-  // Both with reload_mutex held, or before anybody else knows this object. Throw and change nothing that is served, or
+  // All with reload_mutex held, or before anybody else knows this object. Throw and change nothing that is served, or
   // serve the new model.
+  void serve(const std::string& model);
   void serve(const TrainedModel& model);
   void serve(detail::EngineParts parts);
   void publish(ServedModel model, std::span<const ItemHandle> handles);
