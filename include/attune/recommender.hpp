@@ -47,6 +47,9 @@ namespace detail {
 struct EngineParts;
 ATTUNE_EXPORT Recommender make_recommender(EngineParts parts, RecommenderOptions options);
 ATTUNE_EXPORT void reload(Recommender& recommender, EngineParts parts);
+// Saves what became of the model `old`, which `directory` held, and serves it: without those who were forgotten since.
+void serve_update(Recommender& recommender, const std::string& directory, const TrainedModel& old, TrainedModel& next,
+                  const std::string& output);
 }  // namespace detail
 
 // What is called with true once events are as durable as the event store promises, with false once they never will be:
@@ -315,6 +318,8 @@ class ATTUNE_EXPORT Recommender {
  private:
   friend Recommender detail::make_recommender(detail::EngineParts parts, RecommenderOptions options);
   friend void detail::reload(Recommender& recommender, detail::EngineParts parts);
+  friend void detail::serve_update(Recommender& recommender, const std::string& directory, const TrainedModel& old,
+                                   TrainedModel& next, const std::string& output);
   struct Impl;
   explicit Recommender(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

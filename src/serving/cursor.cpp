@@ -145,7 +145,9 @@ void Cursor::advance(std::size_t k) noexcept {
 }
 
 void Cursor::add(const Id& item) {
-  if (ended_) return;
+  if (ended_ || item.empty()) return;
+  constexpr std::size_t kMostOfNumber = 10;
+  shown_.reserve(shown_.size() + 2 * kMostOfNumber + item.text().size());  // what follows cannot fail half-way
   if (item.is_number()) {
     const auto number = static_cast<std::uint64_t>(item.number());
     append_varint(shown_, 0);

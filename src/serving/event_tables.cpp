@@ -93,6 +93,7 @@ EventTables::EventTables(const std::string& path) : database_(path) {
     throw Error(ErrorCode::corrupt_file, "event store \"" + path + "\": " + found);
   }
   salt_ = database_.number("SELECT value FROM meta WHERE key = 'salt'");
+  finish_pruning();
   finish_erasures();
   insertions_ = std::make_unique<Insertions>(database_);
   load_numbers();
@@ -274,24 +275,26 @@ Timestamp EventTables::newest() {
 }
 
 std::size_t EventTables::prune(Timestamp before) {
-  std::int64_t pruned = 0, forgotten = 0;
-  {
-    SqliteTransaction transaction(database_);
-    database_.execute("DELETE FROM events WHERE user = 0");
-    forgotten = database_.changes();
-    SqliteStatement(database_, "DELETE FROM events WHERE time < ? AND time <> ?")
-        .bind(0, before)
-        .bind(1, kNoTime)
-        .run();
-    pruned = database_.changes();
-    database_.execute("DELETE FROM users WHERE user NOT IN (SELECT user FROM events)");
-    transaction.commit();
-  }
-  if (pruned + forgotten == 0) return 0;
-  database_.execute("VACUUM");
-  empty_log();
+  SqliteTransaction transaction(database_);
+  database_.execute("DELETE FROM events WHERE user = 0");
+  std::int64_t removed = database_.changes();
+  SqliteStatement(database_, "DELETE FROM events WHERE time < ? AND time <> ?").bind(0, before).bind(1, kNoTime).run();
+  const std::int64_t pruned = database_.changes();
+  database_.execute("DELETE FROM users WHERE user NOT IN (SELECT user FROM events)");
+  removed += pruned + database_.changes();
+  if (removed != 0) database_.execute("INSERT OR IGNORE INTO meta VALUES('vacuum', 1)");
+  transaction.commit();
+  finish_pruning();
   load_numbers();
   return static_cast<std::size_t>(pruned);
+}
+
+// What was deleted has left copies of other rows behind.
+void EventTables::finish_pruning() {
+  if (database_.number("SELECT count(*) FROM meta WHERE key = 'vacuum'") == 0) return;
+  database_.execute("VACUUM");
+  database_.execute("DELETE FROM meta WHERE key = 'vacuum'");
+  empty_log();
 }
 
 }  // namespace attune::inline v0_1

@@ -3,7 +3,7 @@
 
 // The tables of an SqliteEventStore, and what is done to them (docs/decisions/0010-event-store.md says why so):
 //
-//   meta        key, value: the format and the salt
+//   meta        key, value: the format, the salt, and whether the file is to be rewritten before anything else is done
 //   users       user (a number), id; of a user who was forgotten the id is null
 //   items       item, id
 //   kinds       kind, name
@@ -56,7 +56,7 @@ class IdNumbers {
 
 class EventTables {
  public:
-  // Opens or creates, finishes erasures. Throws Error.
+  // Opens or creates, finishes erasures and pruning. Throws Error.
   explicit EventTables(const std::string& path);
   ~EventTables();
 
@@ -86,6 +86,7 @@ class EventTables {
   std::int64_t number_of(const Id& id, IdNumbers& numbers, SqliteStatement& insertion);
   void begin_erasure(const Id& user);
   void finish_erasures();
+  void finish_pruning();
   void empty_log();
   void visit_rows(SqliteStatement& rows, const Visitor& visit);
 

@@ -82,8 +82,8 @@ std::uint32_t NameSets::hold(std::string_view names) {
   std::vector<std::uint32_t> members;
   for (const std::string_view name : sorted) members.push_back(names_.hold(name));
   std::ranges::sort(members);
+  if (sets_.next() >= members_.size()) members_.resize(sets_.next() + std::size_t{1});  // before somebody finds the set
   const std::uint32_t number = sets_.hold(text);
-  if (number >= members_.size()) members_.resize(number + std::size_t{1});
   members_[number] = std::move(members);
   return number + 1;
 }

@@ -28,6 +28,10 @@ class TextNumbers {
  public:
   std::uint32_t find(std::string_view text) const noexcept;  // kNoHandle: nobody holds it
   std::uint32_t hold(std::string_view text);
+  // What hold() gives a text that nobody holds.
+  std::uint32_t next() const noexcept {
+    return free_.empty() ? static_cast<std::uint32_t>(held_.size()) : free_.back();
+  }
   bool let_go(std::uint32_t number) noexcept;  // true: nobody holds it any more
   std::size_t holders(std::uint32_t number) const noexcept { return held_[number].holders; }
 

@@ -8,6 +8,8 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
@@ -32,8 +34,9 @@ struct Recommender::Impl {
 
   std::shared_ptr<const Snapshot> current() const;
 
-  // Both with reload_mutex held, or before anybody else knows this object. Throw and change nothing that is served, or
+  // All with reload_mutex held, or before anybody else knows this object. Throw and change nothing that is served, or
   // serve the new model.
+  void serve(const std::string& model);
   void serve(const TrainedModel& model);
   void serve(detail::EngineParts parts);
   void publish(ServedModel model, std::span<const ItemHandle> handles);
@@ -53,6 +56,8 @@ struct Recommender::Impl {
   std::vector<Observed> observe(std::span<const Interaction> interactions, const Completion* done);
   // Histories as they may be served: without users whom the event store has forgotten.
   std::shared_ptr<const Histories> remembered(std::shared_ptr<const Histories> histories) const;
+  // What only models have of a user who is to become another, for the event store; `names` holds the kinds' names.
+  std::vector<Interaction> only_of_models(const Id& from, const Id& to, std::vector<std::string>& names);
   // Who reorders how many candidates: the host's ranker, else the model's own, which speaks of the model's answers
   // alone; null: nobody.
   struct RankingStage {

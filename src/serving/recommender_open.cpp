@@ -12,6 +12,7 @@
 
 #include "attune/serving/event_store.hpp"
 #include "attune/serving/make_recommender.hpp"
+#include "data/without_users.hpp"
 #include "model/opening_file.hpp"
 #include "serving/recommender_impl.hpp"
 
@@ -165,17 +166,34 @@ Recommender Recommender::open(const TrainedModel& model, RecommenderOptions opti
   return Recommender(std::move(impl));
 }
 
+void Recommender::Impl::serve(const std::string& model) {
+  serve(TrainedModel::load(model, options.model_access));
+  directory = std::filesystem::absolute(model).string();
+}
+
 void Recommender::reload(const std::string& model) {
-  impl_->replace([&] {  // in turn with forget_user(), so that nobody is forgotten between reading and serving
-    impl_->serve(TrainedModel::load(model, impl_->options.model_access));
-    impl_->directory = std::filesystem::absolute(model).string();
-  });
+  // In turn with forget_user(), so that nobody is forgotten between reading and serving.
+  impl_->replace([&] { impl_->serve(model); });
 }
 
 void Recommender::reload(const TrainedModel& model) {
   impl_->replace([&] {
     impl_->serve(model);
     impl_->directory.clear();
+  });
+}
+
+void detail::serve_update(Recommender& recommender, const std::string& directory, const TrainedModel& old,
+                          TrainedModel& next, const std::string& output) {
+  Recommender::Impl& impl = *recommender.impl_;
+  impl.replace([&] {  // in turn with forget_user()
+    const std::shared_ptr<const Histories> left = TrainedModel::load(directory, ModelAccess::mapped).histories;
+    const auto forgotten = [&](const Id& user) {
+      return left && old.histories->user_ids->find(user) != kNoHandle && left->user_ids->find(user) == kNoHandle;
+    };
+    next.histories = impl.remembered(without_users(*next.histories, forgotten));
+    next.save(output);
+    impl.serve(output);
   });
 }
 

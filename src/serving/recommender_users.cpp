@@ -2,6 +2,7 @@
 
 // What happens to whole users, and to their events once they are recorded: stored, exported, merged, forgotten.
 
+#include <algorithm>
 #include <charconv>
 #include <exception>
 #include <map>
@@ -147,64 +148,94 @@ void Recommender::merge_users(const Id& from, const Id& to) {
   if (!impl_->users.accepts(from) || !impl_->users.accepts(to)) {
     throw Error(ErrorCode::invalid_argument, "merge_users: expected two ids of users, found one that no user can have");
   }
-  if (from == to) return;
+  EventStore* const store = impl_->options.event_store.get();
+  const bool may_be_stored = store != nullptr && impl_->users.users_let_go() != 0;
   const std::shared_ptr<UserRecord> source = impl_->users.find(from);  // kept, whether or not he is let go meanwhile
-  if (!source) return;
-  const std::shared_ptr<const Histories> base = impl_->users.histories();
-  if (impl_->options.event_store) {
-    std::vector<Interaction> further;  // of a model, which knows him as another user
+  if (from == to || !(source || may_be_stored)) return;
+  if (store != nullptr) {
     std::vector<std::string> kinds;
-    const UserHandle known = base ? base->user_ids->find(from) : kNoHandle;
-    const HistoryView history = known == kNoHandle ? HistoryView{} : base->of(known);
-    kinds.reserve(history.size());
-    for (std::size_t i = 0; i < history.size(); ++i) {
-      kinds.push_back(impl_->kinds.name(history.kinds.empty() ? std::uint8_t{0} : history.kinds[i]));
-      further.push_back({to, impl_->catalogue->id(history.items[i]), history.times.empty() ? kNoTime : history.times[i],
-                         kinds.back(), history.weights.empty() ? 1.0f : history.weights[i]});
-    }
-    impl_->options.event_store->merge(from, to, further);
+    store->merge(from, to, impl_->only_of_models(from, to, kinds));
   }
-  for (bool done = false; !done;) {
+  const std::shared_ptr<const Histories> base = impl_->users.histories();
+  for (bool moved = !source; !moved;) {
     const std::shared_ptr<UserRecord> target = impl_->users.find_or_add(to);
     const std::scoped_lock records(source->mutex, target->mutex);
     if (target->forgotten) continue;  // in between
-    done = true;
     take_over(*source, *target, [&](std::size_t i) {
       const Interaction event{.user = to, .item = {}, .timestamp = source->times[i]};
       return base && holds(*base, event, source->items[i], source->kinds[i]);
     });
+    moved = true;
   }
   impl_->users.erase(from);
 }
 
+std::vector<Interaction> Recommender::Impl::only_of_models(const Id& from, const Id& to,
+                                                           std::vector<std::string>& names) {
+  const std::shared_ptr<const Histories> base = users.histories();
+  const UserHandle known = base ? base->user_ids->find(from) : kNoHandle;
+  if (known == kNoHandle) return {};
+  const HistoryView history = base->of(known);
+  std::set<std::tuple<ItemHandle, Timestamp, std::string>> stored;
+  options.event_store->visit(
+      from, [&](const Interaction& e) { stored.emplace(catalogue->find(e.item), e.timestamp, e.event); });
+  std::vector<Interaction> events;
+  names.reserve(history.size());
+  for (std::size_t i = 0; i < history.size(); ++i) {
+    const Timestamp time = history.times.empty() ? kNoTime : history.times[i];
+    names.push_back(kinds.name(history.kinds.empty() ? std::uint8_t{0} : history.kinds[i]));
+    if (time != kNoTime && stored.contains({history.items[i], time, names.back()})) continue;
+    const float weight = history.weights.empty() ? 1.0f : history.weights[i];
+    events.push_back({to, catalogue->id(history.items[i]), time, names.back(), weight});
+  }
+  return events;
+}
+
 std::string Recommender::export_user(const Id& user) const {
   using Key = std::tuple<ItemHandle, Timestamp, std::string, float>;
-  std::multimap<Key, std::string> event_ids;
+  struct Names {
+    std::string item, event_id;
+  };
+  std::multimap<Key, Names> stored;
   if (EventStore* const store = impl_->options.event_store.get()) {
     std::set<std::string> known;
     store->visit(user, [&](const Interaction& e) {
-      if (e.event_id.empty() || !known.emplace(e.event_id).second) return;
-      event_ids.emplace(Key(impl_->catalogue->find(e.item), e.timestamp, e.event, e.value), e.event_id);
+      if (!e.event_id.empty() && !known.emplace(e.event_id).second) return;
+      stored.emplace(Key(impl_->catalogue->find(e.item), e.timestamp, e.event, e.value),
+                     Names{to_string(e.item), std::string(e.event_id)});
     });
   }
-  const std::shared_ptr<UserRecord> record = impl_->users.find(user);
-  if (!record) return {};
-  const std::lock_guard lock(record->mutex);
-  std::string lines;
+  std::vector<std::pair<Timestamp, std::string>> lines;
   const std::string user_text = json_of(to_string(user));
-  for (std::size_t i = 0; i < record->items.size(); ++i) {
-    const std::string kind = impl_->kinds.name(record->kinds[i]);
-    lines += "{\"user\":" + user_text + ",\"item\":" + json_of(to_string(impl_->catalogue->id(record->items[i])));
-    if (record->times[i] != kNoTime) lines += ",\"timestamp\":" + std::to_string(record->times[i]);
-    lines += ",\"event\":" + json_of(kind) + ",\"value\":" + text_of(record->weights[i]);
-    const auto id = event_ids.find(Key(record->items[i], record->times[i], kind, record->weights[i]));
-    if (id != event_ids.end()) {
-      lines += ",\"event_id\":" + json_of(id->second);
-      event_ids.erase(id);
+  const auto add = [&](const Key& key, const Names& names) {
+    const auto& [item, time, kind, value] = key;
+    std::string line = "{\"user\":" + user_text + ",\"item\":" + json_of(names.item);
+    if (time != kNoTime) line += ",\"timestamp\":" + std::to_string(time);
+    line += ",\"event\":" + json_of(kind) + ",\"value\":" + text_of(value);
+    if (!names.event_id.empty()) line += ",\"event_id\":" + json_of(names.event_id);
+    lines.emplace_back(time, line + "}\n");
+  };
+  if (const std::shared_ptr<UserRecord> record = impl_->users.find(user)) {
+    const std::lock_guard lock(record->mutex);
+    for (std::size_t i = 0; i < record->items.size(); ++i) {
+      const Key key(record->items[i], record->times[i], impl_->kinds.name(record->kinds[i]), record->weights[i]);
+      const auto found = stored.find(key);
+      add(key, found != stored.end() ? found->second : Names{to_string(impl_->catalogue->id(record->items[i])), ""});
+      if (found != stored.end()) stored.erase(found);
     }
-    lines += "}\n";
   }
-  return lines;
+  const std::shared_ptr<const Histories> base = impl_->users.histories();
+  if (impl_->users.users_let_go() == 0) stored.clear();  // nobody lacks what the store has
+  for (const auto& [key, names] : stored) {
+    const auto& [item, time, name, value] = key;
+    const auto kind = impl_->kinds.of_event(name);
+    const Interaction event{.user = user, .item = {}, .timestamp = time};
+    if (!(base && kind && holds(*base, event, item, *kind))) add(key, names);
+  }
+  std::ranges::stable_sort(lines, {}, &std::pair<Timestamp, std::string>::first);
+  std::string text;
+  for (const auto& line : lines) text += line.second;
+  return text;
 }
 
 }  // namespace attune::inline v0_1

@@ -23,6 +23,8 @@ namespace {
 
 using Done = std::function<void(bool)>;
 
+constexpr const char* kOfParent = "the event store belongs to the process that this one was forked from";
+
 // A host's completion is not the store's business, whatever it throws.
 void call(const Done& done, bool stored) noexcept {
   try {
@@ -71,18 +73,21 @@ struct SqliteEventStore::Impl {
     if (newest > kNoTime + kept) tables.prune(newest - kept);
     for (const std::int64_t hash : tables.forgotten()) forgotten.insert(hash);
     try {
-      writer = std::thread([this] { write_until_stopped(); });
+      writer = std::thread([this] {
+        write_until_stopped();
+        if (orphaned) delete this;
+      });
     } catch (const std::system_error& error) {
       throw Error(ErrorCode::limit_exceeded, std::string("event store: no thread to write with: ") + error.what());
     }
   }
   ~Impl() {
-    {
-      const std::lock_guard lock(mutex);
-      stopping = true;
+    if (orphaned) {
+      writer.detach();
+    } else {
+      stop();
+      writer.join();
     }
-    wake.notify_one();
-    writer.join();
     if (!failure.empty()) tables.keep_log();
   }
 
@@ -92,6 +97,13 @@ struct SqliteEventStore::Impl {
   bool fits(std::size_t events) const noexcept { return queued == 0 || queued + events <= options.max_queued_events; }
   bool is_writer() const noexcept { return std::this_thread::get_id() == writer.get_id(); }
 
+  void stop() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    wake.notify_one();
+  }
   bool take(std::span<const Interaction> events, const Done& done);
   void write_until_stopped();
   void wait_for_batches(std::unique_lock<std::mutex>& lock);
@@ -125,6 +137,7 @@ struct SqliteEventStore::Impl {
   std::unordered_set<std::int64_t> forgotten;
 
   std::thread writer;
+  bool orphaned = false;  // a completion was the last that held the store: the writer takes this down when it ends
 };
 
 // False where the batch is refused.
@@ -208,9 +221,7 @@ void SqliteEventStore::Impl::fail(const char* why) noexcept {
 }
 
 void SqliteEventStore::Impl::require_own() const {
-  if (in_child()) {
-    throw Error(ErrorCode::unsupported, "the event store belongs to the process that this one was forked from");
-  }
+  if (in_child()) throw Error(ErrorCode::unsupported, kOfParent);
   if (is_writer()) throw Error(ErrorCode::unsupported, "a completion must not wait for the event store");
 }
 
@@ -255,7 +266,12 @@ SqliteEventStore::SqliteEventStore(const std::string& path, SqliteEventStoreOpti
 }
 
 SqliteEventStore::~SqliteEventStore() {
-  if (impl_->in_child()) static_cast<void>(impl_.release());  // closing it would write to the parent's file
+  if (impl_->in_child()) {
+    static_cast<void>(impl_.release());  // closing it would write to the parent's file
+  } else if (impl_->is_writer()) {
+    impl_->orphaned = true;
+    impl_.release()->stop();
+  }
 }
 
 void SqliteEventStore::append(std::span<const Interaction> events, std::function<void(bool)> done) {
@@ -303,6 +319,7 @@ std::size_t SqliteEventStore::prune(Timestamp before) {
 }
 
 std::string SqliteEventStore::error() const {
+  if (impl_->in_child()) return kOfParent;  // whose writer may have held the mutex
   const std::lock_guard lock(impl_->mutex);
   return impl_->failed && impl_->failure.empty() ? "no memory" : impl_->failure;
 }

@@ -36,8 +36,7 @@ ServedUpdate update_served(Recommender& recommender, const std::string& director
     all.held_out = 0;
     next = Updater(all, executor).update(old, events, progress);
   }
-  next.save(output);
-  recommender.reload(output);
+  detail::serve_update(recommender, directory, old, next, output);
   result.took_over = true;
   return result;
 }

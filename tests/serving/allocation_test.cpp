@@ -267,3 +267,28 @@ TEST_CASE("A batch that runs out of memory leaves in the store what it leaves in
   }
   CHECK(failures > 10);
 }
+
+TEST_CASE("An upsert that runs out of memory may be repeated", "[serving][allocation]") {
+  const TrainedModel model = test::make_model();
+  const std::vector<Item> items{{.id = "i1", .fields = {{"genre", "a long name of a genre|another name of a genre"}}},
+                                {.id = "a new item", .fields = {{"genre", "a third name of a genre"}}},
+                                {.id = "i2", .fields = {{"genre", "a long name of a genre|another name of a genre"}}}};
+  std::size_t failures = 0;
+  for (std::size_t left = 0;; ++left) {
+    Recommender recommender = Recommender::open(model, {.item_fields = {{"genre", FieldType::category}}});
+    const Policy policy = recommender.compile({.filter = "genre = 'another name of a genre'"});
+    bool whole = true;
+    allocations_left = left;
+    try {
+      recommender.upsert_items(items);
+    } catch (const std::bad_alloc&) {
+      whole = false;
+    }
+    allocations_left = SIZE_MAX;
+    recommender.upsert_items(items);
+    REQUIRE(recommender.recommend({.k = 50, .policy = &policy}).items.size() == 2);
+    if (whole) break;
+    ++failures;
+  }
+  CHECK(failures > 5);
+}

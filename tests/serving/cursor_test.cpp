@@ -156,3 +156,9 @@ TEST_CASE("What is refused says what was expected and what was found", "[serving
     CHECK(error.code() == ErrorCode::unsupported_version);
   }
 }
+
+TEST_CASE("What has no id is not shown", "[serving][cursor]") {
+  const Cursor cursor = cursor_of({"a", "", Id(), "b"}, 4);
+  CHECK(cursor.shown() == std::vector<Id>{"a", "b"});
+  CHECK(Cursor::from_token(cursor.token()).shown() == cursor.shown());
+}

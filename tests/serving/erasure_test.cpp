@@ -29,9 +29,10 @@ struct Site : test::TemporaryDirectory {
   explicit Site(const TrainedModel& model = make_model({.first_user = 1'000'000})) { model.save(model_path()); }
   std::string model_path() const { return (*this / "model").string(); }
   std::string store_path() const { return (*this / "events.db").string(); }
-  Recommender open(Durability durability = Durability::durable) const {
+  Recommender open(Durability durability = Durability::durable, std::size_t history_budget_bytes = 0) const {
     auto store = std::make_shared<SqliteEventStore>(store_path(), SqliteEventStoreOptions{.durability = durability});
-    return Recommender::open(model_path(), {.event_store = std::move(store)});
+    return Recommender::open(model_path(),
+                             {.event_store = std::move(store), .history_budget_bytes = history_budget_bytes});
   }
 };
 
@@ -117,6 +118,63 @@ TEST_CASE("A delivery that is repeated after a restart counts once", "[serving][
   const std::string lines = site.open().export_user("u1000001");
   CHECK(std::ranges::count(lines, '\n') == 13);
   CHECK(lines.find("\"event_id\":\"delivery\"") != std::string::npos);
+}
+
+TEST_CASE("What the store has of a user who was let go is exported and merged", "[serving][store][merge]") {
+  const Site site;
+  const std::string of_model = "u1000002";
+  Recommender recommender = site.open(Durability::durable, 64);
+  const auto observe = [&](const std::string& user, const std::string& item, Timestamp time) {
+    const std::string id = user + item;
+    recommender.observe({.user = user, .item = item, .timestamp = time, .event = "buy", .event_id = id});
+  };
+  const auto let_everybody_go = [&] {
+    for (std::size_t u = 0; u < 500; ++u) recommender.observe({.user = test::user_name(u), .item = "i1"});
+  };
+  observe("cookie", "i3", 3);
+  observe("cookie", "i1", 1);
+  observe(of_model, "i5", 5);
+  const std::string exported = recommender.export_user("cookie"), of_known = recommender.export_user(of_model);
+  let_everybody_go();
+  CHECK(recommender.info().users_let_go > 0);
+  CHECK(recommender.export_user("cookie") == exported);
+  CHECK(recommender.export_user(of_model) == of_known);
+  CHECK(recommender.export_user("nobody").empty());
+  observe("cookie", "i2", 2);
+  CHECK(std::ranges::count(recommender.export_user("cookie"), '\n') == 3);
+  let_everybody_go();
+
+  recommender.merge_users("cookie", "known");
+  CHECK(recommender.export_user("cookie").empty());
+  const std::string merged = recommender.export_user("known");
+  CHECK(std::ranges::count(merged, '\n') == 3);
+  CHECK(merged.find("i1") < merged.find("i2"));
+  CHECK(merged.find("i2") < merged.find("i3"));
+}
+
+TEST_CASE("A merge moves an event that the model and the store have once", "[serving][store][merge]") {
+  const TrainedModel model = make_model({.first_user = 1'000'000});
+  const Site site(model);
+  const std::string user = "u1000002";
+  {
+    SqliteEventStore store(site.store_path());
+    const HistoryView history = model.histories->of(2);
+    for (std::size_t i = 0; i < 5; ++i) {  // that the model has learned
+      store.append(
+          std::vector<Interaction>{
+              {.user = user, .item = model.item_ids->id(history.items[i]), .timestamp = history.times[i]}},
+          {});
+    }
+  }
+  Recommender recommender = site.open();
+  REQUIRE(std::ranges::count(recommender.export_user(user), '\n') == 12);
+  recommender.merge_users(user, "known");
+  const Answer answer = recommender.recommend({.user = "known"});
+  CHECK(std::ranges::count(recommender.export_user("known"), '\n') == 12);
+  recommender = Recommender::open(make_model());  // closes the store
+  const Recommender restarted = site.open();
+  CHECK(std::ranges::count(restarted.export_user("known"), '\n') == 12);
+  CHECK(same_items(restarted.recommend({.user = "known"}), answer));
 }
 
 TEST_CASE("Events, requests, merges, exports, forgetting and reloads may all happen at once", "[serving][store]") {

@@ -179,6 +179,45 @@ TEST_CASE("A store whose disk has failed stays failed, and serving goes on", "[s
   CHECK(events.front().item == "i1");
 }
 
+TEST_CASE("After a pruning that failed anywhere a user can still be erased to the last byte",
+          "[serving][store][faults][erasure]") {
+  const test::TemporaryDirectory origin;
+  {
+    SqliteEventStore store((origin / "events.db").string());
+    std::vector<std::string> ids;
+    std::vector<Interaction> events;
+    for (std::size_t i = 0; i < 3000; ++i) ids.push_back(std::to_string(i).append(i % 40, '.').insert(0, "secret "));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const Timestamp time = i * 7919 % 10 < 8 ? 1 : 1000;  // most go
+      events.push_back({.user = i % 2 == 0 ? "secret" : "user", .item = "i", .timestamp = time, .event_id = ids[i]});
+    }
+    store.append(events, {});
+  }
+  DiskFaults faults;
+  bool reached = true;
+  for (int n = 0; reached; ++n) {
+    const test::TemporaryDirectory directory;
+    const std::string path = (directory / "events.db").string();
+    std::filesystem::copy_file(origin / "events.db", path);
+    try {
+      SqliteEventStore store(path);
+      faults.calls = 0;
+      faults.for_ever = true;
+      faults.fail_at = n;
+      store.prune(1000);
+    } catch (const Error&) {
+    }
+    reached = faults.calls > n;
+    faults.for_ever = false;
+    faults.fail_at = INT_MAX;
+    SqliteEventStore store(path);
+    store.erase("secret");
+    store.erase("user");
+    INFO("failure at " << n);
+    CHECK(traces(directory.path(), "secret ") == 0);
+  }
+}
+
 TEST_CASE("A file that may only be read is refused", "[serving][store][faults]") {
   const test::TemporaryDirectory directory;
   const std::string path = (directory / "events.db").string();

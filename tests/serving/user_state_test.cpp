@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <thread>
 
 #include "attune/error.hpp"
@@ -60,8 +61,14 @@ class SizedEngine final : public detail::EngineInterface {
     return std::nullopt;
   }
 
+  std::span<const float> user_vector(HistoryView, const Context&, detail::EngineState*, Workspace&) const override {
+    if (fails) throw std::runtime_error("of the host's");
+    return {};
+  }
+
   std::size_t bytes = 100;
   mutable int made = 0;
+  bool fails = false;
 };
 
 detail::EngineState* acquire(UserStates& users, const char* id, const SizedEngine& engine,
@@ -290,6 +297,18 @@ TEST_CASE("Caches made ahead are the ones that the next generation gets, in the 
   CHECK(users.cache_bytes() == 300);
   acquire(users, "a", tomorrow, 2);
   CHECK(tomorrow.made == 3);
+}
+
+TEST_CASE("Where a cache cannot be made ahead the user goes without", "[serving][user_state]") {
+  UserStates users(IdKind::string, {.cache_budget_bytes = 1000});
+  const SizedEngine today;
+  SizedEngine tomorrow;
+  Workspace workspace;
+  acquire(users, "a", today);
+  tomorrow.fails = true;
+  users.warm_up(tomorrow, 2, 2, workspace);
+  CHECK(users.find("a")->next_state == nullptr);
+  CHECK(acquire(users, "a", tomorrow, 2) != nullptr);
 }
 
 TEST_CASE("Caches made ahead respect the budget, and the least recently used gives way", "[serving][user_state]") {

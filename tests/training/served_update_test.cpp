@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "attune/error.hpp"
 #include "attune/recommender.hpp"
@@ -80,6 +81,24 @@ TEST_CASE("A model learns while it is served, and takes over with all events lea
   std::uint64_t counted = 0;
   for (const std::uint64_t count : all.popularity->counts()) counted += count;
   CHECK(counted == all.histories->num_events());
+}
+
+TEST_CASE("Who is forgotten while a model learns is not in the one that takes over", "[training][updater][erasure]") {
+  Scene scene;
+  bool forgotten = false;
+  const Progress forget{.epoch = [&](const EpochReport&) {
+    if (!std::exchange(forgotten, true)) scene.recommender->forget_user("u3");
+    return true;
+  }};
+  const ServedUpdate update =
+      update_served(*scene.recommender, scene.model, walks(30, 45, 0, 20, 1), kRepeats, nullptr, forget);
+  REQUIRE(forgotten);
+  REQUIRE(update.took_over);
+  CHECK(scene.recommender->export_user("u3").empty());
+  CHECK_FALSE(scene.recommender->export_user("u31").empty());
+  const TrainedModel all = TrainedModel::load(scene.model);
+  CHECK(all.histories->user_ids->find("u3") == kNoHandle);
+  CHECK(all.histories->num_users() == 44);
 }
 
 TEST_CASE("A model that falls on the events held out does not take over", "[training][updater]") {

@@ -35,7 +35,7 @@ struct SqliteEventStoreOptions {
   // How many events may be taken and not yet written. A batch that is larger is taken when nothing else waits.
   std::size_t max_queued_events = 65'536;
   // Events older than this, measured from the newest one, are removed when the store is opened; 0: never. Events
-  // without a time stay.
+  // without a time stay. One with a time in the future makes all others old: hosts refuse those.
   std::chrono::milliseconds retain_for{0};
 };
 
@@ -50,7 +50,8 @@ class ATTUNE_EXPORT SqliteEventStore final : public EventStore {
   // unsupported_version, invalid_argument (an empty path, another program's database, an option).
   explicit SqliteEventStore(const std::string& path, SqliteEventStoreOptions options = {});
   SqliteEventStore(SqliteEventStore&&) = delete;
-  ~SqliteEventStore() override;  // writes what waits first
+  // Writes what waits first; where a completion holds the store last, the writing thread goes on and does it alone.
+  ~SqliteEventStore() override;
 
   // Refuses a batch in which a user or item id is empty, or a value not finite. An empty batch is done when all before
   // it is.
