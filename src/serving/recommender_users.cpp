@@ -37,24 +37,26 @@ void note_unstored(std::atomic<std::size_t>& unstored, Telemetry* telemetry, std
   }
 }
 
-// What two users' events are compared by: event ids are kept as hashes.
-void take_over(UserRecord& from, UserRecord& to, const auto& held) {
-  std::vector<bool> left_out(from.items.size());
+// What two users' events are compared by: event ids are kept as hashes. `held` says which of the events are left out.
+void take_over(const UserRecord& from, UserRecord& to, const UserStates& users, const auto& held) {
+  const std::vector<UserEvent> events = from.events();
+  std::vector<bool> left_out(events.size());
   for (const EventIdHash& id : from.event_ids) {
     const auto place = std::ranges::lower_bound(to.event_ids, id.hash, {}, &EventIdHash::hash);
     if (place == to.event_ids.end() || place->hash != id.hash) {
       to.event_ids.insert(place, id);
       continue;
     }
-    for (std::size_t i = 0; i < from.items.size(); ++i) {
-      if (left_out[i] || from.items[i] != id.item || from.times[i] != id.time) continue;
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      const UserEvent& event = events[i];
+      if (left_out[i] || event.item != id.item || event.time != id.time || event.kind != id.kind) continue;
       left_out[i] = true;
       break;
     }
   }
-  for (std::size_t i = 0; i < from.items.size(); ++i) {
-    if (left_out[i] || held(i)) continue;
-    UserStates::record(to, from.items[i], from.times[i], from.kinds[i], from.weights[i], {});
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    const auto& [item, time, kind, value] = events[i];
+    if (!left_out[i] && !held(events[i])) users.record(to, item, time, kind, value, {});
   }
 }
 
@@ -165,9 +167,9 @@ void Recommender::merge_users(const Id& from, const Id& to) {
   {
     const std::shared_ptr<UserRecord> source = impl_->users.find(from), target = impl_->users.find_or_add(to);
     const std::scoped_lock records(source->mutex, target->mutex);
-    take_over(*source, *target, [&](std::size_t i) {
-      const Interaction event{.user = to, .item = {}, .timestamp = source->times[i]};
-      return base && holds(*base, event, source->items[i], source->kinds[i]);
+    take_over(*source, *target, impl_->users, [&](const UserEvent& moved) {
+      const Interaction event{.user = to, .item = {}, .timestamp = moved.time};
+      return base && holds(*base, event, moved.item, moved.kind);
     });
   }
   impl_->users.erase(from);
@@ -188,12 +190,12 @@ std::string Recommender::export_user(const Id& user) const {
   const std::lock_guard lock(record->mutex);
   std::string lines;
   const std::string user_text = json_of(to_string(user));
-  for (std::size_t i = 0; i < record->items.size(); ++i) {
-    const std::string kind = impl_->kinds.name(record->kinds[i]);
-    lines += "{\"user\":" + user_text + ",\"item\":" + json_of(to_string(impl_->catalogue->id(record->items[i])));
-    if (record->times[i] != kNoTime) lines += ",\"timestamp\":" + std::to_string(record->times[i]);
-    lines += ",\"event\":" + json_of(kind) + ",\"value\":" + text_of(record->weights[i]);
-    const auto id = event_ids.find(Key(record->items[i], record->times[i], kind, record->weights[i]));
+  for (const UserEvent& event : record->events()) {
+    const std::string kind = impl_->kinds.name(event.kind);
+    lines += "{\"user\":" + user_text + ",\"item\":" + json_of(to_string(impl_->catalogue->id(event.item)));
+    if (event.time != kNoTime) lines += ",\"timestamp\":" + std::to_string(event.time);
+    lines += ",\"event\":" + json_of(kind) + ",\"value\":" + text_of(event.value);
+    const auto id = event_ids.find(Key(event.item, event.time, kind, event.value));
     if (id != event_ids.end()) {
       lines += ",\"event_id\":" + json_of(id->second);
       event_ids.erase(id);

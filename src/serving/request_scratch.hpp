@@ -30,7 +30,7 @@ struct RequestScratch {
   std::vector<ItemHandle> handles;  // of the ids in a request
   std::vector<ItemHandle> listed;   // of those that it allows or denies
   std::vector<ItemHandle> distinct;
-  std::vector<ItemHandle> recent;  // seen within the time that a request says
+  std::vector<ItemHandle> left_out;  // seen within the time that a request says, or disliked
   std::vector<Timestamp> times;
   std::vector<float> scores;          // of candidates, the host's or a ranker's
   std::vector<Candidate> candidates;  // of a ranker

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <shared_mutex>
 #include <string>
 #include <utility>
@@ -20,24 +22,6 @@ namespace {
 
 constexpr std::size_t kShardBits = 6;
 constexpr std::size_t kReservedEvents = 32;  // room that a new record has beyond what it starts with
-
-std::shared_ptr<UserRecord> make_record(HistoryView history) {
-  auto user = std::make_shared<UserRecord>();
-  const auto fill = [&](auto& column, const auto& source, auto missing) {
-    column.reserve(history.size() + kReservedEvents);
-    column.assign(source.begin(), source.end());
-    column.resize(history.size(), missing);
-  };
-  fill(user->items, history.items, kNoHandle);
-  fill(user->times, history.times, kNoTime);
-  fill(user->kinds, history.kinds, std::uint8_t{0});
-  fill(user->weights, history.weights, 1.0f);
-  fill(user->distinct, history.items, kNoHandle);
-  std::sort(user->distinct.begin(), user->distinct.end());
-  user->distinct.erase(std::unique(user->distinct.begin(), user->distinct.end()), user->distinct.end());
-  user->count_bytes();
-  return user;
-}
 
 // The users of `first`, then those of `second` that `first` lacks.
 std::shared_ptr<const Histories> merge(const Histories& first, const Histories& second) {
@@ -72,6 +56,92 @@ void make_room(auto& column) {
 template <class T>
 void insert_at(std::vector<T>& column, std::size_t position, T value) {
   column.insert(column.begin() + static_cast<std::ptrdiff_t>(position), value);
+}
+
+float weight_of(std::span<const float> kind_weights, std::uint8_t kind) noexcept {
+  return kind < kind_weights.size() ? kind_weights[kind] : 1.0f;
+}
+
+float product(float weight, float value) noexcept {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  return std::clamp(weight * value, -kMost, kMost);
+}
+
+// Brings `disliked` up to date about one item: what was said last counts. Where it is disliked there is room for it.
+void decide(UserRecord& user, ItemHandle item, std::span<const float> kind_weights) {
+  const auto place = std::ranges::lower_bound(user.disliked, item, {}, &Dislike::item);
+  const bool known = place != user.disliked.end() && place->item == item;
+  const auto last = std::find_if(user.signals.rbegin(), user.signals.rend(), [&](const Signal& signal) {
+    return signal.item == item && weight_of(kind_weights, signal.kind) < 0;
+  });
+  const bool any = last != user.signals.rend();
+  const auto later = any ? user.items.begin() + static_cast<std::ptrdiff_t>(last->position) : user.items.begin();
+  if (!any || std::find(later, user.items.end(), item) != user.items.end()) {
+    if (known) user.disliked.erase(place);
+    return;
+  }
+  const Dislike dislike{item, std::abs(product(weight_of(kind_weights, last->kind), last->value))};
+  known ? * place = dislike : *user.disliked.insert(place, dislike);
+}
+
+std::shared_ptr<UserRecord> make_record(HistoryView history, std::span<const float> kind_weights) {
+  auto user = std::make_shared<UserRecord>();
+  const auto reserve = [&](auto&... columns) { (columns.reserve(history.size() + kReservedEvents), ...); };
+  reserve(user->items, user->times, user->kinds, user->weights, user->distinct);
+  if (!kind_weights.empty()) reserve(user->values);
+  const auto of = [](const auto& column, std::size_t i, auto missing) { return column.empty() ? missing : column[i]; };
+  for (std::size_t i = 0; i < history.size(); ++i) {
+    const UserEvent event{history.items[i], of(history.times, i, kNoTime), of(history.kinds, i, std::uint8_t{0}),
+                          of(history.weights, i, 1.0f)};
+    const float of_kind = weight_of(kind_weights, event.kind);
+    if (of_kind <= 0) {
+      const auto position = static_cast<std::uint32_t>(user->items.size());
+      user->signals.push_back({event.time, event.item, event.value, position, event.kind});
+      continue;
+    }
+    user->items.push_back(event.item);
+    user->times.push_back(event.time);
+    user->kinds.push_back(event.kind);
+    user->weights.push_back(product(of_kind, event.value));
+    if (!kind_weights.empty()) user->values.push_back(event.value);
+  }
+  user->distinct = user->items;
+  std::sort(user->distinct.begin(), user->distinct.end());
+  user->distinct.erase(std::unique(user->distinct.begin(), user->distinct.end()), user->distinct.end());
+  for (const Signal& signal : user->signals) {
+    if (weight_of(kind_weights, signal.kind) < 0) decide(*user, signal.item, kind_weights);
+  }
+  user->count_bytes();
+  return user;
+}
+
+// With room for it.
+void record_signal(UserRecord& user, const UserEvent& event, std::span<const float> kind_weights) {
+  const auto later = std::ranges::upper_bound(user.times, event.time) - user.times.begin();
+  const auto place = std::ranges::upper_bound(user.signals, event.time, {}, &Signal::time);
+  user.signals.insert(place, {event.time, event.item, event.value, static_cast<std::uint32_t>(later), event.kind});
+  if (weight_of(kind_weights, event.kind) < 0) decide(user, event.item, kind_weights);
+}
+
+// The same of the history.
+void record_in_history(UserRecord& user, const UserEvent& event, std::span<const float> kind_weights) {
+  const auto later = std::upper_bound(user.times.begin(), user.times.end(), event.time);
+  const bool late = later != user.times.end();
+  const auto position = static_cast<std::size_t>(later - user.times.begin());
+  insert_at(user.items, position, event.item);
+  insert_at(user.times, position, event.time);
+  insert_at(user.kinds, position, event.kind);
+  insert_at(user.weights, position, product(weight_of(kind_weights, event.kind), event.value));
+  if (!kind_weights.empty()) insert_at(user.values, position, event.value);
+  const auto seen = std::lower_bound(user.distinct.begin(), user.distinct.end(), event.item);
+  if (seen == user.distinct.end() || *seen != event.item) user.distinct.insert(seen, event.item);
+  for (auto signal = user.signals.rbegin(); signal != user.signals.rend() && signal->time > event.time; ++signal) {
+    ++signal->position;
+  }
+  if (!user.disliked.empty()) decide(user, event.item, kind_weights);
+  if (!late) return;
+  if (user.state) user.state->reset();
+  if (user.next_state) user.next_state->reset();
 }
 
 }  // namespace
@@ -119,7 +189,7 @@ std::shared_ptr<UserRecord> UserStates::Impl::find(const Id& user, bool add) {
   if (auto record = in_shard()) return record;
   const UserHandle known = base ? base->user_ids->find(user) : kNoHandle;
   if (known == kNoHandle && !add) return nullptr;
-  auto record = make_record(known == kNoHandle ? HistoryView{} : base->of(known));
+  auto record = make_record(known == kNoHandle ? HistoryView{} : base->of(known), options.kind_weights);
   record->in_base = known != kNoHandle;
   shard.insert(user, record);
   if (known == kNoHandle) ++users_beyond_base;
@@ -192,38 +262,36 @@ bool UserStates::has_event(const UserRecord& user, std::string_view event_id) no
   return place != user.event_ids.end() && place->hash == hash;
 }
 
-bool UserStates::remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time) {
+bool UserStates::remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time,
+                                std::uint8_t kind) {
   if (event_id.empty()) return true;
   make_room(user.event_ids);
   const std::uint64_t hash = std::hash<std::string_view>{}(event_id);
   const auto place = std::ranges::lower_bound(user.event_ids, hash, {}, &EventIdHash::hash);
   if (place != user.event_ids.end() && place->hash == hash) return false;
-  user.event_ids.insert(place, {hash, item, time});
+  user.event_ids.insert(place, {hash, item, kind, time});
   return true;
 }
 
-Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float weight,
-                            std::string_view event_id) {
-  make_room(user.items);
-  make_room(user.times);
-  make_room(user.kinds);
-  make_room(user.weights);
-  make_room(user.distinct);
-  if (!remember_event(user, event_id, item, time)) return Observed::duplicate;
-
-  const auto later = std::upper_bound(user.times.begin(), user.times.end(), time);
-  const bool late = later != user.times.end();
-  const auto position = static_cast<std::size_t>(later - user.times.begin());
-  insert_at(user.items, position, item);
-  insert_at(user.times, position, time);
-  insert_at(user.kinds, position, kind);
-  insert_at(user.weights, position, weight);
-  const auto seen = std::lower_bound(user.distinct.begin(), user.distinct.end(), item);
-  if (seen == user.distinct.end() || *seen != item) user.distinct.insert(seen, item);
-  if (late) {
-    if (user.state) user.state->reset();
-    if (user.next_state) user.next_state->reset();
+Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float value,
+                            std::string_view event_id) const {
+  const std::vector<float>& kind_weights = impl_->options.kind_weights;
+  const float of_kind = weight_of(kind_weights, kind);
+  if (of_kind > 0) {
+    make_room(user.items);
+    make_room(user.times);
+    make_room(user.kinds);
+    make_room(user.weights);
+    make_room(user.distinct);
+    if (!kind_weights.empty()) make_room(user.values);
+  } else {
+    make_room(user.signals);
+    if (of_kind < 0) make_room(user.disliked);
   }
+  if (!remember_event(user, event_id, item, time, kind)) return Observed::duplicate;
+
+  const UserEvent event{item, time, kind, value};
+  of_kind > 0 ? record_in_history(user, event, kind_weights) : record_signal(user, event, kind_weights);
   user.count_bytes();
   return Observed::recorded;
 }
@@ -248,7 +316,10 @@ void UserStates::erase(const Id& user) {
   record->times = {};
   record->kinds = {};
   record->weights = {};
+  record->values = {};
   record->distinct = {};
+  record->signals = {};
+  record->disliked = {};
   record->event_ids = {};
   record->forgotten = true;
 }

@@ -119,6 +119,29 @@ TEST_CASE("A warm recommender allocates nothing to obey rules, whatever changes 
   CHECK(answer.items.size() == 20);
 }
 
+TEST_CASE("A warm recommender allocates nothing for impressions and for users who dislike", "[serving][allocation]") {
+  const TrainedModel model = test::make_model({.items = 400, .events = 50, .blend_weight = GENERATE(0.0, 0.5)});
+  Recommender recommender =
+      Recommender::open(model, {.event_kinds = {{"purchase", 3}, {"shown", 0}, {"dislike", -1}},
+                                .scorer_storage = GENERATE(ScorerStorage::float32, ScorerStorage::int8)});
+  Answer answer;
+  Timestamp time = 1'000'000'000;
+  const auto round = [&](std::size_t i) {
+    const char* const items[] = {"i1", "i2", "i3", "not in the model"};
+    const std::string_view kinds[] = {"purchase", "shown", "dislike"};
+    recommender.observe({.user = "u1", .item = items[i % 4], .timestamp = time, .event = kinds[i % 3]});
+    time += 1000;
+    recommender.recommend({.user = "u1", .k = 20}, answer);
+    recommender.recommend({.user = "u1", .k = 20, .exclude_seen = false}, answer);
+    recommender.recommend({.user = "u1", .k = 20, .cool_down = 5'000}, answer);
+  };
+  for (std::size_t i = 0; i < 8; ++i) round(i);
+  const std::size_t before = allocations;
+  for (std::size_t i = 8; i < 28; ++i) round(i);
+  CHECK(allocations - before == 0);
+  CHECK(answer.items.size() == 20);
+}
+
 TEST_CASE("A warm recommender of counts of every kind allocates nothing, whatever the order of their rows",
           "[serving][allocation]") {
   const bool encoder = GENERATE(true, false);

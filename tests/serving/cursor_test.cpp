@@ -136,7 +136,7 @@ TEST_CASE("Content that no cursor has is refused though its sum is right", "[ser
         case 1: bytes.insert(bytes.begin() + at, static_cast<char>(random() % 6)); break;
         default: bytes.erase(bytes.begin() + at); break;
       }
-      if (bytes.empty()) bytes = "\x01";
+      if (bytes.empty()) bytes.push_back('\x01');
     }
     const std::string token = sealed_token(bytes);
     if (refused(token)) continue;
