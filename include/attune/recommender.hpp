@@ -35,6 +35,7 @@ class IdMap;
 class Policy;
 class Ranker;
 class Recommender;
+struct ExplorationOptions;
 struct PolicyRules;
 struct RecommenderOptions;
 struct RecommenderStats;
@@ -161,6 +162,8 @@ struct Request {
   // Of a list in pages (serving/cursor.hpp): the answer is its next k places, without what earlier pages showed, and is
   // noted in it. Pages together are the answer of one large k while nothing changes. Null: one answer.
   Cursor* cursor = nullptr;
+  // Gives places to other items in order to learn (serving/exploration.hpp). Null: none.
+  const ExplorationOptions* exploration = nullptr;
 };
 
 struct Recommendation {
@@ -171,6 +174,8 @@ struct Recommendation {
   // gets the lowest probability.
   float probability = std::numeric_limits<float>::quiet_NaN();
   bool pinned = false;  // by the request; the score is 0 where the engine has none
+  // The chance that this item got this place, given those before: 1 of a pinned item, and where nothing is explored.
+  float propensity = 1;
 };
 
 // Why an answer has fewer than k items: how many of the catalogue (for rank: of the candidates) could not be returned,

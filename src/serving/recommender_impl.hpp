@@ -105,6 +105,9 @@ struct Recommender::Impl {
   };
   void find_shown(const Request& request, RequestScratch& scratch) const;
   void find_pins(const Request& request, const UserView& user, RequestScratch& scratch) const;
+  std::span<const ItemHandle> find_new(const Snapshot& now, const Found& found, const Eligibility& eligible,
+                                       const SelectionRules& rules, const SelectionInput& input,
+                                       RequestScratch& scratch);
   Selection choose(Found& found, const Snapshot& now, const UserView& user, const Request& request,
                    const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch);
   void score_pins(std::span<ScoredHandle> items, const Snapshot& now, const UserView& user, const Request& request,

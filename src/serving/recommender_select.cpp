@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "attune/serving/cursor.hpp"
+#include "attune/serving/exploration.hpp"
 #include "serving/eligibility.hpp"
 #include "serving/item_columns.hpp"
 #include "serving/recommender_impl.hpp"
@@ -49,8 +50,10 @@ class Recommender::Impl::Relations final : public ItemRelations {
 
 bool Recommender::Impl::selects(const Request& request) noexcept {
   const auto& policy = policy_of(request);
+  const ExplorationOptions* const exploration = request.exploration;
   return request.diversity > 0 || !request.pinned.empty() || request.cursor != nullptr ||
-         (policy && !policy->caps().empty());
+         (policy && !policy->caps().empty()) ||
+         (exploration != nullptr && (exploration->share > 0 || exploration->new_item_quota > 0));
 }
 
 // What earlier pages showed, each item once.
@@ -91,6 +94,18 @@ void Recommender::Impl::find_pins(const Request& request, const UserView& user, 
   });
 }
 
+// Those that the source of the answer can give; under caps all, for anyone's place may be capped.
+std::span<const ItemHandle> Recommender::Impl::find_new(const Snapshot& now, const Found& found,
+                                                        const Eligibility& eligible, const SelectionRules& rules,
+                                                        const SelectionInput& input, RequestScratch& scratch) {
+  scratch.listed.assign(input.shown.begin(), input.shown.end());
+  for (const PinnedSlot& pin : input.pins) scratch.listed.push_back(pin.item);
+  std::ranges::sort(scratch.listed);
+  const auto& possible = found.answer.source == Source::model ? now.scorable : now.listed;
+  const std::size_t most = rules.caps.empty() ? input.k : std::numeric_limits<std::size_t>::max();
+  return scratch.explorer.find_new(eligible.bits(), possible, scratch.listed, most);
+}
+
 // Asks for ever more candidates until the selection is content.
 Selection Recommender::Impl::choose(Found& found, const Snapshot& now, const UserView& user, const Request& request,
                                     const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch) {
@@ -98,15 +113,18 @@ Selection Recommender::Impl::choose(Found& found, const Snapshot& now, const Use
   const bool capped = policy && &policy->catalogue() == now.catalogue.get();
   Relations relations(*this, now, capped ? policy->capped_fields() : std::span<const std::size_t>{});
   const RankingStage stage = ranking_stage(now);
+  scratch.explorer.start(request.exploration, request.user, users.exposure());
   const SelectionRules rules{.diversity = request.diversity > 0 ? std::min(double{request.diversity}, 1.0) : 0.0,
                              .method = request.diversity_method,
                              .pool = std::max(request.diversity_pool, stage.candidates),
-                             .caps = capped ? policy->caps() : std::span<const std::size_t>{}};
+                             .caps = capped ? policy->caps() : std::span<const std::size_t>{},
+                             .explorer = scratch.explorer.explores() ? &scratch.explorer : nullptr};
   SelectionInput input{.shown = scratch.shown, .pins = scratch.pins, .k = request.k};
   if (request.cursor != nullptr) {
     input.first_slot = request.cursor->position();
     if (request.cursor->ended()) input.k = 0;
   }
+  bool explored = false;
   for (std::size_t wanted = Selector::first_pool(rules, input);;) {
     const std::size_t asked = most_wanted(now, wanted);
     found.answer = ask(now, user.history, context_of(request, user), eligible, asked, state, scratch.workspace);
@@ -114,6 +132,8 @@ Selection Recommender::Impl::choose(Found& found, const Snapshot& now, const Use
     found.answer.items = scoring_enough(found.answer.items, request.min_score);
     found.complete = num_found < asked || asked == now.engine->size() || found.answer.items.size() < num_found;
     found.reranked = order(found.answer, stage, now, user.history, context_of(request, user), scratch);
+    if (rules.explorer != nullptr && !explored) input.new_items = find_new(now, found, eligible, rules, input, scratch);
+    explored = true;
     input.candidates = found.answer.items;
     input.complete = found.complete;
     input.by_place = found.reranked != 0;
@@ -163,6 +183,7 @@ void Recommender::Impl::select(std::shared_ptr<const Snapshot> now, const UserVi
   fill(answer, std::move(now), selection.items, source, Scores::of_next_event, eligible.boosts());
   for (std::size_t i = 0; i < answer.items.size(); ++i) {
     Recommendation& item = answer.items[i];
+    item.propensity = selection.propensities[i];
     item.pinned = std::ranges::find(scratch.pins, selection.items[i].item, &PinnedSlot::item) != scratch.pins.end();
     if (std::isfinite(item.score)) continue;
     item.score = 0;

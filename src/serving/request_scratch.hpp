@@ -37,6 +37,7 @@ struct RequestScratch {
   std::vector<ItemHandle> shown;      // on earlier pages
   std::vector<PinnedSlot> pins;       // of a request, with their places
   Selector selector;
+  Explorer explorer;
   std::vector<ScoredHandle> ranked;  // what the engine answers, as a ranker orders it
 };
 

@@ -13,6 +13,7 @@
 
 #include "attune/error.hpp"
 #include "data/without_users.hpp"
+#include "serving/item_exposure.hpp"
 #include "serving/state_cache.hpp"
 #include "serving/user_record.hpp"
 #include "serving/user_shard.hpp"
@@ -82,6 +83,43 @@ void decide(UserRecord& user, ItemHandle item, std::span<const float> kind_weigh
   }
   const Dislike dislike{item, std::abs(product(weight_of(kind_weights, last->kind), last->value))};
   known ? * place = dislike : *user.disliked.insert(place, dislike);
+}
+
+bool shows(std::span<const float> kind_weights) noexcept {
+  return std::ranges::find(kind_weights, 0.0f) != kind_weights.end();
+}
+
+// How many impressions of an item are rewarded.
+std::int64_t rewards_of(const UserRecord& user, ItemHandle item, std::span<const float> kind_weights) {
+  std::int64_t rewards = 0;
+  const Signal* last = nullptr;
+  const auto end_at = [&](std::size_t position) {
+    if (last == nullptr) return;
+    const auto begin = user.items.begin() + static_cast<std::ptrdiff_t>(last->position);
+    const auto end = user.items.begin() + static_cast<std::ptrdiff_t>(position);
+    rewards += std::find(begin, end, item) != end;
+  };
+  for (const Signal& signal : user.signals) {
+    if (signal.item != item || weight_of(kind_weights, signal.kind) != 0) continue;
+    end_at(signal.position);
+    last = &signal;
+  }
+  end_at(user.items.size());
+  return rewards;
+}
+
+// Adds all that a user saw, or takes it away again.
+void count_exposure(ItemExposure& exposure, const UserRecord& user, int sign, std::span<const float> kind_weights) {
+  std::vector<ItemHandle> shown;
+  for (const Signal& signal : user.signals) {
+    if (weight_of(kind_weights, signal.kind) == 0) shown.push_back(signal.item);
+  }
+  std::ranges::sort(shown);
+  for (std::size_t i = 0, next = 0; i < shown.size(); i = next) {
+    while (next < shown.size() && shown[next] == shown[i]) ++next;
+    exposure.make_room(shown[i]);
+    exposure.add(shown[i], sign * static_cast<std::int64_t>(next - i), sign * rewards_of(user, shown[i], kind_weights));
+  }
 }
 
 std::shared_ptr<UserRecord> make_record(HistoryView history, std::span<const float> kind_weights) {
@@ -159,10 +197,16 @@ struct UserStates::Impl {
   }
 
   std::shared_ptr<UserRecord> find(const Id& user, bool add);
+  // What a user saw whose history has no record.
+  void count(HistoryView history, int sign) {
+    count_exposure(exposure, *make_record(history, options.kind_weights), sign, options.kind_weights);
+  }
   // With a shard locked: lets users go, the least recently used first, but not the one used now.
   void let_go(UserShard& shard, const UserRecord& used);
 
   const UserStateOptions options;
+  const bool has_impressions = shows(options.kind_weights);
+  ItemExposure exposure;
   const IdMap no_ids;  // says what it would accept
   std::array<std::unique_ptr<UserShard>, std::size_t{1} << kShardBits> shards;
   // Taken before the lock of a shard. Whoever adds a record shares it, so that users are counted once.
@@ -232,7 +276,10 @@ void UserStates::add_histories(std::shared_ptr<const Histories> histories) {
     auto& shard = impl_->shard_of(id);
     const std::lock_guard shard_lock(shard.mutex);
     const auto record = shard.contains(id) ? shard.find(id) : nullptr;
-    if (!record) continue;
+    if (!record) {
+      if (impl_->has_impressions) impl_->count(merged->of(u), 1);
+      continue;
+    }
     record->in_base = true;
     --impl_->users_beyond_base;
   }
@@ -286,19 +333,28 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
     if (!kind_weights.empty()) make_room(user.values);
   } else {
     make_room(user.signals);
-    if (of_kind < 0) make_room(user.disliked);
+    of_kind < 0 ? make_room(user.disliked) : impl_->exposure.make_room(item);
   }
   if (!remember_event(user, event_id, item, time, kind)) return Observed::duplicate;
 
   const UserEvent event{item, time, kind, value};
+  const bool shown = impl_->has_impressions && of_kind == 0;
+  // What an event changes in between; an impression that nothing follows is not rewarded yet.
+  const bool judges =
+      impl_->has_impressions && (shown ? time < user.last_time() : of_kind > 0 && !user.signals.empty());
+  const std::int64_t rewards = judges ? rewards_of(user, item, kind_weights) : 0;
   of_kind > 0 ? record_in_history(user, event, kind_weights) : record_signal(user, event, kind_weights);
+  const std::int64_t more = judges ? rewards_of(user, item, kind_weights) - rewards : 0;
+  if (shown || more != 0) impl_->exposure.add(item, shown, more);
   user.count_bytes();
   return Observed::recorded;
 }
 
 void UserStates::erase(const Id& user) {
   std::shared_ptr<const Histories> base = histories();
-  const bool in_base = base && base->user_ids->find(user) != kNoHandle;
+  const UserHandle known = base ? base->user_ids->find(user) : kNoHandle;
+  const bool in_base = known != kNoHandle;
+  const std::shared_ptr<const Histories> before = base;
   if (in_base) base = detail::without_users(*base, [&](const Id& id) { return id == user; });
   std::shared_ptr<UserRecord> record;
   {
@@ -309,8 +365,12 @@ void UserStates::erase(const Id& user) {
     record = shard.remove(user);
     if (record && !in_base) --impl_->users_beyond_base;
   }
-  if (!record) return;
+  if (!record) {
+    if (in_base && impl_->has_impressions) impl_->count(before->of(known), -1);
+    return;
+  }
   const std::lock_guard lock(record->mutex);
+  count_exposure(impl_->exposure, *record, -1, impl_->options.kind_weights);
   impl_->cache.release(*record);
   record->items = {};
   record->times = {};
@@ -323,6 +383,8 @@ void UserStates::erase(const Id& user) {
   record->event_ids = {};
   record->forgotten = true;
 }
+
+const ItemExposure& UserStates::exposure() const noexcept { return impl_->exposure; }
 
 detail::EngineState* UserStates::acquire_state(UserRecord& user, const detail::EngineInterface& engine,
                                                std::uint64_t generation) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <random>
 #include <set>
@@ -15,7 +14,6 @@
 #include "attune/serving/cold_start.hpp"
 #include "attune/serving/cosine_scorer.hpp"
 #include "attune/serving/cursor.hpp"
-#include "attune/serving/event_store.hpp"
 #include "attune/serving/make_recommender.hpp"
 #include "attune/serving/telemetry.hpp"
 #include "catch.hpp"
@@ -27,8 +25,8 @@
 using namespace attune;
 using test::item_ids;
 using test::make_model;
+using test::MemoryStore;
 using test::same_items;
-using test::StoredEvent;
 
 namespace {
 
@@ -42,33 +40,6 @@ RecommenderOptions with_kinds(RecommenderOptions options = {}) {
 bool has(const Answer& answer, const std::string& item) {
   return std::ranges::find(answer.items, Id(item), &Recommendation::item) != answer.items.end();
 }
-
-// Keeps events in memory, and can do what a durable store can.
-class MemoryStore final : public EventStore {
- public:
-  void append(std::span<const Interaction> batch, std::function<void(bool)> done) override {
-    for (const Interaction& e : batch) events.push_back(test::copy_of(e));
-    done(true);
-  }
-  void replay(const std::function<void(const Interaction&)>& visit) override {
-    for (const StoredEvent& e : events) visit({e.user, e.item, e.timestamp, e.kind, e.value, e.event_id});
-  }
-  void erase(const Id& user) override {
-    std::erase_if(events, [&](const StoredEvent& e) { return Id(e.user) == user; });
-  }
-  void merge(const Id& from, const Id& to, std::span<const Interaction> further) override {
-    std::vector<StoredEvent> moved;
-    for (const Interaction& e : further) moved.push_back(test::copy_of(e));
-    for (const StoredEvent& e : events) {
-      if (Id(e.user) == from) moved.push_back(e);
-    }
-    for (StoredEvent& e : moved) e.user = to_string(to);
-    erase(from);
-    events.insert(events.end(), moved.begin(), moved.end());
-  }
-
-  std::vector<StoredEvent> events;
-};
 
 // Scores by the formula: cosine, or dot product, with the user vector moved away from the disliked items.
 std::vector<double> moved_scores(const TrainedModel& model, HistoryView history, const std::vector<Dislike>& disliked) {

@@ -13,6 +13,7 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "serving/item_exposure.hpp"
 #include "serving/user_record.hpp"
 
 using namespace attune;
@@ -398,6 +399,32 @@ struct Told {
   }
 };
 
+// By item: impressions, and those of them with an event of the history before the next.
+std::map<ItemHandle, std::pair<std::int64_t, std::int64_t>> exposure_of(const Told& told) {
+  std::map<ItemHandle, std::pair<std::int64_t, std::int64_t>> counts;
+  std::set<ItemHandle> open;
+  for (const auto& [event, weight] : told.events) {
+    if (weight == 0) {
+      ++counts[event.item].first;
+      open.insert(event.item);
+    } else if (weight > 0 && open.erase(event.item) == 1) {
+      ++counts[event.item].second;
+    }
+  }
+  return counts;
+}
+
+void check_exposure(const UserStates& users, const Told& told, std::int64_t times) {
+  const auto expected = exposure_of(told);
+  for (ItemHandle item = 0; item < 6; ++item) {
+    const auto [impressions, rewards] = users.exposure().of(item);
+    const auto found = expected.find(item);
+    const auto count = found == expected.end() ? std::pair<std::int64_t, std::int64_t>() : found->second;
+    CHECK(impressions == times * count.first);
+    CHECK(rewards == times * count.second);
+  }
+}
+
 void check_user(const UserRecord& user, const Told& told) {
   std::vector<ItemHandle> items;
   std::vector<float> weights;
@@ -429,7 +456,8 @@ TEST_CASE("What kinds of events mean follows from the order of time, live and fr
   const std::vector<float> kind_weights{1, 3, 0, -1, -2.5f};
   std::mt19937 random(GENERATE(range(1, 40)));
   UserStates users(IdKind::string, {.kind_weights = kind_weights});
-  UserRecord& user = *users.find_or_add("live");
+  const std::shared_ptr<UserRecord> record = users.find_or_add("live");
+  UserRecord& user = *record;
   Told told;
   check_user(user, told);
   for (int i = 0; i < 60; ++i) {
@@ -440,6 +468,7 @@ TEST_CASE("What kinds of events mean follows from the order of time, live and fr
     CHECK(users.record(user, event.item, event.time, event.kind, event.value, "") == Observed::recorded);
     told.add(event, kind < kind_weights.size() ? kind_weights[kind] : 1);
     check_user(user, told);
+    check_exposure(users, told, 1);
   }
   auto histories = std::make_shared<Histories>();
   auto ids = std::make_shared<IdMap>();
@@ -453,7 +482,15 @@ TEST_CASE("What kinds of events mean follows from the order of time, live and fr
   }
   histories->offsets.push_back(histories->items.size());
   users.add_histories(histories);
-  check_user(*users.find("of a model"), told);
+  check_exposure(users, told, 2);
+  const bool has_record = GENERATE(true, false);
+  if (has_record) check_user(*users.find("of a model"), told);
+  check_exposure(users, told, 2);
+  users.erase("of a model");
+  check_exposure(users, told, 1);
+  users.erase("of a model");
+  users.erase("live");
+  check_exposure(users, told, 0);
 }
 
 TEST_CASE("Weights beyond the range of numbers are the largest", "[serving][user_state][feedback]") {

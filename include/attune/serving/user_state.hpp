@@ -18,6 +18,7 @@
 
 namespace attune::inline v0_1 {
 
+class ItemExposure;
 struct UserRecord;  // one user, with a mutex of its own
 
 struct UserStateOptions {  // see RecommenderOptions
@@ -70,6 +71,9 @@ class ATTUNE_EXPORT UserStates {
 
   // Makes caches of a generation that is not served yet, for `most` of the users whose caches were used last.
   void warm_up(const detail::EngineInterface& next, std::uint64_t generation, std::size_t most, Workspace& workspace);
+
+  // How often items were shown, and rewarded: of all users but those forgotten, also of those let go.
+  const ItemExposure& exposure() const noexcept;
 
   std::size_t num_users() const noexcept;
   std::size_t cache_bytes() const noexcept;
