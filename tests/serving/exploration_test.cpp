@@ -195,7 +195,7 @@ TEST_CASE("Explored places obey filters, caps, pins, denials, what is seen and d
   }
   recommender.remove_item("i50");
   const Policy policy = recommender.compile({.filter = "creator != 'u3'", .caps = {{"creator", 2}}});
-  std::mt19937 random(GENERATE(range(1, 30)));
+  std::mt19937 random(GENERATE(range(1u, 30u)));
   const char* const user = random() % 4 == 0 ? "nobody" : "u1";
   recommender.observe({.user = user, .item = "i4", .event = "dislike"});
   const std::vector<Id> denied{"i7", "i8", "i9"};

@@ -222,7 +222,7 @@ TEST_CASE("What a store replays is what was live, through merging and forgetting
   const auto store = std::make_shared<MemoryStore>();
   const char* const users[] = {"u1", "u2", "x", "y"};
   Recommender live = Recommender::open(model, with_kinds({.event_store = store}));
-  std::mt19937 random(GENERATE(range(1, 12)));
+  std::mt19937 random(GENERATE(range(1u, 12u)));
   const auto observe_some = [&] {
     for (int i = 0; i < 120; ++i) {
       const std::size_t number = random() % 20;

@@ -454,7 +454,7 @@ void check_user(const UserRecord& user, const Told& told) {
 TEST_CASE("What kinds of events mean follows from the order of time, live and from a model's histories",
           "[serving][user_state][feedback]") {
   const std::vector<float> kind_weights{1, 3, 0, -1, -2.5f};
-  std::mt19937 random(GENERATE(range(1, 40)));
+  std::mt19937 random(GENERATE(range(1u, 40u)));
   UserStates users(IdKind::string, {.kind_weights = kind_weights});
   const std::shared_ptr<UserRecord> record = users.find_or_add("live");
   UserRecord& user = *record;
