@@ -28,7 +28,7 @@ struct ExplorationOptions {
   double prior_rewards = 1, prior_misses = 1;
   // Of thompson: so many draws are made, 1 to 1,024, and one of them is taken. More give propensities closer to what
   // they are on average, and cost time.
-  std::size_t draws = 64;
+  std::size_t draws = 32;
   // The chance of each such place to go to an item with fewer than `new_item_impressions`, each that the request allows
   // with the same, wherever the engine ranks it and whatever it scores. In [0, 1]; where both do not fit, share is
   // less. Reads the impressions of every item of the catalogue.
