@@ -47,6 +47,8 @@ concept IncrementalEncoder = Encoder<E> &&
 // -infinity. scorable(item) is false for rows it never returns (zero, non-finite). One that compares items too has
 // similar(item, eligible, k, workspace), which gives Neighbours and is called for scorable items, and for diverse lists
 // similarities(item, handles, cosines): of its vector with each of theirs, 0 where either has none.
+// With subtract(user_vector, item, amount), which takes `amount` times the unit vector of a scorable item away from the
+// vector of a query, items like those that a user dislikes are ranked lower; without, only these are left out.
 // A scorer may also answer many queries at once: batches() says whether that is the faster way, top_k_batch(queries,
 // eligible, workspace) as CosineScorer's.
 template <class S>

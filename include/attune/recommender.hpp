@@ -35,6 +35,7 @@ class IdMap;
 class Policy;
 class Ranker;
 class Recommender;
+struct ExplorationOptions;
 struct PolicyRules;
 struct RecommenderOptions;
 struct RecommenderStats;
@@ -86,6 +87,9 @@ struct RecommenderOptions {
   // What items have besides their ids, for upsert_item and the filters of policies. Each takes 4 bytes an item
   // (categories) or 8 (numbers), from the first item that has it.
   std::vector<ItemField> item_fields = {};
+  // What kinds of events mean (docs/events.md): at most 128. Those not named weigh 1, and so does the plain one, "".
+  std::vector<EventKind> event_kinds = {};
+  UnknownEventKinds unknown_event_kinds = UnknownEventKinds::accept;
   // Reorders the engine's best items before an answer is cut to k (model/ranker.hpp). Null: the ranker that the model
   // brings, where it was trained with one.
   std::shared_ptr<const Ranker> ranker = nullptr;
@@ -160,11 +164,14 @@ struct Request {
   DiversityMethod diversity_method = DiversityMethod::mmr;
   std::size_t diversity_pool = 100;  // at least so many of the best are weighed up; more costs time
   // Each once, at its place, or behind the last item of a shorter list; places that are taken move it back. Never what
-  // is denied, removed, outside its time or unknown to the catalogue. They count for caps and diversity of the list.
+  // is denied, disliked, removed, outside its time or unknown to the catalogue. They count for caps and diversity of
+  // the list.
   std::span<const PinnedItem> pinned = {};
   // Of a list in pages (serving/cursor.hpp): the answer is its next k places, without what earlier pages showed, and is
   // noted in it. Pages together are the answer of one large k while nothing changes. Null: one answer.
   Cursor* cursor = nullptr;
+  // Gives places to other items in order to learn (serving/exploration.hpp). Null: none.
+  const ExplorationOptions* exploration = nullptr;
 };
 
 struct Recommendation {
@@ -175,12 +182,14 @@ struct Recommendation {
   // gets the lowest probability.
   float probability = std::numeric_limits<float>::quiet_NaN();
   bool pinned = false;  // by the request; the score is 0 where the engine has none
+  // The chance that this item got this place, given those before: 1 of a pinned item, and where nothing is explored.
+  float propensity = 1;
 };
 
 // Why an answer has fewer than k items: how many of the catalogue (for rank: of the candidates) could not be returned,
 // each counted once: as seen, else as unavailable, else as filtered.
 struct Shortfall {
-  std::size_t seen = 0;             // in the history, and seen items are excluded
+  std::size_t seen = 0;             // in the history, and seen items are excluded; disliked
   std::size_t filtered = 0;         // by the policy's filter, `allow` or `deny`
   std::size_t unavailable = 0;      // removed, outside its time, no usable vector, or not in the model at all
   std::size_t below_min_score = 0;  // 0 where an answer has k items: nobody counts then
@@ -266,7 +275,8 @@ class ATTUNE_EXPORT Recommender {
   // scan.
   std::vector<Answer> recommend_batch(std::span<const Request> requests) const;
 
-  // The host's own candidates, scored and ordered, each once; what cannot be scored is left out and counted. In the
+  // The host's own candidates, scored and ordered, each once; what cannot be scored, and what the user dislikes, is
+  // left out and counted. In the
   // engine's order: a ranker is not asked, here and for similar items.
   Answer rank(const Id& user, std::span<const Id> candidates, Timestamp now = kNoTime) const;
   Answer rank(const Id& user, std::initializer_list<Id> candidates, Timestamp now = kNoTime) const {

@@ -89,6 +89,18 @@ struct Interaction {
   std::string_view event_id = {};
 };
 
+// What events of a kind mean (RecommenderOptions::event_kinds). A weight above 0: the item belongs to the history, with
+// this weight times the event's value. 0: an impression, the item was shown and nothing more. Below 0: negative
+// feedback, as strong as the size of weight times value.
+struct EventKind {
+  std::string name;
+  float weight = 1;
+};
+
+// What becomes of events of a kind that has no name in RecommenderOptions::event_kinds, other than the plain one: they
+// weigh 1, or are rejected.
+enum class UnknownEventKinds : std::uint8_t { accept, reject };
+
 // What items have besides their ids: a set of names, or a number.
 enum class FieldType : std::uint8_t { category, number };
 
@@ -143,11 +155,19 @@ struct HistoryView {
   HistoryView first(std::size_t count) const noexcept { return subview(0, count); }
 };
 
+// An item of which the last that its user said is negative feedback, and how strong that was: at least 0.
+struct Dislike {
+  ItemHandle item;
+  float weight;
+  friend bool operator==(const Dislike&, const Dislike&) = default;
+};
+
 // What is known about a request besides the history. Without `now` the request happens at the last event.
 struct Context {
   Timestamp now = kNoTime;
   std::span<const float> features = {};
-  Id user = {};  // whose request it is; empty for a bare history
+  Id user = {};                            // whose request it is; empty for a bare history
+  std::span<const Dislike> disliked = {};  // ascending by item
 };
 
 // What a scorer ranks for: the encoder's output and what it was made from.
@@ -216,7 +236,7 @@ enum class Observed : std::uint8_t {
   recorded,
   duplicate,  // an event id that this user's history already holds
   // An id that IdMap does not accept, a value that is not finite, a time before 1970 or after the year 9999 (one in
-  // microseconds is), or a limit reached.
+  // microseconds is), a kind without a name where those are rejected, or a limit reached.
   rejected,
 };
 

@@ -14,26 +14,38 @@ bool same(const std::weak_ptr<const void>& a, const std::shared_ptr<const void>&
   return !a.owner_before(b) && !b.owner_before(a);
 }
 
-}  // namespace
-
-std::span<const ItemHandle> seen_items(const Request& request, HistoryView history,
-                                       std::span<const ItemHandle> distinct, RequestScratch& scratch) {
-  if (!request.exclude_seen) return {};
-  if (request.cool_down <= 0) return distinct;
+// The items of events within the time that a request says, each once, ascending.
+void find_recent(const Request& request, HistoryView history, std::vector<ItemHandle>& items) {
   const Timestamp at = time_of(request.now, history);
   const auto is_recent = [&](Timestamp time) {
     if (time == kNoTime || time >= at) return true;
     return static_cast<std::uint64_t>(at) - static_cast<std::uint64_t>(time) <
            static_cast<std::uint64_t>(request.cool_down);
   };
-  scratch.recent.clear();
   for (std::size_t i = 0; i < history.size(); ++i) {
     const bool recent = history.times.empty() || is_recent(history.times[i]);
-    if (recent && history.items[i] != kNoHandle) scratch.recent.push_back(history.items[i]);
+    if (recent && history.items[i] != kNoHandle) items.push_back(history.items[i]);
   }
-  std::ranges::sort(scratch.recent);
-  scratch.recent.erase(std::unique(scratch.recent.begin(), scratch.recent.end()), scratch.recent.end());
-  return scratch.recent;
+  std::ranges::sort(items);
+  items.erase(std::unique(items.begin(), items.end()), items.end());
+}
+
+}  // namespace
+
+std::span<const ItemHandle> seen_items(const Request& request, const UserView& user, RequestScratch& scratch) {
+  std::vector<ItemHandle>& left_out = scratch.left_out;
+  left_out.clear();
+  if (request.exclude_seen && request.cool_down > 0) {
+    find_recent(request, user.history, left_out);
+  } else if (request.exclude_seen) {
+    if (user.disliked.empty()) return user.distinct;
+    left_out.assign(user.distinct.begin(), user.distinct.end());
+  }
+  for (const Dislike& one : user.disliked) {
+    const auto place = std::ranges::lower_bound(left_out, one.item);
+    if (place == left_out.end() || *place != one.item) left_out.insert(place, one.item);
+  }
+  return left_out;
 }
 
 Eligibility::Eligibility(RequestScratch& scratch, const Snapshot& snapshot, const Request& request,

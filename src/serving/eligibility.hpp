@@ -14,6 +14,7 @@
 #include "serving/compiled_policy.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
+#include "serving/user_record.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -22,13 +23,12 @@ inline Timestamp time_of(Timestamp now, HistoryView history) noexcept {
   return now != kNoTime || history.times.empty() ? now : history.times.back();
 }
 
-inline Context context_of(const Request& request) noexcept {
-  return {.now = request.now, .features = request.features, .user = request.user};
+inline Context context_of(const Request& request, const UserView& user) noexcept {
+  return {.now = request.now, .features = request.features, .user = request.user, .disliked = user.disliked};
 }
 
-// Of a history's distinct items those that a request leaves out as seen, in its scratch or where they are.
-std::span<const ItemHandle> seen_items(const Request& request, HistoryView history,
-                                       std::span<const ItemHandle> distinct, RequestScratch& scratch);
+// Of a user's items those that a request leaves out, as seen or disliked: ascending, in its scratch or where they are.
+std::span<const ItemHandle> seen_items(const Request& request, const UserView& user, RequestScratch& scratch);
 
 // Of what was found, best first, the items that score enough.
 inline std::span<const ScoredHandle> scoring_enough(std::span<const ScoredHandle> found, float min_score) noexcept {

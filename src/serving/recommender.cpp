@@ -49,9 +49,16 @@ std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
 // Events.
 
 Observed Recommender::Impl::record(Interaction& event) {
-  const Observed outcome = take(event, MissingTime::becomes_last);
+  const bool rejects = options.unknown_event_kinds == UnknownEventKinds::reject && !event.event.empty();
+  const bool unknown =
+      rejects && std::ranges::find(options.event_kinds, event.event, &EventKind::name) == options.event_kinds.end();
+  const Observed outcome = unknown ? Observed::rejected : take(event, MissingTime::becomes_last);
   meters.observed(outcome);
   return outcome;
+}
+
+float Recommender::Impl::weight_of(std::uint8_t kind) const noexcept {
+  return kind == 0 || kind > options.event_kinds.size() ? 1.0f : options.event_kinds[kind - 1].weight;
 }
 
 Observed Recommender::Impl::take(Interaction& event, MissingTime missing) {
@@ -67,8 +74,10 @@ Observed Recommender::Impl::take(Interaction& event, MissingTime missing) {
     const std::lock_guard lock(user->mutex);
     if (user->forgotten) continue;  // in between
     if (event.timestamp == kNoTime && missing == MissingTime::becomes_last) event.timestamp = user->last_time();
-    if (const auto run = current_shadow(); run && run->samples(event.user)) measure(*run, *user, event, item);
-    return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
+    if (const auto run = current_shadow(); run && weight_of(*kind) > 0 && run->samples(event.user)) {
+      measure(*run, *user, event, item);
+    }
+    return users.record(*user, item, event.timestamp, *kind, event.value, event.event_id);
   }
 }
 
@@ -161,15 +170,14 @@ void Recommender::Impl::note_damage(const Snapshot& now, const Error& error) {
   if (now.weights->note(error)) log(LogLevel::error, error.what());
 }
 
-void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
-                                  std::span<const ItemHandle> distinct, const Request& request,
+void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, const UserView& user, const Request& request,
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
-  const Eligibility eligible(scratch, *now, request, policy_of(request), time_of(request.now, history),
-                             seen_items(request, history, distinct, scratch));
-  if (selects(request)) return select(std::move(now), history, request, eligible, state, scratch, answer);
-  const EngineAnswer found =
-      ask(*now, history, context_of(request), eligible, most_wanted(*now, request.k), state, scratch.workspace);
-  finish(answer, std::move(now), found, history, request, eligible, scratch);
+  const Eligibility eligible(scratch, *now, request, policy_of(request), time_of(request.now, user.history),
+                             seen_items(request, user, scratch));
+  if (selects(request)) return select(std::move(now), user, request, eligible, state, scratch, answer);
+  const EngineAnswer found = ask(*now, user.history, context_of(request, user), eligible, most_wanted(*now, request.k),
+                                 state, scratch.workspace);
+  finish(answer, std::move(now), found, user, request, eligible, scratch);
 }
 
 std::size_t Recommender::Impl::most_wanted(const Snapshot& now, std::size_t k) const noexcept {
@@ -177,11 +185,12 @@ std::size_t Recommender::Impl::most_wanted(const Snapshot& now, std::size_t k) c
 }
 
 void Recommender::Impl::finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found,
-                               HistoryView history, const Request& request, const Eligibility& eligible,
+                               const UserView& user, const Request& request, const Eligibility& eligible,
                                RequestScratch& scratch) {
   found.items = scoring_enough(found.items, request.min_score);
   const std::size_t below = num_below(request, eligible.size(found.source), found.items.size());
-  const std::size_t reranked = order(found, ranking_stage(*now), *now, history, context_of(request), scratch);
+  const std::size_t reranked =
+      order(found, ranking_stage(*now), *now, user.history, context_of(request, user), scratch);
   fill(answer, std::move(now), found.items.first(std::min(request.k, found.items.size())), found.source,
        Scores::of_next_event, eligible.boosts());
   answer.reranked = reranked;
@@ -207,9 +216,9 @@ void Recommender::Impl::recommend(const Request& request, Answer& answer) {
   if (const std::shared_ptr<UserRecord> user = users.find(request.user)) {
     const std::lock_guard lock(user->mutex);
     detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
-    recommend(std::move(now), user->history(), user->distinct, request, state, *scratch, answer);
+    recommend(std::move(now), user->view(), request, state, *scratch, answer);
   } else {
-    recommend(std::move(now), {}, {}, request, nullptr, *scratch, answer);
+    recommend(std::move(now), {}, request, nullptr, *scratch, answer);
   }
   count(answer, request);
 }
@@ -237,8 +246,8 @@ Answer Recommender::recommend_history(std::span<const Id> items, const Request& 
   std::ranges::sort(scratch->distinct);
   scratch->distinct.erase(std::unique(scratch->distinct.begin(), scratch->distinct.end()), scratch->distinct.end());
   Answer answer;
-  impl_->recommend(std::move(now), {.items = scratch->handles, .times = scratch->times}, scratch->distinct, at, nullptr,
-                   *scratch, answer);
+  const UserView user{{.items = scratch->handles, .times = scratch->times}, scratch->distinct};
+  impl_->recommend(std::move(now), user, at, nullptr, *scratch, answer);
   impl_->count(answer, request);
   timed.items(answer.items.size());
   return answer;
@@ -258,17 +267,20 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
   }
   std::ranges::sort(handles);
   handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
-  scratch->scores.resize(handles.size());
-
+  std::size_t num_disliked = 0;
   const std::shared_ptr<UserRecord> user = impl_->users.find(user_id);
-  const Context context{.now = at, .user = user_id};
+  Context context{.now = at, .user = user_id};
   const auto score = [&](HistoryView history, detail::EngineState* state) {
+    scratch->scores.resize(handles.size());
     return now->engine->score(history, context, handles, scratch->scores, state, scratch->workspace);
   };
   std::optional<Source> source;
   if (user) {
     const std::lock_guard lock(user->mutex);
     at = time_of(at, user->history());
+    context.disliked = user->disliked;
+    num_disliked = std::erase_if(
+        handles, [&](ItemHandle item) { return std::ranges::binary_search(user->disliked, item, {}, &Dislike::item); });
     detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
     try {
       source = score(user->history(), state);
@@ -276,6 +288,7 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
       impl_->note_damage(*now, error);
       if (state != nullptr) state->reset();
     }
+    context.disliked = {};  // which need the lock
   }
   if (!source) source = score({}, nullptr);
   const Eligibility eligible(*scratch, *now, {}, nullptr, at, {});
@@ -284,9 +297,10 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     if (eligible.has(handles[i])) best.push({handles[i], scratch->scores[i]});
   }
   Answer answer;
-  const std::size_t wanted = handles.size() + num_distinct(std::move(unknown));
+  const std::size_t wanted = handles.size() + num_distinct(std::move(unknown));  // that are not disliked
   Impl::fill(answer, std::move(now), best.finish(), *source);
   answer.shortfall.unavailable = wanted - answer.items.size();
+  answer.shortfall.seen = num_disliked;
   return answer;
 }
 

@@ -40,24 +40,24 @@ void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>
     const Request& request = requests[i];
     const std::shared_ptr<UserRecord> user = users.find(request.user);
     if (!user) {
-      recommend(now, {}, {}, request, nullptr, *scratch, answers[i]);
+      recommend(now, {}, request, nullptr, *scratch, answers[i]);
       continue;
     }
     const std::lock_guard lock(user->mutex);
     detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
     std::span<const float> vector;
     try {
-      if (!has_lists(request) && !selects(request)) {
-        vector = now->engine->user_vector(user->history(), context_of(request), state, scratch->workspace);
+      if (!has_lists(request) && !selects(request) && user->disliked.empty()) {
+        vector = now->engine->user_vector(user->history(), context_of(request, {}), state, scratch->workspace);
       }
     } catch (const Error&) {  // which his own request will meet and note
       if (state != nullptr) state->reset();
     }
     if (vector.empty()) {
-      recommend(now, user->history(), user->distinct, request, state, *scratch, answers[i]);
+      recommend(now, user->view(), request, state, *scratch, answers[i]);
       continue;
     }
-    const std::span<const ItemHandle> seen = seen_items(request, user->history(), user->distinct, *scratch);
+    const std::span<const ItemHandle> seen = seen_items(request, user->view(), *scratch);
     encoded.push_back({&request,
                        &answers[i],
                        {vector.begin(), vector.end()},
@@ -96,11 +96,11 @@ void Recommender::Impl::scan_together(const std::shared_ptr<const Snapshot>& now
   }
   for (std::size_t q = 0; q < together.size(); ++q) {
     const Encoded& of = *together[q];
-    finish(*of.answer, now, {queries[q].best, Source::model}, of.history(), *of.request,
+    finish(*of.answer, now, {queries[q].best, Source::model}, {of.history()}, *of.request,
            Eligibility(scratch, *now, of.seen), scratch);
   }
   for (const Encoded* of : alone) {
-    recommend(now, of->history(), of->seen, *of->request, nullptr, scratch, *of->answer);
+    recommend(now, {of->history(), of->seen}, *of->request, nullptr, scratch, *of->answer);
   }
 }
 

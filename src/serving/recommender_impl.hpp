@@ -51,6 +51,8 @@ struct Recommender::Impl {
   // event was recorded before.
   Observed record(Interaction& event);
   Observed take(Interaction& event, MissingTime missing);
+  // What events of a kind weigh: those that options name have the first numbers, from 1.
+  float weight_of(std::uint8_t kind) const noexcept;
   // Hands events to the event store, of which `recorded` are new, and counts those if it does not keep them.
   void store(std::span<const Interaction> events, std::size_t recorded, const Completion& done = {}) noexcept;
   std::vector<Observed> observe(std::span<const Interaction> interactions, const Completion* done);
@@ -81,9 +83,9 @@ struct Recommender::Impl {
   void count(const Answer& answer, const Request& request) noexcept;
   // Answers a stored user, or one whom nobody knows, and counts that.
   void recommend(const Request& request, Answer& answer);
-  // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
-  void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
-                 const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
+  // Answers a user, whom the scratch may hold; `state` as in Engine::recommend.
+  void recommend(std::shared_ptr<const Snapshot> now, const UserView& user, const Request& request,
+                 detail::EngineState* state, RequestScratch& scratch, Answer& answer);
   // Answers requests together, where the engine batches.
   void recommend_together(const std::shared_ptr<const Snapshot>& now, std::span<const Request> requests,
                           std::span<Answer> answers);
@@ -93,12 +95,12 @@ struct Recommender::Impl {
   // How many of the engine's best an answer of k, or its ranker, needs.
   std::size_t most_wanted(const Snapshot& now, std::size_t k) const noexcept;
   // From what the engine found: its final order, and what an answer says of itself.
-  void finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found, HistoryView history,
+  void finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found, const UserView& user,
               const Request& request, const Eligibility& eligible, RequestScratch& scratch);
   // Whether a request wants more than the k best (recommender_select.cpp).
   static bool selects(const Request& request) noexcept;
   // The answer to one that does.
-  void select(std::shared_ptr<const Snapshot> now, HistoryView history, const Request& request,
+  void select(std::shared_ptr<const Snapshot> now, const UserView& user, const Request& request,
               const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
   class Relations;
   struct Found {  // by the engine and its ranker
@@ -107,10 +109,13 @@ struct Recommender::Impl {
     bool complete = false;  // there is no more
   };
   void find_shown(const Request& request, RequestScratch& scratch) const;
-  void find_pins(const Request& request, Timestamp at, RequestScratch& scratch) const;
-  Selection choose(Found& found, const Snapshot& now, HistoryView history, const Request& request,
+  void find_pins(const Request& request, const UserView& user, RequestScratch& scratch) const;
+  std::span<const ItemHandle> find_new(const Snapshot& now, const Found& found, const Eligibility& eligible,
+                                       const SelectionRules& rules, const SelectionInput& input,
+                                       RequestScratch& scratch);
+  Selection choose(Found& found, const Snapshot& now, const UserView& user, const Request& request,
                    const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch);
-  void score_pins(std::span<ScoredHandle> items, const Snapshot& now, HistoryView history, const Request& request,
+  void score_pins(std::span<ScoredHandle> items, const Snapshot& now, const UserView& user, const Request& request,
                   std::span<const float> boosts, detail::EngineState* state, RequestScratch& scratch);
   enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
   // A call, counted and timed from its making to its end.

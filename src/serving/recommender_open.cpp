@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 #include <thread>
@@ -59,6 +60,36 @@ void check_search(const RecommenderOptions& options) {
                   std::to_string(options.search_recall));
 }
 
+std::string at(const char* what, std::size_t i) {
+  return std::string("RecommenderOptions::").append(what).append("[").append(std::to_string(i)).append("]");
+}
+
+// Numbers the kinds from 1; their weights by number, none where none is named.
+std::vector<float> number_kinds(const std::vector<EventKind>& named, EventKinds& kinds) {
+  std::vector<float> weights;
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    const auto& [name, weight] = named[i];
+    if (name.empty()) throw Error(ErrorCode::invalid_argument, at("event_kinds", i) + ": expected a name, found none");
+    if (!std::isfinite(weight)) {
+      throw Error(ErrorCode::invalid_argument, at("event_kinds", i) + " \"" + name +
+                                                   "\": expected a finite weight, found " + std::to_string(weight));
+    }
+    const auto number = kinds.of_event(name);
+    if (!number) {
+      throw Error(ErrorCode::limit_exceeded, "RecommenderOptions::event_kinds: expected at most " +
+                                                 std::to_string(EventKinds::kMostFromEvents) + ", found " +
+                                                 std::to_string(named.size()));
+    }
+    if (*number <= i) {
+      throw Error(ErrorCode::invalid_argument,
+                  at("event_kinds", i) + ": expected kinds of different names, found \"" + name + "\" twice");
+    }
+    if (weights.empty()) weights.push_back(1);
+    weights.push_back(weight);
+  }
+  return weights;
+}
+
 }  // namespace
 
 bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind) {
@@ -80,7 +111,8 @@ Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_id
       users(user_ids, {.cache_budget_bytes = options.cache_budget_bytes,
                        .storage = options.state_storage,
                        .history_budget_bytes = options.history_budget_bytes,
-                       .history_ttl = options.history_ttl}) {}
+                       .history_ttl = options.history_ttl,
+                       .kind_weights = number_kinds(options.event_kinds, kinds)}) {}
 
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
   const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;
@@ -138,7 +170,7 @@ void Recommender::Impl::replay() {
       const std::shared_ptr<UserRecord> user = users.find(stored.user);
       const std::lock_guard lock(user->mutex);
       // The store may be given the event once more.
-      UserStates::remember_event(*user, stored.event_id, catalogue->find(stored.item), stored.timestamp);
+      UserStates::remember_event(*user, stored.event_id, catalogue->find(stored.item), stored.timestamp, *kind);
       return;
     }
     Interaction event = stored;

@@ -55,8 +55,8 @@ void Recommender::Impl::measure(ShadowRun& run, UserRecord& user, const Interact
   Answer served, candidate;
   auto now = current();
   detail::EngineState* state = users.acquire_state(user, *now->engine, now->generation);
-  recommend(std::move(now), user.history(), user.distinct, request, state, *pool.take(), served);
-  recommend(run.candidate(), user.history(), user.distinct, request, nullptr, *run.pool().take(), candidate);
+  recommend(std::move(now), user.view(), request, state, *pool.take(), served);
+  recommend(run.candidate(), user.view(), request, nullptr, *run.pool().take(), candidate);
   if (damaged_answers + ranker_failures != failures_before) return run.add_failure();
   run.add(event.item, served.items, candidate.items);
 }

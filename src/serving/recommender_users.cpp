@@ -38,24 +38,26 @@ void note_unstored(std::atomic<std::size_t>& unstored, Telemetry* telemetry, std
   }
 }
 
-// What two users' events are compared by: event ids are kept as hashes.
-void take_over(UserRecord& from, UserRecord& to, const auto& held) {
-  std::vector<bool> left_out(from.items.size());
+// What two users' events are compared by: event ids are kept as hashes. `held` says which of the events are left out.
+void take_over(const UserRecord& from, UserRecord& to, const UserStates& users, const auto& held) {
+  const std::vector<UserEvent> events = from.events();
+  std::vector<bool> left_out(events.size());
   for (const EventIdHash& id : from.event_ids) {
     const auto place = std::ranges::lower_bound(to.event_ids, id.hash, {}, &EventIdHash::hash);
     if (place == to.event_ids.end() || place->hash != id.hash) {
       to.event_ids.insert(place, id);
       continue;
     }
-    for (std::size_t i = 0; i < from.items.size(); ++i) {
-      if (left_out[i] || !id.is_of(from.items[i], from.times[i])) continue;
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      const UserEvent& event = events[i];
+      if (left_out[i] || !id.is_of(event.item, event.time, event.kind)) continue;
       left_out[i] = true;
       break;
     }
   }
-  for (std::size_t i = 0; i < from.items.size(); ++i) {
-    if (left_out[i] || held(i)) continue;
-    UserStates::record(to, from.items[i], from.times[i], from.kinds[i], from.weights[i], {});
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    const auto& [item, time, kind, value] = events[i];
+    if (!left_out[i] && !held(events[i])) users.record(to, item, time, kind, value, {});
   }
 }
 
@@ -161,9 +163,9 @@ void Recommender::merge_users(const Id& from, const Id& to) {
     const std::shared_ptr<UserRecord> target = impl_->users.find_or_add(to);
     const std::scoped_lock records(source->mutex, target->mutex);
     if (target->forgotten) continue;  // in between
-    take_over(*source, *target, [&](std::size_t i) {
-      const Interaction event{.user = to, .item = {}, .timestamp = source->times[i]};
-      return base && holds(*base, event, source->items[i], source->kinds[i]);
+    take_over(*source, *target, impl_->users, [&](const UserEvent& event) {
+      const Interaction at{.user = to, .item = {}, .timestamp = event.time};
+      return base && holds(*base, at, event.item, event.kind);
     });
     moved = true;
   }
@@ -217,10 +219,10 @@ std::string Recommender::export_user(const Id& user) const {
   };
   if (const std::shared_ptr<UserRecord> record = impl_->users.find(user)) {
     const std::lock_guard lock(record->mutex);
-    for (std::size_t i = 0; i < record->items.size(); ++i) {
-      const Key key(record->items[i], record->times[i], impl_->kinds.name(record->kinds[i]), record->weights[i]);
+    for (const UserEvent& event : record->events()) {
+      const Key key(event.item, event.time, impl_->kinds.name(event.kind), event.value);
       const auto found = stored.find(key);
-      add(key, found != stored.end() ? found->second : Names{to_string(impl_->catalogue->id(record->items[i])), ""});
+      add(key, found != stored.end() ? found->second : Names{to_string(impl_->catalogue->id(event.item)), ""});
       if (found != stored.end()) stored.erase(found);
     }
   }

@@ -30,13 +30,14 @@ struct RequestScratch {
   std::vector<ItemHandle> handles;  // of the ids in a request
   std::vector<ItemHandle> listed;   // of those that it allows or denies
   std::vector<ItemHandle> distinct;
-  std::vector<ItemHandle> recent;  // seen within the time that a request says
+  std::vector<ItemHandle> left_out;  // seen within the time that a request says, or disliked
   std::vector<Timestamp> times;
   std::vector<float> scores;          // of candidates, the host's or a ranker's
   std::vector<Candidate> candidates;  // of a ranker
   std::vector<ItemHandle> shown;      // on earlier pages
   std::vector<PinnedSlot> pins;       // of a request, with their places
   Selector selector;
+  Explorer explorer;
   std::vector<ScoredHandle> ranked;  // what the engine answers, as a ranker orders it
 };
 

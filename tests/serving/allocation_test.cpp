@@ -9,6 +9,7 @@
 #include "attune/model/ranker.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/event_store.hpp"
+#include "attune/serving/exploration.hpp"
 #include "attune/serving/policy.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
@@ -117,6 +118,58 @@ TEST_CASE("A warm recommender allocates nothing to obey rules, whatever changes 
   for (std::size_t i = 8; i < 28; ++i) round(i);
   CHECK(used == 0);
   CHECK(answer.items.size() == 20);
+}
+
+TEST_CASE("A warm recommender allocates nothing for impressions and for users who dislike", "[serving][allocation]") {
+  const TrainedModel model = test::make_model({.items = 400, .events = 50, .blend_weight = GENERATE(0.0, 0.5)});
+  Recommender recommender =
+      Recommender::open(model, {.event_kinds = {{"purchase", 3}, {"shown", 0}, {"dislike", -1}},
+                                .scorer_storage = GENERATE(ScorerStorage::float32, ScorerStorage::int8)});
+  Answer answer;
+  Timestamp time = 1'000'000'000;
+  const auto round = [&](std::size_t i) {
+    const char* const items[] = {"i1", "i2", "i3", "not in the model"};
+    const std::string_view kinds[] = {"purchase", "shown", "dislike"};
+    recommender.observe({.user = "u1", .item = items[i % 4], .timestamp = time, .event = kinds[i % 3]});
+    time += 1000;
+    recommender.recommend({.user = "u1", .k = 20}, answer);
+    recommender.recommend({.user = "u1", .k = 20, .exclude_seen = false}, answer);
+    recommender.recommend({.user = "u1", .k = 20, .cool_down = 5'000}, answer);
+  };
+  for (std::size_t i = 0; i < 8; ++i) round(i);
+  const std::size_t before = allocations;
+  for (std::size_t i = 8; i < 28; ++i) round(i);
+  CHECK(allocations - before == 0);
+  CHECK(answer.items.size() == 20);
+}
+
+TEST_CASE("A warm recommender allocates nothing to explore", "[serving][allocation]") {
+  const TrainedModel model = test::make_model({.items = 400, .events = 50});
+  const std::string_view shown = "shown";
+  Recommender recommender =
+      Recommender::open(model, {.item_fields = {{"creator", FieldType::category}}, .event_kinds = {{"shown", 0}}});
+  for (std::size_t i = 0; i < 400; ++i) {
+    const std::string item = test::item_name(i), creator = test::user_name(i % 40);
+    recommender.upsert_item({.id = item, .fields = {{"creator", creator}}});
+  }
+  const Policy policy = recommender.compile({.caps = {{"creator", 1}}});
+  const auto method = GENERATE(ExplorationMethod::uniform, ExplorationMethod::thompson);
+  Answer answer;
+  Timestamp time = 1'000'000'000;
+  const auto round = [&](std::uint64_t i) {
+    ExplorationOptions options{.share = 0.5, .method = method, .new_item_quota = 0.3, .request = i};
+    options.new_item_impressions = 2;
+    recommender.recommend({.user = "u1", .k = 20, .exploration = &options}, answer);
+    recommender.recommend({.user = "u1", .policy = &policy, .diversity = 0.3f, .exploration = &options}, answer);
+    recommender.observe({.user = "u2", .item = answer.items.back().item, .timestamp = time, .event = shown});
+    recommender.observe({.user = "u2", .item = "i3", .timestamp = time});
+    time += 1000;
+  };
+  for (std::uint64_t i = 0; i < 10; ++i) round(i);
+  const std::size_t before = allocations;
+  for (std::uint64_t i = 10; i < 30; ++i) round(i % 10);
+  CHECK(allocations - before == 0);
+  CHECK(answer.items.size() == 10);
 }
 
 TEST_CASE("A warm recommender of counts of every kind allocates nothing, whatever the order of their rows",

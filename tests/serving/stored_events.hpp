@@ -3,8 +3,11 @@
 
 // Events as a test compares them, files as it searches them.
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +39,33 @@ inline std::vector<StoredEvent> events_of(EventStore& store, const Id& user) {
   store.visit(user, [&](const Interaction& e) { events.push_back(copy_of(e)); });
   return events;
 }
+
+// Keeps events in memory, and can do what a durable store can.
+class MemoryStore final : public EventStore {
+ public:
+  void append(std::span<const Interaction> batch, std::function<void(bool)> done) override {
+    for (const Interaction& e : batch) events.push_back(copy_of(e));
+    done(true);
+  }
+  void replay(const std::function<void(const Interaction&)>& visit) override {
+    for (const StoredEvent& e : events) visit({e.user, e.item, e.timestamp, e.kind, e.value, e.event_id});
+  }
+  void erase(const Id& user) override {
+    std::erase_if(events, [&](const StoredEvent& e) { return Id(e.user) == user; });
+  }
+  void merge(const Id& from, const Id& to, std::span<const Interaction> further) override {
+    std::vector<StoredEvent> moved;
+    for (const Interaction& e : further) moved.push_back(copy_of(e));
+    for (const StoredEvent& e : events) {
+      if (Id(e.user) == from) moved.push_back(e);
+    }
+    for (StoredEvent& e : moved) e.user = to_string(to);
+    erase(from);
+    events.insert(events.end(), moved.begin(), moved.end());
+  }
+
+  std::vector<StoredEvent> events;
+};
 
 // How often the bytes stand in the files below a directory.
 inline std::size_t traces(const std::filesystem::path& directory, std::string_view bytes) {

@@ -2,13 +2,19 @@
 #include "attune/serving/user_state.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
 #include <random>
 #include <set>
 #include <stdexcept>
 #include <thread>
+#include <tuple>
+#include <utility>
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "serving/item_exposure.hpp"
 #include "serving/user_record.hpp"
 
 using namespace attune;
@@ -105,16 +111,16 @@ TEST_CASE("Histories without times can be appended to", "[serving][user_state]")
   users.add_histories(histories);
   const auto a = users.find("a");
   CHECK(a->last_time() == kNoTime);
-  UserStates::record(*a, 7, kNoTime, 0, 1, "");
-  UserStates::record(*a, 8, 1, 0, 1, "");
+  users.record(*a, 7, kNoTime, 0, 1, "");
+  users.record(*a, 8, 1, 0, 1, "");
   CHECK(items(*a) == std::vector<ItemHandle>{3, 1, 3, 7, 8});
 }
 
 TEST_CASE("Users keep what they have when further histories come, and are counted once", "[serving][user_state]") {
   UserStates users(IdKind::string, {.cache_budget_bytes = 0});
   users.add_histories(two_users());
-  UserStates::record(*users.find_or_add("c"), 9, 1, 0, 1, "");
-  UserStates::record(*users.find("a"), 9, 40, 0, 1, "");
+  users.record(*users.find_or_add("c"), 9, 1, 0, 1, "");
+  users.record(*users.find("a"), 9, 40, 0, 1, "");
 
   auto more = std::make_shared<Histories>(*two_users());
   auto ids = std::make_shared<IdMap>();
@@ -142,11 +148,12 @@ TEST_CASE("Histories of users with ids of the other kind are refused", "[serving
 
 TEST_CASE("Events stand in the order of time, equal times in the order of arrival", "[serving][user_state]") {
   std::mt19937 random(5);
+  const UserStates users(IdKind::string, {});
   UserRecord user;
   std::vector<std::pair<Timestamp, ItemHandle>> expected;
   for (ItemHandle i = 0; i < 300; ++i) {
     const auto time = static_cast<Timestamp>(random() % 40);
-    CHECK(UserStates::record(user, i, time, 0, 1, "") == Observed::recorded);
+    CHECK(users.record(user, i, time, 0, 1, "") == Observed::recorded);
     expected.emplace_back(time, i);
   }
   std::ranges::stable_sort(expected, {}, &std::pair<Timestamp, ItemHandle>::first);
@@ -157,11 +164,12 @@ TEST_CASE("Events stand in the order of time, equal times in the order of arriva
 }
 
 TEST_CASE("The same event id twice is one event", "[serving][user_state]") {
+  const UserStates users(IdKind::string, {});
   UserRecord user;
-  CHECK(UserStates::record(user, 1, 10, 0, 1, "e1") == Observed::recorded);
-  CHECK(UserStates::record(user, 2, 20, 0, 1, "e2") == Observed::recorded);
-  CHECK(UserStates::record(user, 3, 30, 0, 1, "e1") == Observed::duplicate);
-  CHECK(UserStates::record(user, 1, 10, 0, 1, "") == Observed::recorded);
+  CHECK(users.record(user, 1, 10, 0, 1, "e1") == Observed::recorded);
+  CHECK(users.record(user, 2, 20, 0, 1, "e2") == Observed::recorded);
+  CHECK(users.record(user, 3, 30, 0, 1, "e1") == Observed::duplicate);
+  CHECK(users.record(user, 1, 10, 0, 1, "") == Observed::recorded);
   CHECK(items(user) == std::vector<ItemHandle>{1, 1, 2});
   CHECK(user.distinct == std::vector<ItemHandle>{1, 2});
 }
@@ -171,10 +179,10 @@ TEST_CASE("Only an event in the past makes a cache start anew", "[serving][user_
   const SizedEngine engine;
   auto* state = static_cast<SizedEngine::State*>(acquire(users, "a", engine));
   const auto user = users.find("a");
-  UserStates::record(*user, 1, 10, 0, 1, "");
-  UserStates::record(*user, 2, 10, 0, 1, "");
+  users.record(*user, 1, 10, 0, 1, "");
+  users.record(*user, 2, 10, 0, 1, "");
   CHECK(state->resets == 0);
-  UserStates::record(*user, 3, 9, 0, 1, "");
+  users.record(*user, 3, 9, 0, 1, "");
   CHECK(state->resets == 1);
 }
 
@@ -337,8 +345,8 @@ TEST_CASE("A cache made ahead starts anew with a late event, and goes when its g
   users.warm_up(engine, 2, 2, workspace);
   const auto a = users.find("a");
   auto* ready = static_cast<SizedEngine::State*>(a->next_state.get());
-  UserStates::record(*a, 1, 10, 0, 1, "");
-  UserStates::record(*a, 2, 9, 0, 1, "");
+  users.record(*a, 1, 10, 0, 1, "");
+  users.record(*a, 2, 9, 0, 1, "");
   CHECK(ready->resets == 1);
 
   const int made = engine.made;
@@ -365,7 +373,7 @@ TEST_CASE("Histories stay within their budget, and those used least recently are
   for (std::size_t i = 0; i < kUsers; ++i) {
     const auto record = touch(i);
     const std::lock_guard lock(record->mutex);
-    for (std::size_t e = 0; e <= i % 10; ++e) UserStates::record(*record, static_cast<ItemHandle>(e), 1, 0, 1, "");
+    for (std::size_t e = 0; e <= i % 10; ++e) users.record(*record, static_cast<ItemHandle>(e), 1, 0, 1, "");
     touch(0);
     REQUIRE(users.history_bytes() <= kBudget);
   }
@@ -383,7 +391,7 @@ TEST_CASE("Who is let go has the history of the model again, and what somebody h
   const SizedEngine engine;
   acquire(users, "a", engine);
   const auto a = users.find("a");
-  UserStates::record(*a, 9, 40, 0, 1, "e");
+  users.record(*a, 9, 40, 0, 1, "e");
   for (std::size_t i = 0; i < 500; ++i) users.find_or_add(name_of(i));
   CHECK(a->forgotten);
   CHECK(a->items == std::vector<ItemHandle>{3, 1, 3, 9});
@@ -405,7 +413,7 @@ TEST_CASE("Users without an event for long are let go when others have some", "[
   const auto observe = [&](std::size_t user, Timestamp time) {
     const auto record = users.find_or_add(name_of(user), time);
     const std::lock_guard lock(record->mutex);
-    UserStates::record(*record, 1, time, 0, 1, "");
+    users.record(*record, 1, time, 0, 1, "");
   };
   for (std::size_t user = 0; user < 300; ++user) observe(user, 5000);
   for (std::size_t user = 1000; user < 3000; ++user) observe(user, 6000);
@@ -415,4 +423,131 @@ TEST_CASE("Users without an event for long are let go when others have some", "[
   CHECK(users.find(name_of(0)) == nullptr);
   CHECK(users.find(name_of(1000))->items.size() == 2);
   CHECK(users.num_users() == 2000);
+}
+
+namespace {
+
+// The slow way: all events in the order of time, and what follows from them.
+struct Told {
+  std::vector<std::pair<UserEvent, float>> events;  // with the weight of the kind
+
+  void add(const UserEvent& event, float weight) {
+    const auto later = [&](const auto& told) { return told.first.time > event.time; };
+    events.insert(std::ranges::find_if(events, later), {event, weight});
+  }
+  std::vector<Dislike> disliked() const {
+    std::map<ItemHandle, float> last;
+    for (const auto& [event, weight] : events) {
+      if (weight > 0) last.erase(event.item);
+      if (weight < 0) last[event.item] = std::abs(weight * event.value);
+    }
+    std::vector<Dislike> result;
+    for (const auto& [item, weight] : last) result.push_back({item, weight});
+    return result;
+  }
+};
+
+// By item: impressions, and those of them with an event of the history before the next.
+std::map<ItemHandle, std::pair<std::int64_t, std::int64_t>> exposure_of(const Told& told) {
+  std::map<ItemHandle, std::pair<std::int64_t, std::int64_t>> counts;
+  std::set<ItemHandle> open;
+  for (const auto& [event, weight] : told.events) {
+    if (weight == 0) {
+      ++counts[event.item].first;
+      open.insert(event.item);
+    } else if (weight > 0 && open.erase(event.item) == 1) {
+      ++counts[event.item].second;
+    }
+  }
+  return counts;
+}
+
+void check_exposure(const UserStates& users, const Told& told, std::int64_t times) {
+  const auto expected = exposure_of(told);
+  for (ItemHandle item = 0; item < 6; ++item) {
+    const auto [impressions, rewards] = users.exposure().of(item);
+    const auto found = expected.find(item);
+    const auto count = found == expected.end() ? std::pair<std::int64_t, std::int64_t>() : found->second;
+    CHECK(impressions == times * count.first);
+    CHECK(rewards == times * count.second);
+  }
+}
+
+void check_user(const UserRecord& user, const Told& told) {
+  std::vector<ItemHandle> items;
+  std::vector<float> weights;
+  std::set<ItemHandle> distinct;
+  for (const auto& [event, weight] : told.events) {
+    if (weight <= 0) continue;
+    items.push_back(event.item);
+    weights.push_back(weight * event.value);
+    distinct.insert(event.item);
+  }
+  CHECK(user.items == items);
+  CHECK(user.weights == weights);
+  CHECK(user.distinct == std::vector<ItemHandle>(distinct.begin(), distinct.end()));
+  CHECK(user.disliked == told.disliked());
+  const std::vector<UserEvent> events = user.events();
+  REQUIRE(events.size() == told.events.size());
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    const UserEvent& expected = told.events[i].first;
+    CHECK(std::tuple(events[i].item, events[i].time, events[i].kind, events[i].value) ==
+          std::tuple(expected.item, expected.time, expected.kind, expected.value));
+  }
+  CHECK(user.last_time() == (events.empty() ? kNoTime : events.back().time));
+}
+
+}  // namespace
+
+TEST_CASE("What kinds of events mean follows from the order of time, live and from a model's histories",
+          "[serving][user_state][feedback]") {
+  const std::vector<float> kind_weights{1, 3, 0, -1, -2.5f};
+  std::mt19937 random(GENERATE(range(1u, 40u)));
+  UserStates users(IdKind::string, {.kind_weights = kind_weights});
+  const std::shared_ptr<UserRecord> record = users.find_or_add("live");
+  UserRecord& user = *record;
+  Told told;
+  check_user(user, told);
+  for (int i = 0; i < 60; ++i) {
+    const auto kind = static_cast<std::uint8_t>(random() % 6);  // the last has no weight of its own
+    const UserEvent event{static_cast<ItemHandle>(random() % 5),
+                          random() % 9 == 0 ? kNoTime : static_cast<Timestamp>(random() % 12), kind,
+                          static_cast<float>(random() % 5) - 1};
+    CHECK(users.record(user, event.item, event.time, event.kind, event.value, "") == Observed::recorded);
+    told.add(event, kind < kind_weights.size() ? kind_weights[kind] : 1);
+    check_user(user, told);
+    check_exposure(users, told, 1);
+  }
+  auto histories = std::make_shared<Histories>();
+  auto ids = std::make_shared<IdMap>();
+  ids->insert("of a model");
+  histories->user_ids = ids;
+  for (const auto& [event, weight] : told.events) {
+    histories->items.push_back(event.item);
+    histories->times.push_back(event.time);
+    histories->kinds.push_back(event.kind);
+    histories->values.push_back(event.value);
+  }
+  histories->offsets.push_back(histories->items.size());
+  users.add_histories(histories);
+  check_exposure(users, told, 2);
+  const bool has_record = GENERATE(true, false);
+  if (has_record) check_user(*users.find("of a model"), told);
+  check_exposure(users, told, 2);
+  users.erase("of a model");
+  check_exposure(users, told, 1);
+  users.erase("of a model");
+  users.erase("live");
+  check_exposure(users, told, 0);
+}
+
+TEST_CASE("Weights beyond the range of numbers are the largest", "[serving][user_state][feedback]") {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  UserStates users(IdKind::string, {.kind_weights = {1, kMost, -kMost}});
+  UserRecord user;
+  users.record(user, 1, 1, 1, 2, "");
+  users.record(user, 2, 1, 2, 2, "");
+  CHECK(user.weights == std::vector{kMost});
+  CHECK(user.values == std::vector{2.0f});
+  CHECK(user.disliked == std::vector<Dislike>{{2, kMost}});
 }

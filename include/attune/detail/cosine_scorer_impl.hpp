@@ -93,6 +93,17 @@ void CosineScorer<Storage>::similarities(ItemHandle item, std::span<const ItemHa
 }
 
 template <class Storage>
+void CosineScorer<Storage>::subtract(std::span<float> user_vector, ItemHandle item, float amount) const {
+  const std::span<const float> row(exact().row(item), user_vector.size());
+  if (kind() == ScoreKind::dot) {
+    double square = 0;
+    for (const float x : row) square += static_cast<double>(x) * static_cast<double>(x);
+    amount = static_cast<float>(static_cast<double>(amount) / std::sqrt(square));
+  }
+  for (std::size_t d = 0; d < row.size(); ++d) user_vector[d] -= amount * row[d];
+}
+
+template <class Storage>
 std::span<const ScoredHandle> CosineScorer<Storage>::scan(std::span<const float> vector,
                                                           const detail::ScoreTerms& terms,
                                                           std::span<const std::uint64_t> eligible, std::size_t k,

@@ -33,6 +33,12 @@ bool needs_history(const Encoder& encoder) noexcept {
   return true;
 }
 
+inline float length_of(std::span<const float> vector) noexcept {
+  double square = 0;
+  for (const float x : vector) square += static_cast<double>(x) * static_cast<double>(x);
+  return static_cast<float>(std::sqrt(square));
+}
+
 // A vector that points somewhere: finite, and longer than rounding and denormals account for.
 inline bool has_direction(std::span<const float> vector) noexcept {
   float largest = 0;
@@ -102,8 +108,25 @@ Query Engine<E, S, C>::encode(HistoryView history, const Context& context, detai
     }
   }
   if (!encoded) encoder_.encode(user_vector, query.history, query.context, workspace);
+  if (!context.disliked.empty()) move_away(user_vector, context.disliked);
   if (detail::has_direction(user_vector)) query.user_vector = user_vector;
   return query;
+}
+
+// What rounding leaves of a vector that cancels out says nothing, and becomes zero.
+template <Encoder E, Scorer S, ColdStart C>
+void Engine<E, S, C>::move_away(std::span<float> user_vector, std::span<const Dislike> disliked) const {
+  if constexpr (requires { scorer_.subtract(user_vector, ItemHandle{}, 0.0f); }) {
+    constexpr float kBeta = 0.25f, kRounding = 1e-5f;
+    const auto has_vector = [&](const Dislike& one) { return static_cast<bool>(scorer_.scorable(one.item)); };
+    const auto count = static_cast<float>(std::ranges::count_if(disliked, has_vector));
+    if (count == 0 || !detail::has_direction(user_vector)) return;
+    const float length = detail::length_of(user_vector);
+    for (const Dislike& one : disliked) {
+      if (has_vector(one)) scorer_.subtract(user_vector, one.item, length * kBeta * one.weight / count);
+    }
+    if (detail::length_of(user_vector) < kRounding * length) std::ranges::fill(user_vector, 0.0f);
+  }
 }
 
 template <Encoder E, Scorer S, ColdStart C>

@@ -55,6 +55,9 @@ class Engine {
   // What the scorer ranks for, in the workspace. The user vector is empty where the encoder has nothing to say.
   Query encode(HistoryView history, const Context& context, detail::EngineState* state, Workspace& workspace) const;
   HistoryView known_events(HistoryView history, Workspace& workspace) const;
+  // Rocchio (1971): from a user vector q, |q| * 0.25 * the mean of w_i * d_i / |d_i| over the disliked items that have
+  // a vector d_i, w_i their weights.
+  void move_away(std::span<float> user_vector, std::span<const Dislike> disliked) const;
   // The terms of the blend, with those of a request.
   std::span<const float> additive_terms(HistoryView history, std::span<const float> additive,
                                         Workspace& workspace) const;

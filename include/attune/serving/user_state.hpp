@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "attune/data/interaction_log.hpp"
 #include "attune/detail/engine_interface.hpp"
@@ -17,6 +18,7 @@
 
 namespace attune::inline v0_1 {
 
+class ItemExposure;
 struct UserRecord;  // one user, with a mutex of its own
 
 struct UserStateOptions {  // see RecommenderOptions
@@ -24,6 +26,8 @@ struct UserStateOptions {  // see RecommenderOptions
   StateStorage storage = StateStorage::float32;
   std::size_t history_budget_bytes = 0;
   std::int64_t history_ttl = 0;
+  // Of events, by the number of their kind: see EventKind. Kinds beyond weigh 1; empty: all do.
+  std::vector<float> kind_weights = {};
 };
 
 class ATTUNE_EXPORT UserStates {
@@ -45,13 +49,14 @@ class ATTUNE_EXPORT UserStates {
   // and is `forgotten` then: look again.
   std::shared_ptr<UserRecord> find_or_add(const Id& user, Timestamp at = kNoTime);
 
-  // With the record locked: records one event in time order, after those of the same time (a late event is put where it
-  // belongs and the cache starts anew).
-  static Observed record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float weight,
-                         std::string_view event_id);
+  // With the record locked: records one event in time order, after those of the same time (a late event of the history
+  // is put where it belongs and the cache starts anew).
+  Observed record(UserRecord& user, ItemHandle item, Timestamp time, std::uint8_t kind, float value,
+                  std::string_view event_id) const;
   // With the record locked: false for an event id that the user has already; remembers it otherwise, as that of an
-  // event of this item and time. "" is never one.
-  static bool remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time);
+  // event of this item, time and kind. "" is never one.
+  static bool remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time,
+                             std::uint8_t kind);
 
   // With the record locked: whether the user has an event of this id; "" is never one.
   static bool has_event(const UserRecord& user, std::string_view event_id) noexcept;
@@ -66,6 +71,9 @@ class ATTUNE_EXPORT UserStates {
 
   // Makes caches of a generation that is not served yet, for `most` of the users whose caches were used last.
   void warm_up(const detail::EngineInterface& next, std::uint64_t generation, std::size_t most, Workspace& workspace);
+
+  // How often items were shown, and rewarded: of all users but those forgotten, also of those let go.
+  const ItemExposure& exposure() const noexcept;
 
   std::size_t num_users() const noexcept;
   std::size_t cache_bytes() const noexcept;
