@@ -86,8 +86,8 @@ struct ServedUpdate {
 // the newest events, to be measured on them beside the old model; where that is passed, the old model learns them all,
 // and the result is saved and reloaded, without users who were forgotten meanwhile. Where it fails, or nothing is new,
 // nothing changes. Progress tells of both trainings. Throws Error as TrainedModel::load, Updater::update,
-// TrainedModel::save and Recommender::reload do, and invalid_config for a tolerance that is not in [0, 1]; the old model
-// serves then.
+// TrainedModel::save and Recommender::reload do, and invalid_config for a tolerance that is not in [0, 1]; the old
+// model serves then.
 ATTUNE_EXPORT ServedUpdate update_served(Recommender& recommender, const std::string& directory,
                                          const InteractionLog& events, const ServedUpdateOptions& options = {},
                                          Executor* executor = nullptr, const Progress& progress = {});
