@@ -5,6 +5,9 @@
 // use than in the second.
 //   soak_campaign [SECONDS [USERS [ITEMS]]]
 
+#include <malloc.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -19,8 +22,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <unistd.h>
 
 #include "attune/recommender.hpp"
 #include "attune/serving/cursor.hpp"
@@ -157,6 +158,7 @@ class Soak {
     }
     store_->prune(now() - share(20));
     recommender_.reload(reloads_++ % 2 == 0 ? b_ : a_);
+    ::malloc_trim(0);  // as docs/operations.md advises
     return peak;
   }
 

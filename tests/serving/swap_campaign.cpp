@@ -118,7 +118,7 @@ struct Times {
   void print(const char* when) const {
     std::cout << std::setw(14) << when << std::setw(10) << elapsed.size();
     for (const auto* times : {&elapsed, &own}) {
-      for (const std::size_t p : {50, 99}) std::cout << std::setw(12) << percentile(*times, p);
+      for (const std::size_t p : {50u, 99u}) std::cout << std::setw(12) << percentile(*times, p);
     }
     std::cout << '\n';
   }
