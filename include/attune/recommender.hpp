@@ -7,7 +7,6 @@
 // items; serving has a defined answer for everything, and throws only what an exhausted memory throws. A child process
 // may go on with a recommender after fork(), unless a call was running then.
 
-#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -97,9 +96,9 @@ struct RecommenderOptions {
   // those it was trained on, which evaluate() measures); 0: none. More finds what the engine ranks low, and costs time;
   // a model's own never reorders more than it was trained on.
   std::optional<std::size_t> ranker_candidates = std::nullopt;
-  // How long the ranker of one request may go on taking further groups; 0: until it is done. A model's own takes all
-  // candidates as one group, which no deadline cuts short.
-  std::chrono::nanoseconds ranker_deadline{0};
+  // Nanoseconds that the ranker of one request may go on taking further groups; 0: until it is done. A model's own
+  // takes all candidates as one group, which no deadline cuts short.
+  std::int64_t ranker_deadline = 0;
   // Told what happens (serving/telemetry.hpp); null: nobody is.
   std::shared_ptr<Telemetry> telemetry = nullptr;
   // Performance.

@@ -2,6 +2,7 @@
 #include "attune/recommender.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <optional>
 #include <tuple>
@@ -29,12 +30,17 @@ std::size_t num_below(const Request& request, std::size_t eligible, std::size_t 
   return all_count ? 0 : eligible - enough;
 }
 
+std::int64_t nanoseconds(Meters::Clock::time_point time) noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
+
 }  // namespace
 
 Recommender::Impl::Timed::~Timed() {
   const auto end = Meters::Clock::now();
   impl_.meters.finished(operation_, end - begin_);
-  if (Telemetry* const telemetry = impl_.options.telemetry.get()) telemetry->span({operation_, begin_, end, items_});
+  if (Telemetry* const telemetry = impl_.options.telemetry.get())
+    telemetry->span({operation_, nanoseconds(begin_), nanoseconds(end), items_});
 }
 
 void Recommender::Impl::log(LogLevel level, std::string_view message) const noexcept {
@@ -137,8 +143,9 @@ std::size_t Recommender::Impl::order(EngineAnswer& found, const RankingStage& st
     }
   });
   const RankingQuery query{history, context, found.source, now.score_kind(found.source)};
-  const detail::Ranking ranking = detail::rank_candidates(*stage.ranker, query, scratch.candidates, scratch.scores,
-                                                          options.ranker_deadline, scratch.workspace);
+  const detail::Ranking ranking =
+      detail::rank_candidates(*stage.ranker, query, scratch.candidates, scratch.scores,
+                              std::chrono::nanoseconds(options.ranker_deadline), scratch.workspace);
   for (std::size_t i = 0; i < ranking.reranked; ++i) {
     scratch.ranked[i] = {scratch.candidates[i].handle, scratch.candidates[i].score};
   }

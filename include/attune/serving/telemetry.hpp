@@ -5,7 +5,6 @@
 // callbacks for log lines and spans. Silent unless asked for; no id of a user or an item is in any of it.
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -27,8 +26,8 @@ ATTUNE_EXPORT std::string_view to_string(LogLevel level) noexcept;
 // One finished call.
 struct Span {
   Operation operation;
-  std::chrono::steady_clock::time_point begin, end;
-  std::size_t items = 0;  // answered, or events observed
+  std::int64_t begin, end;  // nanoseconds of the steady clock
+  std::size_t items = 0;    // answered, or events observed
 };
 
 // Callbacks of RecommenderOptions::telemetry, from the thread that makes the call, any number of threads at once. They
