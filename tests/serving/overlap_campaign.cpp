@@ -245,7 +245,7 @@ class Scene {
     const RecommenderStats stats = recommender_.stats();
     checks_.expect(to_prometheus(stats).size() > 100, "numbers are written");
     checks_.expect(recommender_.info().damaged_answers == 0, "nothing is damaged");
-    checks_.expect(recommender_.item_ids().size() >= 80, "items have ids");
+    checks_.expect(recommender_.item_ids().size() >= 50, "items have ids");
     recommender_.check_model();
   }
 
