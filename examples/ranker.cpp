@@ -6,7 +6,6 @@
 
 #include <attune/model/ranker.hpp>
 #include <attune/recommender.hpp>
-#include <chrono>
 #include <iostream>
 #include <string>
 #include <unordered_map>
@@ -44,9 +43,8 @@ int main(int argc, char** argv) {
       }
     };
     const auto plain = attune::Recommender::open(argv[1]);
-    const auto ranked = attune::Recommender::open(argv[1], {.ranker = attune::make_ranker(score),
-                                                            .ranker_candidates = 100,
-                                                            .ranker_deadline = std::chrono::milliseconds(5)});
+    const auto ranked = attune::Recommender::open(
+        argv[1], {.ranker = attune::make_ranker(score), .ranker_candidates = 100, .ranker_deadline = 5'000'000});
     print("as found", plain.recommend({.user = argv[2], .k = 5}));
     print("as ranked", ranked.recommend({.user = argv[2], .k = 5}));
   } catch (const std::exception& error) {

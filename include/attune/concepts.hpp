@@ -45,7 +45,10 @@ concept IncrementalEncoder = Encoder<E> &&
 // empty or one term per handle added to the score. top_k returns min(k, eligible and scorable) items in the order of
 // ranks_before, in memory of the workspace. score gives the same numbers for chosen handles; what it cannot score is
 // -infinity. scorable(item) is false for rows it never returns (zero, non-finite). One that compares items too has
-// similar(item, eligible, k, workspace), which gives Neighbours and is called for scorable items.
+// similar(item, eligible, k, workspace), which gives Neighbours and is called for scorable items, and for diverse lists
+// similarities(item, handles, cosines): of its vector with each of theirs, 0 where either has none.
+// With subtract(user_vector, item, amount), which takes `amount` times the unit vector of a scorable item away from the
+// vector of a query, items like those that a user dislikes are ranked lower; without, only these are left out.
 // A scorer may also answer many queries at once: batches() says whether that is the faster way, top_k_batch(queries,
 // eligible, workspace) as CosineScorer's.
 template <class S>
@@ -61,6 +64,8 @@ concept Scorer = requires(const S& scorer, const Query& query, std::span<const s
 
 // Answers what the model cannot: unknown user, empty history, nothing the encoder knows. Ranks every eligible handle it
 // is asked for, k at most, and says which source spoke. score gives the same numbers for chosen handles.
+// A cold start may also take terms as a scorer does: top_k(history, context, eligible, additive, k, workspace).
+// Without, the engine asks for the scores of all items where a request has terms.
 template <class C>
 concept ColdStart = requires(const C& cold_start, HistoryView history, const Context& context,
                              std::span<const std::uint64_t> eligible, std::size_t k, Workspace& workspace,

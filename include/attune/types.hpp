@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,12 @@ namespace attune::inline v0_1 {
 // Milliseconds since 1970-01-01 UTC. The library never reads the clock.
 using Timestamp = std::int64_t;
 inline constexpr Timestamp kNoTime = std::numeric_limits<Timestamp>::min();
+
+// Whether an event may have this time: none, or one from 1970 to the year 9999.
+constexpr bool is_event_time(Timestamp time) noexcept {
+  constexpr Timestamp kEndOf9999 = 253'402'300'800'000;
+  return time == kNoTime || (time >= 0 && time < kEndOf9999);
+}
 
 // Dense numbers that stand for external ids inside the library. Within one model snapshot an item handle is a row of
 // the embedding table; handles never change their meaning while a process runs.
@@ -82,6 +89,56 @@ struct Interaction {
   std::string_view event_id = {};
 };
 
+// What events of a kind mean (RecommenderOptions::event_kinds). A weight above 0: the item belongs to the history, with
+// this weight times the event's value. 0: an impression, the item was shown and nothing more. Below 0: negative
+// feedback, as strong as the size of weight times value.
+struct EventKind {
+  std::string name;
+  float weight = 1;
+};
+
+// What becomes of events of a kind that has no name in RecommenderOptions::event_kinds, other than the plain one: they
+// weigh 1, or are rejected.
+enum class UnknownEventKinds : std::uint8_t { accept, reject };
+
+// What items have besides their ids: a set of names, or a number.
+enum class FieldType : std::uint8_t { category, number };
+
+struct ItemField {
+  std::string name;  // a letter or '_', then letters, digits and '_'
+  FieldType type = FieldType::category;
+};
+
+// A field and what an item has there: names separated by '|' ("Drama|War"; "": none), or a number (NaN: none). A view:
+// the text must outlive it.
+class FieldValue {
+ public:
+  constexpr FieldValue(std::string_view field, std::string_view names) noexcept : field_(field), names_(names) {}
+  template <class Number>
+  requires((std::integral<Number> || std::floating_point<Number>)&&!std::same_as<Number, bool> &&
+           !std::same_as<Number, char>) constexpr FieldValue(std::string_view field, Number number) noexcept
+      : field_(field), number_(static_cast<double>(number)), type_(FieldType::number) {}
+
+  constexpr std::string_view field() const noexcept { return field_; }
+  constexpr FieldType type() const noexcept { return type_; }
+  constexpr std::string_view names() const noexcept { return names_; }  // "" unless of a category
+  constexpr double number() const noexcept { return number_; }          // 0 unless a number
+
+ private:
+  std::string_view field_, names_;
+  double number_ = 0;
+  FieldType type_ = FieldType::category;
+};
+
+// An item as a host describes it; what is not named here stays as it was. It is available at the times
+// [available_from, available_until), from and for ever unless they are set; kNoTime takes a bound away.
+struct Item {
+  Id id;
+  std::vector<FieldValue> fields = {};
+  std::optional<Timestamp> available_from = {};
+  std::optional<Timestamp> available_until = {};
+};
+
 // A user's events, oldest first. `times`, `kinds` and `weights` are either empty or as long as `items`.
 struct HistoryView {
   std::span<const ItemHandle> items;
@@ -98,11 +155,19 @@ struct HistoryView {
   HistoryView first(std::size_t count) const noexcept { return subview(0, count); }
 };
 
+// An item of which the last that its user said is negative feedback, and how strong that was: at least 0.
+struct Dislike {
+  ItemHandle item;
+  float weight;
+  friend bool operator==(const Dislike&, const Dislike&) = default;
+};
+
 // What is known about a request besides the history. Without `now` the request happens at the last event.
 struct Context {
   Timestamp now = kNoTime;
   std::span<const float> features = {};
-  Id user = {};  // whose request it is; empty for a bare history
+  Id user = {};                            // whose request it is; empty for a bare history
+  std::span<const Dislike> disliked = {};  // ascending by item
 };
 
 // What a scorer ranks for: the encoder's output and what it was made from.
@@ -170,8 +235,15 @@ struct Neighbours {
 enum class Observed : std::uint8_t {
   recorded,
   duplicate,  // an event id that this user's history already holds
-  rejected,   // an id that IdMap does not accept, a value that is not finite, or a limit reached
+  // An id that IdMap does not accept, a value that is not finite, a time before 1970 or after the year 9999 (one in
+  // microseconds is), a kind without a name where those are rejected, or a limit reached.
+  rejected,
 };
+
+// How a list is kept from repeating itself (Request::diversity). mmr: maximal marginal relevance, away from the chosen
+// item that is most alike. dpp: greedy search for the most probable set of a determinantal point process, away from all
+// chosen items together.
+enum class DiversityMethod : std::uint8_t { mmr, dpp };
 
 // Which part of the system an answer comes from.
 enum class Source : std::uint8_t { model, content, profile, neighbours, counts, popularity };

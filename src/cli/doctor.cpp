@@ -16,6 +16,12 @@
 namespace attune::cli {
 namespace {
 
+#if defined(ATTUNE_WITH_SQLITE)
+constexpr bool kWithSqlite = true;
+#else
+constexpr bool kWithSqlite = false;
+#endif
+
 std::string compiler() {
 #if defined(__clang__)
   return "clang " __clang_version__;
@@ -54,7 +60,7 @@ void run(const DoctorOptions& options, Console& console) {
         {"model_format", kModelFormatVersion}}},
       {"simd",
        {{"active", simd_level()}, {"compiled", detail::compiled_levels()}, {"supported", detail::supported_levels()}}},
-      {"parts", {{"gzip", true}, {"xz", true}}}};
+      {"parts", {{"gzip", true}, {"xz", true}, {"sqlite", kWithSqlite}}}};
   if (console.json()) return console.object(result);
   print(console.text(), result);
 }

@@ -10,17 +10,14 @@ namespace attune::inline v0_1 {
 
 void Categories::add(std::string_view names) {
   const std::size_t first = values_.size();
-  for (std::size_t begin = 0, end; begin <= names.size(); begin = end + 1) {
-    end = std::min(names.find('|', begin), names.size());
-    const std::string_view name = detail::without_outer_blanks(names.substr(begin, end - begin));
-    if (name.empty()) continue;
+  detail::for_each_name(names, [&](std::string_view name) {
     auto known = numbers_.find(name);
     if (known == numbers_.end()) {
       known = numbers_.emplace(name, static_cast<std::uint32_t>(names_.size())).first;
       names_.emplace_back(name);
     }
     values_.push_back(known->second);
-  }
+  });
   const auto row = values_.begin() + static_cast<std::ptrdiff_t>(first);
   std::sort(row, values_.end());
   values_.erase(std::unique(row, values_.end()), values_.end());

@@ -19,6 +19,16 @@ inline std::string_view without_outer_blanks(std::string_view text) noexcept {
   return text;
 }
 
+// Calls visit(name) for the names of a field, which '|' separates, without blanks around them; empty ones do not count.
+template <class Visit>
+void for_each_name(std::string_view names, Visit&& visit) {
+  for (std::size_t begin = 0, end; begin <= names.size(); begin = end + 1) {
+    end = std::min(names.find('|', begin), names.size());
+    if (const std::string_view name = without_outer_blanks(names.substr(begin, end - begin)); !name.empty())
+      visit(name);
+  }
+}
+
 // A number that is all of the text, but for blanks around it.
 template <class Number>
 std::optional<Number> parse_number(std::string_view text) noexcept {

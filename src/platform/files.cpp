@@ -230,7 +230,7 @@ class Sibling {
 
 // Removes what saves of `target` have left that were killed: siblings that nobody has locked. Only once a whole model
 // stands at `target`, because a save killed between two renames leaves the old one nowhere else.
-void remove_abandoned(const fs::path& target) {
+void remove_siblings(const fs::path& target) {
   const std::string stem = sibling_stem(target);
   std::error_code error;
   std::vector<fs::path> abandoned;
@@ -244,6 +244,21 @@ void remove_abandoned(const fs::path& target) {
     const Lock lock(path);
     if (lock.state() == Lock::State::held) fs::remove_all(path, error);
   }
+}
+
+// Makes what was written beside a directory that directory, and removes what stood there.
+void put_in_place(Sibling& sibling, const fs::path& target, const fs::path& directory, Swap swap) {
+  const bool replaces = is_there(target);
+  sync_directory(sibling.path());
+  std::error_code error;
+  if (replaces) fs::permissions(sibling.path(), fs::status(target, error).permissions(), error);
+  if (error) fail("write", sibling.path(), error.message());
+  sibling.swap_with(target, replaces, swap);
+  if (fs::remove_all(sibling.path(), error); error) {
+    throw Error(ErrorCode::io_error, "\"" + directory.string() + "\" is written, but what it replaced is left in \"" +
+                                         sibling.path().string() + "\": " + error.message());
+  }
+  remove_siblings(target);
 }
 
 void require_permission(const fs::path& directory) {
@@ -403,20 +418,31 @@ void replace_directory(const fs::path& directory, std::span<const NamedBytes> fi
                        Swap swap) {
   require_replaceable(directory, marker);
   const fs::path target = resolved(directory);
-  const bool replaces = is_there(target);
-  if (!replaces) create_with_parents(parent_of(target));
+  if (!is_there(target)) create_with_parents(parent_of(target));
   Sibling sibling(target);
   for (const NamedBytes& file : files) write_new_file(sibling.path() / file.name, file.bytes);
-  sync_directory(sibling.path());
-  std::error_code error;
-  if (replaces) fs::permissions(sibling.path(), fs::status(target, error).permissions(), error);
-  if (error) fail("write", sibling.path(), error.message());
-  sibling.swap_with(target, replaces, swap);
-  if (fs::remove_all(sibling.path(), error); error) {
-    throw Error(ErrorCode::io_error, "\"" + directory.string() + "\" is written, but what it replaced is left in \"" +
-                                         sibling.path().string() + "\": " + error.message());
-  }
-  remove_abandoned(target);
+  put_in_place(sibling, target, directory, swap);
 }
+
+void replace_files(const fs::path& directory, std::span<const NamedBytes> files, const std::string& marker) {
+  require_replaceable(directory, marker);
+  const fs::path target = resolved(directory);
+  Sibling sibling(target);
+  for (const NamedBytes& file : files) write_new_file(sibling.path() / file.name, file.bytes);
+  std::error_code error;
+  for (fs::directory_iterator entry(target, error), end; !error && entry != end; entry.increment(error)) {
+    const fs::path& path = entry->path();
+    const auto replaced = [&](const NamedBytes& file) { return file.name == path.filename(); };
+    if (std::ranges::any_of(files, replaced)) continue;
+    const fs::path kept = sibling.path() / path.filename();
+    if (::link(path.c_str(), kept.c_str()) == 0) continue;
+    if (errno != EPERM && errno != EOPNOTSUPP) fail("write", kept, errno);
+    write_new_file(kept, read_file(path));  // on a file system without links
+  }
+  if (error) fail("read", target, error.message());
+  put_in_place(sibling, target, directory, Swap::exchange);
+}
+
+void remove_abandoned(const fs::path& directory) { remove_siblings(resolved(directory)); }
 
 }  // namespace attune::inline v0_1::platform

@@ -110,4 +110,13 @@ enum class Swap { exchange, two_renames };
 void replace_directory(const std::filesystem::path& directory, std::span<const NamedBytes> files,
                        const std::string& marker, Swap swap = Swap::exchange);
 
+// Puts these files into a directory that holds `marker`, together or not at all, as replace_directory puts all of them.
+// The other files stay the same files, also for those who have them mapped; on a file system without hard links they
+// are copied.
+void replace_files(const std::filesystem::path& directory, std::span<const NamedBytes> files,
+                   const std::string& marker);
+
+// Removes what replace_directory and replace_files have left that were killed.
+void remove_abandoned(const std::filesystem::path& directory);
+
 }  // namespace attune::inline v0_1::platform

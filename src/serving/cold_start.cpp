@@ -25,7 +25,8 @@ std::span<const float> CountsColdStart::score_all(HistoryView history, Workspace
 }
 
 std::span<const ScoredHandle> CountsColdStart::top_k(HistoryView history, const Context&,
-                                                     std::span<const std::uint64_t> eligible, std::size_t k,
+                                                     std::span<const std::uint64_t> eligible,
+                                                     std::span<const float> additive, std::size_t k,
                                                      Workspace& workspace) const {
   std::size_t candidates = 0;
   for (const std::uint64_t word : eligible) candidates += static_cast<std::size_t>(std::popcount(word));
@@ -34,7 +35,8 @@ std::span<const ScoredHandle> CountsColdStart::top_k(HistoryView history, const 
   for (std::size_t group = 0; group < eligible.size(); ++group) {
     detail::for_each_bit(eligible[group], [&](std::size_t bit) {
       const std::size_t item = group * 64 + bit;
-      best.push({static_cast<ItemHandle>(item), item < scores.size() ? scores[item] : 0.0f});
+      const float score = item < scores.size() ? scores[item] : 0.0f;
+      best.push({static_cast<ItemHandle>(item), additive.empty() ? score : score + additive[item]});
     });
   }
   return best.finish();

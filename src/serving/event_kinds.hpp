@@ -25,6 +25,11 @@ class EventKinds {
   // The number of a kind; nothing for a new name once there are too many. "" is always 0.
   std::optional<std::uint8_t> of_event(std::string_view name) { return find_or_add(name, true); }
   std::optional<std::uint8_t> of_model(std::string_view name) { return find_or_add(name, false); }
+  // Precondition: one of the above gave the number.
+  std::string name(std::uint8_t kind) {
+    const std::shared_lock lock(mutex_);
+    return names_[kind];
+  }
 
  private:
   std::optional<std::uint8_t> find_or_add(std::string_view name, bool from_event) {

@@ -2,17 +2,18 @@
 #include "attune/recommender.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <optional>
 #include <tuple>
 #include <utility>
 
 #include "attune/detail/top_k.hpp"
-#include "attune/executor.hpp"
-#include "attune/serving/event_store.hpp"
+#include "attune/serving/policy.hpp"
 #include "model/ranking.hpp"
-#include "serving/exclusion.hpp"
+#include "serving/eligibility.hpp"
 #include "serving/recommender_impl.hpp"
+#include "serving/shadow_run.hpp"
 
 namespace attune::inline v0_1 {
 namespace {
@@ -23,7 +24,28 @@ std::size_t num_distinct(std::vector<Id> ids) {
   return static_cast<std::size_t>(std::unique(ids.begin(), ids.end()) - ids.begin());
 }
 
+// How many of `eligible` items scored too little for an answer of k, where the best of them are known.
+std::size_t num_below(const Request& request, std::size_t eligible, std::size_t enough) noexcept {
+  const bool all_count = request.min_score == -std::numeric_limits<float>::infinity() || enough >= request.k;
+  return all_count ? 0 : eligible - enough;
+}
+
+std::int64_t nanoseconds(Meters::Clock::time_point time) noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
+
 }  // namespace
+
+Recommender::Impl::Timed::~Timed() {
+  const auto end = Meters::Clock::now();
+  impl_.meters.finished(operation_, end - begin_);
+  if (Telemetry* const telemetry = impl_.options.telemetry.get())
+    telemetry->span({operation_, nanoseconds(begin_), nanoseconds(end), items_});
+}
+
+void Recommender::Impl::log(LogLevel level, std::string_view message) const noexcept {
+  if (options.telemetry) options.telemetry->log(level, message);
+}
 
 std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
   const std::lock_guard lock(snapshot_mutex);
@@ -33,52 +55,44 @@ std::shared_ptr<const Snapshot> Recommender::Impl::current() const {
 // Events.
 
 Observed Recommender::Impl::record(Interaction& event) {
-  if (!std::isfinite(event.value) || !users.accepts(event.user) || !catalogue->accepts(event.item)) {
+  const bool rejects = options.unknown_event_kinds == UnknownEventKinds::reject && !event.event.empty();
+  const bool unknown =
+      rejects && std::ranges::find(options.event_kinds, event.event, &EventKind::name) == options.event_kinds.end();
+  const Observed outcome = unknown ? Observed::rejected : take(event, MissingTime::becomes_last);
+  meters.observed(outcome);
+  return outcome;
+}
+
+float Recommender::Impl::weight_of(std::uint8_t kind) const noexcept {
+  return kind == 0 || kind > options.event_kinds.size() ? 1.0f : options.event_kinds[kind - 1].weight;
+}
+
+Observed Recommender::Impl::take(Interaction& event, MissingTime missing) {
+  if (!std::isfinite(event.value) || !is_event_time(event.timestamp) || !users.accepts(event.user) ||
+      !catalogue->accepts(event.item)) {
     return Observed::rejected;
   }
   const auto kind = kinds.of_event(event.event);
   const ItemHandle item = kind ? catalogue->find_or_add(event.item) : kNoHandle;
   if (item == kNoHandle) return Observed::rejected;
-  const std::shared_ptr<UserRecord> user = users.find_or_add(event.user);
-  const std::lock_guard lock(user->mutex);
-  if (event.timestamp == kNoTime) event.timestamp = user->last_time();
-  return UserStates::record(*user, item, event.timestamp, *kind, event.value, event.event_id);
-}
-
-void Recommender::Impl::store(std::span<const Interaction> recorded) noexcept {
-  if (recorded.empty() || !options.event_store) return;
-  try {
-    const auto done = [unstored = unstored_events, count = recorded.size()](bool stored) {
-      if (!stored) *unstored += count;
-    };
-    options.event_store->append(recorded, done);
-  } catch (...) {
-    *unstored_events += recorded.size();
+  for (;;) {
+    const std::shared_ptr<UserRecord> user = users.find_or_add(event.user, event.timestamp);
+    const std::lock_guard lock(user->mutex);
+    if (user->forgotten) continue;  // in between
+    if (event.timestamp == kNoTime && missing == MissingTime::becomes_last) event.timestamp = user->last_time();
+    if (const auto run = current_shadow(); run && weight_of(*kind) > 0 && run->samples(event.user)) {
+      measure(*run, *user, event, item);
+    }
+    return users.record(*user, item, event.timestamp, *kind, event.value, event.event_id);
   }
 }
 
 Observed Recommender::observe(const Interaction& interaction) {
+  Impl::Timed timed(*impl_, Operation::observe);
+  timed.items(1);
   Interaction event = interaction;
   const Observed observed = impl_->record(event);
-  if (observed == Observed::recorded) impl_->store({&event, 1});
-  return observed;
-}
-
-std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> interactions) {
-  std::vector<Observed> observed;
-  std::vector<Interaction> recorded;
-  observed.reserve(interactions.size());
-  recorded.reserve(interactions.size());
-  try {
-    for (Interaction event : interactions) {
-      observed.push_back(impl_->record(event));
-      if (observed.back() == Observed::recorded) recorded.push_back(event);
-    }
-  } catch (...) {
-    impl_->store(recorded);  // what memory holds by now
-    throw;
-  }
-  impl_->store(recorded);
+  if (observed == Observed::recorded) impl_->store({&event, 1}, 1);
   return observed;
 }
 
@@ -86,14 +100,17 @@ std::vector<Observed> Recommender::observe_batch(std::span<const Interaction> in
 
 // Gives an answer its items and says where they come from.
 void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
-                             Source source, Scores scores) {
+                             Source source, Scores scores, std::span<const float> boosts) {
   answer.items.clear();
   answer.items.reserve(items.size());
   now->catalogue->read([&](const IdMap& ids) {
     for (const ScoredHandle& item : items) answer.items.push_back({ids.id(item.item), item.score});
   });
   if (source == Source::model && scores == Scores::of_next_event && !now->calibration.empty()) {
-    for (Recommendation& item : answer.items) item.probability = now->calibration(item.score);
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const float boost = items[i].item < boosts.size() ? boosts[items[i].item] : 0.0f;
+      answer.items[i].probability = now->calibration(items[i].score - boost);
+    }
   }
   answer.source = source;
   answer.shortfall = {};
@@ -126,8 +143,9 @@ std::size_t Recommender::Impl::order(EngineAnswer& found, const RankingStage& st
     }
   });
   const RankingQuery query{history, context, found.source, now.score_kind(found.source)};
-  const detail::Ranking ranking = detail::rank_candidates(*stage.ranker, query, scratch.candidates, scratch.scores,
-                                                          options.ranker_deadline, scratch.workspace);
+  const detail::Ranking ranking =
+      detail::rank_candidates(*stage.ranker, query, scratch.candidates, scratch.scores,
+                              std::chrono::nanoseconds(options.ranker_deadline), scratch.workspace);
   for (std::size_t i = 0; i < ranking.reranked; ++i) {
     scratch.ranked[i] = {scratch.candidates[i].handle, scratch.candidates[i].score};
   }
@@ -137,32 +155,36 @@ std::size_t Recommender::Impl::order(EngineAnswer& found, const RankingStage& st
 }
 
 EngineAnswer Recommender::Impl::ask(const Snapshot& now, HistoryView history, const Context& context,
-                                    std::span<const std::uint64_t> eligible, std::size_t k, detail::EngineState* state,
+                                    const Eligibility& eligible, std::size_t k, detail::EngineState* state,
                                     Workspace& workspace) {
   try {
-    return now.engine->recommend(history, context, eligible, k, state, workspace);
+    return now.engine->recommend(history, context, eligible.bits(), eligible.boosts(), k, state, workspace);
   } catch (const Error& error) {
     note_damage(now, error);
   }
   if (state != nullptr) state->reset();
-  return now.engine->recommend({}, context, eligible, k, nullptr, workspace);
+  return now.engine->recommend({}, context, eligible.bits(), eligible.boosts(), k, nullptr, workspace);
+}
+
+std::shared_ptr<const detail::CompiledPolicy> Recommender::Impl::policy_of(const Request& request) noexcept {
+  return request.policy == nullptr ? nullptr : request.policy->compiled_;
 }
 
 void Recommender::Impl::note_damage(const Snapshot& now, const Error& error) {
   const bool is_damage = error.code() == ErrorCode::corrupt_file || error.code() == ErrorCode::non_finite;
   if (!now.weights || !is_damage) throw;
   ++damaged_answers;
-  now.weights->note(error);
+  if (now.weights->note(error)) log(LogLevel::error, error.what());
 }
 
-void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, HistoryView history,
-                                  std::span<const ItemHandle> distinct, const Request& request,
+void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, const UserView& user, const Request& request,
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
-  const Exclusion exclusion(scratch, *now, request.exclude_seen ? distinct : std::span<const ItemHandle>{});
-  const Context context{.now = request.now, .user = request.user};
-  const EngineAnswer found =
-      ask(*now, history, context, exclusion.eligible(), most_wanted(*now, request.k), state, scratch.workspace);
-  finish(answer, std::move(now), found, history, context, request.k, exclusion, scratch);
+  const Eligibility eligible(scratch, *now, request, policy_of(request), time_of(request.now, user.history),
+                             seen_items(request, user, scratch));
+  if (selects(request)) return select(std::move(now), user, request, eligible, state, scratch, answer);
+  const EngineAnswer found = ask(*now, user.history, context_of(request, user), eligible, most_wanted(*now, request.k),
+                                 state, scratch.workspace);
+  finish(answer, std::move(now), found, user, request, eligible, scratch);
 }
 
 std::size_t Recommender::Impl::most_wanted(const Snapshot& now, std::size_t k) const noexcept {
@@ -170,13 +192,17 @@ std::size_t Recommender::Impl::most_wanted(const Snapshot& now, std::size_t k) c
 }
 
 void Recommender::Impl::finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found,
-                               HistoryView history, const Context& context, std::size_t k, const Exclusion& exclusion,
+                               const UserView& user, const Request& request, const Eligibility& eligible,
                                RequestScratch& scratch) {
-  const std::size_t reranked = order(found, ranking_stage(*now), *now, history, context, scratch);
-  fill(answer, std::move(now), found.items.first(std::min(k, found.items.size())), found.source);
+  found.items = scoring_enough(found.items, request.min_score);
+  const std::size_t below = num_below(request, eligible.size(found.source), found.items.size());
+  const std::size_t reranked =
+      order(found, ranking_stage(*now), *now, user.history, context_of(request, user), scratch);
+  fill(answer, std::move(now), found.items.first(std::min(request.k, found.items.size())), found.source,
+       Scores::of_next_event, eligible.boosts());
   answer.reranked = reranked;
-  answer.shortfall.seen = exclusion.size();
-  answer.shortfall.unavailable = catalogue->size() - exclusion.size() - exclusion.returnable(found.source);
+  answer.shortfall = eligible.shortfall(found.source);
+  answer.shortfall.below_min_score = below;
 }
 
 Answer Recommender::recommend(const Request& request) const {
@@ -186,17 +212,31 @@ Answer Recommender::recommend(const Request& request) const {
 }
 
 void Recommender::recommend(const Request& request, Answer& answer) const {
-  auto now = impl_->current();
-  const ScratchPool::Lease scratch = impl_->pool.take();
-  const std::shared_ptr<UserRecord> user = impl_->users.find(request.user);
-  if (!user) return impl_->recommend(std::move(now), {}, {}, request, nullptr, *scratch, answer);
-  const std::lock_guard lock(user->mutex);
-  detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
-  impl_->recommend(std::move(now), user->history(), user->distinct, request, state, *scratch, answer);
+  Impl::Timed timed(*impl_, Operation::recommend);
+  impl_->recommend(request, answer);
+  timed.items(answer.items.size());
+}
+
+void Recommender::Impl::recommend(const Request& request, Answer& answer) {
+  auto now = current();
+  const ScratchPool::Lease scratch = pool.take();
+  if (const std::shared_ptr<UserRecord> user = users.find(request.user)) {
+    const std::lock_guard lock(user->mutex);
+    detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
+    recommend(std::move(now), user->view(), request, state, *scratch, answer);
+  } else {
+    recommend(std::move(now), {}, request, nullptr, *scratch, answer);
+  }
+  count(answer, request);
+}
+
+void Recommender::Impl::count(const Answer& answer, const Request& request) noexcept {
+  meters.answered(answer.source, answer.items.size() < request.k);
 }
 
 Answer Recommender::recommend_history(std::span<const Id> items, const Request& request,
                                       std::span<const Timestamp> times) const {
+  Impl::Timed timed(*impl_, Operation::recommend);
   auto now = impl_->current();
   const ScratchPool::Lease scratch = impl_->pool.take();
   Request at = request;
@@ -213,93 +253,16 @@ Answer Recommender::recommend_history(std::span<const Id> items, const Request& 
   std::ranges::sort(scratch->distinct);
   scratch->distinct.erase(std::unique(scratch->distinct.begin(), scratch->distinct.end()), scratch->distinct.end());
   Answer answer;
-  impl_->recommend(std::move(now), {.items = scratch->handles, .times = scratch->times}, scratch->distinct, at, nullptr,
-                   *scratch, answer);
+  const UserView user{{.items = scratch->handles, .times = scratch->times}, scratch->distinct};
+  impl_->recommend(std::move(now), user, at, nullptr, *scratch, answer);
+  impl_->count(answer, request);
+  timed.items(answer.items.size());
   return answer;
 }
 
-// Every user is locked for as long as it takes to encode him; what the rest needs of him is copied.
-void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>& now,
-                                           std::span<const Request> requests, std::span<Answer> answers) {
-  struct Encoded {
-    std::size_t request;
-    std::vector<float> user_vector;
-    std::vector<ItemHandle> items, excluded;
-    std::vector<Timestamp> times;
-    std::vector<std::uint8_t> kinds;
-    std::vector<float> weights;
-  };
-  const ScratchPool::Lease scratch = pool.take();
-  std::vector<Encoded> encoded;
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    const Request& request = requests[i];
-    const std::shared_ptr<UserRecord> user = users.find(request.user);
-    if (!user) {
-      recommend(now, {}, {}, request, nullptr, *scratch, answers[i]);
-      continue;
-    }
-    const std::lock_guard lock(user->mutex);
-    detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
-    const Context context{.now = request.now, .user = request.user};
-    std::span<const float> vector;
-    try {
-      vector = now->engine->user_vector(user->history(), context, state, scratch->workspace);
-    } catch (const Error&) {  // which his own request will meet and note
-      if (state != nullptr) state->reset();
-    }
-    if (vector.empty()) {
-      recommend(now, user->history(), user->distinct, request, state, *scratch, answers[i]);
-      continue;
-    }
-    encoded.push_back({i,
-                       {vector.begin(), vector.end()},
-                       user->items,
-                       request.exclude_seen ? user->distinct : std::vector<ItemHandle>{},
-                       user->times,
-                       user->kinds,
-                       user->weights});
-  }
-  std::vector<BatchedQuery> queries;
-  for (const Encoded& of : encoded) {
-    queries.push_back({of.user_vector, of.excluded, most_wanted(*now, requests[of.request].k)});
-  }
-  try {
-    now->engine->top_k_batch(queries, now->listed, scratch->workspace);
-  } catch (const Error&) {  // of one of them at least: each asks for himself
-    for (const Encoded& of : encoded) {
-      recommend(now, {of.items, of.times, of.kinds, of.weights}, of.excluded, requests[of.request], nullptr, *scratch,
-                answers[of.request]);
-    }
-    return;
-  }
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    const Encoded& of = encoded[q];
-    const Request& request = requests[of.request];
-    finish(answers[of.request], now, {queries[q].best, Source::model}, {of.items, of.times, of.kinds, of.weights},
-           {.now = request.now, .user = request.user}, request.k, Exclusion(*scratch, *now, of.excluded), *scratch);
-  }
-}
-
-std::vector<Answer> Recommender::recommend_batch(std::span<const Request> requests) const {
-  std::vector<Answer> answers(requests.size());
-  InlineExecutor inline_executor;
-  Executor& executor = impl_->options.executor ? *impl_->options.executor : inline_executor;
-  const auto now = impl_->current();
-  if (!now->engine->batches()) {
-    executor.run(requests.size(), [&](std::size_t task, std::size_t) { recommend(requests[task], answers[task]); });
-    return answers;
-  }
-  constexpr std::size_t kTogether = 64;
-  const std::size_t per_thread = (requests.size() + executor.concurrency() - 1) / executor.concurrency();
-  const std::size_t together = std::clamp<std::size_t>(per_thread, 1, kTogether);
-  executor.run((requests.size() + together - 1) / together, [&](std::size_t task, std::size_t) {
-    const std::size_t first = task * together, count = std::min(together, requests.size() - first);
-    impl_->recommend_together(now, requests.subspan(first, count), std::span(answers).subspan(first, count));
-  });
-  return answers;
-}
-
 Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Timestamp at) const {
+  Impl::Timed timed(*impl_, Operation::rank);
+  timed.items(candidates.size());
   auto now = impl_->current();
   const ScratchPool::Lease scratch = impl_->pool.take();
   std::vector<ItemHandle>& handles = scratch->handles;
@@ -311,16 +274,20 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
   }
   std::ranges::sort(handles);
   handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
-  scratch->scores.resize(handles.size());
-
+  std::size_t num_disliked = 0;
   const std::shared_ptr<UserRecord> user = impl_->users.find(user_id);
-  const Context context{.now = at, .user = user_id};
+  Context context{.now = at, .user = user_id};
   const auto score = [&](HistoryView history, detail::EngineState* state) {
+    scratch->scores.resize(handles.size());
     return now->engine->score(history, context, handles, scratch->scores, state, scratch->workspace);
   };
   std::optional<Source> source;
   if (user) {
     const std::lock_guard lock(user->mutex);
+    at = time_of(at, user->history());
+    context.disliked = user->disliked;
+    num_disliked = std::erase_if(
+        handles, [&](ItemHandle item) { return std::ranges::binary_search(user->disliked, item, {}, &Dislike::item); });
     detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
     try {
       source = score(user->history(), state);
@@ -328,41 +295,60 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
       impl_->note_damage(*now, error);
       if (state != nullptr) state->reset();
     }
+    context.disliked = {};  // which need the lock
   }
   if (!source) source = score({}, nullptr);
+  const Eligibility eligible(*scratch, *now, {}, nullptr, at, {});
   detail::TopK best(scratch->workspace.top, handles.size());
   for (std::size_t i = 0; i < handles.size(); ++i) {
-    if (now->lists(handles[i])) best.push({handles[i], scratch->scores[i]});
+    if (eligible.has(handles[i])) best.push({handles[i], scratch->scores[i]});
   }
   Answer answer;
-  const std::size_t wanted = handles.size() + num_distinct(std::move(unknown));
+  const std::size_t wanted = handles.size() + num_distinct(std::move(unknown));  // that are not disliked
   Impl::fill(answer, std::move(now), best.finish(), *source);
   answer.shortfall.unavailable = wanted - answer.items.size();
+  answer.shortfall.seen = num_disliked;
   return answer;
 }
 
-Answer Recommender::similar_items(const Id& id, std::size_t k) const {
+Answer Recommender::similar_items(const Id& id, const Request& request) const {
+  const Impl::Timed timed(*impl_, Operation::similar_items);
   auto now = impl_->current();
   const ScratchPool::Lease scratch = impl_->pool.take();
   const ItemHandle item = impl_->catalogue->find(id);
-  const Exclusion exclusion(*scratch, *now, {&item, 1});
+  const std::size_t itself = item == kNoHandle ? 0 : 1;
+  const Eligibility eligible(*scratch, *now, request, Impl::policy_of(request), request.now, {&item, itself});
   std::optional<Neighbours> nearest;
   if (now->lists(item)) {
-    k = std::min(k, now->engine->size());
+    const std::size_t k = std::min(request.k, now->engine->size());
     try {
-      nearest = now->engine->similar(item, exclusion.eligible(), k, scratch->workspace);
+      nearest = now->engine->similar(item, eligible.bits(), k, scratch->workspace);
     } catch (const Error& error) {
       impl_->note_damage(*now, error);
     }
   }
-  const std::size_t others = impl_->catalogue->size() - (item == kNoHandle ? 0 : 1);
-  const std::size_t returnable = nearest ? exclusion.returnable(Source::model) : 0;
   Answer answer;
-  Impl::fill(answer, std::move(now), nearest ? nearest->items : std::span<const ScoredHandle>{}, Source::model,
-             Impl::Scores::of_likeness);
-  if (nearest) answer.score_kind = nearest->kind;
-  answer.shortfall.unavailable = others - returnable;
+  Impl::fill(answer, std::move(now), nearest ? scoring_enough(nearest->items, request.min_score) : Neighbours().items,
+             Source::model, Impl::Scores::of_likeness);
+  if (nearest) {
+    answer.score_kind = nearest->kind;
+    answer.shortfall = eligible.shortfall(Source::model);
+    answer.shortfall.below_min_score = num_below(request, eligible.size(Source::model), answer.items.size());
+  } else {
+    answer.shortfall.unavailable = impl_->catalogue->size() - itself;
+  }
+  answer.shortfall.seen = 0;
   return answer;
+}
+
+// Items.
+
+void Recommender::upsert_items(std::span<const Item> items) { impl_->catalogue->upsert(items); }
+
+bool Recommender::remove_item(const Id& item) { return impl_->catalogue->remove(item); }
+
+Policy Recommender::compile(const PolicyRules& rules) const {
+  return Policy(std::make_shared<const detail::CompiledPolicy>(rules, impl_->catalogue));
 }
 
 void Recommender::check_model() const {
@@ -371,9 +357,15 @@ void Recommender::check_model() const {
   try {
     now->weights->blocks->require(0, now->weights->blocks->bytes().size());
   } catch (const Error& error) {
-    now->weights->note(error);
+    if (now->weights->note(error)) impl_->log(LogLevel::error, error.what());
     throw;
   }
+}
+
+RecommenderStats Recommender::stats() const {
+  RecommenderStats stats{.info = info()};
+  impl_->meters.read(stats);
+  return stats;
 }
 
 RecommenderInfo Recommender::info() const {
@@ -384,6 +376,8 @@ RecommenderInfo Recommender::info() const {
           .items = impl_->catalogue->size(),
           .users = impl_->users.num_users(),
           .cache_bytes = impl_->users.cache_bytes(),
+          .history_bytes = impl_->users.history_bytes(),
+          .users_let_go = impl_->users.users_let_go(),
           .unstored_events = *impl_->unstored_events,
           .ranker_failures = impl_->ranker_failures,
           .missed_deadlines = impl_->missed_deadlines,

@@ -8,36 +8,58 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
 #include "attune/serving/user_state.hpp"
+#include "serving/compiled_policy.hpp"
 #include "serving/event_kinds.hpp"
+#include "serving/meters.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
 #include "serving/user_record.hpp"
 
 namespace attune::inline v0_1 {
 
-class Exclusion;
+class Eligibility;
+class ShadowRun;
+
+// Whether the event stands in the histories of a model already.
+bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind);
 
 struct Recommender::Impl {
   Impl(RecommenderOptions options, IdMap items, IdKind user_ids);
 
   std::shared_ptr<const Snapshot> current() const;
 
-  // Both with reload_mutex held, or before anybody else knows this object. Throw and change nothing that is served, or
+  // All with reload_mutex held, or before anybody else knows this object. Throw and change nothing that is served, or
   // serve the new model.
+  void serve(const std::string& model);
   void serve(const TrainedModel& model);
   void serve(detail::EngineParts parts);
   void publish(ServedModel model, std::span<const ItemHandle> handles);
+  // Runs what serves another model, in turn with others; says where it throws that the old one goes on.
+  template <class Serve>
+  void replace(Serve serve_next);
   // Takes in what the event store holds and the model's histories do not.
   void replay();
 
-  // Fills in a missing time.
+  enum class MissingTime : bool { becomes_last, stays };
+  // Counts what becomes of an event. A missing time becomes that of the user's last event, in `event` too, unless the
+  // event was recorded before.
   Observed record(Interaction& event);
-  // Hands recorded events to the event store and counts those that it does not keep.
-  void store(std::span<const Interaction> recorded) noexcept;
+  Observed take(Interaction& event, MissingTime missing);
+  // What events of a kind weigh: those that options name have the first numbers, from 1.
+  float weight_of(std::uint8_t kind) const noexcept;
+  // Hands events to the event store, of which `recorded` are new, and counts those if it does not keep them.
+  void store(std::span<const Interaction> events, std::size_t recorded, const Completion& done = {}) noexcept;
+  std::vector<Observed> observe(std::span<const Interaction> interactions, const Completion* done);
+  // Histories as they may be served: without users whom the event store has forgotten.
+  std::shared_ptr<const Histories> remembered(std::shared_ptr<const Histories> histories) const;
+  // What only models have of a user who is to become another, for the event store; `names` holds the kinds' names.
+  std::vector<Interaction> only_of_models(const Id& from, const Id& to, std::vector<std::string>& names);
   // Who reorders how many candidates: the host's ranker, else the model's own, which speaks of the model's answers
   // alone; null: nobody.
   struct RankingStage {
@@ -50,38 +72,90 @@ struct Recommender::Impl {
   std::size_t order(EngineAnswer& found, const RankingStage& stage, const Snapshot& now, HistoryView history,
                     Context context, RequestScratch& scratch);
   // What the engine says; where a vector it needs is damaged, what the cold start says to nobody.
-  EngineAnswer ask(const Snapshot& now, HistoryView history, const Context& context,
-                   std::span<const std::uint64_t> eligible, std::size_t k, detail::EngineState* state,
-                   Workspace& workspace);
+  EngineAnswer ask(const Snapshot& now, HistoryView history, const Context& context, const Eligibility& eligible,
+                   std::size_t k, detail::EngineState* state, Workspace& workspace);
   // Where it is handled: notes damage, throws on what is none.
   void note_damage(const Snapshot& now, const Error& error);
-  // Answers a history with these distinct items. The scratch may hold both; `state` as in Engine::recommend.
-  void recommend(std::shared_ptr<const Snapshot> now, HistoryView history, std::span<const ItemHandle> distinct,
-                 const Request& request, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
+  // The candidate that is being measured; null: none.
+  std::shared_ptr<ShadowRun> current_shadow() const;
+  // With the record locked: asks both models before an event is recorded, where it tells something.
+  void measure(ShadowRun& run, UserRecord& user, const Interaction& event, ItemHandle item);
+  void count(const Answer& answer, const Request& request) noexcept;
+  // Answers a stored user, or one whom nobody knows, and counts that.
+  void recommend(const Request& request, Answer& answer);
+  // Answers a user, whom the scratch may hold; `state` as in Engine::recommend.
+  void recommend(std::shared_ptr<const Snapshot> now, const UserView& user, const Request& request,
+                 detail::EngineState* state, RequestScratch& scratch, Answer& answer);
   // Answers requests together, where the engine batches.
   void recommend_together(const std::shared_ptr<const Snapshot>& now, std::span<const Request> requests,
                           std::span<Answer> answers);
+  struct Encoded;
+  void scan_together(const std::shared_ptr<const Snapshot>& now, std::span<const Encoded> encoded,
+                     RequestScratch& scratch);
   // How many of the engine's best an answer of k, or its ranker, needs.
   std::size_t most_wanted(const Snapshot& now, std::size_t k) const noexcept;
   // From what the engine found: its final order, and what an answer says of itself.
-  void finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found, HistoryView history,
-              const Context& context, std::size_t k, const Exclusion& exclusion, RequestScratch& scratch);
+  void finish(Answer& answer, std::shared_ptr<const Snapshot> now, EngineAnswer found, const UserView& user,
+              const Request& request, const Eligibility& eligible, RequestScratch& scratch);
+  // Whether a request wants more than the k best (recommender_select.cpp).
+  static bool selects(const Request& request) noexcept;
+  // The answer to one that does.
+  void select(std::shared_ptr<const Snapshot> now, const UserView& user, const Request& request,
+              const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
+  class Relations;
+  struct Found {  // by the engine and its ranker
+    EngineAnswer answer;
+    std::size_t reranked = 0;
+    bool complete = false;  // there is no more
+  };
+  void find_shown(const Request& request, RequestScratch& scratch) const;
+  void find_pins(const Request& request, const UserView& user, RequestScratch& scratch) const;
+  std::span<const ItemHandle> find_new(const Snapshot& now, const Found& found, const Eligibility& eligible,
+                                       const SelectionRules& rules, const SelectionInput& input,
+                                       RequestScratch& scratch);
+  Selection choose(Found& found, const Snapshot& now, const UserView& user, const Request& request,
+                   const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch);
+  void score_pins(std::span<ScoredHandle> items, const Snapshot& now, const UserView& user, const Request& request,
+                  std::span<const float> boosts, detail::EngineState* state, RequestScratch& scratch);
   enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
+  // A call, counted and timed from its making to its end.
+  class Timed {
+   public:
+    Timed(Impl& impl, Operation operation) noexcept : impl_(impl), operation_(operation) {}
+    Timed(const Timed&) = delete;
+    Timed& operator=(const Timed&) = delete;
+    ~Timed();
+    void items(std::size_t count) noexcept { items_ = count; }
+
+   private:
+    Impl& impl_;
+    Operation operation_;
+    std::size_t items_ = 0;
+    Meters::Clock::time_point begin_ = Meters::Clock::now();
+  };
+  void log(LogLevel level, std::string_view message) const noexcept;
+  // `boosts` are what the scores have that a calibration is not about: empty, or one per handle.
   static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
-                   Source source, Scores scores = Scores::of_next_event);
+                   Source source, Scores scores = Scores::of_next_event, std::span<const float> boosts = {});
+  // The policy of a request; null: none.
+  static std::shared_ptr<const detail::CompiledPolicy> policy_of(const Request& request) noexcept;
 
   RecommenderOptions options;
   std::shared_ptr<Catalogue> catalogue;
   EventKinds kinds;
   UserStates users;
   ScratchPool pool;
+  Meters meters;
   // Shared with the completions of the event store, which may come when this object is gone.
   std::shared_ptr<std::atomic<std::size_t>> unstored_events = std::make_shared<std::atomic<std::size_t>>(0);
   std::atomic<std::size_t> ranker_failures = 0, missed_deadlines = 0, damaged_answers = 0;
 
+  std::string directory;  // of the model that is served; empty: it came from memory. Guarded by reload_mutex
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;
   std::shared_ptr<const Snapshot> snapshot;
+  std::shared_ptr<ShadowRun> shadow;    // as the snapshot: guarded by its mutex
+  std::atomic<bool> shadowing = false;  // whether there is one
 };
 
 }  // namespace attune::inline v0_1

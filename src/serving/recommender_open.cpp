@@ -3,12 +3,17 @@
 // Opening and reloading: everything that may fail happens before the new snapshot is published.
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
 #include <numeric>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "attune/serving/event_store.hpp"
 #include "attune/serving/make_recommender.hpp"
+#include "data/without_users.hpp"
 #include "model/opening_file.hpp"
 #include "serving/recommender_impl.hpp"
 
@@ -55,7 +60,38 @@ void check_search(const RecommenderOptions& options) {
                   std::to_string(options.search_recall));
 }
 
-// Whether the event stands in the histories of a model already.
+std::string at(const char* what, std::size_t i) {
+  return std::string("RecommenderOptions::").append(what).append("[").append(std::to_string(i)).append("]");
+}
+
+// Numbers the kinds from 1; their weights by number, none where none is named.
+std::vector<float> number_kinds(const std::vector<EventKind>& named, EventKinds& kinds) {
+  std::vector<float> weights;
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    const auto& [name, weight] = named[i];
+    if (name.empty()) throw Error(ErrorCode::invalid_argument, at("event_kinds", i) + ": expected a name, found none");
+    if (!std::isfinite(weight)) {
+      throw Error(ErrorCode::invalid_argument, at("event_kinds", i) + " \"" + name +
+                                                   "\": expected a finite weight, found " + std::to_string(weight));
+    }
+    const auto number = kinds.of_event(name);
+    if (!number) {
+      throw Error(ErrorCode::limit_exceeded, "RecommenderOptions::event_kinds: expected at most " +
+                                                 std::to_string(EventKinds::kMostFromEvents) + ", found " +
+                                                 std::to_string(named.size()));
+    }
+    if (*number <= i) {
+      throw Error(ErrorCode::invalid_argument,
+                  at("event_kinds", i) + ": expected kinds of different names, found \"" + name + "\" twice");
+    }
+    if (weights.empty()) weights.push_back(1);
+    weights.push_back(weight);
+  }
+  return weights;
+}
+
+}  // namespace
+
 bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind) {
   const UserHandle user = histories.user_ids->find(event.user);
   if (user == kNoHandle) return false;
@@ -69,18 +105,27 @@ bool holds(const Histories& histories, const Interaction& event, ItemHandle item
   return false;
 }
 
-}  // namespace
-
 Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_ids)
     : options(std::move(options_)),
-      catalogue(std::make_shared<Catalogue>(std::move(items), options.max_items)),
-      users(user_ids, options.cache_budget_bytes, options.state_storage) {}
+      catalogue(std::make_shared<Catalogue>(std::move(items), options.max_items, options.item_fields)),
+      users(user_ids, {.cache_budget_bytes = options.cache_budget_bytes,
+                       .storage = options.state_storage,
+                       .history_budget_bytes = options.history_budget_bytes,
+                       .history_ttl = options.history_ttl,
+                       .kind_weights = number_kinds(options.event_kinds, kinds)}) {}
 
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
   const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;
   auto next = make_snapshot(catalogue, std::move(model), handles, generation);
-  const std::lock_guard lock(snapshot_mutex);
-  snapshot.swap(next);
+  log(LogLevel::info, "model \"" + next->version + "\" serves " + std::to_string(handles.size()) +
+                          " items as generation " + std::to_string(generation));
+  users.warm_up(*next->engine, generation, options.warm_up_users, pool.take()->workspace);
+  {
+    const std::lock_guard lock(snapshot_mutex);
+    snapshot.swap(next);
+  }
+  // The old one is taken down here rather than in a request, unless somebody keeps an answer of it.
+  for (int i = 0; i < 20 && next.use_count() > 1; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 void Recommender::Impl::serve(const TrainedModel& model) {
@@ -92,7 +137,7 @@ void Recommender::Impl::serve(const TrainedModel& model) {
     std::iota(handles.begin(), handles.end(), ItemHandle{0});
   }
   ServedModel served = make_served(model, handles, options);
-  if (model.histories) users.add_histories(translate(model.histories, handles, kinds));
+  if (model.histories) users.add_histories(translate(remembered(model.histories), handles, kinds));
   publish(std::move(served), handles);
 }
 
@@ -103,6 +148,19 @@ void Recommender::Impl::serve(detail::EngineParts parts) {
   publish({std::move(parts.engine), std::move(parts.version)}, handles);
 }
 
+template <class Serve>
+void Recommender::Impl::replace(Serve serve_next) {
+  const Timed timed(*this, Operation::reload);
+  const std::lock_guard lock(reload_mutex);
+  try {
+    serve_next();
+  } catch (const std::exception& error) {
+    meters.reload_failed();
+    log(LogLevel::error, std::string("the old model goes on serving: ").append(error.what()));
+    throw;
+  }
+}
+
 void Recommender::Impl::replay() {
   if (!options.event_store) return;
   const std::shared_ptr<const Histories> known = users.histories();
@@ -111,11 +169,12 @@ void Recommender::Impl::replay() {
     if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) {
       const std::shared_ptr<UserRecord> user = users.find(stored.user);
       const std::lock_guard lock(user->mutex);
-      UserStates::remember_event(*user, stored.event_id);  // the store may be given the event once more
+      // The store may be given the event once more.
+      UserStates::remember_event(*user, stored.event_id, catalogue->find(stored.item), stored.timestamp, *kind);
       return;
     }
     Interaction event = stored;
-    record(event);
+    take(event, MissingTime::stays);
   });
 }
 
@@ -126,7 +185,9 @@ Recommender::~Recommender() = default;
 
 Recommender Recommender::open(const std::string& model, RecommenderOptions options) {
   const ModelAccess access = options.model_access;
-  return open(TrainedModel::load(model, access), std::move(options));
+  Recommender recommender = open(TrainedModel::load(model, access), std::move(options));
+  recommender.impl_->directory = std::filesystem::absolute(model).string();
+  return recommender;
 }
 
 Recommender Recommender::open(const TrainedModel& model, RecommenderOptions options) {
@@ -137,11 +198,35 @@ Recommender Recommender::open(const TrainedModel& model, RecommenderOptions opti
   return Recommender(std::move(impl));
 }
 
-void Recommender::reload(const std::string& model) { reload(TrainedModel::load(model, impl_->options.model_access)); }
+void Recommender::Impl::serve(const std::string& model) {
+  serve(TrainedModel::load(model, options.model_access));
+  directory = std::filesystem::absolute(model).string();
+}
+
+void Recommender::reload(const std::string& model) {
+  // In turn with forget_user(), so that nobody is forgotten between reading and serving.
+  impl_->replace([&] { impl_->serve(model); });
+}
 
 void Recommender::reload(const TrainedModel& model) {
-  const std::lock_guard lock(impl_->reload_mutex);
-  impl_->serve(model);
+  impl_->replace([&] {
+    impl_->serve(model);
+    impl_->directory.clear();
+  });
+}
+
+void detail::serve_update(Recommender& recommender, const std::string& directory, const TrainedModel& old,
+                          TrainedModel& next, const std::string& output) {
+  Recommender::Impl& impl = *recommender.impl_;
+  impl.replace([&] {  // in turn with forget_user()
+    const std::shared_ptr<const Histories> left = TrainedModel::load(directory, ModelAccess::mapped).histories;
+    const auto forgotten = [&](const Id& user) {
+      return left && old.histories->user_ids->find(user) != kNoHandle && left->user_ids->find(user) == kNoHandle;
+    };
+    next.histories = impl.remembered(without_users(*next.histories, forgotten));
+    next.save(output);
+    impl.serve(output);
+  });
 }
 
 Recommender detail::make_recommender(EngineParts parts, RecommenderOptions options) {
@@ -153,9 +238,11 @@ Recommender detail::make_recommender(EngineParts parts, RecommenderOptions optio
 }
 
 void detail::reload(Recommender& recommender, EngineParts parts) {
-  check_ids(parts);
-  const std::lock_guard lock(recommender.impl_->reload_mutex);
-  recommender.impl_->serve(std::move(parts));
+  recommender.impl_->replace([&] {
+    check_ids(parts);
+    recommender.impl_->serve(std::move(parts));
+    recommender.impl_->directory.clear();
+  });
 }
 
 }  // namespace attune::inline v0_1

@@ -11,19 +11,34 @@
 #include "attune/model/ranker.hpp"
 #include "attune/model/workspace.hpp"
 #include "attune/types.hpp"
+#include "serving/compiled_policy.hpp"
+#include "serving/live_items.hpp"
+#include "serving/selection.hpp"
 
 namespace attune::inline v0_1 {
 
 struct RequestScratch {
-  // Between requests, `workspace.eligible` equals Snapshot::listed of this generation.
   Workspace workspace;
-  std::uint64_t generation = 0;
+  LiveItems live;
+  bool eligible_in_use = true;  // false: `workspace.eligible` equals `live`
+  // What a policy adds to scores, by item, and as of when.
+  struct Boosts {
+    std::weak_ptr<const detail::CompiledPolicy> policy;
+    std::uint64_t changes = 0, generation = 0;
+    Buffer<float> terms;
+  } boosts;
   std::vector<ItemHandle> handles;  // of the ids in a request
+  std::vector<ItemHandle> listed;   // of those that it allows or denies
   std::vector<ItemHandle> distinct;
+  std::vector<ItemHandle> left_out;  // seen within the time that a request says, or disliked
   std::vector<Timestamp> times;
   std::vector<float> scores;          // of candidates, the host's or a ranker's
   std::vector<Candidate> candidates;  // of a ranker
-  std::vector<ScoredHandle> ranked;   // what the engine answers, as a ranker orders it
+  std::vector<ItemHandle> shown;      // on earlier pages
+  std::vector<PinnedSlot> pins;       // of a request, with their places
+  Selector selector;
+  Explorer explorer;
+  std::vector<ScoredHandle> ranked;  // what the engine answers, as a ranker orders it
 };
 
 // As many as requests ever ran at once. Outlives its leases.

@@ -24,9 +24,12 @@ namespace attune::inline v0_1 {
 // Weights that are checked when they are used, and what was found first.
 struct MappedWeights {
   explicit MappedWeights(std::shared_ptr<const detail::CheckedBlocks> checked) : blocks(std::move(checked)) {}
-  void note(const Error& found) {
+  // Whether it is the first.
+  bool note(const Error& found) {
     const std::lock_guard lock(mutex);
-    if (damage.empty()) damage = found.what();
+    const bool first = damage.empty();
+    if (first) damage = found.what();
+    return first;
   }
   std::string first_damage() {
     const std::lock_guard lock(mutex);

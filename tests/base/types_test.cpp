@@ -76,6 +76,15 @@ TEST_CASE("a larger score ranks first and equal scores go to the lower handle", 
   CHECK_FALSE(ranks_before({1, 1.0f}, {1, 1.0f}));
 }
 
+TEST_CASE("an event may have no time, or one from 1970 to the year 9999", "[base][types]") {
+  STATIC_REQUIRE(is_event_time(kNoTime));
+  STATIC_REQUIRE(is_event_time(0));
+  STATIC_REQUIRE(is_event_time(253'402'300'799'999));
+  STATIC_REQUIRE_FALSE(is_event_time(-1));
+  STATIC_REQUIRE_FALSE(is_event_time(kNoTime + 1));
+  STATIC_REQUIRE_FALSE(is_event_time(253'402'300'800'000));
+}
+
 TEST_CASE("score kinds and sources have the names that answers show", "[base][types]") {
   CHECK(to_string(ScoreKind::cosine) == "cosine");
   CHECK(to_string(ScoreKind::dot) == "dot");

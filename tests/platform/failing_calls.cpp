@@ -79,6 +79,15 @@ int mkdir(const char* path, mode_t mode) noexcept {
   return static_cast<int>(::syscall(SYS_mkdirat, AT_FDCWD, path, mode));
 }
 
+int link(const char* from, const char* to) noexcept {
+  if (attune::test::active != nullptr && attune::test::active->no_links) {
+    errno = EPERM;
+    return -1;
+  }
+  if (attune::test::fails()) return -1;
+  return static_cast<int>(::syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+
 int renameat2(int from_directory, const char* from, int to_directory, const char* to, unsigned flags) noexcept {
   if (attune::test::active != nullptr && attune::test::active->no_exchange && flags != 0) {
     errno = EINVAL;

@@ -310,6 +310,43 @@ TEST_CASE("Wherever a call fails, the old directory is intact and nothing is lef
   CHECK(content_of(directory.path()) == inside("model", kNew));
 }
 
+TEST_CASE("Some files of a directory are replaced together or not at all, the others stay the same files",
+          "[platform][files]") {
+  const bool no_links = GENERATE(false, true);
+  const TemporaryDirectory directory;
+  const fs::path model = directory / "model";
+  replace(model, kOld);
+  write_text(model / "weights", "w");
+  fs::create_hard_link(model / "weights", directory / "witness");
+  const Content before = content_of(directory.path());
+  const std::string text = "new";
+  const std::vector<platform::NamedBytes> files{{"manifest.json", std::as_bytes(std::span(text))},
+                                                {"histories.bin", std::as_bytes(std::span(text))}};
+  int failures = 0;
+  for (;; ++failures) {
+    std::optional<Error> error;
+    {
+      Faults faults;
+      faults.fail_at = failures;
+      faults.error = EIO;
+      faults.no_links = no_links;
+      error = error_of([&] { platform::replace_files(model, files, kMarker); });
+    }
+    if (!error) break;
+    INFO("call " << failures);
+    CHECK(error->code() == ErrorCode::io_error);
+    CHECK(content_of(directory.path()) == before);
+  }
+  // mkdir; write and fsync of two files; a link, or writing a copy; fsync of their directory; rename; fsync of the
+  // parent.
+  CHECK(failures == (no_links ? 10 : 9));
+  Content expected = inside("model", {{"manifest.json", "new"}, {"histories.bin", "new"}, {"weights", "w"}});
+  expected["witness"] = "w";
+  CHECK(content_of(directory.path()) == expected);
+  CHECK(fs::equivalent(directory / "witness", model / "weights") == !no_links);
+  CHECK(error_of([&] { platform::replace_files(directory / "none", files, kMarker); }));
+}
+
 TEST_CASE("A file is replaced durably, as a whole or not at all", "[platform][files]") {
   const bool replaces = GENERATE(true, false);
   const TemporaryDirectory directory;

@@ -43,6 +43,28 @@ TEST_CASE("Items that no model knows get handles behind the others", "[serving][
   }
 }
 
+TEST_CASE("What a host names has room of its own, and takes over what events named", "[serving][catalogue]") {
+  Catalogue catalogue(ids({"a"}), 2, {{"price", FieldType::number}});
+  CHECK(catalogue.fields().size() == 1);
+  CHECK(catalogue.find_or_add("x") == 1);
+  CHECK(catalogue.find_or_add("y") == 2);
+  CHECK(catalogue.find_or_add("z") == kNoHandle);
+  CHECK_FALSE(catalogue.remove("z"));
+  CHECK(catalogue.changes() == 0);
+  const std::vector<Item> items{{.id = "x", .fields = {{"price", 1}}}};
+  catalogue.upsert(items);
+  catalogue.upsert(items);  // what changes nothing counts as nothing
+  CHECK(catalogue.changes() == 1);
+  CHECK(catalogue.find_or_add("z") == 3);  // x is no longer an event's
+  CHECK(catalogue.remove("z"));
+  CHECK(catalogue.changes() == 2);
+  const std::vector<Item> more{{.id = "y"}};
+  CHECK(code_of([&] { catalogue.upsert(more); }) == ErrorCode::limit_exceeded);
+  CHECK(code_of([&] { catalogue.add_all(ids({"a", "x", "y"})); }) == ErrorCode::limit_exceeded);
+  CHECK(catalogue.add_all(ids({"x", "a"})) == std::vector<ItemHandle>{1, 0});
+  CHECK(catalogue.size() == 4);
+}
+
 TEST_CASE("Ids that can be no item are never added (UR-09)", "[serving][catalogue][UR-09]") {
   Catalogue strings(ids({"a"}), 100);
   const std::string with_nul("a\0b", 3);

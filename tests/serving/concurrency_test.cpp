@@ -9,6 +9,8 @@
 #include <thread>
 
 #include "attune/recommender.hpp"
+#include "attune/serving/cursor.hpp"
+#include "attune/serving/policy.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -25,14 +27,28 @@ constexpr std::size_t kReaders = 4, kObservers = 3;
 
 // What the quiet users get from one model.
 struct Expected {
-  std::vector<Answer> users;
+  std::vector<Answer> users, lists;
   Answer cold, history;
 };
 
-Expected answers_of(const Recommender& recommender) {
+// With everything that a list can have.
+Answer list_of(const Recommender& recommender, const Policy& policy, std::size_t user) {
+  const PinnedItem pins[] = {{"i35", 2}};
+  Cursor cursor;
+  return recommender.recommend({.user = test::user_name(user),
+                                .policy = &policy,
+                                .diversity = 0.5f,
+                                .diversity_method = user % 2 == 0 ? DiversityMethod::mmr : DiversityMethod::dpp,
+                                .diversity_pool = 12,
+                                .pinned = pins,
+                                .cursor = &cursor});
+}
+
+Expected answers_of(const Recommender& recommender, const Policy& policy) {
   Expected expected;
   for (std::size_t u = 0; u < kQuietUsers; ++u) {
     expected.users.push_back(recommender.recommend({.user = test::user_name(u)}));
+    expected.lists.push_back(list_of(recommender, policy, u));
   }
   expected.cold = recommender.recommend({.user = "nobody"});
   expected.history = recommender.recommend_history({"i31", "i32", "i33"});
@@ -56,7 +72,11 @@ struct Scene {
   TrainedModel a = make_model({.items = 50, .version = "A"});
   TrainedModel b = make_model({.seed = 2, .items = 50, .first_item = 30, .version = "B"});
   std::size_t budget = 3 * a.encoder->make_state().memory_bytes() + 1000;  // caches give way all the time
-  Recommender recommender = Recommender::open(a, {.cache_budget_bytes = budget});
+  Recommender recommender = Recommender::open(
+      a,
+      {.item_fields = {{"price", FieldType::number}, {"creator", FieldType::category}}, .cache_budget_bytes = budget});
+  const Policy cheap = recommender.compile({.filter = "price < 50", .boosts = {{"price < 10", 0.5f}}});
+  const Policy capped = recommender.compile({.caps = {{"creator", 2}}});
   Expected from_a, from_b;
   std::atomic<bool> stop = false;
   std::atomic<std::size_t> wrong = 0, answered = 0;
@@ -64,6 +84,10 @@ struct Scene {
   std::array<std::size_t, kObservers> observed{};
 
   void expect(bool right) { wrong += !right; }
+  void upsert(std::size_t i) {
+    const std::string item = test::item_name(i % 80), creator = test::user_name(i % 80 % 9);
+    recommender.upsert_item({.id = item, .fields = {{"creator", creator}}});
+  }
   const Expected& expected(const Answer& answer) const { return answer.model_version == "A" ? from_a : from_b; }
 
   void read(std::size_t reader) {
@@ -74,6 +98,8 @@ struct Scene {
       recommender.recommend({.user = test::user_name(u)}, answer);
       expect(answer.generation >= at_least);
       expect(same_items(answer, expected(answer).users[u]));
+      const Answer list = list_of(recommender, capped, u);
+      expect(same_items(list, expected(list).lists[u]));
       recommender.recommend({.user = "nobody"}, answer);
       expect(same_items(answer, expected(answer).cold));
       const Answer history = recommender.recommend_history({"i31", "i32", "i33"});
@@ -94,8 +120,20 @@ struct Scene {
       expect(answer.items.size() == 50 && items.size() == 50 && !items.contains(kNoHandle));
       recommender.rank(event.user, {"i1", "i40", "i70"});
       recommender.similar_items("i40", 5);
+      upsert(i);
+      change_items(observer, i);
+      const std::vector<Request> requests{{.user = event.user, .policy = &cheap}, {.user = event.user}};
+      for (const Answer& one : recommender.recommend_batch(requests)) expect(one.items.size() <= 10);
       recommender.info();
     }
+  }
+
+  // What the quiet users' answers do not depend on.
+  void change_items(std::size_t observer, std::size_t i) {
+    const std::string item = test::item_name(i * 7 % 80);
+    recommender.upsert_item({.id = item, .fields = {{"price", i % 100}}, .available_until = Timestamp{1} << 50});
+    expect(recommender.remove_item("of an observer " + std::to_string(observer)));
+    if (i % 50 == 0) recommender.compile({.filter = "has(price)"});
   }
 
   void reload() {
@@ -113,9 +151,10 @@ TEST_CASE("Eight threads observe, recommend and reload at once, and no answer mi
           "[serving][concurrency][UR-43][UR-61]") {
   Scene scene;
   Recommender& recommender = scene.recommender;
-  scene.from_a = answers_of(recommender);
+  for (std::size_t i = 0; i < 80; ++i) scene.upsert(i);
+  scene.from_a = answers_of(recommender, scene.capped);
   recommender.reload(scene.b);
-  scene.from_b = answers_of(recommender);
+  scene.from_b = answers_of(recommender, scene.capped);
 
   std::vector<std::thread> threads;
   for (std::size_t t = 0; t < kReaders; ++t) threads.emplace_back([&scene, t] { scene.read(t); });

@@ -164,3 +164,40 @@ TEST_CASE("Equal scores come in the order of their handles", "[serving][cosine_s
   for (std::size_t i = 0; i < 100; ++i) CHECK(best[i] == ScoredHandle{static_cast<ItemHandle>(2 * i + 1), 1.0f});
   for (std::size_t i = 0; i < 50; ++i) CHECK(best[100 + i] == ScoredHandle{static_cast<ItemHandle>(2 * i), 0.0f});
 }
+
+TEST_CASE("Similarities are cosines of vectors whatever the scores are, and 0 where one is missing",
+          "[serving][cosine_scorer]") {
+  std::mt19937_64 random(11);
+  const std::size_t count = 100, dim = 20;
+  const auto kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  EmbeddingTable<float> table = make_rows(count, dim, Rows::with_zeros, random);
+  for (float& x : table.row(2)) x *= 1e3f;
+  for (float& x : table.row(4)) x = 3e30f;  // its dot product with itself is no float
+  const CosineScorer<float> scorer(ScorerRows<float>(table, kind), 3.0f);
+  std::vector<ItemHandle> handles{kNoHandle, count, 5, 4};
+  for (ItemHandle i = 0; i < count; ++i) handles.push_back(i);
+  const auto product = [&](ItemHandle a, ItemHandle b) {
+    double sum = 0;
+    for (std::size_t d = 0; d < dim; ++d) {
+      sum += static_cast<double>(table.row(a)[d]) * static_cast<double>(table.row(b)[d]);
+    }
+    return sum;
+  };
+  std::vector<float> cosines(handles.size());
+  for (const ItemHandle item : handles) {
+    std::ranges::fill(cosines, 9.0f);
+    scorer.similarities(item, handles, cosines);
+    for (std::size_t i = 0; i < handles.size(); ++i) {
+      const ItemHandle other = handles[i];
+      const bool compared = scorer.scorable(item) && scorer.scorable(other);
+      const bool too_long = kind == ScoreKind::dot && (item == 4 || other == 4);
+      if (compared && !too_long) {
+        REQUIRE(std::abs(cosines[i] - product(item, other) / std::sqrt(product(item, item) * product(other, other))) <
+                1e-5);
+      } else {
+        REQUIRE(cosines[i] == 0.0f);
+      }
+    }
+  }
+  scorer.similarities(1, {}, {});
+}

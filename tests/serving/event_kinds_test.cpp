@@ -14,6 +14,13 @@ TEST_CASE("Kinds of events are numbered as they come, the plain one is 0", "[ser
   CHECK(kinds.of_event("buy") == 2);
 }
 
+TEST_CASE("A number of a kind gives its name back", "[serving][event_kinds]") {
+  EventKinds kinds;
+  const auto buy = kinds.of_event("buy");
+  CHECK(kinds.name(*buy) == "buy");
+  CHECK(kinds.name(0).empty());
+}
+
 TEST_CASE("However many kinds events bring, half of all are left to models", "[serving][event_kinds]") {
   EventKinds kinds;
   for (int i = 1; i <= 128; ++i) REQUIRE(kinds.of_event(std::to_string(i)) == i);

@@ -229,6 +229,22 @@ TEST_CASE("A user whom damage cost an answer is served by the next model", "[ser
   for (std::size_t i = 0; i < answers.size(); ++i) REQUIRE(same_items(answers[i], expected[i]));
 }
 
+TEST_CASE("A diverse list takes items for unlike where the vector of one is damaged", "[serving][mapped]") {
+  const Saved damaged;
+  for (std::size_t item = 60; item < 1440; item += 20) damaged.damage(item);
+  const Recommender recommender = damaged.open(ModelAccess::mapped);
+  for (std::size_t round = 1; round <= 2; ++round) {
+    for (const auto method : {DiversityMethod::mmr, DiversityMethod::dpp}) {
+      const std::size_t before = recommender.info().damaged_answers;
+      const Answer answer = recommender.recommend(
+          {.user = "nobody", .k = 20, .diversity = 0.5f, .diversity_method = method, .diversity_pool = kItems});
+      REQUIRE(answer.items.size() == 20);
+      REQUIRE(recommender.info().damaged_answers == before + 1);
+    }
+  }
+  REQUIRE_FALSE(recommender.info().damage.empty());
+}
+
 TEST_CASE("A model that is saved over a mapped one changes no answer until it is loaded", "[serving][mapped]") {
   const Saved saved;
   Recommender recommender = saved.open(ModelAccess::mapped);

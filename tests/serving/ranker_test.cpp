@@ -50,8 +50,8 @@ void give_rank(std::size_t, std::span<const Candidate> candidates, std::span<flo
 
 Recommender with(const TrainedModel& model, std::shared_ptr<const Ranker> ranker,
                  std::optional<std::size_t> candidates = std::nullopt, std::chrono::nanoseconds deadline = {}) {
-  return Recommender::open(model,
-                           {.ranker = std::move(ranker), .ranker_candidates = candidates, .ranker_deadline = deadline});
+  return Recommender::open(
+      model, {.ranker = std::move(ranker), .ranker_candidates = candidates, .ranker_deadline = deadline.count()});
 }
 
 LearnedRanker by_popularity(std::size_t candidates) {

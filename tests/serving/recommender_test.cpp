@@ -176,7 +176,7 @@ TEST_CASE("What is served equals a full encode after every event, slides of the 
   std::vector<std::pair<Timestamp, ItemHandle>> events;
   for (int step = 0; step < 500; ++step) {
     const auto item = static_cast<ItemHandle>(random() % 50);
-    const Timestamp time = 1000 * (step + 1) - (random() % 20 == 0 ? 1000 * static_cast<Timestamp>(random() % 50) : 0);
+    const Timestamp time = 1000 * (step + 50) - (random() % 20 == 0 ? 1000 * static_cast<Timestamp>(random() % 50) : 0);
     recommender.observe({.user = "walker", .item = model.item_ids->id(item), .timestamp = time});
     events.emplace_back(time, item);
     std::ranges::stable_sort(events, {}, &std::pair<Timestamp, ItemHandle>::first);
@@ -197,7 +197,7 @@ TEST_CASE("An encoder that reads times is served for the time of each request, l
   for (int step = 0; step < 300; ++step) {
     const auto item = static_cast<ItemHandle>(random() % 50);
     const Timestamp time =
-        60'000 * (step + 1) - (random() % 20 == 0 ? 50'000 * static_cast<Timestamp>(random() % 50) : 0);
+        60'000 * (step + 50) - (random() % 20 == 0 ? 50'000 * static_cast<Timestamp>(random() % 50) : 0);
     recommender.observe({.user = "walker", .item = model.item_ids->id(item), .timestamp = time});
     events.emplace_back(time, item);
     std::ranges::stable_sort(events, {}, &std::pair<Timestamp, ItemHandle>::first);

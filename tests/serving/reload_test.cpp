@@ -8,8 +8,10 @@
 #include <random>
 
 #include "attune/recommender.hpp"
+#include "attune/serving/make_recommender.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
+#include "serving/host_parts.hpp"
 #include "serving/small_model.hpp"
 
 using namespace attune;
@@ -181,4 +183,50 @@ TEST_CASE("A model directory is opened with its histories", "[serving][reload]")
     CHECK(same_items(opened.recommend({.user = user}), in_memory.recommend({.user = user})));
   }
   std::filesystem::remove_all(directory);
+}
+
+namespace {
+
+// Counts the events that it reads.
+struct CountingEncoder : test::LastItem {
+  struct State {
+    std::size_t events = 0;
+    std::size_t memory_bytes() const { return sizeof(State); }
+    void reset() { events = 0; }
+  };
+  std::size_t* read;
+  bool cacheable() const { return true; }
+  State make_state() const { return {}; }
+  void advance(State& state, HistoryView history, Workspace&) const {
+    *read += history.size() - state.events;
+    state.events = history.size();
+  }
+  void user_vector(std::span<float> vector, const State&, const Context&, Workspace&) const { vector[0] = 1; }
+};
+
+}  // namespace
+
+TEST_CASE("Users asked for last find their caches ready when another model takes over", "[serving][reload]") {
+  IdMap ids;
+  for (std::size_t i = 0; i < 10; ++i) ids.insert(test::item_name(i));
+  std::size_t read = 0;
+  const auto engine = [&] {
+    CountingEncoder encoder;
+    encoder.read = &read;
+    return Engine(encoder, test::Nearest{10}, test::InOrder{});
+  };
+  Recommender recommender = make_recommender(engine(), {ids}, {.warm_up_users = 2});
+  for (const char* user : {"a", "b", "c"}) {
+    for (int i = 0; i < 5; ++i) recommender.observe({.user = user, .item = "i1"});
+    recommender.recommend({.user = user});
+  }
+  CHECK(read == 15);
+  reload(recommender, engine(), {ids});
+  CHECK(read == 25);  // of b and c, before the swap
+  recommender.observe({.user = "c", .item = "i2"});
+  recommender.recommend({.user = "c"});
+  recommender.recommend({.user = "b"});
+  CHECK(read == 26);
+  recommender.recommend({.user = "a"});
+  CHECK(read == 31);
 }

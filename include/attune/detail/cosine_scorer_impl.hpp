@@ -68,6 +68,42 @@ Neighbours CosineScorer<Storage>::similar(ItemHandle item, std::span<const std::
 }
 
 template <class Storage>
+void CosineScorer<Storage>::similarities(ItemHandle item, std::span<const ItemHandle> handles,
+                                         std::span<float> cosines) const {
+  std::ranges::fill(cosines, 0.0f);
+  if (!scorable(item)) return;
+  const ScorerRows<float>& rows = exact();
+  for (std::size_t i = 0, end = 0; i < handles.size(); i = end + 1) {
+    for (end = i; end < handles.size() && scorable(handles[end]);) ++end;
+    rows.dot_at(cosines.data() + i, rows.row(item), handles.subspan(i, end - i));
+  }
+  if (kind() == ScoreKind::cosine) return;
+  const auto length = [&](ItemHandle of) {
+    float square = 0;
+    rows.dot_at(&square, rows.row(of), {&of, 1});
+    return std::sqrt(square);
+  };
+  const float own_length = length(item);
+  for (std::size_t i = 0; i < handles.size(); ++i) {
+    if (!scorable(handles[i])) continue;
+    cosines[i] /= own_length;
+    cosines[i] /= length(handles[i]);
+    if (!std::isfinite(cosines[i])) cosines[i] = 0;  // of vectors too long or too short for a dot product
+  }
+}
+
+template <class Storage>
+void CosineScorer<Storage>::subtract(std::span<float> user_vector, ItemHandle item, float amount) const {
+  const std::span<const float> row(exact().row(item), user_vector.size());
+  if (kind() == ScoreKind::dot) {
+    double square = 0;
+    for (const float x : row) square += static_cast<double>(x) * static_cast<double>(x);
+    amount = static_cast<float>(static_cast<double>(amount) / std::sqrt(square));
+  }
+  for (std::size_t d = 0; d < row.size(); ++d) user_vector[d] -= amount * row[d];
+}
+
+template <class Storage>
 std::span<const ScoredHandle> CosineScorer<Storage>::scan(std::span<const float> vector,
                                                           const detail::ScoreTerms& terms,
                                                           std::span<const std::uint64_t> eligible, std::size_t k,

@@ -8,6 +8,7 @@
 #include <limits>
 #include <utility>
 
+#include "attune/detail/top_k.hpp"
 #include "attune/serving/engine.hpp"
 
 namespace attune::inline v0_1 {
@@ -30,6 +31,12 @@ template <class Encoder>
 bool needs_history(const Encoder& encoder) noexcept {
   if constexpr (requires { static_cast<bool>(encoder.needs_history()); }) return encoder.needs_history();
   return true;
+}
+
+inline float length_of(std::span<const float> vector) noexcept {
+  double square = 0;
+  for (const float x : vector) square += static_cast<double>(x) * static_cast<double>(x);
+  return static_cast<float>(std::sqrt(square));
 }
 
 // A vector that points somewhere: finite, and longer than rounding and denormals account for.
@@ -101,32 +108,73 @@ Query Engine<E, S, C>::encode(HistoryView history, const Context& context, detai
     }
   }
   if (!encoded) encoder_.encode(user_vector, query.history, query.context, workspace);
+  if (!context.disliked.empty()) move_away(user_vector, context.disliked);
   if (detail::has_direction(user_vector)) query.user_vector = user_vector;
   return query;
 }
 
+// What rounding leaves of a vector that cancels out says nothing, and becomes zero.
 template <Encoder E, Scorer S, ColdStart C>
-std::span<const float> Engine<E, S, C>::additive_terms(HistoryView history, Workspace& workspace) const {
-  if (!additive_) return {};
+void Engine<E, S, C>::move_away(std::span<float> user_vector, std::span<const Dislike> disliked) const {
+  if constexpr (requires { scorer_.subtract(user_vector, ItemHandle{}, 0.0f); }) {
+    constexpr float kBeta = 0.25f, kRounding = 1e-5f;
+    const auto has_vector = [&](const Dislike& one) { return static_cast<bool>(scorer_.scorable(one.item)); };
+    const auto count = static_cast<float>(std::ranges::count_if(disliked, has_vector));
+    if (count == 0 || !detail::has_direction(user_vector)) return;
+    const float length = detail::length_of(user_vector);
+    for (const Dislike& one : disliked) {
+      if (has_vector(one)) scorer_.subtract(user_vector, one.item, length * kBeta * one.weight / count);
+    }
+    if (detail::length_of(user_vector) < kRounding * length) std::ranges::fill(user_vector, 0.0f);
+  }
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+std::span<const float> Engine<E, S, C>::additive_terms(HistoryView history, std::span<const float> additive,
+                                                       Workspace& workspace) const {
+  if (!additive_) return additive;
   const std::size_t counted = additive_->num_items();
   const std::span<float> terms = workspace.additive.take(std::max(size(), counted));
   additive_->score_all(history, terms.first(counted), workspace);
   std::fill(terms.begin() + static_cast<std::ptrdiff_t>(counted), terms.end(), 0.0f);
   additive_->to_terms(terms);
   for (float& term : terms) term *= blend_weight_;
+  for (std::size_t i = 0; i < additive.size(); ++i) terms[i] += additive[i];
   return terms.first(size());
+}
+
+// A cold start that takes no terms ranks everything, and what it found is put in order again.
+template <Encoder E, Scorer S, ColdStart C>
+std::span<const ScoredHandle> Engine<E, S, C>::cold_top_k(const Query& query, std::span<const std::uint64_t> eligible,
+                                                          std::span<const float> additive, std::size_t k,
+                                                          Workspace& workspace) const {
+  if (additive.empty()) return cold_start_.top_k(query.history, query.context, eligible, k, workspace);
+  if constexpr (requires { cold_start_.top_k(query.history, query.context, eligible, additive, k, workspace); }) {
+    return cold_start_.top_k(query.history, query.context, eligible, additive, k, workspace);
+  } else {
+    const auto found = cold_start_.top_k(query.history, query.context, eligible, size(), workspace);
+    const std::span<ScoredHandle> all = workspace.candidates.take(found.size());
+    std::ranges::transform(found, all.begin(), [&](const ScoredHandle& one) -> ScoredHandle {
+      return {one.item, one.score + additive[one.item]};
+    });
+    detail::TopK best(workspace.top, std::min(k, all.size()));
+    for (const ScoredHandle& one : all) best.push(one);
+    return best.finish();
+  }
 }
 
 template <Encoder E, Scorer S, ColdStart C>
 EngineAnswer Engine<E, S, C>::recommend(HistoryView history, const Context& context,
                                         std::span<const std::uint64_t> eligible, std::size_t k,
-                                        detail::EngineState* state, Workspace& workspace) const {
-  const Query query = encode(history, context, state, workspace);
+                                        detail::EngineState* state, Workspace& workspace,
+                                        std::span<const float> additive) const {
+  Query query = encode(history, context, state, workspace);
   if (query.user_vector.empty()) {
+    query.history = history;
     const Source source = cold_start_.source(history, query.context);
-    return {cold_start_.top_k(history, query.context, eligible, k, workspace), source};
+    return {cold_top_k(query, eligible, additive, k, workspace), source};
   }
-  return {scorer_.top_k(query, eligible, additive_terms(history, workspace), k, workspace), Source::model};
+  return {scorer_.top_k(query, eligible, additive_terms(history, additive, workspace), k, workspace), Source::model};
 }
 
 template <Encoder E, Scorer S, ColdStart C>
@@ -152,7 +200,7 @@ Source Engine<E, S, C>::score(HistoryView history, const Context& context, std::
                               std::span<float> scores, detail::EngineState* state, Workspace& workspace) const {
   const Query query = encode(history, context, state, workspace);
   if (!query.user_vector.empty()) {
-    scorer_.score(query, handles, additive_terms(history, workspace), scores, workspace);
+    scorer_.score(query, handles, additive_terms(history, {}, workspace), scores, workspace);
     return Source::model;
   }
   cold_start_.score(history, query.context, handles, scores, workspace);
@@ -175,8 +223,9 @@ class EngineAdapter final : public EngineInterface {
   std::unique_ptr<EngineState> make_state(StateStorage storage) const override { return engine_.make_state(storage); }
 
   EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
-                         std::size_t k, EngineState* state, Workspace& workspace) const override {
-    return engine_.recommend(history, context, eligible, k, state, workspace);
+                         std::span<const float> additive, std::size_t k, EngineState* state,
+                         Workspace& workspace) const override {
+    return engine_.recommend(history, context, eligible, k, state, workspace, additive);
   }
   bool batches() const noexcept override { return engine_.batches(); }
   std::span<const float> user_vector(HistoryView history, const Context& context, EngineState* state,
@@ -197,6 +246,13 @@ class EngineAdapter final : public EngineInterface {
       if (scorable(item)) return engine_.scorer().similar(item, eligible, k, workspace);
     }
     return std::nullopt;
+  }
+  void similarities(ItemHandle item, std::span<const ItemHandle> handles, std::span<float> cosines) const override {
+    if constexpr (requires { engine_.scorer().similarities(item, handles, cosines); }) {
+      engine_.scorer().similarities(item, handles, cosines);
+    } else {
+      EngineInterface::similarities(item, handles, cosines);
+    }
   }
 
  private:

@@ -40,7 +40,8 @@ class EngineInterface {
   virtual bool scorable(ItemHandle item) const noexcept = 0;
   virtual std::unique_ptr<EngineState> make_state(StateStorage storage) const = 0;
   virtual EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
-                                 std::size_t k, EngineState* state, Workspace& workspace) const = 0;
+                                 std::span<const float> additive, std::size_t k, EngineState* state,
+                                 Workspace& workspace) const = 0;
   // Many requests at once, where batches(): each is encoded, then all are ranked together. An empty vector is for
   // recommend() to answer; it is valid until the workspace is used again.
   virtual bool batches() const noexcept { return false; }
@@ -51,6 +52,10 @@ class EngineInterface {
   // The k eligible items nearest to `item`; nothing where the scorer compares no items or has no vector of this one.
   virtual std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                             Workspace& workspace) const = 0;
+  // cosines [handles]: of the vector of the item with each of theirs, 0 where either has none or nobody compares.
+  virtual void similarities(ItemHandle, std::span<const ItemHandle>, std::span<float> cosines) const {
+    for (float& cosine : cosines) cosine = 0;
+  }
 };
 
 // A host's engine on its way into a Recommender (serving/make_recommender.hpp).

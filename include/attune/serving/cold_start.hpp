@@ -24,7 +24,13 @@ class ATTUNE_EXPORT CountsColdStart {
   Source source(HistoryView history, const Context& context) const noexcept;
   std::span<const ScoredHandle> top_k(HistoryView history, const Context& context,
                                       std::span<const std::uint64_t> eligible, std::size_t k,
-                                      Workspace& workspace) const;
+                                      Workspace& workspace) const {
+    return top_k(history, context, eligible, {}, k, workspace);
+  }
+  // `additive` is empty or has a term for every handle, added to its score.
+  std::span<const ScoredHandle> top_k(HistoryView history, const Context& context,
+                                      std::span<const std::uint64_t> eligible, std::span<const float> additive,
+                                      std::size_t k, Workspace& workspace) const;
   void score(HistoryView history, const Context& context, std::span<const ItemHandle> handles, std::span<float> scores,
              Workspace& workspace) const;
 

@@ -45,6 +45,11 @@ class ATTUNE_EXPORT CosineScorer {
   // The eligible items nearest to one of them, by plain cosine or dot product. Precondition: scorable(item).
   Neighbours similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                      Workspace& workspace) const;
+  // cosines[i] of the vectors of `item` and of handles[i], also where scores are dot products; 0 where either has none.
+  void similarities(ItemHandle item, std::span<const ItemHandle> handles, std::span<float> cosines) const;
+  // Takes `amount` times the row of an item, at unit length, from a vector of dim() elements. Precondition:
+  // scorable(item).
+  void subtract(std::span<float> user_vector, ItemHandle item, float amount) const;
   // scores[i] of handles[i]: the bits top_k gives; -infinity where it would return nothing.
   void score(const Query& query, std::span<const ItemHandle> handles, std::span<const float> additive,
              std::span<float> scores, Workspace& workspace) const;

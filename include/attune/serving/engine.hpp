@@ -35,9 +35,11 @@ class Engine {
   std::unique_ptr<detail::EngineState> make_state(StateStorage storage = StateStorage::float32) const;
 
   // The best min(k, eligible) items for a history (all of it, oldest first; events the encoder does not know are
-  // skipped). `state` is null or a state of this engine that holds a prefix of the same history.
+  // skipped). `state` is null or a state of this engine that holds a prefix of the same history. `additive` is empty or
+  // one term per handle, added to whatever score an item has.
   EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
-                         std::size_t k, detail::EngineState* state, Workspace& workspace) const;
+                         std::size_t k, detail::EngineState* state, Workspace& workspace,
+                         std::span<const float> additive = {}) const;
   // The same in two steps, for many requests at once: what recommend ranks by, in the workspace (empty where the cold
   // start answers), and the scorer's answers to it. `batches` says whether that pays.
   bool batches() const noexcept;
@@ -53,7 +55,14 @@ class Engine {
   // What the scorer ranks for, in the workspace. The user vector is empty where the encoder has nothing to say.
   Query encode(HistoryView history, const Context& context, detail::EngineState* state, Workspace& workspace) const;
   HistoryView known_events(HistoryView history, Workspace& workspace) const;
-  std::span<const float> additive_terms(HistoryView history, Workspace& workspace) const;
+  // Rocchio (1971): from a user vector q, |q| * 0.25 * the mean of w_i * d_i / |d_i| over the disliked items that have
+  // a vector d_i, w_i their weights.
+  void move_away(std::span<float> user_vector, std::span<const Dislike> disliked) const;
+  // The terms of the blend, with those of a request.
+  std::span<const float> additive_terms(HistoryView history, std::span<const float> additive,
+                                        Workspace& workspace) const;
+  std::span<const ScoredHandle> cold_top_k(const Query& query, std::span<const std::uint64_t> eligible,
+                                           std::span<const float> additive, std::size_t k, Workspace& workspace) const;
 
   E encoder_;
   S scorer_;

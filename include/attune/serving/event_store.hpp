@@ -2,7 +2,7 @@
 #pragma once
 
 // Where feedback is made durable: the seam. By default there is none, and events live in memory. Implementations must
-// be safe from any number of threads.
+// be safe from any number of threads. serving/sqlite_event_store.hpp is the one that comes along.
 
 #include <functional>
 #include <span>
@@ -22,6 +22,16 @@ class ATTUNE_EXPORT EventStore {
   virtual void replay(const std::function<void(const Interaction&)>& visit) = 0;
   // Forgets a user. Returns when no byte of his events is left in the store.
   virtual void erase(const Id& user) = 0;
+
+  // What a store may have beyond that; by default nothing, and merge throws Error(unsupported).
+  // The events of one user, in the order of append.
+  virtual void visit(const Id& user, const std::function<void(const Interaction&)>& visit);
+  // As one change: `further` events, then all that `from` has, become the newest of `to`'s, whatever user they name,
+  // and `from` is forgotten as erase() does it.
+  virtual void merge(const Id& from, const Id& to, std::span<const Interaction> further);
+  // Whether erase or merge has forgotten this user at any time: what others know of him, like the histories of a model,
+  // is to be left out.
+  virtual bool has_forgotten(const Id& user) const;
 };
 
 }  // namespace attune::inline v0_1

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "attune/data/interaction_log.hpp"
@@ -15,6 +16,8 @@
 #include "attune/training/trainer.hpp"
 
 namespace attune::inline v0_1 {
+
+class Recommender;
 
 struct ATTUNE_EXPORT UpdaterConfig {
   std::size_t epochs = 5;      // more learns more of the new events, and takes longer
@@ -62,5 +65,31 @@ class ATTUNE_EXPORT Updater {
   UpdateReport report_;
   EvaluationQueries held_out_;
 };
+
+struct ServedUpdateOptions {
+  // held_out is what both models are measured on; with 0 the new one takes over unmeasured.
+  UpdaterConfig updater{.held_out = 0.1};
+  // So much of the old model's NDCG@10 on the events held out, relative, the new one may lose and still take over.
+  double tolerance = 0.02;
+  bool exclude_seen = true, request_time = false;  // how they are measured, see EvaluationOptions
+  std::string output = {};                         // where the new model is saved; empty: in the place of the old one
+};
+
+struct ServedUpdate {
+  bool took_over = false;        // else the old model goes on, and nothing was saved
+  UpdateReport update;           // of the update that was measured
+  std::size_t queries = 0;       // events held out
+  double before = 0, after = 0;  // NDCG@10 on them, old and new; 0 without any
+};
+
+// The model in `directory` learns `events` in the calling thread, while `recommender` goes on serving it. First without
+// the newest events, to be measured on them beside the old model; where that is passed, the old model learns them all,
+// and the result is saved and reloaded, without users who were forgotten meanwhile. Where it fails, or nothing is new,
+// nothing changes. Progress tells of both trainings. Throws Error as TrainedModel::load, Updater::update,
+// TrainedModel::save and Recommender::reload do, and invalid_config for a tolerance that is not in [0, 1]; the old
+// model serves then.
+ATTUNE_EXPORT ServedUpdate update_served(Recommender& recommender, const std::string& directory,
+                                         const InteractionLog& events, const ServedUpdateOptions& options = {},
+                                         Executor* executor = nullptr, const Progress& progress = {});
 
 }  // namespace attune::inline v0_1
