@@ -17,9 +17,10 @@ CompiledPolicy::CompiledPolicy(const PolicyRules& rules, std::shared_ptr<const C
   if (!rules.filter.empty()) filter_.emplace(Filter(rules.filter, fields, "PolicyRules::filter"));
   for (std::size_t i = 0; i < rules.boosts.size(); ++i) {
     const std::string rule = "PolicyRules::boosts[" + std::to_string(i) + "]";
-    if (!std::isfinite(rules.boosts[i].amount)) {
-      throw Error(ErrorCode::invalid_argument,
-                  rule + ".amount: expected a finite number, found " + std::to_string(rules.boosts[i].amount));
+    constexpr float kMost = 1e30f;  // a score and many of them have a finite sum
+    if (!(std::abs(rules.boosts[i].amount) <= kMost)) {
+      throw Error(ErrorCode::invalid_argument, rule + ".amount: expected a number of at most 1e30 in size, found " +
+                                                   std::to_string(rules.boosts[i].amount));
     }
     boosts_.emplace_back(Filter(rules.boosts[i].filter, fields, rule + ".filter"));
     amounts_.push_back(rules.boosts[i].amount);

@@ -164,6 +164,7 @@ void Recommender::Impl::replace(Serve serve_next) {
 void Recommender::Impl::replay() {
   if (!options.event_store) return;
   const std::shared_ptr<const Histories> known = users.histories();
+  std::size_t rejected = 0;
   options.event_store->replay([&](const Interaction& stored) {
     const auto kind = kinds.of_event(stored.event);
     if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) {
@@ -174,8 +175,12 @@ void Recommender::Impl::replay() {
       return;
     }
     Interaction event = stored;
-    take(event, MissingTime::stays);
+    rejected += take(event, MissingTime::stays) == Observed::rejected;
   });
+  if (rejected == 0) return;
+  log(LogLevel::warning,
+      std::to_string(rejected) +
+          " stored events are not served: ids of another kind than the model's, or beyond max_items");
 }
 
 Recommender::Recommender(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -17,6 +17,7 @@ void Recommender::shadow(const std::string& model, const ShadowOptions& options)
 
 void Recommender::shadow(const TrainedModel& model, const ShadowOptions& options) {
   const std::lock_guard lock(impl_->reload_mutex);
+  if (model.histories) impl_->users.check_kind(*model.histories);
   const std::vector<ItemHandle> handles = impl_->catalogue->add_all(*model.item_ids);
   constexpr std::uint64_t kNeverServed = std::numeric_limits<std::uint64_t>::max();
   auto candidate = make_snapshot(impl_->catalogue, make_served(model, handles, impl_->options), handles, kNeverServed);

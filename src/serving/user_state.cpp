@@ -264,10 +264,13 @@ void UserStates::Impl::let_go(UserShard& shard, const UserRecord& used) {
 UserStates::UserStates(IdKind kind, const UserStateOptions& options) : impl_(std::make_unique<Impl>(kind, options)) {}
 UserStates::~UserStates() = default;
 
+void UserStates::check_kind(const Histories& histories) const {
+  if (histories.user_ids->kind() == impl_->no_ids.kind()) return;
+  throw Error(ErrorCode::invalid_argument, "user ids of the new model are of another kind than those served so far");
+}
+
 void UserStates::add_histories(std::shared_ptr<const Histories> histories) {
-  if (histories->user_ids->kind() != impl_->no_ids.kind()) {
-    throw Error(ErrorCode::invalid_argument, "user ids of the new model are of another kind than those served so far");
-  }
+  check_kind(*histories);
   const std::shared_ptr<const Histories> before = this->histories();
   auto merged = before ? merge(*before, *histories) : std::move(histories);
   const std::unique_lock lock(impl_->base_mutex);

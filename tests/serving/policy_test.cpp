@@ -461,7 +461,8 @@ TEST_CASE("Rules that are none are refused by name", "[serving][policy]") {
   CHECK_THAT(message_of({.boosts = {{"price > 1", 1}, {"price >", 1}}}),
              Contains("PolicyRules::boosts[1].filter, column 8"));
   CHECK_THAT(message_of({.boosts = {{"", 1}}}), Contains("PolicyRules::boosts[0].filter, column 1"));
-  for (const float amount : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+  for (const float amount : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                             std::numeric_limits<float>::max(), -1.1e30f}) {
     CHECK_THAT(message_of({.boosts = {{"price > 1", amount}}}), Contains("PolicyRules::boosts[0].amount"));
   }
   CHECK(message_of({}) == "no error");

@@ -147,6 +147,13 @@ TEST_CASE("A candidate that cannot be measured is refused, and the one before go
   }
   refused(make_model(), {.share = 1, .k = 0}, "ShadowOptions::k");
   refused(make_model({.item_kind = IdKind::int64}), kAll, "expected strings");
+  TrainedModel numbered = make_model({.users = 1});
+  auto histories = std::make_shared<Histories>(*numbered.histories);
+  auto users = std::make_shared<IdMap>(IdKind::int64);
+  users->insert(1);
+  histories->user_ids = users;
+  numbered.histories = histories;
+  refused(numbered, kAll, "user ids of the new model are of another kind");
   CHECK_THROWS_AS(recommender.shadow("no such directory", kAll), Error);
   CHECK(recommender.shadow_report().events == 1);
 }

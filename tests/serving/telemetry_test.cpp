@@ -91,14 +91,21 @@ TEST_CASE("Every call is counted once by what it was and what came of it", "[ser
   CHECK(stats.info.generation == 2);
 }
 
-TEST_CASE("Replayed events are not counted as observed", "[serving][telemetry]") {
+TEST_CASE("Replayed events are not counted as observed, and those that cannot be served are spoken of",
+          "[serving][telemetry]") {
   class Store final : public EventStore {
    public:
     void append(std::span<const Interaction>, std::function<void(bool)> done) override { done(true); }
-    void replay(const std::function<void(const Interaction&)>& visit) override { visit({.user = "x", .item = "i1"}); }
+    void replay(const std::function<void(const Interaction&)>& visit) override {
+      visit({.user = "x", .item = "i1"});
+      visit({.user = "x", .item = 1});
+    }
     void erase(const Id&) override {}
   };
-  const Recommender recommender = Recommender::open(make_model(), {.event_store = std::make_shared<Store>()});
+  const auto listener = std::make_shared<Listener>();
+  const Recommender recommender =
+      Recommender::open(make_model(), {.event_store = std::make_shared<Store>(), .telemetry = listener});
+  CHECK(listener->lines.back().starts_with("warning: 1 stored"));
   CHECK(recommender.info().users == 9);
   CHECK(recommender.stats().events == std::array<std::uint64_t, 3>{});
 }

@@ -19,8 +19,8 @@ namespace detail {
 class CompiledPolicy;
 }
 
-// Adds `amount`, which must be finite, to the score of every item that `filter` matches, whoever scores it; the score
-// in the answer has it too.
+// Adds `amount`, of at most 1e30 in size, to the score of every item that `filter` matches, whoever scores it; the
+// score in the answer has it too.
 struct Boost {
   std::string filter;
   float amount = 0;

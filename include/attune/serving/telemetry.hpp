@@ -30,8 +30,9 @@ struct Span {
   std::size_t items = 0;    // answered, or events observed
 };
 
-// Callbacks of RecommenderOptions::telemetry, from the thread that makes the call, any number of threads at once. They
-// must not call the recommender and should not wait: the call waits for them.
+// Callbacks of RecommenderOptions::telemetry, from the thread that makes the call (for events that are lost, from one
+// of the event store), any number of threads at once. They must not call the recommender and should not wait: the call
+// waits for them.
 class ATTUNE_EXPORT Telemetry {
  public:
   virtual ~Telemetry() = default;

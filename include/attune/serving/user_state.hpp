@@ -38,6 +38,8 @@ class ATTUNE_EXPORT UserStates {
   // Users that nobody knows yet come with these histories; records are made when first touched. `histories` holds
   // handles and event kinds as they are recorded here.
   void add_histories(std::shared_ptr<const Histories> histories);
+  // Throws Error(invalid_argument) for histories of users with ids of the other kind, as add_histories does.
+  void check_kind(const Histories& histories) const;
   // All that add_histories brought; null where it was never called.
   std::shared_ptr<const Histories> histories() const;
 
