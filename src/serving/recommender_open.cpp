@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -117,13 +118,14 @@ Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_id
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
   const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;
   auto next = make_snapshot(catalogue, std::move(model), handles, generation);
-  log(LogLevel::info, "model \"" + next->version + "\" serves " + std::to_string(handles.size()) +
-                          " items as generation " + std::to_string(generation));
+  const std::string line = "model \"" + next->version + "\" serves " + std::to_string(handles.size()) +
+                           " items as generation " + std::to_string(generation);
   users.warm_up(*next->engine, generation, options.warm_up_users, pool.take()->workspace);
   {
     const std::lock_guard lock(snapshot_mutex);
     snapshot.swap(next);
   }
+  log(LogLevel::info, line);
   // The old one is taken down here rather than in a request, unless somebody keeps an answer of it.
   for (int i = 0; i < 20 && next.use_count() > 1; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
