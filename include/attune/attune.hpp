@@ -22,6 +22,7 @@
 #include "attune/version.hpp"
 
 #include "attune/data/categories.hpp"
+#include "attune/data/feature_table.hpp"
 #include "attune/data/id_map.hpp"
 #include "attune/data/interaction_log.hpp"
 #include "attune/data/reader.hpp"
@@ -32,6 +33,7 @@
 #include "attune/model/config.hpp"
 #include "attune/model/count_models.hpp"
 #include "attune/model/embedding_table.hpp"
+#include "attune/model/featurizer.hpp"
 #include "attune/model/learned_ranker.hpp"
 #include "attune/model/ranker.hpp"
 #include "attune/model/safetensors.hpp"

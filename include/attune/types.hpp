@@ -101,19 +101,23 @@ struct EventKind {
 // weigh 1, or are rejected.
 enum class UnknownEventKinds : std::uint8_t { accept, reject };
 
-// What items have besides their ids: a set of names, or a number.
-enum class FieldType : std::uint8_t { category, number };
+// What items and users have besides their ids: a set of names or other text, a number, or numbers. Filters and rules
+// take categories and numbers.
+enum class FieldType : std::uint8_t { category, number, vector };
 
 struct ItemField {
   std::string name;  // a letter or '_', then letters, digits and '_'
   FieldType type = FieldType::category;
 };
 
-// A field and what an item has there: names separated by '|' ("Drama|War"; "": none), or a number (NaN: none). A view:
-// the text must outlive it.
+// A field and what an item or user has there: names separated by '|' ("Drama|War"; "": none) or the text of a text
+// feature, a number (NaN: none), or the numbers of a vector feature (empty: none). A view: text and numbers must
+// outlive it.
 class FieldValue {
  public:
   constexpr FieldValue(std::string_view field, std::string_view names) noexcept : field_(field), names_(names) {}
+  constexpr FieldValue(std::string_view field, std::span<const float> vector) noexcept
+      : field_(field), vector_(vector), type_(FieldType::vector) {}
   template <class Number>
   requires((std::integral<Number> || std::floating_point<Number>)&&!std::same_as<Number, bool> &&
            !std::same_as<Number, char>) constexpr FieldValue(std::string_view field, Number number) noexcept
@@ -121,11 +125,13 @@ class FieldValue {
 
   constexpr std::string_view field() const noexcept { return field_; }
   constexpr FieldType type() const noexcept { return type_; }
-  constexpr std::string_view names() const noexcept { return names_; }  // "" unless of a category
-  constexpr double number() const noexcept { return number_; }          // 0 unless a number
+  constexpr std::string_view names() const noexcept { return names_; }          // "" unless of a category
+  constexpr double number() const noexcept { return number_; }                  // 0 unless a number
+  constexpr std::span<const float> vector() const noexcept { return vector_; }  // empty unless a vector
 
  private:
   std::string_view field_, names_;
+  std::span<const float> vector_;
   double number_ = 0;
   FieldType type_ = FieldType::category;
 };

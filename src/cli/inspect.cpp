@@ -11,7 +11,7 @@
 #include "attune/model/safetensors.hpp"
 #include "cli/input.hpp"
 #include "cli/verbs.hpp"
-#include "model/json_object.hpp"
+#include "data/json_object.hpp"
 #include "model/ranker_json.hpp"
 
 namespace attune::cli {

@@ -15,7 +15,7 @@
 #include "cli/input.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
-#include "model/json_object.hpp"
+#include "data/json_object.hpp"
 
 namespace attune::cli {
 namespace {

@@ -14,7 +14,7 @@
 #include "attune/error.hpp"
 #include "attune/model/config.hpp"
 #include "attune/model/count_models.hpp"
-#include "model/json_object.hpp"
+#include "data/json_object.hpp"
 
 namespace attune::inline v0_1::detail {
 

@@ -12,9 +12,9 @@
 
 #include "attune/recommender.hpp"
 #include "attune/serving/event_store.hpp"
+#include "data/json_object.hpp"
 #include "data/without_users.hpp"
 #include "model/erase_user.hpp"
-#include "model/json_object.hpp"
 #include "serving/recommender_impl.hpp"
 
 namespace attune::inline v0_1 {

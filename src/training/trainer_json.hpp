@@ -6,7 +6,7 @@
 #include <string>
 
 #include "attune/training/trainer.hpp"
-#include "model/json_object.hpp"
+#include "data/json_object.hpp"
 
 namespace attune::inline v0_1::detail {
 

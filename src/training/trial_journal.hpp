@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "attune/training/tuner.hpp"
-#include "model/json_object.hpp"
+#include "data/json_object.hpp"
 #include "platform/files.hpp"
 
 namespace attune::inline v0_1::detail {

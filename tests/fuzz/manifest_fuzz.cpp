@@ -6,7 +6,7 @@
 
 #include "attune/error.hpp"
 #include "attune/training/trainer.hpp"
-#include "model/json_object.hpp"
+#include "data/json_object.hpp"
 #include "model/manifest.hpp"
 
 namespace {

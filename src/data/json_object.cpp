@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/json_object.hpp"
+#include "data/json_object.hpp"
 
 namespace attune::inline v0_1::detail {
 
