@@ -13,9 +13,11 @@ if(TARGET attune_tool)
 endif()
 
 configure_file(cmake/attuneConfig.cmake.in attuneConfig.cmake @ONLY)
+configure_file(cmake/Findutf8proc.cmake Findutf8proc.cmake COPYONLY)
 write_basic_package_version_file(attuneConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(EXPORT attuneTargets NAMESPACE attune:: DESTINATION ${attune_package_dir})
 install(FILES ${PROJECT_BINARY_DIR}/attuneConfig.cmake ${PROJECT_BINARY_DIR}/attuneConfigVersion.cmake
+              ${PROJECT_BINARY_DIR}/Findutf8proc.cmake
         DESTINATION ${attune_package_dir})
 # find_package(attune) works on the build tree as well.
 export(EXPORT attuneTargets NAMESPACE attune:: FILE attuneTargets.cmake)
@@ -28,7 +30,7 @@ if(BUILD_SHARED_LIBS)
   set(attune_pc_libs "")
 else()
   # A static library is useless without these, with or without `pkg-config --static`.
-  set(attune_pc_libs "-lz -llzma ${CMAKE_THREAD_LIBS_INIT}")
+  set(attune_pc_libs "-lz -llzma -lutf8proc ${CMAKE_THREAD_LIBS_INIT}")
   if(ATTUNE_WITH_SQLITE)
     string(APPEND attune_pc_libs " -lsqlite3")
   endif()

@@ -40,12 +40,7 @@ std::vector<Categories> read_categories(DelimitedReader& reader, std::string_vie
       throw Error(ErrorCode::invalid_data, reader.place() + "expected " + std::to_string(reader.columns().size()) +
                                                " fields, found " + std::to_string(fields.size()));
     }
-    Id id = fields[id_field];
-    if (ids.kind() == IdKind::int64) {
-      const auto number = detail::parse_number<std::int64_t>(fields[id_field]);
-      id = number ? Id(*number) : Id();
-    }
-    const std::uint32_t handle = ids.find(id);
+    const std::uint32_t handle = ids.find(detail::id_of(fields[id_field], ids.kind()));
     if (handle == kNoHandle || !rows[handle].empty()) continue;
     for (const std::size_t field : of_column) rows[handle].emplace_back(fields[field]);
   }

@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "attune/version.hpp"
+#include "attune/types.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -19,11 +20,12 @@ inline std::string_view without_outer_blanks(std::string_view text) noexcept {
   return text;
 }
 
-// Calls visit(name) for the names of a field, which '|' separates, without blanks around them; empty ones do not count.
+// Calls visit(name) for the names of a field, which the separator stands between, without blanks around them; empty
+// ones do not count.
 template <class Visit>
-void for_each_name(std::string_view names, Visit&& visit) {
-  for (std::size_t begin = 0, end; begin <= names.size(); begin = end + 1) {
-    end = std::min(names.find('|', begin), names.size());
+void for_each_name(std::string_view names, Visit&& visit, std::string_view separator = "|") {
+  for (std::size_t begin = 0, end; begin <= names.size(); begin = end + separator.size()) {
+    end = std::min(names.find(separator, begin), names.size());
     if (const std::string_view name = without_outer_blanks(names.substr(begin, end - begin)); !name.empty())
       visit(name);
   }
@@ -38,6 +40,13 @@ std::optional<Number> parse_number(std::string_view text) noexcept {
   const auto [parsed, error] = std::from_chars(text.data(), end, number);
   if (error != std::errc() || parsed != end) return std::nullopt;
   return number;
+}
+
+// The id that a field of a file says; none for text where ids are numbers.
+inline Id id_of(std::string_view text, IdKind kind) noexcept {
+  if (kind == IdKind::string) return text;
+  const auto number = parse_number<std::int64_t>(text);
+  return number ? Id(*number) : Id();
 }
 
 // Text from a file as it may stand in a message: on one line, of bounded length, no character of UTF-8 cut in two.
