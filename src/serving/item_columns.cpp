@@ -103,6 +103,10 @@ ItemColumns::ItemColumns(std::vector<ItemField> fields) : fields_(std::move(fiel
                   where + "expected a name of letters, digits and '_' that is no word of filters, found " +
                       in_quotes(name, '"'));
     }
+    if (fields_[i].type == FieldType::vector) {
+      throw Error(ErrorCode::invalid_argument,
+                  where + "expected a category or a number, found \"" + name + "\", a vector");
+    }
     if (field(name) != i) {
       throw Error(ErrorCode::invalid_argument, where + "expected every name once, found \"" + name + "\" twice");
     }
@@ -124,7 +128,9 @@ void ItemColumns::check(const Item& item, std::size_t place) const {
       fail("expected a field of RecommenderOptions::item_fields (" + list_of(fields_) + "), found " +
            in_quotes(value.field(), '"'));
     }
-    const auto name = [](FieldType type) { return type == FieldType::number ? "a number" : "names"; };
+    const auto name = [](FieldType type) {
+      return type == FieldType::number ? "a number" : type == FieldType::vector ? "a vector" : "names";
+    };
     if (value.type() != fields_[known].type) {
       fail("field " + fields_[known].name + ": expected " + name(fields_[known].type) + ", found " +
            name(value.type()));

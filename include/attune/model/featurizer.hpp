@@ -47,7 +47,8 @@ class ATTUNE_EXPORT Featurizer {
 
   // Adds tensors whose names begin with the prefix; the featurizer must live until writer.bytes().
   void write(SafetensorsWriter& writer, const std::string& prefix) const;
-  // What write() added. Throws Error(corrupt_file) naming the tensor; takes memory in proportion to the file.
+  // What write() added. Throws Error (corrupt_file, unsupported, non_finite) naming the tensor; takes memory in
+  // proportion to the file.
   static Featurizer read(const SafetensorsFile& file, const std::string& prefix);
 
  private:
