@@ -10,12 +10,13 @@
 #include "attune/model/safetensors.hpp"
 #include "data/little_endian.hpp"
 #include "data/text.hpp"
+#include "model/zip_archive.hpp"
 #include "platform/files.hpp"
 
 namespace attune::inline v0_1::detail {
 namespace {
 
-constexpr std::string_view kNumpy = "\x93NUMPY";
+constexpr std::string_view kNumpy = "\x93NUMPY", kZip = "PK\x03\x04";
 
 std::string_view text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -68,31 +69,44 @@ class NumpyHeader {
   const std::string& file_;
 };
 
-VectorFile read_numpy(const std::string& path) {
-  platform::RegularFile file(path);
-  const auto fail = [&](const std::string& what) { throw Error(ErrorCode::corrupt_file, path + ": " + what); };
-  if (file.size() < 12) fail("expected the header of a .npy file, found its end");
-  const auto start = file.read(8);
-  const auto version = static_cast<unsigned>(start[6]);
+VectorFile numpy_of(std::span<const std::byte> bytes, const std::string& name) {
+  const auto fail = [&](const std::string& what) { throw Error(ErrorCode::corrupt_file, name + ": " + what); };
+  if (bytes.size() < 12 || !text_of(bytes).starts_with(kNumpy)) fail("expected the header of a .npy file, found none");
+  const auto version = static_cast<unsigned>(bytes[kNumpy.size()]);
   if (version < 1 || version > 3) fail("expected version 1 to 3 of .npy, found " + std::to_string(version));
-  const std::size_t length_bytes = version == 1 ? 2 : 4;
-  const auto length_field = file.read(length_bytes);
   const std::size_t length =
-      version == 1 ? load_number<std::uint16_t>(length_field.data()) : load_number<std::uint32_t>(length_field.data());
-  const std::uint64_t left = file.size() - 8 - length_bytes;
-  if (length > left) fail("expected a header of " + std::to_string(length) + " bytes, found " + std::to_string(left));
-  const auto text = file.read(length);
-  const NumpyHeader header(text_of(text), path);
+      version == 1 ? load_number<std::uint16_t>(&bytes[8]) : load_number<std::uint32_t>(&bytes[8]);
+  bytes = bytes.subspan(version == 1 ? 10 : 12);
+  if (length > bytes.size()) {
+    fail("expected a header of " + std::to_string(length) + " bytes, found " + std::to_string(bytes.size()));
+  }
+  const NumpyHeader header(text_of(bytes.first(length)), name);
+  bytes = bytes.subspan(length);
   header.expect_rows_first();
   const std::size_t bytes_of_number = header.number_bytes();
-  VectorFile vectors = header.shape(bytes_of_number, left - length);
-  const auto data = file.read(left - length);
+  VectorFile vectors = header.shape(bytes_of_number, bytes.size());
   vectors.values.resize(vectors.rows * vectors.width);
   for (std::size_t i = 0; i < vectors.values.size(); ++i) {
-    const std::byte* const at = data.data() + i * bytes_of_number;
+    const std::byte* const at = bytes.data() + i * bytes_of_number;
     vectors.values[i] = bytes_of_number == 4 ? load_number<float>(at) : static_cast<float>(load_number<double>(at));
   }
   return vectors;
+}
+
+// The member `name`.npy, or the only one.
+VectorFile read_zip(std::span<const std::byte> bytes, const std::string& path, const std::string& name) {
+  const ZipArchive archive(bytes, path);
+  const auto& members = archive.members();
+  if (name.empty() && members.size() != 1) {
+    throw Error(ErrorCode::invalid_data, path + ": expected one array, or its name in the field tensor, found " +
+                                             std::to_string(members.size()));
+  }
+  const auto named = [&](const ZipArchive::Member& member) { return name.empty() || member.name == name + ".npy"; };
+  const auto member = std::ranges::find_if(members, named);
+  if (member == members.end()) {
+    throw Error(ErrorCode::invalid_data, path + ": expected an array " + in_quotes(name, '"') + ", found none");
+  }
+  return numpy_of(archive.unpack(*member), path + ", " + in_quotes(member->name, '"'));
 }
 
 VectorFile read_safetensors(const std::string& path, const std::string& name) {
@@ -127,16 +141,16 @@ bool holds_vectors(const std::string& path) {
                                                "or sound; a model outside has to make vectors of it first");
     }
   }
-  if (start.starts_with("PK\x03\x04")) {
-    throw Error(ErrorCode::unsupported, path +
-                                            ": expected .npy, safetensors or columns, found a zip archive (.npz); "
-                                            "store the array alone with numpy.save");
-  }
-  return start.starts_with(kNumpy) || path.ends_with(".safetensors");
+  return start.starts_with(kNumpy) || start.starts_with(kZip) || path.ends_with(".safetensors");
 }
 
 VectorFile read_vectors(const std::string& path, const std::string& tensor) {
-  VectorFile vectors = path.ends_with(".safetensors") ? read_safetensors(path, tensor) : read_numpy(path);
+  const auto read = [&]() -> VectorFile {
+    if (path.ends_with(".safetensors")) return read_safetensors(path, tensor);
+    const std::vector<std::byte> bytes = platform::read_file(path);
+    return text_of(bytes).starts_with(kZip) ? read_zip(bytes, path, tensor) : numpy_of(bytes, path);
+  };
+  const VectorFile vectors = read();
   const auto bad = std::ranges::find_if_not(vectors.values, [](float value) { return std::isfinite(value); });
   if (bad != vectors.values.end()) {
     const auto place = static_cast<std::size_t>(bad - vectors.values.begin());

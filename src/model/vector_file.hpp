@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Files that hold one vector after another: .npy (versions 1 to 3, '<f4' or '<f8', C order) and safetensors.
+// Files that hold one vector after another: .npy (versions 1 to 3, '<f4' or '<f8', C order), .npz and safetensors.
 
 #include <cstddef>
 #include <span>
@@ -24,8 +24,8 @@ struct VectorFile {
 // name. Throws Error(invalid_data) for an image, Error(unsupported) for .npz.
 bool holds_vectors(const std::string& file);
 
-// `tensor` names one of a safetensors file, "" the only one. Throws Error: io_error, corrupt_file, unsupported,
-// invalid_data; the message names the file. Takes no more memory than the file does.
+// `tensor` names one of a safetensors or .npz file, "" the only one. Throws Error: io_error, corrupt_file, unsupported,
+// invalid_data; the message names the file. Takes memory in proportion to the file.
 VectorFile read_vectors(const std::string& file, const std::string& tensor);
 
 }  // namespace attune::inline v0_1::detail

@@ -183,6 +183,13 @@ TEST_CASE("An upsert that cannot be is refused whole", "[serving][live]") {
                        Recommender::open(make_model(), {.item_fields = {{"a b", FieldType::number}}});
                      }),
              Contains("item_fields") && Contains("\"a b\""));
+  CHECK_THAT(refused(ErrorCode::invalid_argument,
+                     [&] {
+                       Recommender::open(make_model(), {.item_fields = {{"poster", FieldType::vector}}});
+                     }),
+             Contains("item_fields: expected a category or a number, found \"poster\", a vector"));
+  const std::vector<float> vector{1, 2};
+  CHECK_THAT(with_bad({.id = "i2", .fields = {{"genre", vector}}}), Contains("genre: expected names, found a vector"));
 }
 
 TEST_CASE("An item that no model knows yet is unavailable, and filtered by what an upsert said once one does",
