@@ -50,6 +50,7 @@ void visit_options(Spec& spec, Visit&& visit) {
   }
   switch (spec.kind) {
     case FeatureKind::category:
+      visit("all_lines", spec.all_lines);
       visit("separator", spec.separator);
       visit("min_count", spec.min_count);
       visit("max_names", spec.max_names);
@@ -63,6 +64,7 @@ void visit_options(Spec& spec, Visit&& visit) {
       visit("clip", spec.clip);
       break;
     case FeatureKind::text:
+      visit("all_lines", spec.all_lines);
       visit("dimensions", spec.dimensions);
       visit("words", spec.words);
       visit("characters", spec.characters);
@@ -133,6 +135,10 @@ class FieldReader {
   void read(const std::string& name, const Json& json, std::size_t& number) const {
     if (!json.is_number_unsigned()) refuse(name, "an integer of at least 0", json);
     number = json.get<std::size_t>();
+  }
+  void read(const std::string& name, const Json& json, bool& flag) const {
+    if (!json.is_boolean()) refuse(name, "true or false", json);
+    flag = json.get<bool>();
   }
   void read(const std::string& name, const Json& json, double& number) const {
     if (!json.is_number()) refuse(name, "a number", json);

@@ -61,6 +61,7 @@ class FeatureReader {
     std::string name;
     std::size_t field;
     Specs readers;
+    bool all_lines;
   };
   struct VectorColumns {
     const FeatureSpec* spec;
@@ -86,7 +87,13 @@ class FeatureReader {
           continue;
         }
         auto known = std::ranges::find(plan.columns, name, &Column::name);
-        if (known == plan.columns.end()) known = plan.columns.insert(known, {name, field, {}});
+        if (known == plan.columns.end()) known = plan.columns.insert(known, {name, field, {}, spec->all_lines});
+        if (known->all_lines != spec->all_lines) {
+          throw Error(ErrorCode::invalid_config,
+                      "feature " + detail::in_quotes(spec->name, '"') +
+                          ": field all_lines: expected the same for all features of column " +
+                          detail::in_quotes(name, '"') + ", found both");
+        }
         known->readers.push_back(spec);
       }
     }
@@ -105,10 +112,14 @@ class FeatureReader {
                                                  " fields, found " + std::to_string(fields.size()));
       }
       const std::uint32_t row = ids_.find(detail::id_of(fields[plan.id], ids_.kind()));
-      if (row == kNoHandle || seen[row]) continue;
+      if (row == kNoHandle) continue;
+      const bool first = !seen[row];
       seen[row] = true;
+      for (const Column& column : plan.columns) {
+        if (first || column.all_lines) add_column(row, column, fields[column.field], reader);
+      }
+      if (!first) continue;
       ++matched;
-      for (const Column& column : plan.columns) add_column(row, column, fields[column.field], reader);
       for (const VectorColumns& vector : plan.vectors) add_vector(row, vector, fields, reader);
     }
     return {records, matched};

@@ -169,10 +169,9 @@ void link_crosses(std::span<LearnedFeature> features) {
 void text_columns(std::span<const FieldValue> record, const FeatureSpec& feature, TextNgrams& ngrams,
                   std::vector<std::uint64_t>& hashes, std::vector<std::uint32_t>& columns) {
   hashes.clear();
-  for (const std::string& field : feature.fields()) {
-    const FieldValue* const value = find_field(record, field);
-    if (value != nullptr) ngrams.append(text_of(*value, feature), feature.words, feature.characters, hashes);
-  }
+  for_each_value(record, feature, [&](const FieldValue& value) {
+    ngrams.append(text_of(value, feature), feature.words, feature.characters, hashes);
+  });
   columns.clear();
   for (const std::uint64_t hash : hashes) columns.push_back(column_of(hash, feature.dimensions));
   std::ranges::sort(columns);

@@ -26,18 +26,26 @@ std::span<const float> vector_of(const FieldValue& value, const FeatureSpec& fea
 // Shortest decimal digits.
 std::string digits_of(double number);
 
+// Calls visit(value) for everything that a record says in the fields of a category or text.
+template <class Visit>
+void for_each_value(std::span<const FieldValue> record, const FeatureSpec& feature, Visit&& visit) {
+  for (const std::string& field : feature.fields()) {
+    for (const FieldValue& value : record) {
+      if (value.field() == field) visit(value);
+    }
+  }
+}
+
 // Calls visit(name) for the names that a record has in a category.
 template <class Visit>
 void for_each_name_of(std::span<const FieldValue> record, const FeatureSpec& feature, Visit&& visit) {
-  for (const std::string& field : feature.fields()) {
-    const FieldValue* const value = find_field(record, field);
-    if (value == nullptr) continue;
-    if (value->type() == FieldType::number) {
-      if (const auto number = number_of(*value, feature)) visit(digits_of(*number));
+  for_each_value(record, feature, [&](const FieldValue& value) {
+    if (value.type() == FieldType::number) {
+      if (const auto number = number_of(value, feature)) visit(digits_of(*number));
     } else {
-      for_each_name(text_of(*value, feature), visit, feature.separator);
+      for_each_name(text_of(value, feature), visit, feature.separator);
     }
-  }
+  });
 }
 
 [[noreturn]] void refuse(const FeatureSpec& feature, const std::string& expected, const std::string& found);

@@ -23,7 +23,7 @@ constexpr const char* kSchema = R"({
     {"name": "year", "type": "number", "buckets": 8},
     {"name": "price", "type": "number", "clip": 3.5},
     {"name": "released", "type": "time", "periods": ["year", "week", "day"]},
-    {"name": "plot", "type": "text", "columns": ["title", "plot"], "dimensions": 4096, "words": [1, 3], "characters": []},
+    {"name": "plot", "type": "text", "columns": ["title", "plot"], "all_lines": true, "dimensions": 4096, "words": [1, 3], "characters": []},
     {"name": "colours", "type": "vector", "columns": "c0..c3", "scale": "standard"},
     {"name": "poster", "type": "vector", "file": "posters.npy", "ids": "posters.txt"},
     {"name": "sound", "type": "vector", "file": "sounds.safetensors", "ids": "sounds.txt", "tensor": "mean"},
@@ -58,6 +58,7 @@ TEST_CASE("A schema says what features there are", "[data][features]") {
   CHECK(schema.items[2].buckets == 8);
   CHECK(schema.items[3].clip == 3.5);
   CHECK(schema.items[4].periods == std::vector{TimePeriod::year, TimePeriod::week, TimePeriod::day});
+  CHECK(schema.items[5].all_lines);
   CHECK(schema.items[5].words == NgramRange{1, 3});
   CHECK(schema.items[5].characters == NgramRange{});
   CHECK(schema.items[6].columns == Texts{"c0", "c1", "c2", "c3"});
@@ -123,6 +124,8 @@ TEST_CASE("A schema that says something else is refused by field", "[data][featu
              Contains("expected one of year, week, day"));
   CHECK_THAT(complaint_of_item(with(R"("type": "text", "words": [1])")),
              Contains("field words: expected [first, last]"));
+  CHECK_THAT(complaint_of_item(with(R"("type": "text", "all_lines": 1)")),
+             Contains("all_lines: expected true or false"));
   CHECK_THAT(complaint_of_item(with(R"("type": "text", "columns": [1])")), Contains("field columns: expected a name"));
   CHECK_THAT(complaint_of_item(with(R"("type": "vector", "scale": 2)")),
              Contains("expected one of unit, standard, none"));

@@ -122,6 +122,26 @@ TEST_CASE("A feature may come from a file of its own", "[model][features]") {
   CHECK(report.features[2].missing == 2);
 }
 
+TEST_CASE("Everything that a file says of an id may count", "[model][features]") {
+  const Files files("item\na\n");
+  files.write("reviews.csv", "user,item,review,stars\nu,a,Great sea,5\nu,b,Dull,1\nv,a,Great fish,4\n");
+  const std::string reviews =
+      R"({"name": "reviews", "type": "text", "file": "reviews.csv", "columns": "review", "all_lines": true})";
+  const FeatureRecords records =
+      files.read(reviews + R"(, {"name": "stars", "type": "category", "file": "reviews.csv"})");
+  CHECK(records.of(0).size() == 3);
+  CHECK(text_of(records, 0, "stars") == "5");
+  FeatureSpec spec = FeatureSchema::parse(R"({"items": [)" + reviews + "]}", "schema").items[0];
+  CHECK(spec.all_lines);
+  spec.words = {1, 1};
+  spec.characters = {};
+  const auto featurizer = Featurizer::fit({spec}, records);
+  CHECK(featurizer.table(records).of(0, 0).columns.size() == 3);  // great, sea, fish
+  CHECK_THAT(
+      files.complaint(reviews + R"(, {"name": "again", "type": "text", "file": "reviews.csv", "columns": "review"})"),
+      Contains("feature \"again\": field all_lines: expected the same"));
+}
+
 TEST_CASE("Vectors of a file of tensors go to the ids of its list", "[model][features]") {
   const Files files("item\na\n");
   const Numbers numbers{1, 2, 3, 4, 5, 6};

@@ -39,9 +39,11 @@ struct FeatureSpec {
   // under the name of the feature: the columns of its file.
   std::vector<std::string> columns = {};
   std::string file = {};    // where the columns are, if not in the file of items or users
-  std::string ids = {};     // vector in .npy or safetensors: the file with the id of each of its rows, one a line
-  std::string tensor = {};  // vector in safetensors: its name; "": the only one
+  std::string ids = {};     // vector in .npy, .npz or safetensors: the file with the id of each of its rows, one a line
+  std::string tensor = {};  // vector in .npz or safetensors: its name; "": the only one
 
+  // category, text: everything that the file says of an id counts, as of reviews; else where it stands first.
+  bool all_lines = false;
   std::string separator = "|";            // category: between names
   std::size_t min_count = 1;              // category: a name of fewer records counts as unknown
   std::size_t max_names = 100'000;        // category: the most frequent ones; others count as unknown
