@@ -61,6 +61,7 @@ struct TrainOptions {
   bool resume = false;
   std::optional<std::size_t> memory_limit;  // megabytes
   std::string teacher;                      // a model directory; "" for none
+  std::string schema;                       // of the file of items; "" for none
 };
 
 struct TuneOptions {

@@ -10,6 +10,8 @@
 #include <optional>
 #include <ostream>
 
+#include "attune/data/feature_table.hpp"
+#include "attune/model/content_tower.hpp"
 #include "cli/epochs.hpp"
 #include "cli/input.hpp"
 #include "cli/memory.hpp"
@@ -26,6 +28,9 @@ TrainerConfig configuration(const TrainOptions& options) {
   TrainerConfig config = trainer_config(options.preset, options.common);
   if (config.counts_alone && (options.epochs || options.time_budget)) {
     throw UsageError("--epochs and --time-budget: a count model alone has no epochs");
+  }
+  if (config.counts_alone && !options.schema.empty()) {
+    throw UsageError("--schema: a count model alone has no vectors that features could tell");
   }
   config.epochs = options.epochs.value_or(config.epochs);
   config.time_budget_seconds = options.time_budget.value_or(config.time_budget_seconds);
@@ -56,6 +61,55 @@ Json items_json(const std::string& file, const IdMap& catalogue) {
   std::size_t named = 0;
   for (const auto& [item, title] : titles) named += catalogue.find(id_of(item, catalogue.kind())) != kNoHandle;
   return {{"file", file}, {"items", titles.size()}, {"in_catalogue", named}, {"untitled", catalogue.size() - named}};
+}
+
+// What of an item's features tells its vector.
+struct Content {
+  std::vector<FeatureSpec> features;
+  FeatureRecords records;
+  FeatureReport read;
+  ContentTowerReport learned = {};
+};
+
+// Nothing without a schema; what does not fit is refused before the training.
+std::optional<Content> read_content(const TrainOptions& options, const IdMap& items) {
+  if (options.schema.empty()) return std::nullopt;
+  FeatureSchema schema = FeatureSchema::load(options.schema);
+  if (schema.items.empty()) {
+    throw Error(ErrorCode::invalid_config, options.schema + ": items: expected at least one feature, found none");
+  }
+  DelimitedReader reader(options.items.file);
+  FeatureReport report;
+  FeatureRecords records = read_feature_records(reader, schema.items, items, {}, &report);
+  Featurizer::fit(schema.items, records);
+  return Content{std::move(schema.items), std::move(records), std::move(report)};
+}
+
+// Statistics are of the items that were trained.
+void fit_content(TrainedModel& model, Content& content, Executor& executor) {
+  std::vector<std::uint32_t> trained;
+  for (ItemHandle item = 0; item < model.num_items(); ++item) {
+    if (model.encoder->knows(item)) trained.push_back(item);
+  }
+  Featurizer featurizer = Featurizer::fit(content.features, content.records, trained);
+  const FeatureTable features = featurizer.table(content.records);
+  const ScorerRows<float> vectors(model.encoder->items(), model.encoder->config().score);
+  model.content = std::make_shared<const ContentTower>(
+      ContentTower::fit(std::move(featurizer), features, vectors, {.executor = &executor}, &content.learned));
+}
+
+Json content_json(const std::optional<Content>& content) {
+  if (!content) return {};
+  Json features = Json::array();
+  for (std::size_t f = 0; f < content->features.size(); ++f) {
+    features.push_back({{"name", content->features[f].name},
+                        {"importance", content->learned.importance[f]},
+                        {"missing", content->read.features[f].missing}});
+  }
+  return {{"items", content->learned.items},
+          {"explained", content->learned.explained},
+          {"ridge", content->learned.ridge},
+          {"features", std::move(features)}};
 }
 
 // What it cannot teach is refused before anything is read.
@@ -152,6 +206,7 @@ void run(const TrainOptions& options, Console& console) {
   Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
   const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 
+  std::optional<Content> content = read_content(options, *split.all->item_ids);
   if (teacher) config.teacher = encoder_for(*split.all->item_ids, *teacher, options.teacher);
   const auto executor = make_executor(options.common);
   const StateFile state = state_file(options);
@@ -162,6 +217,7 @@ void run(const TrainOptions& options, Console& console) {
   TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console), state);
   model.histories = split.all;
   if (teacher) model.notes["teacher"] = teacher->version;
+  if (content) fit_content(model, *content, *executor);
   save(model, options, protocol, config.seed);
   state.remove();
 
@@ -186,6 +242,7 @@ void run(const TrainOptions& options, Console& console) {
                     {"memory", memory_json(memory)},
                     {"blend_weight", model.blend_weight},
                     {"rerank", rerank_json(trainer.ranker())},
+                    {"content", content_json(content)},
                     {"protocol", protocol_json(protocol, report)},
                     {"metrics", metrics_json(report.metrics)},
                     {"baselines", baselines_json(baselines)},

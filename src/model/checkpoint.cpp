@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "attune/error.hpp"
+#include "attune/model/content_tower.hpp"
 #include "attune/model/safetensors.hpp"
 #include "model/counts_file.hpp"
 #include "model/histories_file.hpp"
@@ -21,6 +22,7 @@ namespace attune::inline v0_1 {
 namespace {
 
 namespace fs = std::filesystem;
+using detail::kContentFile;
 using detail::kCountsFile;
 using detail::kHistoriesFile;
 using detail::kItemIdsFile;
@@ -85,6 +87,8 @@ void check_parts(const TrainedModel& model) {
   model.calibration.validate();
   model.ranker.validate();
   require(model.ranker.empty() || model.encoder, "it has a ranker, but no encoder");
+  require(!model.content || (model.encoder && model.content->dim() == model.encoder->dim()),
+          "its content tower gives vectors of another width than the encoder's");
   if (model.histories) check_histories(*model.histories, *model.item_ids);
 }
 
@@ -108,6 +112,12 @@ Bytes weights_bytes(const SequenceEncoder<float>& encoder, WeightStorage storage
   for (const Parameter& parameter : encoder.parameters().list()) {
     add(parameter.name, parameter.shape, encoder.weights().subspan(parameter.offset, parameter.size));
   }
+  return writer.bytes();
+}
+
+Bytes content_bytes(const ContentTower& content) {
+  SafetensorsWriter writer;
+  content.write(writer);
   return writer.bytes();
 }
 
@@ -164,6 +174,7 @@ void TrainedModel::save(const std::string& directory) const {
       *item_ids, mappable ? encoder.get() : nullptr,
       mappable ? std::span<const std::byte>(files.at(kWeightsFile)) : std::span<const std::byte>{});
   if (popularity || counts) files[kCountsFile] = detail::counts_bytes(popularity.get(), counts.get());
+  if (content) files[kContentFile] = content_bytes(*content);
   if (histories) files[kHistoriesFile] = detail::histories_bytes(*histories);
   const std::string manifest = detail::manifest_text(manifest_of(*this, files));
 

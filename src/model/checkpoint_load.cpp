@@ -6,6 +6,7 @@
 
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/content_tower.hpp"
 #include "attune/model/safetensors.hpp"
 #include "attune/model/transformer_encoder.hpp"
 #include "model/counts_file.hpp"
@@ -23,6 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using detail::CheckedBlocks;
+using detail::kContentFile;
 using detail::kCountsFile;
 using detail::kHistoriesFile;
 using detail::kItemIdsFile;
@@ -214,6 +216,16 @@ void map_parts(TrainedModel& model, const ModelDirectory& directory) {
   model.opening = std::move(opening);
 }
 
+std::shared_ptr<const ContentTower> read_content(const ModelDirectory& directory) {
+  if (!directory.manifest().encoder) directory.fail(kManifestFile, "a content tower, but no encoder");
+  const auto [bytes, owner] = directory.read(kContentFile);
+  auto tower = std::make_shared<const ContentTower>(
+      ContentTower::read(SafetensorsFile::view(bytes, owner, directory.name_of(kContentFile))));
+  directory.require_count(kContentFile, "elements of a vector", directory.manifest().encoder->embedding_dim,
+                          tower->dim());
+  return tower;
+}
+
 TrainedModel load_from(const ModelDirectory& directory) {
   const Manifest& manifest = directory.manifest();
   TrainedModel model;
@@ -242,6 +254,7 @@ TrainedModel load_from(const ModelDirectory& directory) {
     model.popularity = std::move(parts.popularity);
     model.counts = std::move(parts.counts);
   }
+  if (manifest.files.contains(kContentFile)) model.content = read_content(directory);
   if (manifest.users) {
     model.histories = std::make_shared<const Histories>(detail::parse_histories(
         directory.read(kHistoriesFile).bytes, model.item_ids, directory.name_of(kHistoriesFile)));

@@ -158,7 +158,7 @@ void Eligibility::allow(std::span<const Id> ids) {
 void Eligibility::expand_boosts(const SharedPolicy& policy) {
   RequestScratch::Boosts& kept = scratch_.boosts;
   const bool known =
-      same(kept.policy, policy) && kept.changes == policy->changes() && kept.generation == snapshot_.generation;
+      same(kept.policy, policy) && kept.changes == policy->changes() && kept.edition == snapshot_.edition;
   if (!known) kept.policy.reset();
   const std::span<float> terms = kept.terms.take(snapshot_.engine->size());
   boosts_ = terms;
@@ -174,7 +174,7 @@ void Eligibility::expand_boosts(const SharedPolicy& policy) {
   }
   kept.policy = policy;
   kept.changes = policy->changes();
-  kept.generation = snapshot_.generation;
+  kept.edition = snapshot_.edition;
 }
 
 Shortfall Eligibility::shortfall(Source source) const noexcept {

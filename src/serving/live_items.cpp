@@ -68,15 +68,15 @@ void LiveItems::refresh(const Snapshot& snapshot, const detail::ItemColumns& col
                         std::span<std::uint64_t> copy) {
   Update update(*this, snapshot, columns, at, copy);
   const bool first_windows = columns.has_windows() && times_.empty();
-  const bool known = snapshot.generation == generation_ && !first_windows;
+  const bool known = snapshot.edition == edition_ && !first_windows;
   const bool moved = at < first_ || at > last_;
-  generation_ = 0;  // should memory run out
+  edition_ = 0;  // should memory run out
   if (!known || !columns.visit_changed_groups(changes_, bits_.size(), [&](std::size_t group) { update.word(group); })) {
     update.everything();
   } else if (moved) {
     update.time();
   }
-  generation_ = snapshot.generation;
+  edition_ = snapshot.edition;
   changes_ = columns.changes();
 }
 

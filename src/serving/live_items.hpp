@@ -19,7 +19,7 @@ namespace attune::inline v0_1 {
 class LiveItems {
  public:
   bool current(const Snapshot& snapshot, Timestamp at) const noexcept {
-    return snapshot.generation == generation_ && snapshot.catalogue->changes() == changes_ && right_at(at);
+    return snapshot.edition == edition_ && snapshot.catalogue->changes() == changes_ && right_at(at);
   }
   // Whether nothing begins or ends between the time of the last request and this one.
   bool right_at(Timestamp at) const noexcept { return first_ <= at && at <= last_; }
@@ -42,7 +42,7 @@ class LiveItems {
   };
   class Update;
 
-  std::uint64_t generation_ = 0, changes_ = 0;
+  std::uint64_t edition_ = 0, changes_ = 0;
   std::vector<std::uint64_t> bits_;
   std::vector<Times> times_;        // at which each word is right; empty: at all
   Timestamp first_ = 0, last_ = 0;  // at which all of them are

@@ -341,12 +341,6 @@ Answer Recommender::similar_items(const Id& id, const Request& request) const {
   return answer;
 }
 
-// Items.
-
-void Recommender::upsert_items(std::span<const Item> items) { impl_->catalogue->upsert(items); }
-
-bool Recommender::remove_item(const Id& item) { return impl_->catalogue->remove(item); }
-
 Policy Recommender::compile(const PolicyRules& rules) const {
   return Policy(std::make_shared<const detail::CompiledPolicy>(rules, impl_->catalogue));
 }

@@ -16,6 +16,7 @@
 #include "attune/serving/user_state.hpp"
 #include "serving/compiled_policy.hpp"
 #include "serving/event_kinds.hpp"
+#include "serving/item_contents.hpp"
 #include "serving/meters.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
@@ -40,6 +41,10 @@ struct Recommender::Impl {
   void serve(const TrainedModel& model);
   void serve(detail::EngineParts parts);
   void publish(ServedModel model, std::span<const ItemHandle> handles);
+  // Items (recommender_items.cpp).
+  void upsert(std::span<const Item> items);
+  // With content_mutex held, of a model with a tower: the next edition, with the vectors that content gives to items.
+  std::shared_ptr<const Snapshot> with_contents(const Snapshot& now, std::span<const ItemHandle> items);
   // Runs what serves another model, in turn with others; says where it throws that the old one goes on.
   template <class Serve>
   void replace(Serve serve_next);
@@ -154,6 +159,9 @@ struct Recommender::Impl {
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;
   std::shared_ptr<const Snapshot> snapshot;
+  std::atomic<std::uint64_t> editions = 0;
+  std::mutex content_mutex;  // of what content says, and of who changes the snapshot
+  ItemContents contents;
   std::shared_ptr<ShadowRun> shadow;    // as the snapshot: guarded by its mutex
   std::atomic<bool> shadowing = false;  // whether there is one
 };

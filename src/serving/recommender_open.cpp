@@ -117,11 +117,13 @@ Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_id
 
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
   const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;
-  auto next = make_snapshot(catalogue, std::move(model), handles, generation);
+  auto next = make_snapshot(catalogue, std::move(model), handles, generation, ++editions);
   const std::string line = "model \"" + next->version + "\" serves " + std::to_string(handles.size()) +
                            " items as generation " + std::to_string(generation);
   users.warm_up(*next->engine, generation, options.warm_up_users, pool.take()->workspace);
   {
+    const std::lock_guard content(content_mutex);
+    if (next->tower) next = with_contents(*next, contents.items());
     const std::lock_guard lock(snapshot_mutex);
     snapshot.swap(next);
   }

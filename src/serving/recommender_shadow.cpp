@@ -20,7 +20,8 @@ void Recommender::shadow(const TrainedModel& model, const ShadowOptions& options
   if (model.histories) impl_->users.check_kind(*model.histories);
   const std::vector<ItemHandle> handles = impl_->catalogue->add_all(*model.item_ids);
   constexpr std::uint64_t kNeverServed = std::numeric_limits<std::uint64_t>::max();
-  auto candidate = make_snapshot(impl_->catalogue, make_served(model, handles, impl_->options), handles, kNeverServed);
+  auto candidate = make_snapshot(impl_->catalogue, make_served(model, handles, impl_->options), handles, kNeverServed,
+                                 ++impl_->editions);
   auto run = std::make_shared<ShadowRun>(std::move(candidate), options);
   impl_->log(LogLevel::info, "model \"" + model.version + "\" is measured in the shadow of the one that serves");
   const std::lock_guard swap(impl_->snapshot_mutex);

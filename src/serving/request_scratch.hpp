@@ -24,7 +24,7 @@ struct RequestScratch {
   // What a policy adds to scores, by item, and as of when.
   struct Boosts {
     std::weak_ptr<const detail::CompiledPolicy> policy;
-    std::uint64_t changes = 0, generation = 0;
+    std::uint64_t changes = 0, edition = 0;
     Buffer<float> terms;
   } boosts;
   std::vector<ItemHandle> handles;  // of the ids in a request

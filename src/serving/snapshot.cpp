@@ -13,6 +13,7 @@
 #include "attune/version.hpp"
 #include "model/model_ranker.hpp"
 #include "model/opening_file.hpp"
+#include "serving/live_scorer.hpp"
 #include "serving/row_order.hpp"
 
 namespace attune::inline v0_1 {
@@ -22,11 +23,11 @@ namespace {
 class ServedEncoder : public SharedEncoder<SequenceEncoder<float>> {
  public:
   ServedEncoder(std::shared_ptr<const SequenceEncoder<float>> encoder, std::vector<bool> known)
-      : SharedEncoder(std::move(encoder)), known_(std::move(known)) {}
-  bool knows(ItemHandle item) const noexcept { return item < known_.size() && known_[item]; }
+      : SharedEncoder(std::move(encoder)), known_(std::make_shared<const std::vector<bool>>(std::move(known))) {}
+  bool knows(ItemHandle item) const noexcept { return item < known_->size() && (*known_)[item]; }
 
  private:
-  std::vector<bool> known_;
+  std::shared_ptr<const std::vector<bool>> known_;
 };
 static_assert(IncrementalEncoder<ServedEncoder>);
 
@@ -116,8 +117,8 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
   for (const ItemHandle item : handles) known[item] = encoder->knows(item);
   const auto with_rows = [&]<class Storage>(ScorerRows<Storage> rows) {
     return adapt(Engine(ServedEncoder(std::move(encoder), std::move(known)),
-                        CosineScorer<Storage>(std::move(rows), scale), std::move(cold_start), blend ? counts : nullptr,
-                        static_cast<float>(model.blend_weight)));
+                        LiveScorer<Storage>(CosineScorer<Storage>(std::move(rows), scale), scale), std::move(cold_start),
+                        blend ? counts : nullptr, static_cast<float>(model.blend_weight)));
   };
   const std::shared_ptr<const EmbeddingTable<float>> items(encoder, &encoder->items());
   const unsigned bits = bits_of(options.scorer_storage, items->rows());
@@ -150,11 +151,13 @@ std::unique_ptr<const Ranker> make_model_ranker(const TrainedModel& model, std::
 }  // namespace
 
 std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue, ServedModel model,
-                                              std::span<const ItemHandle> handles, std::uint64_t generation) {
+                                              std::span<const ItemHandle> handles, std::uint64_t generation,
+                                              std::uint64_t edition) {
   auto snapshot = std::make_shared<Snapshot>();
   static_cast<ServedModel&>(*snapshot) = std::move(model);
   snapshot->catalogue = std::move(catalogue);
   snapshot->generation = generation;
+  snapshot->edition = edition;
   const auto& engine = snapshot->engine;
   const std::size_t words = (engine->size() + 63) / 64;
   snapshot->listed.resize(words);
@@ -169,6 +172,43 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
   return snapshot;
 }
 
+std::shared_ptr<const Snapshot> with_content(const Snapshot& snapshot, std::span<const ItemHandle> items,
+                                             std::span<const float> vectors, std::uint64_t edition) {
+  const auto of_model = [&](ItemHandle item) {
+    const bool has_vector = item / 64 < snapshot.scorable.size() && (snapshot.scorable[item / 64] >> (item % 64) & 1u);
+    return has_vector && !(snapshot.content && snapshot.content->has(item));
+  };
+  const std::size_t dim = snapshot.tower->dim();
+  std::vector<ItemHandle> changed;
+  std::vector<float> changed_vectors;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (of_model(items[i])) continue;
+    changed.push_back(items[i]);
+    changed_vectors.insert(changed_vectors.end(), vectors.begin() + static_cast<std::ptrdiff_t>(i * dim),
+                           vectors.begin() + static_cast<std::ptrdiff_t>((i + 1) * dim));
+  }
+  const auto before = snapshot.content ? snapshot.content : std::make_shared<const ContentRows>(dim);
+  auto content = before->with(changed, changed_vectors);
+  auto next = std::make_shared<Snapshot>(snapshot);
+  next->edition = edition;
+  next->engine = snapshot.engine->with_content(content);
+  const std::size_t words = (next->engine->size() + 63) / 64;
+  next->listed.resize(words);
+  next->scorable.resize(words);
+  for (const ItemHandle item : changed) {
+    const std::uint64_t bit = std::uint64_t{1} << (item % 64);
+    if (!next->lists(item)) ++next->num_listed;
+    next->listed[item / 64] |= bit;
+    next->num_scorable -= next->scorable[item / 64] >> (item % 64) & 1u;
+    next->scorable[item / 64] &= ~bit;
+    if (!content->has(item)) continue;
+    next->scorable[item / 64] |= bit;
+    ++next->num_scorable;
+  }
+  next->content = std::move(content);
+  return next;
+}
+
 ServedModel make_served(const TrainedModel& model, std::span<const ItemHandle> handles,
                         const RecommenderOptions& options) {
   ServedModel served{nullptr, model.version, model.calibration, make_model_ranker(model, handles)};
@@ -176,6 +216,7 @@ ServedModel make_served(const TrainedModel& model, std::span<const ItemHandle> h
     served.weights = std::make_shared<MappedWeights>(model.opening->weights);
   }
   served.engine = make_engine(model, handles, options, served.search_recall);
+  if (model.encoder) served.tower = model.content;
   return served;
 }
 

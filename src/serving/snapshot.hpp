@@ -15,9 +15,11 @@
 #include "attune/detail/engine_interface.hpp"
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/content_tower.hpp"
 #include "attune/model/ranker.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
+#include "serving/content_rows.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -44,17 +46,20 @@ struct MappedWeights {
 
 // What a model, or a host's engine, brings to what is served.
 struct ServedModel {
-  std::unique_ptr<const detail::EngineInterface> engine;
+  std::shared_ptr<const detail::EngineInterface> engine;
   std::string version;
   Calibration calibration = {};                      // of the engine's scores; empty: none
-  std::unique_ptr<const Ranker> ranker = nullptr;    // null: none
+  std::shared_ptr<const Ranker> ranker = nullptr;    // null: none
   std::shared_ptr<MappedWeights> weights = nullptr;  // null: all is checked
   double search_recall = 1;                          // of sample users' best, found at least
+  std::shared_ptr<const ContentTower> tower = nullptr;  // null: content says nothing of vectors
 };
 
 struct Snapshot : ServedModel {
   std::shared_ptr<Catalogue> catalogue;
-  std::uint64_t generation = 0;  // from 1, counts reloads
+  std::uint64_t generation = 0;                  // from 1, counts reloads
+  std::uint64_t edition = 0;                     // no two snapshots of a recommender have the same
+  std::shared_ptr<const ContentRows> content;    // of items without a vector in the model; null: none
 
   // Bitmaps over handles [0, engine->size()), and how many bits they have set.
   std::vector<std::uint64_t> listed;    // items of this version
@@ -69,9 +74,14 @@ struct Snapshot : ServedModel {
   }
 };
 
-// `handles` are those of the version's items.
+// `handles` are those of the version's items; `edition` is above 0.
 std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue, ServedModel model,
-                                              std::span<const ItemHandle> handles, std::uint64_t generation);
+                                              std::span<const ItemHandle> handles, std::uint64_t generation,
+                                              std::uint64_t edition);
+// The next edition, where content gives vectors [n, dim of the tower] to items, each there once; those that the model
+// has vectors of keep these. Precondition: there is a tower.
+std::shared_ptr<const Snapshot> with_content(const Snapshot& snapshot, std::span<const ItemHandle> items,
+                                             std::span<const float> vectors, std::uint64_t edition);
 
 // What a trained model whose row i is the catalogue's handles[i] brings.
 ServedModel make_served(const TrainedModel& model, std::span<const ItemHandle> handles,

@@ -64,7 +64,7 @@ void CosineScorer<Storage>::top_k_batch(std::span<BatchedQuery> queries, std::sp
 template <class Storage>
 Neighbours CosineScorer<Storage>::similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                           Workspace& workspace) const {
-  return {scan({exact().row(item), exact().dim()}, {1.0f, {}}, eligible, k, workspace), kind()};
+  return {nearest({exact().row(item), exact().dim()}, eligible, k, workspace), kind()};
 }
 
 template <class Storage>

@@ -247,6 +247,13 @@ class EngineAdapter final : public EngineInterface {
     }
     return std::nullopt;
   }
+  std::shared_ptr<const EngineInterface> with_content(std::shared_ptr<const ContentRows> content) const override {
+    if constexpr (requires { engine_.scorer().with_content(content); }) {
+      return std::make_shared<EngineAdapter>(engine_.with_scorer(engine_.scorer().with_content(std::move(content))));
+    } else {
+      return nullptr;
+    }
+  }
   void similarities(ItemHandle item, std::span<const ItemHandle> handles, std::span<float> cosines) const override {
     if constexpr (requires { engine_.scorer().similarities(item, handles, cosines); }) {
       engine_.scorer().similarities(item, handles, cosines);

@@ -16,6 +16,8 @@
 
 namespace attune::inline v0_1 {
 
+class ContentRows;
+
 // What an engine answers. `items` points into the workspace.
 struct EngineAnswer {
   std::span<const ScoredHandle> items;
@@ -52,6 +54,11 @@ class EngineInterface {
   // The k eligible items nearest to `item`; nothing where the scorer compares no items or has no vector of this one.
   virtual std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                             Workspace& workspace) const = 0;
+  // The same engine with vectors of content for items that its model does not have, in the place of those it had; null
+  // where its scorer takes none.
+  virtual std::shared_ptr<const EngineInterface> with_content(std::shared_ptr<const ContentRows>) const {
+    return nullptr;
+  }
   // cosines [handles]: of the vector of the item with each of theirs, 0 where either has none or nobody compares.
   virtual void similarities(ItemHandle, std::span<const ItemHandle>, std::span<float> cosines) const {
     for (float& cosine : cosines) cosine = 0;

@@ -30,6 +30,8 @@ namespace attune::inline v0_1 {
 
 inline constexpr int kModelFormatVersion = 1;
 
+class ContentTower;
+
 namespace detail {
 struct Opening;
 }
@@ -47,6 +49,8 @@ struct ATTUNE_EXPORT TrainedModel {
   std::shared_ptr<const CountModel> counts;
   double blend_weight = 0;                     // of the counts' term added to the encoder's logit; 0: the encoder alone
   Calibration calibration;                     // of the scores it answers with; empty: none was fitted
+  // Gives items vectors from what they are, beside those that were trained; null: there is none.
+  std::shared_ptr<const ContentTower> content;
   LearnedRanker ranker;                        // of the encoder's best items; empty: they stay in its order
   std::shared_ptr<const Histories> histories;  // every event it was given, for serving
   std::map<std::string, std::string> notes;    // free text for people: split, seed, data; shown by `inspect`

@@ -45,6 +45,11 @@ class ATTUNE_EXPORT CosineScorer {
   // The eligible items nearest to one of them, by plain cosine or dot product. Precondition: scorable(item).
   Neighbours similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                      Workspace& workspace) const;
+  // The same for any vector of dim() elements.
+  std::span<const ScoredHandle> nearest(std::span<const float> vector, std::span<const std::uint64_t> eligible,
+                                        std::size_t k, Workspace& workspace) const {
+    return scan(vector, {1.0f, {}}, eligible, k, workspace);
+  }
   // cosines[i] of the vectors of `item` and of handles[i], also where scores are dot products; 0 where either has none.
   void similarities(ItemHandle item, std::span<const ItemHandle> handles, std::span<float> cosines) const;
   // Takes `amount` times the row of an item, at unit length, from a vector of dim() elements. Precondition:

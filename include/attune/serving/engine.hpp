@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "attune/concepts.hpp"
 #include "attune/detail/engine_interface.hpp"
@@ -29,6 +30,11 @@ class Engine {
   const E& encoder() const noexcept { return encoder_; }
   const S& scorer() const noexcept { return scorer_; }
   const C& cold_start() const noexcept { return cold_start_; }
+
+  // The same engine with another scorer, where its parts can be copied.
+  Engine with_scorer(S scorer) const {
+    return Engine(encoder_, std::move(scorer), cold_start_, additive_, blend_weight_);
+  }
 
   // A user's cache for this engine; null where the encoder cannot carry one. An encoder with one way to store a state
   // (make_state() alone) keeps to it.

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Vectors of items that content speaks for, because the model has none: by handle, in groups of 64 as bitmaps are.
+// Immutable: a changed copy shares the groups that did not change.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "attune/detail/kernel_table.hpp"
+#include "attune/model/workspace.hpp"
+#include "attune/types.hpp"
+
+namespace attune::inline v0_1 {
+
+class ContentRows {
+ public:
+  static constexpr std::size_t kGroup = 64;
+
+  explicit ContentRows(std::size_t dim);
+
+  // The same with other or further vectors [n, dim], of handles that are there once. One that is zero or not finite
+  // takes the item away.
+  std::shared_ptr<const ContentRows> with(std::span<const ItemHandle> items, std::span<const float> vectors) const;
+
+  std::size_t dim() const noexcept { return dim_; }
+  std::size_t stride() const noexcept { return stride_; }  // dim in whole lanes, padded with zeros
+  std::size_t end() const noexcept { return (first_group_ + groups_.size()) * kGroup; }  // beyond the last handle
+  bool has(ItemHandle item) const noexcept { return (items(item / kGroup) >> (item % kGroup) & 1u) != 0; }
+  const float* row(ItemHandle item) const noexcept {  // [stride]; precondition: has(item)
+    return groups_[item / kGroup - first_group_]->rows.data() + item % kGroup * stride_;
+  }
+  // Cosine of two of them, or of one with any vector [stride] of this length.
+  float length(ItemHandle item) const noexcept;
+  // The dot product of `query` [stride] with the vector of the item, as the library scores.
+  float dot(const float* query, ItemHandle item) const noexcept;
+
+  // Calls visit(group, items, rows) for every group that has items: their bits, and all of its rows [64, stride].
+  template <class Visit>
+  void visit_groups(Visit&& visit) const {
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      if (groups_[g]) visit(first_group_ + g, groups_[g]->items, groups_[g]->rows.data());
+    }
+  }
+
+ private:
+  struct Group {
+    std::uint64_t items = 0;
+    Buffer<float> rows;  // [64, stride]
+  };
+  std::uint64_t items(std::size_t group) const noexcept {
+    if (group < first_group_ || group - first_group_ >= groups_.size() || !groups_[group - first_group_]) return 0;
+    return groups_[group - first_group_]->items;
+  }
+  std::shared_ptr<Group> copy_of(std::size_t group) const;
+  void reach(std::size_t group);
+
+  std::size_t dim_, stride_, first_group_ = 0;
+  std::vector<std::shared_ptr<const Group>> groups_;  // null: none of its items
+  const detail::KernelTable<float>* kernels_;
+};
+
+}  // namespace attune::inline v0_1

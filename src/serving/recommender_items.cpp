@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Items that hosts bring, and the vectors that their content gives them.
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "attune/error.hpp"
+#include "data/text.hpp"
+#include "serving/recommender_impl.hpp"
+
+namespace attune::inline v0_1 {
+namespace {
+
+bool reads(const Featurizer& featurizer, std::string_view field) noexcept {
+  return std::ranges::any_of(featurizer.features(), [&](const FeatureSpec& feature) {
+    // A vector comes under the name of its feature, whatever columns of a file it was read from.
+    if (feature.kind == FeatureKind::vector) return feature.name == field;
+    return std::ranges::find(feature.fields(), field) != feature.fields().end();
+  });
+}
+
+// Items without the fields that content alone reads.
+std::vector<Item> for_catalogue(std::span<const Item> items, const Catalogue& catalogue, const Featurizer& featurizer) {
+  std::vector<Item> left(items.begin(), items.end());
+  for (Item& item : left) {
+    std::erase_if(item.fields, [&](const FieldValue& value) {
+      return std::ranges::find(catalogue.fields(), value.field(), &ItemField::name) == catalogue.fields().end() &&
+             reads(featurizer, value.field());
+    });
+  }
+  return left;
+}
+
+}  // namespace
+
+void Recommender::upsert_items(std::span<const Item> items) { impl_->upsert(items); }
+
+bool Recommender::remove_item(const Id& item) { return impl_->catalogue->remove(item); }
+
+void Recommender::Impl::upsert(std::span<const Item> items) {
+  const std::lock_guard lock(content_mutex);
+  const std::shared_ptr<const Snapshot> now = current();
+  if (!now->tower) return catalogue->upsert(items);
+  const Featurizer& featurizer = now->tower->featurizer();
+  FeatureTable features(featurizer.shapes());
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    try {
+      featurizer.apply(items[i].fields, features);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::invalid_data) throw;
+      throw Error(ErrorCode::invalid_argument,
+                  "upsert, item " + std::to_string(i) + " of the batch (" +
+                      detail::in_quotes(to_string(items[i].id), '"') + "): " + error.what());
+    }
+  }
+  catalogue->upsert(for_catalogue(items, *catalogue, featurizer));
+  std::vector<ItemHandle> handles;
+  for (const Item& item : items) {
+    handles.push_back(catalogue->find(item.id));
+    contents.set(handles.back(), item.fields);
+  }
+  std::ranges::sort(handles);
+  handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
+  auto next = with_contents(*now, handles);
+  const std::lock_guard swap(snapshot_mutex);
+  snapshot.swap(next);
+}
+
+std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot& now,
+                                                                 std::span<const ItemHandle> items) {
+  const ContentTower& tower = *now.tower;
+  FeatureTable features(tower.featurizer().shapes());
+  std::vector<ItemHandle> read;
+  for (const ItemHandle item : items) {
+    try {
+      tower.featurizer().apply(contents.of(item), features);
+      read.push_back(item);
+    } catch (const Error& error) {  // this model reads a field otherwise than the one that took it
+      if (error.code() != ErrorCode::invalid_data) throw;
+    }
+  }
+  std::vector<float> vectors(read.size() * tower.dim());
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    tower.embed(std::span(vectors).subspan(i * tower.dim(), tower.dim()), features, i);
+  }
+  return with_content(now, read, vectors, ++editions);
+}
+
+}  // namespace attune::inline v0_1
