@@ -34,6 +34,15 @@ class LiveScorer {
   std::size_t size() const noexcept { return content_ ? std::max(model_->size(), content_->end()) : model_->size(); }
   ScoreKind kind() const noexcept { return model_->kind(); }
   bool of_content(ItemHandle item) const noexcept { return content_ && content_->has(item); }
+  // Items that counts cannot know, so that the engine does not count that against them.
+  bool has_content() const noexcept { return content_ != nullptr; }
+  template <class Visit>
+  void visit_content(Visit&& visit) const {
+    if (!content_) return;
+    content_->visit_groups([&](std::size_t group, std::uint64_t items, const float*) {
+      detail::for_each_bit(items, [&](std::size_t bit) { visit(static_cast<ItemHandle>(group * kGroup + bit)); });
+    });
+  }
   bool scorable(ItemHandle item) const noexcept { return of_content(item) || model_->scorable(item); }
 
   std::span<const ScoredHandle> top_k(const Query& query, std::span<const std::uint64_t> eligible,

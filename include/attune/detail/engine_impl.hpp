@@ -39,6 +39,20 @@ inline float length_of(std::span<const float> vector) noexcept {
   return static_cast<float>(std::sqrt(square));
 }
 
+// Of terms, the mean without those that are the least: of items that were never counted.
+inline float mean_above_least(std::span<const float> terms) noexcept {
+  if (terms.empty()) return 0;
+  const float least = *std::ranges::min_element(terms);
+  double sum = 0;
+  std::size_t count = 0;
+  for (const float term : terms) {
+    if (term == least) continue;
+    sum += static_cast<double>(term);
+    ++count;
+  }
+  return count == 0 ? least : static_cast<float>(sum / static_cast<double>(count));
+}
+
 // A vector that points somewhere: finite, and longer than rounding and denormals account for.
 inline bool has_direction(std::span<const float> vector) noexcept {
   float largest = 0;
@@ -138,6 +152,12 @@ std::span<const float> Engine<E, S, C>::additive_terms(HistoryView history, std:
   additive_->score_all(history, terms.first(counted), workspace);
   std::fill(terms.begin() + static_cast<std::ptrdiff_t>(counted), terms.end(), 0.0f);
   additive_->to_terms(terms);
+  if constexpr (requires { scorer_.visit_content([](ItemHandle) {}); }) {
+    if (scorer_.has_content()) {
+      const float term = detail::mean_above_least(terms.first(counted));
+      scorer_.visit_content([&](ItemHandle item) { terms[item] = term; });
+    }
+  }
   for (float& term : terms) term *= blend_weight_;
   for (std::size_t i = 0; i < additive.size(); ++i) terms[i] += additive[i];
   return terms.first(size());
