@@ -69,8 +69,9 @@ TEST_CASE("The hash is the same everywhere", "[data][text]") {
 
 TEST_CASE("Letters of every script are folded and keep their marks", "[data][text]") {
   CHECK(ngrams("\u00C9COLE") == ngrams("e\u0301cole"));  // composed or not
-  CHECK(ngrams("STRASSE") == ngrams("stra\u00DFe"));     // full case folding
-  CHECK(ngrams("\uFF21\uFF22") == ngrams("ab"));         // full width
+  CHECK(ngrams("e\u0301", kNone, {3, 3}).size() == 1);
+  CHECK(ngrams("STRASSE") == ngrams("stra\u00DFe"));  // full case folding
+  CHECK(ngrams("\uFF21\uFF22") == ngrams("ab"));      // full width
   CHECK(ngrams("\u041C\u0418\u0420") == ngrams("\u043C\u0438\u0440"));
   CHECK(shared("\u00E9cole", "ecole") == 0);
   // Arabic: two words, one of them shared; a vowel mark is part of its word, a joiner that nobody sees is not.
