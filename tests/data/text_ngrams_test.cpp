@@ -74,6 +74,7 @@ TEST_CASE("Letters of every script are folded and keep their marks", "[data][tex
   CHECK(ngrams("\uFF21\uFF22") == ngrams("ab"));      // full width
   CHECK(ngrams("\u041C\u0418\u0420") == ngrams("\u043C\u0438\u0440"));
   CHECK(shared("\u00E9cole", "ecole") == 0);
+  CHECK(shared("Les \u00E9coles", "les") == 1);  // whatever else the text has
   // Arabic: two words, one of them shared; a vowel mark is part of its word, a joiner that nobody sees is not.
   const char *lost = "\u0627\u0644\u0628\u062D\u0631 \u0627\u0644\u0636\u0627\u0626\u0639",
              *sea = "\u0627\u0644\u0628\u062D\u0631";
