@@ -63,7 +63,7 @@ TEST_CASE("The hash is the same everywhere", "[data][text]") {
   const std::uint64_t word = mixed(hashed(hashed(kHashBasis, 'a'), 'b'));
   CHECK(ngrams("AB") == Hashes{mixed(hashed(hashed(kHashBasis, 'w'), word))});
   std::uint64_t characters = hashed(kHashBasis, 'c');
-  for (const std::uint64_t c : {'<', 'b', '>'}) characters = hashed(characters, c);
+  for (const unsigned c : {0x3Cu, 0x62u, 0x3Eu}) characters = hashed(characters, c);  // <b>
   CHECK(ngrams("b", kNone, {3, 3}) == Hashes{mixed(characters)});
 }
 
