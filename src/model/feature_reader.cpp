@@ -45,8 +45,8 @@ class FeatureReader {
     }
   }
 
-  FeatureRecords take_records() && { return std::move(records_); }
-  FeatureReport take_report() && {
+  FeatureRecords take_records() { return std::move(records_); }
+  FeatureReport take_report() {
     for (std::size_t f = 0; f < features_.size(); ++f) {
       for (std::size_t row = 0; row < ids_.size(); ++row) {
         report_.features[f].missing += is_missing(features_[f], records_.of(row)) ? 1 : 0;
@@ -234,8 +234,8 @@ FeatureRecords read_feature_records(DelimitedReader& reader, std::span<const Fea
                                     const FeatureReadOptions& options, FeatureReport* report) {
   FeatureReader all(features, ids, options);
   all.read(reader);
-  if (report != nullptr) *report = std::move(all).take_report();
-  return std::move(all).take_records();
+  if (report != nullptr) *report = all.take_report();
+  return all.take_records();
 }
 
 }  // namespace attune::inline v0_1

@@ -126,8 +126,8 @@ Featurizer featurizer_of(std::vector<std::byte> bytes) {
 }  // namespace
 
 TEST_CASE("Categories are sets of known names, of unit length", "[model][features]") {
-  const auto featurizer =
-      Featurizer::fit({make("genres", FeatureKind::category)}, records_of("genres", Texts{"War|Drama", "Drama", "", "Comedy"}));
+  const auto featurizer = Featurizer::fit({make("genres", FeatureKind::category)},
+                                          records_of("genres", Texts{"War|Drama", "Drama", "", "Comedy"}));
   CHECK(featurizer.num_features() == 1);
   CHECK(featurizer.name(0) == "genres");
   CHECK(featurizer.width(0) == 4);
@@ -193,7 +193,8 @@ TEST_CASE("Numbers in buckets have as many records in each", "[model][features]"
 }
 
 TEST_CASE("Numbers are standardised and clipped", "[model][features]") {
-  const auto featurizer = Featurizer::fit({make("price", FeatureKind::number)}, records_of("price", std::vector{1.0, 3.0, 5.0}));
+  const auto featurizer =
+      Featurizer::fit({make("price", FeatureKind::number)}, records_of("price", std::vector{1.0, 3.0, 5.0}));
   const double deviation = std::sqrt(8.0 / 3);
   const auto value = [&](double price) { return row_of(featurizer, {{"price", price}}).values().at(0); };
   CHECK(featurizer.width(0) == 1);
@@ -234,8 +235,8 @@ TEST_CASE("Times go in circles and on", "[model][features]") {
 
 TEST_CASE("Texts that share a word share columns", "[model][features]") {
   FeatureSpec spec = make("title", FeatureKind::text);
-  const Texts titles{"Jaws", "\u5973\u82F1\u96C4", "\u0627\u0644\u0628\u062D\u0631 \u0627\u0644\u0636\u0627\u0626\u0639",
-                     "\U0001F988 attack"};
+  const Texts titles{"Jaws", "\u5973\u82F1\u96C4",
+                     "\u0627\u0644\u0628\u062D\u0631 \u0627\u0644\u0636\u0627\u0626\u0639", "\U0001F988 attack"};
   const Texts words{"jaws", "\u82F1\u96C4", "\u0627\u0644\u0628\u062D\u0631", "\U0001F988"};
   const auto featurizer = Featurizer::fit({spec}, records_of("title", titles));
   for (std::size_t i = 0; i < titles.size(); ++i) {
@@ -266,9 +267,11 @@ TEST_CASE("Rare words of a text weigh more, repeated ones a little more", "[mode
     const Columns columns = row.columns();
     return row.values()[static_cast<std::size_t>(std::ranges::find(columns, column) - columns.begin())];
   };
-  CHECK(weight("the sea", "sea") / weight("the sea", "the") == Approx((std::log(4.0 / 2) + 1) / (std::log(4.0 / 4) + 1)));
+  CHECK(weight("the sea", "sea") / weight("the sea", "the") ==
+        Approx((std::log(4.0 / 2) + 1) / (std::log(4.0 / 4) + 1)));
   CHECK(weight("sea sea the", "sea") / weight("sea the", "sea") > 1);
-  CHECK(weight("the the war", "the") / weight("the the war", "war") == Approx((1 + std::log(2.0)) / (std::log(4.0) + 1)));
+  CHECK(weight("the the war", "the") / weight("the the war", "war") ==
+        Approx((1 + std::log(2.0)) / (std::log(4.0) + 1)));
   CHECK(row_of(featurizer, {{"title", "sea"}, {"plot", "the"}}).columns().size() == 2);
 }
 
@@ -291,7 +294,8 @@ TEST_CASE("Vectors are scaled as their feature says", "[model][features]") {
   CHECK(standard[1] == Approx((0 - 2) / std::sqrt(8.0 / 3)));
   const Numbers wide{1, 2, 3}, bad{1, std::numeric_limits<float>::quiet_NaN()};
   CHECK_THAT(complaint(unit, {"poster", wide}), Contains("feature \"poster\": expected 2 numbers, found 3"));
-  CHECK_THAT(complaint(unit, {"poster", bad}), Contains("expected finite numbers, found a NaN or infinite one in place 1"));
+  CHECK_THAT(complaint(unit, {"poster", bad}),
+             Contains("expected finite numbers, found a NaN or infinite one in place 1"));
   CHECK_THAT(complaint(unit, {"poster", 3}), Contains("expected a vector, found a number"));
 }
 
@@ -349,7 +353,8 @@ TEST_CASE("A row does not depend on the rows before it", "[model][features]") {
 TEST_CASE("Only the rows that are named are learned from", "[model][features]") {
   const FeatureRecords records = every_record(numbered(60));
   const FeatureRecords half = every_record(numbered(30));
-  CHECK(bytes_of(Featurizer::fit(every_kind(), records, numbered(30))) == bytes_of(Featurizer::fit(every_kind(), half)));
+  CHECK(bytes_of(Featurizer::fit(every_kind(), records, numbered(30))) ==
+        bytes_of(Featurizer::fit(every_kind(), half)));
   const std::vector<std::uint32_t> beyond{60};
   CHECK_THROWS_WITH(Featurizer::fit(every_kind(), records, beyond), Contains("expected rows below 60, found 60"));
 }

@@ -198,13 +198,14 @@ TEST_CASE("A damaged .npz file is refused", "[model][features]") {
     for (std::size_t size = 4; size < whole.size(); ++size) {
       CHECK(failure(whole.substr(0, size), "v.npz").code == ErrorCode::corrupt_file);
     }
-    std::size_t refused = 0;
+    const std::size_t begin = whole.find("posters.npy") + 11, end = whole.find("PK\x01\x02");
     for (std::size_t at = 4; at < whole.size(); ++at) {
       std::string damaged = whole;
       damaged[at] = static_cast<char>(damaged[at] ^ 0x40);
-      refused += failure(damaged, "v.npz").what.empty() ? 0 : 1;
+      const bool refused = !failure(damaged, "v.npz").what.empty();
+      // Elsewhere are times and versions, which nobody looks at, and what fills up the last byte of deflate.
+      if (at >= begin && at + (deflated ? 1 : 0) < end) CHECK(refused);
     }
-    CHECK(refused > array.size() / 2);  // times and versions are not looked at
     std::string large = whole;
     large.replace(whole.rfind("PK\x01\x02") + 24, 4, "\xFE\xFF\xFF\xFF");
     CHECK(failure(large, "v.npz").code == ErrorCode::corrupt_file);
