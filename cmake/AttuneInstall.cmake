@@ -28,7 +28,7 @@ if(BUILD_SHARED_LIBS)
   set(attune_pc_libs "")
 else()
   # A static library is useless without these, with or without `pkg-config --static`.
-  set(attune_pc_libs "-lz -llzma ${CMAKE_THREAD_LIBS_INIT}")
+  set(attune_pc_libs "-lz -llzma -lutf8proc ${CMAKE_THREAD_LIBS_INIT}")
   if(ATTUNE_WITH_SQLITE)
     string(APPEND attune_pc_libs " -lsqlite3")
   endif()
