@@ -19,7 +19,7 @@ using detail::JsonFields;
 
 // Tokens of a batch, where one text alone has no more: enough rows for products of matrices to be quick, few enough for
 // what lies between them to stay in caches.
-constexpr std::size_t kBatchTokens = 256;
+constexpr std::size_t kBatchTokens = 192;
 
 // Where the configuration of the pooling lies. What sentence encoders have behind the transformer beside it would
 // change the vectors.
