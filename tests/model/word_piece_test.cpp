@@ -55,13 +55,12 @@ std::string pieces(const WordPiece& tokenizer, std::string_view text, std::size_
 class Folder {
  public:
   void write(const std::string& name, const std::string& text) const { write_text(directory_ / name, text); }
-  std::string pieces_of(std::string_view text) const {
-    return pieces(detail::load_word_piece(directory_.path(), 100), text);
-  }
+  WordPiece load() const { return detail::load_word_piece(directory_.path(), 100); }
+  std::string pieces_of(std::string_view text) const { return pieces(load(), text); }
   // The message of the error, which has this code.
   std::string refused(ErrorCode code) const {
     try {
-      detail::load_word_piece(directory_.path(), 100);
+      load();
     } catch (const Error& error) {
       CHECK(error.code() == code);
       return error.what();
@@ -165,6 +164,28 @@ TEST_CASE("tokenizer_config.json decides about case and accents", "[model][text]
     folder.write("tokenizer_config.json", R"({"cls_token": {"content": "[CLS]"}, "unk_token": "[MASK]"})");
     CHECK(folder.pieces_of("the xyz") == "the [MASK]");
   }
+}
+
+TEST_CASE("A tokenizer.json decides about pieces and normalising", "[model][text]") {
+  const Folder folder;
+  auto json = tokenizer_json();
+  json["model"]["max_input_chars_per_word"] = 5;
+  folder.write("tokenizer.json", json.dump());
+  CHECK(folder.pieces_of("movie movies") == "movie [UNK]");
+  json["model"]["continuing_subword_prefix"] = "a";
+  folder.write("tokenizer.json", json.dump());
+  CHECK(folder.pieces_of("bb b") == "b ab b");
+  json["normalizer"] = nullptr;
+  folder.write("tokenizer.json", json.dump());
+  CHECK(folder.pieces_of("The caf\xC3\xA9 Cafe b\x01 b") == "[UNK] [UNK] Cafe [UNK] b");
+}
+
+TEST_CASE("A token that stands twice in a vocabulary has the later row", "[model][text]") {
+  const Folder folder;
+  folder.write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\nmovie\nmovie\n");
+  Tokens tokens;
+  folder.load().tokenize(tokens, "movie", 8);
+  CHECK(tokens == Tokens{2, 5, 3});
 }
 
 TEST_CASE("A tokenizer that cannot be used is refused by name", "[model][text]") {
