@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 #include <utility>
 
@@ -107,7 +108,7 @@ void TextEncoder::Impl::encode(std::vector<float>& vectors, std::span<const std:
   }
 }
 
-TextEncoder TextEncoder::load(const std::filesystem::path& directory, const TextEncoderOptions& options) {
+TextEncoder TextEncoder::load(const std::string& directory, const TextEncoderOptions& options) {
   const Pooling pooling = options.pooling ? *options.pooling : published_pooling(directory);
   SasrecEncoder transformer = detail::load_bert(directory);
   detail::WordPiece tokenizer = detail::load_word_piece(directory, transformer.items().rows());

@@ -141,7 +141,7 @@ bool WordPiece::add_word(std::vector<std::uint32_t>& tokens, const Words& words,
   if (words.too_long()) return unknown();
   for (std::size_t from = 0; from < begins.size();) {
     const Vocabulary& pieces = from == 0 ? starts_ : continuations_;
-    std::size_t to = begins.size();
+    std::size_t to = std::min(begins.size(), from + longest_piece_);
     auto found = pieces.end();
     for (; to > from; --to) {
       const std::size_t stop = to < begins.size() ? begins[to] : word.size();

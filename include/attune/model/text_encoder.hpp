@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,7 +36,7 @@ class ATTUNE_EXPORT TextEncoder {
   // Throws Error: io_error (a missing file), invalid_config (a hyper-parameter or option out of range), invalid_data (a
   // vocabulary that does not fit), unsupported (another architecture, tokenizer or pooling, by name), and what
   // SafetensorsFile does. The message names file and field.
-  static TextEncoder load(const std::filesystem::path& directory, const TextEncoderOptions& options = {});
+  static TextEncoder load(const std::string& directory, const TextEncoderOptions& options = {});
   TextEncoder(TextEncoder&&) noexcept;
   TextEncoder& operator=(TextEncoder&&) noexcept;
   ~TextEncoder();
