@@ -85,6 +85,10 @@ ROWS = [
         "open_and_answer/mapped/items:1000000"),
     Row("read", "MovieLens-1M read with all checks", 500, 1000, "MB/s", "reader", "read_movielens/text_ids",
         "bytes_per_second", 1e-6, more_is_better=True),
+    Row("text", "a text of 32 tokens to its vector, MiniLM's shape", 6, None, "ms", "text_encoder", "^text/tokens:32$",
+        peer="ONNX Runtime, a text of 32 tokens"),
+    Row("titles", "10,000 titles of 8 tokens, by processor time", None, None, "titles/s", "text_encoder",
+        "^titles/items:10000$", "items_per_second", more_is_better=True),
 ]
 GROWTH = [("catalogue", "items", "ten best of a catalogue", "us"),
           ("window", "events in the window", "p50 of event and ten items", "us"),
@@ -163,6 +167,14 @@ class Campaign:
             run(["/usr/bin/python3", PEERS / "onnx_encoder.py", model])
             found = json.loads(run(["node", PEERS / "onnx_encoder.js", model]))
             self.add(peer="ONNX Runtime, full encode", value=found["p50_us"])
+
+    def measure_text_peer(self):
+        with tempfile.TemporaryDirectory() as folder:
+            model = pathlib.Path(folder) / "bert.onnx"
+            run(["/usr/bin/python3", PEERS / "onnx_text_encoder.py", model])
+            for line in run(["node", PEERS / "onnx_text_encoder.js", model]).splitlines():
+                found = json.loads(line)
+                self.add(peer="ONNX Runtime, a text of %d tokens" % found["tokens"], value=found["p50_ms"] * 1e3)
 
     def count_instructions(self):
         """Of one event and one request of a warm user, at avx2: valgrind knows no wider level."""
@@ -354,12 +366,12 @@ the first encode of a hundred requests are in it.
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default="build/release/bin")
-    parser.add_argument("--only", help="rows, kernels, growth, peers, instructions; separated by commas")
+    parser.add_argument("--only", help="rows, kernels, growth, peers, text-peer, instructions; separated by commas")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument("--page", action="store_true", help="write the page alone")
     options = parser.parse_args()
-    names = [row.name for row in ROWS] + ["kernels", "growth", "peers", "instructions"]
+    names = [row.name for row in ROWS] + ["kernels", "growth", "peers", "text-peer", "instructions"]
     if options.list:
         return print("\n".join(names))
     wanted = options.only.split(",") if options.only else names
@@ -380,6 +392,8 @@ def main():
             steps += [lambda level=level: campaign.measure_growth(level) for level in campaign.levels]
         if "peers" in wanted:
             steps.append(campaign.measure_peers)
+        if "text-peer" in wanted:
+            steps.append(campaign.measure_text_peer)
         for step in steps * options.rounds + ([campaign.count_instructions] if "instructions" in wanted else []):
             try:
                 step()

@@ -40,6 +40,7 @@
 #include "attune/model/sasrec_block.hpp"
 #include "attune/model/scorer_rows.hpp"
 #include "attune/model/sequence_state.hpp"
+#include "attune/model/text_encoder.hpp"
 #include "attune/model/transformer_encoder.hpp"
 
 #include "attune/training/evaluation.hpp"

@@ -192,6 +192,39 @@ void add_compress(CLI::App& verb, CompressOptions& options) {
   add_common(verb, options.common);
 }
 
+void add_embed(CLI::App& verb, EmbedOptions& options) {
+  verb.add_option("--model", options.model,
+                  "Directory of a pretrained BERT: config.json, model.safetensors and\ntokenizer.json or vocab.txt")
+      ->type_name("DIR")
+      ->required();
+  verb.add_option("--items", options.items, "Items: a delimited file with a column item; '-' is standard input")
+      ->type_name("FILE")
+      ->required();
+  verb.add_option_function<std::string>(
+          "--text", [&options](const std::string& text) { options.columns = split_commas(text); },
+          "Columns of that file with text, which are joined")
+      ->type_name("A,B,...")
+      ->required();
+  verb.add_option("--output", options.output, "NumPy file to write: a row of float32 for each item")
+      ->type_name("FILE")
+      ->capture_default_str();
+  verb.add_option("--ids", options.ids,
+                  "Text file to write: the item of each row\n(default: the output with .ids.txt for .npy)")
+      ->type_name("FILE");
+  verb.add_option_function<std::string>(
+          "--pooling",
+          [&options](const std::string& text) { options.pooling = text == "cls" ? Pooling::cls : Pooling::mean; },
+          "What becomes of the vectors of the tokens: their mean, or that of\nthe first (default: as the model was "
+          "published)")
+      ->check(one_of({"mean", "cls"}))
+      ->type_name("mean|cls");
+  verb.add_option("--max-length", options.max_length,
+                  "Tokens of a text that are read (default: as the model was\npublished)")
+      ->type_name("N")
+      ->check(whole());
+  add_common(verb, options.common);
+}
+
 void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
   add_model(verb, options.model);
   add_data(verb, options.data);
@@ -315,6 +348,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   TuneOptions tune;
   UpdateOptions update;
   CompressOptions compress;
+  EmbedOptions embed;
   EvaluateOptions evaluate;
   RecommendOptions recommend;
   ScoreOptions score;
@@ -326,6 +360,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "tune", "Search the training options that suit interactions best", tune, add_tune, chosen);
   add_verb(app, "update", "Teach a model the events that came after it", update, add_update, chosen);
   add_verb(app, "compress", "Write a model with its weights in 8 bits", compress, add_compress, chosen);
+  add_verb(app, "embed", "Turn texts of items into vectors by a pretrained language model", embed, add_embed, chosen);
   add_verb(app, "evaluate", "Measure a model on interactions", evaluate, add_evaluate, chosen);
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);
   add_verb(app, "score", "Score every item of the model for a history", score, add_score, chosen);

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "attune/model/text_encoder.hpp"
 #include "attune/training/tuner.hpp"
 #include "attune/training/updater.hpp"
 
@@ -86,6 +87,15 @@ struct CompressOptions {
   std::string model, output;
 };
 
+struct EmbedOptions {
+  CommonOptions common;
+  std::string model, items, output = "vectors.npy";
+  std::string ids;                   // "" for one beside the output
+  std::vector<std::string> columns;  // with text
+  std::optional<Pooling> pooling;
+  std::optional<std::size_t> max_length;
+};
+
 struct EvaluateOptions {
   CommonOptions common;
   DataOptions data;
@@ -141,7 +151,7 @@ struct DoctorOptions {
   CommonOptions common;
 };
 
-using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, EvaluateOptions,
+using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, EmbedOptions, EvaluateOptions,
                              RecommendOptions, ScoreOptions, InspectOptions, MetricsOptions, DoctorOptions>;
 
 // Exit statuses of the tool.

@@ -12,6 +12,7 @@ void run(const TrainOptions& options, Console& console);
 void run(const TuneOptions& options, Console& console);
 void run(const UpdateOptions& options, Console& console);
 void run(const CompressOptions& options, Console& console);
+void run(const EmbedOptions& options, Console& console);
 void run(const EvaluateOptions& options, Console& console);
 void run(const RecommendOptions& options, Console& console);
 void run(const ScoreOptions& options, Console& console);

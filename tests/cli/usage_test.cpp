@@ -29,6 +29,11 @@ TEST_CASE("Wrong usage ends with status 2 and names what is wrong", "[cli][usage
   check_usage_error(sandbox.attune("tune --interactions events.csv --space space.json"), "--output");
   check_usage_error(sandbox.attune("compress model"), "--output");
   check_usage_error(sandbox.attune("compress --output small"), "model");
+  check_usage_error(sandbox.attune("embed --items items.csv --text title"), "--model");
+  check_usage_error(sandbox.attune("embed --model bert --text title"), "--items");
+  check_usage_error(sandbox.attune("embed --model bert --items items.csv"), "--text");
+  check_usage_error(sandbox.attune("embed --model bert --items i.csv --text title --pooling max"), "--pooling");
+  check_usage_error(sandbox.attune("embed --model bert --items - --text title --config -"), "--items");
   check_usage_error(sandbox.attune("evaluate --interactions events.csv"), "--model");
   check_usage_error(sandbox.attune("recommend --model model"), "--user or --history");
   check_usage_error(sandbox.attune("recommend --model model --user u1 --history i1"), "--user");
@@ -70,11 +75,14 @@ TEST_CASE("Every verb checks the file of options that it is given", "[cli][usage
   REQUIRE(sandbox.train().status == 0);
   sandbox.write("bad.json", R"({"epoch": 3})");
   sandbox.write("good.json", R"({"epochs": 3})");
+  sandbox.write("texts.csv", "item,title\ni1,w5\n");
   sandbox.write("lists.json", R"({"cutoffs": [1], "recommended": [["a"]], "relevant": [["a"]],
     "train_item_count": {"a": 1}})");
-  for (const std::string verb : {"evaluate --model model --interactions events.csv",
-                                 "recommend --model model --user u1", "score --model model --history i1",
-                                 "inspect model", "compress model --output small", "metrics lists.json", "doctor"}) {
+  for (const std::string verb :
+       {"evaluate --model model --interactions events.csv", "recommend --model model --user u1",
+        "score --model model --history i1", "inspect model", "compress model --output small",
+        "embed --model '" ATTUNE_TEST_DIR "/golden/bert_d16_l1_h1' --items texts.csv --text title",
+        "metrics lists.json", "doctor"}) {
     INFO(verb);
     const Run bad = sandbox.attune(verb + " --config bad.json");
     CHECK(bad.status == 1);
@@ -97,8 +105,8 @@ TEST_CASE("Help is an answer: standard output, status 0, every verb and option",
   const Run all = sandbox.attune("--help");
   CHECK(all.status == 0);
   CHECK(all.err.empty());
-  for (const std::string verb :
-       {"train", "tune", "update", "compress", "evaluate", "recommend", "score", "inspect", "metrics", "doctor"}) {
+  for (const std::string verb : {"train", "tune", "update", "compress", "embed", "evaluate", "recommend", "score",
+                                 "inspect", "metrics", "doctor"}) {
     CHECK(all.out.find(verb) != std::string::npos);
     const Run one = sandbox.attune(verb + " --help");
     CHECK(one.status == 0);

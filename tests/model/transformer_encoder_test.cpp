@@ -198,6 +198,27 @@ TEST_CASE("A packed batch gives each sequence what it gets alone, with dropout",
   }
 }
 
+TEST_CASE("Rows without a tape have the bits of the training pass", "[model][encoder]") {
+  const auto check = [](const auto& encoder) {
+    SequenceBatch batch;
+    for (const std::size_t length : {7u, 1u, 20u}) {
+      batch.add_sequence({random_items(std::min(length, encoder.config().max_sequence_length), kItems, length)});
+    }
+    std::vector<float> trained(batch.num_tokens() * encoder.dim()), rows(trained.size());
+    Buffer<float> tape, scratch;
+    encoder.forward(trained, tape, batch);
+    encoder.encode_rows(rows, scratch, batch);
+    CHECK(rows == trained);
+    CHECK((scratch.memory_bytes() < tape.memory_bytes() || encoder.config().num_blocks < 3));
+  };
+  for (EncoderConfig config : serving_configs()) {
+    check(random_encoder<float>(config, kItems));
+    config.mask = AttentionMask::bidirectional;
+    check(random_encoder<float>(config, kItems));
+  }
+  check(random_encoder<float, HstuBlock>(small_config(), kItems));
+}
+
 TEST_CASE("Dropout depends on stream, sequence key and site, and keeps the expectation", "[model][encoder]") {
   std::vector<float> ones(100'003, 1.0f);
   const auto masked = [&](std::uint64_t stream, std::uint64_t key, std::uint64_t site) {

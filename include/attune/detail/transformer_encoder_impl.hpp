@@ -192,8 +192,8 @@ void TransformerEncoder<T, Block>::encode(std::span<T> user_vector, HistoryView 
 // Training.
 
 template <class T, template <class> class Block>
-typename TransformerEncoder<T, Block>::Tape TransformerEncoder<T, Block>::layout(
-    T* tape, const SequenceBatch& batch) const noexcept {
+typename TransformerEncoder<T, Block>::Tape TransformerEncoder<T, Block>::layout(T* tape, const SequenceBatch& batch,
+                                                                                 Keep keep) const noexcept {
   const std::size_t tokens = batch.num_tokens();
   const Block<T>& block = blocks_.front();  // all need the same
   std::size_t pairs = 0;
@@ -204,11 +204,13 @@ typename TransformerEncoder<T, Block>::Tape TransformerEncoder<T, Block>::layout
   parts.gaps = time_gaps_ ? reinterpret_cast<std::uint8_t*>(gaps) : nullptr;
   parts.sum = carver.take(embedding_norm_ ? tokens * dim() : 0);
   parts.embedding_stats = carver.take(embedding_norm_ ? detail::LayerNorm<T>::tape_size(tokens) : 0);
+  parts.num_inputs = keep == Keep::all ? blocks_.size() + (final_norm_ ? 1 : 0) : 2;
   parts.input_stride = tokens * dim();
-  parts.inputs = carver.take((blocks_.size() + (final_norm_ ? 1 : 0)) * parts.input_stride);
+  parts.inputs = carver.take(parts.num_inputs * parts.input_stride);
   parts.final_stats = carver.take(final_norm_ ? detail::LayerNorm<T>::tape_size(tokens) : 0);
-  parts.block_stride = block.tape_size(batch);
-  parts.blocks = carver.take(blocks_.size() * parts.block_stride);
+  const std::size_t block_size = block.tape_size(batch);
+  parts.block_stride = keep == Keep::all ? block_size : 0;
+  parts.blocks = carver.take(keep == Keep::all ? blocks_.size() * block_size : block_size);
   parts.scratch = carver.take(block.scratch_size(batch));
   parts.size = carver.used();
   return parts;
@@ -233,7 +235,19 @@ void TransformerEncoder<T, Block>::fill_gaps(std::uint8_t* gaps, const SequenceB
 template <class T, template <class> class Block>
 void TransformerEncoder<T, Block>::forward(std::span<T> hidden, Buffer<T>& tape, const SequenceBatch& batch,
                                            const TrainingMode& mode) const {
-  const Tape kept = layout(tape.take(layout(nullptr, batch).size).data(), batch);
+  run(hidden.data(), layout(tape.take(layout(nullptr, batch).size).data(), batch), batch, mode);
+}
+
+template <class T, template <class> class Block>
+void TransformerEncoder<T, Block>::encode_rows(std::span<T> hidden, Buffer<T>& scratch,
+                                               const SequenceBatch& batch) const {
+  const std::size_t size = layout(nullptr, batch, Keep::nothing).size;
+  run(hidden.data(), layout(scratch.take(size).data(), batch, Keep::nothing), batch, {});
+}
+
+template <class T, template <class> class Block>
+void TransformerEncoder<T, Block>::run(T* hidden, const Tape& kept, const SequenceBatch& batch,
+                                       const TrainingMode& mode) const {
   const std::size_t tokens = batch.num_tokens();
   if (time_gaps_) fill_gaps(kept.gaps, batch);
   T* x = embedding_norm_ ? kept.sum : kept.inputs;
@@ -246,14 +260,12 @@ void TransformerEncoder<T, Block>::forward(std::span<T> hidden, Buffer<T>& tape,
 
   const auto pass = pass_over(batch, mode, kept);
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
-    const T* input = kept.inputs + b * kept.input_stride;
-    const bool to_tape = b + 1 < blocks_.size() || final_norm_;
-    T* output = to_tape ? kept.inputs + (b + 1) * kept.input_stride : hidden.data();
-    blocks_[b].forward(output, kept.blocks + b * kept.block_stride, input, pass, kept.scratch);
+    const bool last = b + 1 == blocks_.size() && !final_norm_;
+    blocks_[b].forward(last ? hidden : kept.input(b + 1), kept.blocks + b * kept.block_stride, kept.input(b), pass,
+                       kept.scratch);
   }
   if (final_norm_) {
-    const T* input = kept.inputs + blocks_.size() * kept.input_stride;
-    final_norm_->forward(hidden.data(), kept.final_stats, input, tokens, weights_.data());
+    final_norm_->forward(hidden, kept.final_stats, kept.input(blocks_.size()), tokens, weights_.data());
   }
 }
 
@@ -266,15 +278,14 @@ void TransformerEncoder<T, Block>::backward(std::span<T> d_weights, std::span<T>
   T* d = d_inputs.data();
   T* d_parameters = d_weights.data();
   if (final_norm_) {
-    const T* input = kept.inputs + blocks_.size() * kept.input_stride;
-    final_norm_->backward(d, d_parameters, d_hidden.data(), input, kept.final_stats, tokens, weights_.data());
+    final_norm_->backward(d, d_parameters, d_hidden.data(), kept.input(blocks_.size()), kept.final_stats, tokens,
+                          weights_.data());
   } else {
     std::copy_n(d_hidden.begin(), tokens * dim(), d);
   }
   const auto pass = pass_over(batch, mode, kept);
   for (std::size_t b = blocks_.size(); b-- > 0;) {
-    blocks_[b].backward(d, d_parameters, kept.inputs + b * kept.input_stride, kept.blocks + b * kept.block_stride, pass,
-                        kept.scratch);
+    blocks_[b].backward(d, d_parameters, kept.input(b), kept.blocks + b * kept.block_stride, pass, kept.scratch);
   }
   mode.dropout.apply_rows(d, batch, dim(), detail::dropout_site(0, 0));
   if (embedding_norm_) {

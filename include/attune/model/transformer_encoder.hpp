@@ -39,6 +39,8 @@ class TransformerEncoder final : public SequenceEncoder<T> {
                const TrainingMode& mode = {}) const override;
   void backward(std::span<T> d_weights, std::span<T> d_inputs, std::span<const T> d_hidden, Buffer<T>& tape,
                 const SequenceBatch& batch, const TrainingMode& mode = {}) const override;
+  // The bits of forward's hidden [N, D] without a tape: every block works in the same memory.
+  void encode_rows(std::span<T> hidden, Buffer<T>& scratch, const SequenceBatch& batch) const;
 
  private:
   using SequenceEncoder<T>::config_;
@@ -49,13 +51,17 @@ class TransformerEncoder final : public SequenceEncoder<T> {
   struct Tape {
     std::uint8_t* gaps;        // TrainingPass::gaps, or null
     T *sum, *embedding_stats;  // [N, D] before the embedding norm, and that norm's tape
-    T* inputs;                 // of block b at b * input_stride: [N, D]; behind the last one what the final norm reads
+    T* inputs;                 // [num_inputs, N, D]: of the blocks; behind the last one what the final norm reads
     T* final_stats;
     T* blocks;  // of block b at b * block_stride
     T* scratch;
-    std::size_t input_stride, block_stride, size;
+    std::size_t num_inputs, input_stride, block_stride, size;
+    // What backward is not to read is overwritten: then two take turns.
+    T* input(std::size_t block) const noexcept { return inputs + block % num_inputs * input_stride; }
   };
-  Tape layout(T* tape, const SequenceBatch& batch) const noexcept;
+  enum class Keep : bool { nothing, all };  // for backward
+  Tape layout(T* tape, const SequenceBatch& batch, Keep keep = Keep::all) const noexcept;
+  void run(T* hidden, const Tape& kept, const SequenceBatch& batch, const TrainingMode& mode) const;
   void fill_gaps(std::uint8_t* gaps, const SequenceBatch& batch) const noexcept;
   detail::TrainingPass<T> pass_over(const SequenceBatch& batch, const TrainingMode& mode, const Tape& kept) const {
     return {batch, mode, weights_.data(), kept.gaps};

@@ -36,7 +36,13 @@ void product(float* c, std::size_t ldc, Matrix a, Matrix b, std::size_t m, std::
     for (std::size_t j = 0; j < n; j += most_columns) {
       const std::size_t columns = smaller(most_columns, n - j);
       pack<kOrderB>(panels, {at<kOrderB>(b, p, j), b.ld}, depth, columns);
-      chunk<kOrderA>(c + j, ldc, {at<kOrderA>(a, 0, p), a.ld}, panels, m, depth, columns, accumulate || p > 0);
+      const Matrix a_columns{at<kOrderA>(a, 0, p), a.ld};
+      if (kOrderB == Order::as_stored && j + 2 * most_columns <= n) {
+        chunk<kOrderA>(c + j, ldc, a_columns, panels, m, depth, columns, accumulate || p > 0,
+                       Ahead{{at<kOrderB>(b, p, j + most_columns), b.ld}});
+      } else {
+        chunk<kOrderA>(c + j, ldc, a_columns, panels, m, depth, columns, accumulate || p > 0, NothingAhead{});
+      }
     }
   }
 }

@@ -20,15 +20,33 @@ inline const float* at(Matrix x, std::size_t row, std::size_t column) {
   return kOrder == Order::as_stored ? x.data + row * x.ld + column : x.data + column * x.ld + row;
 }
 
+// What will be packed next, [depth, columns]: asked for while something else is multiplied. Packing reads little of
+// each row, which no CPU foresees: weights that lie in no near cache would be waited for.
+struct Ahead {
+  static constexpr bool kSome = true;
+  Matrix b;
+  void ask(std::size_t p) const {
+    constexpr std::size_t kLine = 64 / sizeof(float);
+    for (std::size_t j = 0; j < kTileColumns; j += kLine) __builtin_prefetch(b.data + p * b.ld + j);
+  }
+  void next_panel() { b.data += kTileColumns; }
+};
+struct NothingAhead {
+  static constexpr bool kSome = false;
+  void ask(std::size_t) const {}
+  void next_panel() {}
+};
+
 // c [kRows, columns] (+)= a [kRows, depth] * panel, columns <= kVectors vectors.
-template <std::size_t kRows, std::size_t kVectors, Order kOrderA>
+template <std::size_t kRows, std::size_t kVectors, Order kOrderA, class Next = NothingAhead>
 void tile(float* c, std::size_t ldc, Matrix a, const float* panel, std::size_t depth, std::size_t columns,
-          bool accumulate) {
+          bool accumulate, Next next = {}) {
   Vec sums[kRows][kVectors];
   unroll<kRows>([&](auto r) { unroll<kVectors>([&](auto v) { sums[r][v] = Vec::zero(); }); });
   for (std::size_t p = 0; p < depth; ++p, panel += kTileColumns) {
     Vec b[kVectors];
     unroll<kVectors>([&](auto v) { b[v] = Vec::load(panel + v * Vec::kWidth); });
+    next.ask(p);
     unroll<kRows>([&](auto r) {
       const Vec x = Vec::broadcast(*at<kOrderA>(a, r, p));
       unroll<kVectors>([&](auto v) { sums[r][v] = fma(x, b[v], sums[r][v]); });
@@ -51,17 +69,18 @@ void tile(float* c, std::size_t ldc, Matrix a, const float* panel, std::size_t d
 }
 
 // c [kRows, columns] (+)= a [kRows, depth] * all panels.
-template <std::size_t kRows, Order kOrderA>
+template <std::size_t kRows, Order kOrderA, class Next = NothingAhead>
 void tiles(float* c, std::size_t ldc, Matrix a, const float* panel, std::size_t depth, std::size_t columns,
-           bool accumulate) {
+           bool accumulate, Next next = {}) {
   for (; columns > 0; c += kTileColumns, panel += depth * kTileColumns) {
     const std::size_t width = smaller(columns, kTileColumns);
     if (kTileVectors > 1 && width <= Vec::kWidth) {
-      tile<kRows, 1, kOrderA>(c, ldc, a, panel, depth, width, accumulate);
+      tile<kRows, 1, kOrderA>(c, ldc, a, panel, depth, width, accumulate, next);
     } else {
-      tile<kRows, kTileVectors, kOrderA>(c, ldc, a, panel, depth, width, accumulate);
+      tile<kRows, kTileVectors, kOrderA>(c, ldc, a, panel, depth, width, accumulate, next);
     }
     columns -= width;
+    next.next_panel();
   }
 }
 
@@ -78,12 +97,17 @@ template <class Body>
   tiles_of(Index<1>{});
 }
 
-// c [m, columns] (+)= a [m, depth] * all panels.
-template <Order kOrderA>
+// c [m, columns] (+)= a [m, depth] * all panels. The first rows ask for what comes next.
+template <Order kOrderA, class Next>
 void chunk(float* c, std::size_t ldc, Matrix a, const float* panels, std::size_t m, std::size_t depth,
-           std::size_t columns, bool accumulate) {
+           std::size_t columns, bool accumulate, Next next) {
   for_row_tiles(m, [&](std::size_t i, auto rows) {
-    tiles<rows, kOrderA>(c + i * ldc, ldc, {at<kOrderA>(a, i, 0), a.ld}, panels, depth, columns, accumulate);
+    const Matrix a_rows{at<kOrderA>(a, i, 0), a.ld};
+    if (Next::kSome && i == 0) {
+      tiles<rows, kOrderA>(c, ldc, a_rows, panels, depth, columns, accumulate, next);
+    } else {
+      tiles<rows, kOrderA>(c + i * ldc, ldc, a_rows, panels, depth, columns, accumulate);
+    }
   });
 }
 
