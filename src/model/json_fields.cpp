@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "data/text.hpp"
-#include "model/json_object.hpp"
+#include "data/json_object.hpp"
 #include "platform/files.hpp"
 
 namespace attune::inline v0_1::detail {
