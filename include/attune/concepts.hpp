@@ -49,8 +49,8 @@ concept IncrementalEncoder = Encoder<E> &&
 // similarities(item, handles, cosines): of its vector with each of theirs, 0 where either has none.
 // With subtract(user_vector, item, amount), which takes `amount` times the unit vector of a scorable item away from the
 // vector of a query, items like those that a user dislikes are ranked lower; without, only these are left out.
-// With has_content() and visit_content(visit), which calls visit(item) for every item whose vector was not trained,
-// these have the mean term of a blend where counts say nothing of them.
+// With has_content() and visit_content(visit), which calls visit(item, term) for every item whose vector was not
+// trained, these have the mean term of a blend, and where that is a logarithm of shares their own on top.
 // A scorer may also answer many queries at once: batches() says whether that is the faster way, top_k_batch(queries,
 // eligible, workspace) as CosineScorer's.
 template <class S>

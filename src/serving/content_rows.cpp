@@ -31,6 +31,7 @@ std::shared_ptr<ContentRows::Group> ContentRows::copy_of(std::size_t group) cons
   const std::span<float> rows = copy->rows.take(kGroup * stride_);
   if (const Group* const from = groups_[group - first_group_].get()) {
     copy->items = from->items;
+    copy->terms = from->terms;
     std::copy_n(from->rows.data(), rows.size(), rows.data());
   } else {
     std::ranges::fill(rows, 0.0f);
@@ -48,7 +49,8 @@ void ContentRows::reach(std::size_t group) {
 }
 
 std::shared_ptr<const ContentRows> ContentRows::with(std::span<const ItemHandle> items,
-                                                     std::span<const float> vectors) const {
+                                                     std::span<const float> vectors,
+                                                     std::span<const float> terms) const {
   auto changed = std::make_shared<ContentRows>(*this);
   std::vector<std::size_t> order(items.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -61,6 +63,7 @@ std::shared_ptr<const ContentRows> ContentRows::with(std::span<const ItemHandle>
       const std::span<const float> vector = vectors.subspan(order[i] * dim_, dim_);
       const std::size_t place = items[order[i]] % kGroup;
       const bool kept = has_length(vector);
+      group->terms[place] = terms[order[i]];
       for (std::size_t d = 0; d < dim_; ++d) group->rows.data()[place * stride_ + d] = kept ? vector[d] : 0.0f;
       group->items = (group->items & ~(std::uint64_t{1} << place)) | std::uint64_t{kept} << place;
     }

@@ -23,9 +23,11 @@ class ContentRows {
 
   explicit ContentRows(std::size_t dim);
 
-  // The same with other or further vectors [n, dim], of handles that are there once. One that is zero or not finite
-  // takes the item away.
-  std::shared_ptr<const ContentRows> with(std::span<const ItemHandle> items, std::span<const float> vectors) const;
+  // The same with other or further vectors [n, dim] and terms [n], of handles that are there once. A vector that is zero
+  // or not finite takes the item away. A term is what the events since it came say of how much an item is wanted: the
+  // logarithm of its share over that of an average item.
+  std::shared_ptr<const ContentRows> with(std::span<const ItemHandle> items, std::span<const float> vectors,
+                                          std::span<const float> terms) const;
 
   std::size_t dim() const noexcept { return dim_; }
   std::size_t stride() const noexcept { return stride_; }  // dim in whole lanes, padded with zeros
@@ -34,24 +36,24 @@ class ContentRows {
   const float* row(ItemHandle item) const noexcept {  // [stride]; precondition: has(item)
     return groups_[item / kGroup - first_group_]->rows.data() + item % kGroup * stride_;
   }
-  // Cosine of two of them, or of one with any vector [stride] of this length.
   float length(ItemHandle item) const noexcept;
   // The dot product of `query` [stride] with the vector of the item, as the library scores.
   float dot(const float* query, ItemHandle item) const noexcept;
 
-  // Calls visit(group, items, rows) for every group that has items: their bits, and all of its rows [64, stride].
+  struct Group {
+    std::uint64_t items = 0;  // bits
+    std::array<float, kGroup> terms{};
+    Buffer<float> rows;  // [64, stride]
+  };
+  // Calls visit(number, group) for every group that has items.
   template <class Visit>
   void visit_groups(Visit&& visit) const {
     for (std::size_t g = 0; g < groups_.size(); ++g) {
-      if (groups_[g]) visit(first_group_ + g, groups_[g]->items, groups_[g]->rows.data());
+      if (groups_[g]) visit(first_group_ + g, *groups_[g]);
     }
   }
 
  private:
-  struct Group {
-    std::uint64_t items = 0;
-    Buffer<float> rows;  // [64, stride]
-  };
   std::uint64_t items(std::size_t group) const noexcept {
     if (group < first_group_ || group - first_group_ >= groups_.size() || !groups_[group - first_group_]) return 0;
     return groups_[group - first_group_]->items;

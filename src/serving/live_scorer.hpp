@@ -39,8 +39,10 @@ class LiveScorer {
   template <class Visit>
   void visit_content(Visit&& visit) const {
     if (!content_) return;
-    content_->visit_groups([&](std::size_t group, std::uint64_t items, const float*) {
-      detail::for_each_bit(items, [&](std::size_t bit) { visit(static_cast<ItemHandle>(group * kGroup + bit)); });
+    content_->visit_groups([&](std::size_t number, const ContentRows::Group& group) {
+      detail::for_each_bit(group.items, [&](std::size_t bit) {
+        visit(static_cast<ItemHandle>(number * kGroup + bit), group.terms[bit]);
+      });
     });
   }
   bool scorable(ItemHandle item) const noexcept { return of_content(item) || model_->scorable(item); }
@@ -73,6 +75,12 @@ class LiveScorer {
     }
   }
 
+  // The vector [dim] that scores are made of; false where there is none.
+  bool vector(ItemHandle item, std::span<float> vector) const {
+    if (!scorable(item)) return false;
+    std::copy_n(row(item), vector.size(), vector.begin());
+    return true;
+  }
   // Precondition: scorable(item).
   Neighbours similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                      Workspace& workspace) const {
@@ -124,12 +132,12 @@ class LiveScorer {
     for (const ScoredHandle& item : kept) best.push(item);
     const auto& kernels = detail::kernels<float>();
     const std::span<float> scores = workspace.scores.take(kGroup);
-    content_->visit_groups([&](std::size_t group, std::uint64_t items, const float* group_rows) {
-      const std::uint64_t wanted = group < eligible.size() ? eligible[group] & items : 0;
+    content_->visit_groups([&](std::size_t number, const ContentRows::Group& group) {
+      const std::uint64_t wanted = number < eligible.size() ? eligible[number] & group.items : 0;
       if (wanted == 0) return;
-      kernels.dot_rows(scores.data(), prepared, group_rows, rows().stride(), rows().stride(), kGroup);
+      kernels.dot_rows(scores.data(), prepared, group.rows.data(), rows().stride(), rows().stride(), kGroup);
       detail::for_each_bit(wanted, [&](std::size_t bit) {
-        const std::size_t item = group * kGroup + bit;
+        const std::size_t item = number * kGroup + bit;
         const float additive = terms.additive.empty() ? 0.0f : terms.additive[item];
         best.push({static_cast<ItemHandle>(item), terms.scale * scores[bit] + additive});
       });

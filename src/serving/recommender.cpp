@@ -83,6 +83,7 @@ Observed Recommender::Impl::take(Interaction& event, MissingTime missing) {
     if (const auto run = current_shadow(); run && weight_of(*kind) > 0 && run->samples(event.user)) {
       measure(*run, *user, event, item);
     }
+    if (weight_of(*kind) > 0 && !UserStates::has_event(*user, event.event_id)) learn(*user, item);
     return users.record(*user, item, event.timestamp, *kind, event.value, event.event_id);
   }
 }

@@ -18,6 +18,7 @@
 #include "serving/event_kinds.hpp"
 #include "serving/item_contents.hpp"
 #include "serving/meters.hpp"
+#include "serving/new_items.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
 #include "serving/user_record.hpp"
@@ -45,6 +46,8 @@ struct Recommender::Impl {
   void upsert(std::span<const Item> items);
   // With content_mutex held, of a model with a tower: the next edition, with the vectors that content gives to items.
   std::shared_ptr<const Snapshot> with_contents(const Snapshot& now, std::span<const ItemHandle> items);
+  // With the record locked, before an event is recorded: what it says of an item that content speaks for.
+  void learn(const UserRecord& user, ItemHandle item);
   // Runs what serves another model, in turn with others; says where it throws that the old one goes on.
   template <class Serve>
   void replace(Serve serve_next);
@@ -162,6 +165,7 @@ struct Recommender::Impl {
   std::atomic<std::uint64_t> editions = 0;
   std::mutex content_mutex;  // of what content says, and of who changes the snapshot
   ItemContents contents;
+  NewItems new_items;
   std::shared_ptr<ShadowRun> shadow;    // as the snapshot: guarded by its mutex
   std::atomic<bool> shadowing = false;  // whether there is one
 };

@@ -81,11 +81,41 @@ std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot&
       if (error.code() != ErrorCode::invalid_data) throw;
     }
   }
-  std::vector<float> vectors(read.size() * tower.dim());
+  std::vector<float> vectors(read.size() * tower.dim()), terms;
   for (std::size_t i = 0; i < read.size(); ++i) {
-    tower.embed(std::span(vectors).subspan(i * tower.dim(), tower.dim()), features, i);
+    const auto vector = std::span(vectors).subspan(i * tower.dim(), tower.dim());
+    tower.embed(vector, features, i);
+    new_items.set_content(read[i], vector);
+    terms.push_back(new_items.describe(read[i], vector, now.num_listed));
   }
-  return with_content(now, read, vectors, ++editions);
+  return with_content(now, read, vectors, terms, ++editions);
+}
+
+void Recommender::Impl::learn(const UserRecord& user, ItemHandle item) {
+  new_items.count_event();
+  const auto is_new = [](const Snapshot& now, ItemHandle one) { return now.content && now.content->has(one); };
+  if (!is_new(*current(), item)) return;
+  const std::lock_guard lock(content_mutex);
+  const std::shared_ptr<const Snapshot> now = current();
+  if (!is_new(*now, item)) return;
+  std::vector<float> vector(now->tower->dim()), before(vector.size());
+  float found = 0;
+  for (std::size_t back = user.items.size(); back-- > 0 && found < 3;) {
+    try {
+      if (is_new(*now, user.items[back]) || !now->engine->vector(user.items[back], vector)) continue;
+    } catch (const Error& error) {
+      note_damage(*now, error);
+      continue;
+    }
+    for (std::size_t d = 0; d < vector.size(); ++d) before[d] += vector[d];
+    ++found;
+  }
+  for (float& x : before) x /= std::max(found, 1.0f);
+  if (!new_items.add_event(item, found == 0 ? std::span<const float>{} : before)) return;
+  const float term = new_items.describe(item, vector, now->num_listed);
+  auto next = with_content(*now, {&item, 1}, vector, {&term, 1}, now->edition);
+  const std::lock_guard swap(snapshot_mutex);
+  snapshot.swap(next);
 }
 
 }  // namespace attune::inline v0_1

@@ -123,6 +123,7 @@ void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> h
   users.warm_up(*next->engine, generation, options.warm_up_users, pool.take()->workspace);
   {
     const std::lock_guard content(content_mutex);
+    new_items.clear();
     if (next->tower) next = with_contents(*next, contents.items());
     const std::lock_guard lock(snapshot_mutex);
     snapshot.swap(next);

@@ -173,24 +173,25 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
 }
 
 std::shared_ptr<const Snapshot> with_content(const Snapshot& snapshot, std::span<const ItemHandle> items,
-                                             std::span<const float> vectors, std::uint64_t edition) {
-  const auto of_model = [&](ItemHandle item) {
-    const bool has_vector = item / 64 < snapshot.scorable.size() && (snapshot.scorable[item / 64] >> (item % 64) & 1u);
-    return has_vector && !(snapshot.content && snapshot.content->has(item));
+                                             std::span<const float> vectors, std::span<const float> terms,
+                                             std::uint64_t edition) {
+  const auto has_bit = [](const std::vector<std::uint64_t>& bits, ItemHandle item) {
+    return item / 64 < bits.size() && (bits[item / 64] >> (item % 64) & 1u) != 0;
   };
+  const auto of_content = [&](ItemHandle item) { return snapshot.content && snapshot.content->has(item); };
   const std::size_t dim = snapshot.tower->dim();
   std::vector<ItemHandle> changed;
-  std::vector<float> changed_vectors;
+  std::vector<float> changed_vectors, changed_terms;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (of_model(items[i])) continue;
+    if (has_bit(snapshot.scorable, items[i]) && !of_content(items[i])) continue;
+    const auto vector = vectors.subspan(i * dim, dim);
     changed.push_back(items[i]);
-    changed_vectors.insert(changed_vectors.end(), vectors.begin() + static_cast<std::ptrdiff_t>(i * dim),
-                           vectors.begin() + static_cast<std::ptrdiff_t>((i + 1) * dim));
+    changed_vectors.insert(changed_vectors.end(), vector.begin(), vector.end());
+    changed_terms.push_back(terms[i]);
   }
   const auto before = snapshot.content ? snapshot.content : std::make_shared<const ContentRows>(dim);
-  auto content = before->with(changed, changed_vectors);
+  auto content = before->with(changed, changed_vectors, changed_terms);
   auto next = std::make_shared<Snapshot>(snapshot);
-  next->edition = edition;
   next->engine = snapshot.engine->with_content(content);
   const std::size_t words = (next->engine->size() + 63) / 64;
   next->listed.resize(words);
@@ -199,11 +200,10 @@ std::shared_ptr<const Snapshot> with_content(const Snapshot& snapshot, std::span
     const std::uint64_t bit = std::uint64_t{1} << (item % 64);
     if (!next->lists(item)) ++next->num_listed;
     next->listed[item / 64] |= bit;
-    next->num_scorable -= next->scorable[item / 64] >> (item % 64) & 1u;
-    next->scorable[item / 64] &= ~bit;
-    if (!content->has(item)) continue;
-    next->scorable[item / 64] |= bit;
-    ++next->num_scorable;
+    if (content->has(item) == has_bit(next->scorable, item)) continue;
+    next->edition = edition;
+    next->scorable[item / 64] ^= bit;
+    content->has(item) ? ++next->num_scorable : --next->num_scorable;
   }
   next->content = std::move(content);
   return next;

@@ -78,10 +78,11 @@ struct Snapshot : ServedModel {
 std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue, ServedModel model,
                                               std::span<const ItemHandle> handles, std::uint64_t generation,
                                               std::uint64_t edition);
-// The next edition, where content gives vectors [n, dim of the tower] to items, each there once; those that the model
-// has vectors of keep these. Precondition: there is a tower.
+// The same where items, each there once, have vectors [n, dim of the tower] and terms [n] as ContentRows says; those
+// that the model has vectors of keep these. It has `edition` where an item comes or goes. Precondition: there is a tower.
 std::shared_ptr<const Snapshot> with_content(const Snapshot& snapshot, std::span<const ItemHandle> items,
-                                             std::span<const float> vectors, std::uint64_t edition);
+                                             std::span<const float> vectors, std::span<const float> terms,
+                                             std::uint64_t edition);
 
 // What a trained model whose row i is the catalogue's handles[i] brings.
 ServedModel make_served(const TrainedModel& model, std::span<const ItemHandle> handles,

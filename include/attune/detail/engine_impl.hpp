@@ -152,10 +152,11 @@ std::span<const float> Engine<E, S, C>::additive_terms(HistoryView history, std:
   additive_->score_all(history, terms.first(counted), workspace);
   std::fill(terms.begin() + static_cast<std::ptrdiff_t>(counted), terms.end(), 0.0f);
   additive_->to_terms(terms);
-  if constexpr (requires { scorer_.visit_content([](ItemHandle) {}); }) {
+  if constexpr (requires { scorer_.visit_content([](ItemHandle, float) {}); }) {
     if (scorer_.has_content()) {
-      const float term = detail::mean_above_least(terms.first(counted));
-      scorer_.visit_content([&](ItemHandle item) { terms[item] = term; });
+      const float mean = detail::mean_above_least(terms.first(counted));
+      const float unit = additive_->logarithmic() ? 1.0f : 0.0f;
+      scorer_.visit_content([&](ItemHandle item, float term) { terms[item] = mean + unit * term; });
     }
   }
   for (float& term : terms) term *= blend_weight_;
@@ -266,6 +267,10 @@ class EngineAdapter final : public EngineInterface {
       if (scorable(item)) return engine_.scorer().similar(item, eligible, k, workspace);
     }
     return std::nullopt;
+  }
+  bool vector(ItemHandle item, std::span<float> vector) const override {
+    if constexpr (requires { engine_.scorer().vector(item, vector); }) return engine_.scorer().vector(item, vector);
+    return false;
   }
   std::shared_ptr<const EngineInterface> with_content(std::shared_ptr<const ContentRows> content) const override {
     if constexpr (requires { engine_.scorer().with_content(content); }) {

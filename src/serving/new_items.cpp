@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serving/new_items.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace attune::inline v0_1 {
+
+void NewItems::set_content(ItemHandle item, std::span<const float> vector) {
+  NewItem& known = items_[item];
+  if (known.content.empty()) {
+    known.since = events_.load(std::memory_order_relaxed);
+    known.sum.resize(vector.size());
+  }
+  known.content.assign(vector.begin(), vector.end());
+}
+
+bool NewItems::add_event(ItemHandle item, std::span<const float> before) {
+  const auto found = items_.find(item);
+  if (found == items_.end()) return false;
+  NewItem& known = found->second;
+  ++known.events;
+  if (!before.empty()) ++known.summed;
+  for (std::size_t d = 0; d < before.size(); ++d) known.sum[d] += before[d];
+  if (known.events * 8 < known.shown * 9) return false;
+  known.shown = known.events;
+  return true;
+}
+
+float NewItems::describe(ItemHandle item, std::span<float> vector, std::size_t num_items) const {
+  constexpr float kContent = 5;
+  constexpr double kHalf = 0.5;
+  const NewItem& known = items_.at(item);
+  const float weight = kContent + static_cast<float>(known.summed);
+  for (std::size_t d = 0; d < vector.size(); ++d) vector[d] = (kContent * known.content[d] + known.sum[d]) / weight;
+  const auto since = static_cast<double>(events_.load(std::memory_order_relaxed) - known.since);
+  const double average = since / static_cast<double>(std::max<std::size_t>(num_items, 1));
+  return static_cast<float>(std::log((static_cast<double>(known.events) + kHalf) / (average + kHalf)));
+}
+
+}  // namespace attune::inline v0_1
