@@ -4,7 +4,8 @@
 //
 //   cold_items ranking [SEEDS]             MovieLens-1M: 30 % of the items are in no training event; for each user only
 //                                          these are ranked, by what he did with the others and by what they are
-//   cold_items stream LOG ITEMS SCHEMA     a log in order of time: a model of its first nine tenths, then the rest event
+//   cold_items stream LOG ITEMS SCHEMA     a log in order of time: a model of its first nine tenths, then the rest
+//   event
 //                                          by event: was what came next among the ten best? SCHEMA is the JSON text of
 //                                          docs/features.md
 //
@@ -52,8 +53,9 @@ Quality quality_of(std::span<const float> scores, const std::vector<bool>& relev
   std::vector<std::size_t> order(scores.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   const std::size_t listed = std::min(kListed, order.size());
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(listed), order.end(),
-                    [&](std::size_t a, std::size_t b) { return scores[a] > scores[b] || (scores[a] == scores[b] && a < b); });
+  std::partial_sort(
+      order.begin(), order.begin() + static_cast<std::ptrdiff_t>(listed), order.end(),
+      [&](std::size_t a, std::size_t b) { return scores[a] > scores[b] || (scores[a] == scores[b] && a < b); });
   const auto chosen = static_cast<std::size_t>(std::ranges::count(relevant, true));
   double hits = 0, gain = 0, ideal = 0;
   for (std::size_t rank = 0; rank < listed; ++rank) {
@@ -96,28 +98,31 @@ struct Films {
   Films() {
     const std::string from = data_directory();
     histories = group_by_user(read_interactions(from + "ml-1m.interactions.csv.xz"));
-    const Json at_hand = Json::array(
-        {{{"name", "genres"}, {"type", "category"}},
-         {{"name", "title"}, {"type", "text"}, {"words", {1, 1}}, {"characters", Json::array()}},
-         {{"name", "year"}, {"type", "number"}, {"buckets", 16}, {"file", from + "ml-1m.item_text.csv.xz"}},
-         {{"name", "certificate"}, {"type", "category"}, {"file", from + "ml-1m.item_text.csv.xz"}},
-         {{"name", "people"},
-          {"type", "category"},
-          {"columns", {"directors", "writers", "actors"}},
-          {"separator", ", "},
-          {"min_count", 2},
-          {"file", from + "ml-1m.item_text.csv.xz"}},
-         {{"name", "plot"},
-          {"type", "text"},
-          {"words", {1, 1}},
-          {"characters", Json::array()},
-          {"file", from + "ml-1m.item_text.csv.xz"}},
-         {{"name", "abstract"},
-          {"type", "text"},
-          {"words", {1, 1}},
-          {"characters", Json::array()},
-          {"file", from + "ml-1m.item_abstracts.csv.xz"}},
-         {{"name", "poster"}, {"type", "vector"}, {"columns", "f0..f63"}, {"file", from + "ml-1m.image_features.csv.xz"}}});
+    const Json at_hand =
+        Json::array({{{"name", "genres"}, {"type", "category"}},
+                     {{"name", "title"}, {"type", "text"}, {"words", {1, 1}}, {"characters", Json::array()}},
+                     {{"name", "year"}, {"type", "number"}, {"buckets", 16}, {"file", from + "ml-1m.item_text.csv.xz"}},
+                     {{"name", "certificate"}, {"type", "category"}, {"file", from + "ml-1m.item_text.csv.xz"}},
+                     {{"name", "people"},
+                      {"type", "category"},
+                      {"columns", {"directors", "writers", "actors"}},
+                      {"separator", ", "},
+                      {"min_count", 2},
+                      {"file", from + "ml-1m.item_text.csv.xz"}},
+                     {{"name", "plot"},
+                      {"type", "text"},
+                      {"words", {1, 1}},
+                      {"characters", Json::array()},
+                      {"file", from + "ml-1m.item_text.csv.xz"}},
+                     {{"name", "abstract"},
+                      {"type", "text"},
+                      {"words", {1, 1}},
+                      {"characters", Json::array()},
+                      {"file", from + "ml-1m.item_abstracts.csv.xz"}},
+                     {{"name", "poster"},
+                      {"type", "vector"},
+                      {"columns", "f0..f63"},
+                      {"file", from + "ml-1m.image_features.csv.xz"}}});
     features = FeatureSchema::parse(Json{{"items", at_hand}}.dump(), "the films' schema").items;
     DelimitedReader reader(from + "ml-1m.items.csv.xz");
     records = read_feature_records(reader, features, *histories.item_ids);
@@ -181,7 +186,8 @@ class ColdRanking {
     users_ = IalsModel::fit(known_, options, &executor);
     const std::size_t dim = options.embedding_dim;
     factors_ = EmbeddingTable<float>(is_cold_.size(), dim);
-    for (const ItemHandle item : warm_) std::copy_n(users_.factors().data() + item * dim, dim, factors_.row(item).begin());
+    for (const ItemHandle item : warm_)
+      std::copy_n(users_.factors().data() + item * dim, dim, factors_.row(item).begin());
   }
 
   PerUser by_content(std::initializer_list<std::string_view> names) const {
@@ -217,7 +223,8 @@ class ColdRanking {
         std::vector<float> dense(table.shape(f).width);
         visit(table.of(cold_[c], f), [&](std::size_t column, float value) { dense[column] = value; });
         for (const ItemHandle item : warm_) {
-          visit(table.of(item, f), [&](std::size_t column, float value) { likeness[item][c] += value * dense[column]; });
+          visit(table.of(item, f),
+                [&](std::size_t column, float value) { likeness[item][c] += value * dense[column]; });
         }
       }
     }
@@ -289,8 +296,8 @@ Json ranking(std::size_t seeds) {
     const ColdRanking cold(films, seed, executor);
     std::map<std::string, PerUser> results;
     results["all content"] = cold.by_content({});
-    results["text"] = cold.by_content({"genres", "title", "year", "certificate", "people", "plot", "abstract",
-                                       "plot_length", "abstract_length"});
+    results["text"] = cold.by_content(
+        {"genres", "title", "year", "certificate", "people", "plot", "abstract", "plot_length", "abstract_length"});
     results["picture"] = cold.by_content({"poster"});
     results["genres"] = cold.by_content({"genres"});
     results["content kNN"] = cold.by_likeness();
@@ -312,7 +319,8 @@ Json ranking(std::size_t seeds) {
     runs.push_back(std::move(run));
   }
   Json means;
-  for (const auto& [name, values] : recalls) means[name] = {{"recall@30", mean(values)}, {"ndcg@30", mean(ndcgs[name])}};
+  for (const auto& [name, values] : recalls)
+    means[name] = {{"recall@30", mean(values)}, {"ndcg@30", mean(ndcgs[name])}};
   return {{"means", std::move(means)}, {"runs", std::move(runs)}};
 }
 
@@ -343,8 +351,8 @@ struct Event {
 std::vector<Event> events_of(const InteractionLog& log) {
   std::vector<Event> events;
   for (std::size_t i = 0; i < log.size(); ++i) {
-    events.push_back({to_string(log.user_ids().id(log.users()[i])), to_string(log.item_ids().id(log.items()[i])),
-                      log.times()[i]});
+    events.push_back(
+        {to_string(log.user_ids().id(log.users()[i])), to_string(log.item_ids().id(log.items()[i])), log.times()[i]});
   }
   std::ranges::stable_sort(events, {}, &Event::time);
   return events;
@@ -354,11 +362,11 @@ TrainedModel model_of(std::span<const Event> events, const std::vector<FeatureSp
                       const std::string& items_file, Executor& executor) {
   InteractionLog log;
   for (const Event& event : events) log.append({.user = event.user, .item = event.item, .timestamp = event.time});
-  const Histories histories = group_by_user(std::move(log));
+  const Split parts = split(group_by_user(std::move(log)));
   TrainerConfig config = TrainerConfig::preset("sasrec-small");
-  config.epochs = 20;
-  TrainedModel model = Trainer(config, &executor).fit(histories, {});
-  model.blend_weight = 0.5;
+  config.epochs = 40;
+  config.refit = true;
+  TrainedModel model = Trainer(config, &executor).fit(with_targets(parts.train, parts.validation), parts.test);
   DelimitedReader reader(items_file);
   const FeatureRecords records = read_feature_records(reader, features, *model.item_ids);
   Featurizer featurizer = Featurizer::fit(features, records);
@@ -381,7 +389,8 @@ void upsert_others(Recommender& recommender, const TrainedModel& model, const st
     if (model.item_ids->find(fields[id]) != kNoHandle) continue;
     Item item{.id = fields[id]};
     for (const FeatureSpec& feature : features) {
-      for (const std::string& column : feature.fields()) item.fields.emplace_back(column, fields[reader.column(column)]);
+      for (const std::string& column : feature.fields())
+        item.fields.emplace_back(column, fields[reader.column(column)]);
     }
     recommender.upsert_item(item);
   }

@@ -50,7 +50,7 @@ concept IncrementalEncoder = Encoder<E> &&
 // With subtract(user_vector, item, amount), which takes `amount` times the unit vector of a scorable item away from the
 // vector of a query, items like those that a user dislikes are ranked lower; without, only these are left out.
 // With has_content() and visit_content(visit), which calls visit(item, term) for every item whose vector was not
-// trained, these have the mean term of a blend, and where that is a logarithm of shares their own on top.
+// trained, counts, which cannot know these, give them the mean of their scores times exp(term).
 // A scorer may also answer many queries at once: batches() says whether that is the faster way, top_k_batch(queries,
 // eligible, workspace) as CosineScorer's.
 template <class S>

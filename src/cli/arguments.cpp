@@ -103,8 +103,9 @@ void add_preset(CLI::App& verb, std::string& preset) {
 void add_train(CLI::App& verb, TrainOptions& options) {
   add_data(verb, options.data);
   add_items(verb, options.items, "Items: a delimited file with the columns item and title");
-  verb.add_option("--schema", options.schema,
-                  "Features of the file of items (docs/features.md): new items that\nhave them can be recommended at once")
+  verb.add_option(
+          "--schema", options.schema,
+          "Features of the file of items (docs/features.md): new items that\nhave them can be recommended at once")
       ->type_name("FILE")
       ->needs("--items");
   verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();

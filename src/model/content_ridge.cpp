@@ -164,7 +164,8 @@ std::vector<std::vector<float>> solve_directly(const RidgeProblem& problem, cons
       for (std::size_t c = 0; c < block.values.size(); ++c) {
         const double value = square_of(f) * static_cast<double>(block.values[c]);
         double* const sum = sums.data() + (block.columns.empty() ? c : block.columns[c]) * problem.dim;
-        for (std::size_t d = 0; d < problem.dim; ++d) sum[d] += value * shares(static_cast<Index>(i), static_cast<Index>(d));
+        for (std::size_t d = 0; d < problem.dim; ++d)
+          sum[d] += value * shares(static_cast<Index>(i), static_cast<Index>(d));
       }
     }
     weights.emplace_back(sums.begin(), sums.end());

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "data/text.hpp"
 #include "data/json_object.hpp"
+#include "data/text.hpp"
 #include "platform/files.hpp"
 
 namespace attune::inline v0_1::detail {

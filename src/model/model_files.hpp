@@ -18,8 +18,8 @@ inline constexpr const char* kItemIdsFile = "items.ids";
 inline constexpr const char* kHistoriesFile = "histories.bin";
 inline constexpr const char* kContentFile = "content.safetensors";
 inline constexpr const char* kOpeningFile = "opening.safetensors";
-inline constexpr std::array<std::string_view, 7> kModelFiles{
-    kManifestFile, kWeightsFile, kCountsFile, kContentFile, kItemIdsFile, kHistoriesFile, kOpeningFile};
+inline constexpr std::array<std::string_view, 7> kModelFiles{kManifestFile, kWeightsFile,   kCountsFile, kContentFile,
+                                                             kItemIdsFile,  kHistoriesFile, kOpeningFile};
 
 // The tensor of the items' input rows, and the one of the encoder's positions; all others are named by its
 // ParameterList alone.

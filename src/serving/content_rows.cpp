@@ -48,8 +48,7 @@ void ContentRows::reach(std::size_t group) {
   if (group - first_group_ >= groups_.size()) groups_.resize(group - first_group_ + 1);
 }
 
-std::shared_ptr<const ContentRows> ContentRows::with(std::span<const ItemHandle> items,
-                                                     std::span<const float> vectors,
+std::shared_ptr<const ContentRows> ContentRows::with(std::span<const ItemHandle> items, std::span<const float> vectors,
                                                      std::span<const float> terms) const {
   auto changed = std::make_shared<ContentRows>(*this);
   std::vector<std::size_t> order(items.size());

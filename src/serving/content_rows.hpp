@@ -23,9 +23,9 @@ class ContentRows {
 
   explicit ContentRows(std::size_t dim);
 
-  // The same with other or further vectors [n, dim] and terms [n], of handles that are there once. A vector that is zero
-  // or not finite takes the item away. A term is what the events since it came say of how much an item is wanted: the
-  // logarithm of its share over that of an average item.
+  // The same with other or further vectors [n, dim] and terms [n], of handles that are there once. A vector that is
+  // zero or not finite takes the item away. A term is what the events since it came say of how much an item is wanted:
+  // the logarithm of its share over that of an average item.
   std::shared_ptr<const ContentRows> with(std::span<const ItemHandle> items, std::span<const float> vectors,
                                           std::span<const float> terms) const;
 

@@ -50,8 +50,8 @@ class LiveScorer {
   std::span<const ScoredHandle> top_k(const Query& query, std::span<const std::uint64_t> eligible,
                                       std::span<const float> additive, std::size_t k, Workspace& workspace) const {
     const std::size_t rows = model_->size(), words = std::min(eligible.size(), (rows + 63) / 64);
-    const auto best = model_->top_k(query, eligible.first(words), additive.first(std::min(additive.size(), rows)), k,
-                                    workspace);
+    const auto best =
+        model_->top_k(query, eligible.first(words), additive.first(std::min(additive.size(), rows)), k, workspace);
     if (!content_ || k == 0) return best;
     return merge(best, query.user_vector, {scale_, additive}, eligible, k, workspace);
   }

@@ -50,9 +50,9 @@ void Recommender::Impl::upsert(std::span<const Item> items) {
       featurizer.apply(items[i].fields, features);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::invalid_data) throw;
-      throw Error(ErrorCode::invalid_argument,
-                  "upsert, item " + std::to_string(i) + " of the batch (" +
-                      detail::in_quotes(to_string(items[i].id), '"') + "): " + error.what());
+      throw Error(ErrorCode::invalid_argument, "upsert, item " + std::to_string(i) + " of the batch (" +
+                                                   detail::in_quotes(to_string(items[i].id), '"') +
+                                                   "): " + error.what());
     }
   }
   catalogue->upsert(for_catalogue(items, *catalogue, featurizer));

@@ -18,7 +18,6 @@ class CatalogueCounts final : public CountModel {
   std::size_t num_items() const noexcept override { return rows_.size(); }
   bool knows(ItemHandle item) const noexcept override { return counts_->knows(row_of(item)); }
   void to_terms(std::span<float> scores) const noexcept override { counts_->to_terms(scores); }
-  bool logarithmic() const noexcept override { return counts_->logarithmic(); }
 
   void score_all(HistoryView history, std::span<float> scores, Workspace& workspace) const override {
     const HistoryView by_row = in_rows(history, {}, workspace).first;

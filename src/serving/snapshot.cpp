@@ -117,8 +117,8 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
   for (const ItemHandle item : handles) known[item] = encoder->knows(item);
   const auto with_rows = [&]<class Storage>(ScorerRows<Storage> rows) {
     return adapt(Engine(ServedEncoder(std::move(encoder), std::move(known)),
-                        LiveScorer<Storage>(CosineScorer<Storage>(std::move(rows), scale), scale), std::move(cold_start),
-                        blend ? counts : nullptr, static_cast<float>(model.blend_weight)));
+                        LiveScorer<Storage>(CosineScorer<Storage>(std::move(rows), scale), scale),
+                        std::move(cold_start), blend ? counts : nullptr, static_cast<float>(model.blend_weight)));
   };
   const std::shared_ptr<const EmbeddingTable<float>> items(encoder, &encoder->items());
   const unsigned bits = bits_of(options.scorer_storage, items->rows());

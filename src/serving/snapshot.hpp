@@ -48,18 +48,18 @@ struct MappedWeights {
 struct ServedModel {
   std::shared_ptr<const detail::EngineInterface> engine;
   std::string version;
-  Calibration calibration = {};                      // of the engine's scores; empty: none
-  std::shared_ptr<const Ranker> ranker = nullptr;    // null: none
-  std::shared_ptr<MappedWeights> weights = nullptr;  // null: all is checked
-  double search_recall = 1;                          // of sample users' best, found at least
+  Calibration calibration = {};                         // of the engine's scores; empty: none
+  std::shared_ptr<const Ranker> ranker = nullptr;       // null: none
+  std::shared_ptr<MappedWeights> weights = nullptr;     // null: all is checked
+  double search_recall = 1;                             // of sample users' best, found at least
   std::shared_ptr<const ContentTower> tower = nullptr;  // null: content says nothing of vectors
 };
 
 struct Snapshot : ServedModel {
   std::shared_ptr<Catalogue> catalogue;
-  std::uint64_t generation = 0;                  // from 1, counts reloads
-  std::uint64_t edition = 0;                     // no two snapshots of a recommender have the same
-  std::shared_ptr<const ContentRows> content;    // of items without a vector in the model; null: none
+  std::uint64_t generation = 0;                // from 1, counts reloads
+  std::uint64_t edition = 0;                   // no two snapshots of a recommender have the same
+  std::shared_ptr<const ContentRows> content;  // of items without a vector in the model; null: none
 
   // Bitmaps over handles [0, engine->size()), and how many bits they have set.
   std::vector<std::uint64_t> listed;    // items of this version
@@ -79,7 +79,8 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
                                               std::span<const ItemHandle> handles, std::uint64_t generation,
                                               std::uint64_t edition);
 // The same where items, each there once, have vectors [n, dim of the tower] and terms [n] as ContentRows says; those
-// that the model has vectors of keep these. It has `edition` where an item comes or goes. Precondition: there is a tower.
+// that the model has vectors of keep these. It has `edition` where an item comes or goes. Precondition: there is a
+// tower.
 std::shared_ptr<const Snapshot> with_content(const Snapshot& snapshot, std::span<const ItemHandle> items,
                                              std::span<const float> vectors, std::span<const float> terms,
                                              std::uint64_t edition);

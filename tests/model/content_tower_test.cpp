@@ -68,7 +68,8 @@ std::vector<float> embedded(const ContentTower& tower, const FeatureTable& table
 
 Eigen::MatrixXd dense(const FeatureTable& table, std::span<const std::size_t> rows) {
   const std::size_t width = table.shape(0).width + table.shape(1).width;
-  Eigen::MatrixXd matrix = Eigen::MatrixXd::Zero(static_cast<Eigen::Index>(rows.size()), static_cast<Eigen::Index>(width));
+  Eigen::MatrixXd matrix =
+      Eigen::MatrixXd::Zero(static_cast<Eigen::Index>(rows.size()), static_cast<Eigen::Index>(width));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t f = 0, begin = 0; f < 2; begin += table.shape(f++).width) {
       const FeatureBlock block = table.of(rows[i], f);
@@ -92,7 +93,8 @@ Eigen::MatrixXd reference(const Items& items, double ridge, double picture_impor
   Eigen::MatrixXd x = dense(items.table, rows), y(x.rows(), static_cast<Eigen::Index>(kDim));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t d = 0; d < kDim; ++d) {
-      y(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(d)) = static_cast<double>(items.vectors.row(rows[i])[d]);
+      y(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(d)) =
+          static_cast<double>(items.vectors.row(rows[i])[d]);
     }
   }
   const Eigen::RowVectorXd mean = y.colwise().mean();
@@ -190,8 +192,7 @@ TEST_CASE("A content tower is the same for any number of threads and after it wa
   const Items items(400);
   ThreadPool threads(3);
   const ContentTower one = ContentTower::fit(items.featurizer, items.table, items.targets());
-  const ContentTower three =
-      ContentTower::fit(items.featurizer, items.table, items.targets(), {.executor = &threads});
+  const ContentTower three = ContentTower::fit(items.featurizer, items.table, items.targets(), {.executor = &threads});
   SafetensorsWriter writer;
   one.write(writer);
   const ContentTower read = ContentTower::read(SafetensorsFile::parse(writer.bytes(), "a file"));
@@ -228,7 +229,7 @@ TEST_CASE("A damaged file of a content tower is refused by the name of the tenso
   const std::vector<float> mean(kDim), few(kDim);
   writer.add("content.mean", {kDim}, std::span<const float>(mean));
   writer.add("content.weights.0", {1, kDim}, std::span<const float>(few));
-  CHECK_THAT(complaint([&] { ContentTower::read(SafetensorsFile::parse(writer.bytes(), "a file")); },
-                       ErrorCode::corrupt_file),
-             Contains("content.weights.0"));
+  CHECK_THAT(
+      complaint([&] { ContentTower::read(SafetensorsFile::parse(writer.bytes(), "a file")); }, ErrorCode::corrupt_file),
+      Contains("content.weights.0"));
 }

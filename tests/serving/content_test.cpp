@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <thread>
 
 #include "attune/recommender.hpp"
@@ -78,19 +79,14 @@ double expected_score(const TrainedModel& model, std::size_t user, std::span<con
   return dot(vector, content) / length / (tempered ? model.encoder->config().temperature : 1.0);
 }
 
-// What counts say of the items they know, on average.
-double mean_term(const TrainedModel& model, std::size_t user) {
-  std::vector<float> terms(model.num_items());
-  model.counts->score_all(model.histories->of(user), terms);
-  model.counts->to_terms(terms);
-  const float least = *std::ranges::min_element(terms);
-  double sum = 0, count = 0;
-  for (const float term : terms) {
-    if (term == least) continue;
-    sum += static_cast<double>(term);
-    count += 1;
-  }
-  return sum / count;
+// What counts say of an item of the average share.
+double average_term(const TrainedModel& model, std::size_t user) {
+  std::vector<float> scores(model.num_items());
+  model.counts->score_all(model.histories->of(user), scores);
+  std::vector<float> average{
+      static_cast<float>(std::accumulate(scores.begin(), scores.end(), 0.0) / static_cast<double>(scores.size()))};
+  model.counts->to_terms(average);
+  return static_cast<double>(average[0]);
 }
 
 const Recommendation* find(const Answer& answer, const Id& item) {
@@ -125,7 +121,7 @@ TEST_CASE("A new item with content is in the next answer with the score of its v
   const Answer after = recommender.recommend({.user = "u3", .k = items + 10});
   const Recommendation* const fresh = find(after, "fresh");
   REQUIRE(fresh != nullptr);
-  const double counted = blend_weight == 0 ? 0.0 : blend_weight * mean_term(model, 3);
+  const double counted = blend_weight == 0 ? 0.0 : blend_weight * average_term(model, 3);
   CHECK(static_cast<double>(fresh->score) ==
         Approx(expected_score(model, 3, vector_of(model, fields)) + counted).margin(1e-5).epsilon(1e-5));
   REQUIRE(after.items.size() == before.items.size() + 1);
@@ -154,7 +150,8 @@ TEST_CASE("Content that changes changes the vector, and what is not named stays"
   CHECK(score() == expected({{"letter", "a"}, {"title", "wordb"}}));
   recommender.upsert_item({.id = "fresh", .fields = {{"letter", ""}}});
   CHECK(score() == expected({{"title", "wordb"}}));
-  const std::vector<Item> twice{{.id = "fresh", .fields = {{"letter", "d"}}}, {.id = "fresh", .fields = {{"title", "worde"}}}};
+  const std::vector<Item> twice{{.id = "fresh", .fields = {{"letter", "d"}}},
+                                {.id = "fresh", .fields = {{"title", "worde"}}}};
   recommender.upsert_items(twice);
   CHECK(score() == expected({{"letter", "d"}, {"title", "worde"}}));
   recommender.upsert_item({.id = "fresh", .fields = {{"letter", ""}, {"title", ""}}});
@@ -254,7 +251,8 @@ TEST_CASE("An upsert that content refuses changes nothing", "[serving][content]"
     const std::vector<Item> batch{{.id = "one", .fields = {{"letter", "a"}}}, {.id = "two", .fields = {value}}};
     return complaint([&] { recommender.upsert_items(batch); });
   };
-  CHECK_THAT(refused({"picture", std::span<const float>(narrow)}), Contains("item 1 of the batch (\"two\")") && Contains("picture"));
+  CHECK_THAT(refused({"picture", std::span<const float>(narrow)}),
+             Contains("item 1 of the batch (\"two\")") && Contains("picture"));
   CHECK_THAT(refused({"picture", std::span<const float>(infinite)}), Contains("picture"));
   CHECK_THAT(refused({"picture", "poster.png"}), Contains("picture"));
   CHECK_THAT(refused({"colour", "red"}), Contains("colour"));
@@ -269,7 +267,8 @@ TEST_CASE("A model directory brings its content tower", "[serving][content]") {
   const ModelAccess access = GENERATE(ModelAccess::in_memory, ModelAccess::mapped);
   Recommender recommender = Recommender::open((directory.path() / "model").string(), {.model_access = access});
   Recommender expected = Recommender::open(model);
-  for (Recommender* const one : {&recommender, &expected}) one->upsert_item({.id = "fresh", .fields = {{"letter", "c"}}});
+  for (Recommender* const one : {&recommender, &expected})
+    one->upsert_item({.id = "fresh", .fields = {{"letter", "c"}}});
   CHECK(same_items(recommender.recommend({.user = "u1", .k = 100}), expected.recommend({.user = "u1", .k = 100})));
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "attune/detail/top_k.hpp"
@@ -39,18 +40,9 @@ inline float length_of(std::span<const float> vector) noexcept {
   return static_cast<float>(std::sqrt(square));
 }
 
-// Of terms, the mean without those that are the least: of items that were never counted.
-inline float mean_above_least(std::span<const float> terms) noexcept {
-  if (terms.empty()) return 0;
-  const float least = *std::ranges::min_element(terms);
-  double sum = 0;
-  std::size_t count = 0;
-  for (const float term : terms) {
-    if (term == least) continue;
-    sum += static_cast<double>(term);
-    ++count;
-  }
-  return count == 0 ? least : static_cast<float>(sum / static_cast<double>(count));
+inline float mean_of(std::span<const float> scores) noexcept {
+  const double sum = std::accumulate(scores.begin(), scores.end(), 0.0);
+  return scores.empty() ? 0.0f : static_cast<float>(sum / static_cast<double>(scores.size()));
 }
 
 // A vector that points somewhere: finite, and longer than rounding and denormals account for.
@@ -151,17 +143,34 @@ std::span<const float> Engine<E, S, C>::additive_terms(HistoryView history, std:
   const std::span<float> terms = workspace.additive.take(std::max(size(), counted));
   additive_->score_all(history, terms.first(counted), workspace);
   std::fill(terms.begin() + static_cast<std::ptrdiff_t>(counted), terms.end(), 0.0f);
-  additive_->to_terms(terms);
   if constexpr (requires { scorer_.visit_content([](ItemHandle, float) {}); }) {
-    if (scorer_.has_content()) {
-      const float mean = detail::mean_above_least(terms.first(counted));
-      const float unit = additive_->logarithmic() ? 1.0f : 0.0f;
-      scorer_.visit_content([&](ItemHandle item, float term) { terms[item] = mean + unit * term; });
-    }
+    const float mean = scorer_.has_content() ? detail::mean_of(terms.first(counted)) : 0.0f;
+    scorer_.visit_content([&](ItemHandle item, float term) { terms[item] = mean * std::exp(term); });
   }
+  additive_->to_terms(terms);
   for (float& term : terms) term *= blend_weight_;
   for (std::size_t i = 0; i < additive.size(); ++i) terms[i] += additive[i];
   return terms.first(size());
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+std::span<const float> Engine<E, S, C>::cold_terms(const Query& query, std::span<const float> additive,
+                                                   Workspace& workspace) const {
+  if constexpr (requires { scorer_.visit_content([](ItemHandle, float) {}); }) {
+    if (!scorer_.has_content()) return additive;
+    std::vector<ItemHandle>& all = workspace.items;
+    all.resize(size());
+    std::iota(all.begin(), all.end(), ItemHandle{0});
+    const std::span<float> terms = workspace.additive.take(size());
+    cold_start_.score(query.history, query.context, all, terms, workspace);
+    const float mean = detail::mean_of(terms);
+    std::fill(terms.begin(), terms.end(), 0.0f);
+    scorer_.visit_content([&](ItemHandle item, float term) { terms[item] = mean * std::exp(term); });
+    for (std::size_t i = 0; i < additive.size(); ++i) terms[i] += additive[i];
+    return terms;
+  } else {
+    return additive;
+  }
 }
 
 // A cold start that takes no terms ranks everything, and what it found is put in order again.
@@ -169,6 +178,7 @@ template <Encoder E, Scorer S, ColdStart C>
 std::span<const ScoredHandle> Engine<E, S, C>::cold_top_k(const Query& query, std::span<const std::uint64_t> eligible,
                                                           std::span<const float> additive, std::size_t k,
                                                           Workspace& workspace) const {
+  additive = cold_terms(query, additive, workspace);
   if (additive.empty()) return cold_start_.top_k(query.history, query.context, eligible, k, workspace);
   if constexpr (requires { cold_start_.top_k(query.history, query.context, eligible, additive, k, workspace); }) {
     return cold_start_.top_k(query.history, query.context, eligible, additive, k, workspace);
@@ -224,9 +234,16 @@ Source Engine<E, S, C>::score(HistoryView history, const Context& context, std::
     scorer_.score(query, handles, additive_terms(history, {}, workspace), scores, workspace);
     return Source::model;
   }
+  Query cold = query;
+  cold.history = history;
+  const std::span<const float> terms = cold_terms(cold, {}, workspace);
   cold_start_.score(history, query.context, handles, scores, workspace);
   for (std::size_t i = 0; i < handles.size(); ++i) {
-    if (handles[i] >= size()) scores[i] = -std::numeric_limits<float>::infinity();
+    if (handles[i] >= size()) {
+      scores[i] = -std::numeric_limits<float>::infinity();
+    } else if (!terms.empty()) {
+      scores[i] += terms[handles[i]];
+    }
   }
   return cold_start_.source(history, query.context);
 }

@@ -47,13 +47,13 @@ struct ATTUNE_EXPORT TrainedModel {
   // The model itself where there is no encoder; beside one it answers what the encoder cannot, and is the term of the
   // blend. One of model/count_models.hpp.
   std::shared_ptr<const CountModel> counts;
-  double blend_weight = 0;                     // of the counts' term added to the encoder's logit; 0: the encoder alone
-  Calibration calibration;                     // of the scores it answers with; empty: none was fitted
+  double blend_weight = 0;  // of the counts' term added to the encoder's logit; 0: the encoder alone
+  Calibration calibration;  // of the scores it answers with; empty: none was fitted
   // Gives items vectors from what they are, beside those that were trained; null: there is none.
   std::shared_ptr<const ContentTower> content;
-  LearnedRanker ranker;                        // of the encoder's best items; empty: they stay in its order
-  std::shared_ptr<const Histories> histories;  // every event it was given, for serving
-  std::map<std::string, std::string> notes;    // free text for people: split, seed, data; shown by `inspect`
+  LearnedRanker ranker;                            // of the encoder's best items; empty: they stay in its order
+  std::shared_ptr<const Histories> histories;      // every event it was given, for serving
+  std::map<std::string, std::string> notes;        // free text for people: split, seed, data; shown by `inspect`
   std::shared_ptr<const detail::Opening> opening;  // what a mapped model brings ready for serving; else null
 
   ScoreKind score_kind() const noexcept;

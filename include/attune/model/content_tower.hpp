@@ -33,9 +33,9 @@ struct ContentTowerReport {
 };
 
 // vector = mean + sum over features f of x_f W_f, where W minimises the squared error over the items that were trained
-// plus ridge * sum |W_f|^2 / importance_f^2 (Hoerl and Kennard 1970). A least-squares prediction is the mean of what the
-// vector may be: where features say little it is short, so that a cosine score with it is the score to be expected and
-// not that of an item whose vector is known.
+// plus ridge * sum |W_f|^2 / importance_f^2 (Hoerl and Kennard 1970). A least-squares prediction is the mean of what
+// the vector may be: where features say little it is short, so that a cosine score with it is the score to be expected
+// and not that of an item whose vector is known.
 class ATTUNE_EXPORT ContentTower {
  public:
   // Row i of the features is of the item of row i of the targets; items that are not scorable, or that no feature says

@@ -37,8 +37,6 @@ class ATTUNE_EXPORT CountModel {
   // In place, scores of any number of items become what a blend adds, times its weight, to an encoder's logits: finite
   // for every item. An item that was not counted has score 0. Here: the scores themselves.
   virtual void to_terms(std::span<float> scores) const noexcept;
-  // Whether terms are logarithms of shares.
-  virtual bool logarithmic() const noexcept { return false; }
 
  protected:
   CountModel() = default;

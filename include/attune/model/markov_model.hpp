@@ -54,7 +54,6 @@ class ATTUNE_EXPORT MarkovModel final : public CountModel {
   void score(HistoryView history, std::span<const ItemHandle> handles, std::span<float> scores,
              Workspace& workspace) const override;
   void to_terms(std::span<float> scores) const noexcept override;  // logarithms of the shares
-  bool logarithmic() const noexcept override { return true; }
 
  private:
   Counts counts_;

@@ -44,7 +44,6 @@ class ATTUNE_EXPORT PopularityModel final : public CountModel {
   void score(HistoryView history, std::span<const ItemHandle> handles, std::span<float> scores,
              Workspace& workspace) const override;
   void to_terms(std::span<float> scores) const noexcept override;  // logarithms of the shares
-  bool logarithmic() const noexcept override { return true; }
 
  private:
   std::vector<std::uint64_t> counts_, recent_;

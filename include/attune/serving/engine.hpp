@@ -67,6 +67,8 @@ class Engine {
   // The terms of the blend, with those of a request.
   std::span<const float> additive_terms(HistoryView history, std::span<const float> additive,
                                         Workspace& workspace) const;
+  // What is added to the scores of the cold start, that of a request among it; empty: nothing.
+  std::span<const float> cold_terms(const Query& query, std::span<const float> additive, Workspace& workspace) const;
   std::span<const ScoredHandle> cold_top_k(const Query& query, std::span<const std::uint64_t> eligible,
                                            std::span<const float> additive, std::size_t k, Workspace& workspace) const;
 
