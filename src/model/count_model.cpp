@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "attune/detail/reduced_history.hpp"
+
 namespace attune::inline v0_1 {
 
 CountModel::~CountModel() = default;
@@ -21,6 +23,23 @@ void CountModel::score(HistoryView history, std::span<const ItemHandle> handles,
   const std::span<float> all = workspace.count_scores.take(num_items());
   score_all(history, all, workspace);
   for (std::size_t i = 0; i < handles.size(); ++i) scores[i] = handles[i] < all.size() ? all[handles[i]] : 0.0f;
+}
+
+void CountModel::leave_one_out(std::span<float> differences, HistoryView history, ItemHandle item, bool as_terms,
+                               Workspace& workspace) const {
+  constexpr std::size_t kNewest = 1000;
+  const auto score_of = [&](HistoryView events) {
+    float score = 0;
+    this->score(events, {&item, 1}, {&score, 1}, workspace);
+    if (as_terms) to_terms({&score, 1});
+    return score;
+  };
+  std::ranges::fill(differences, 0.0f);
+  const float whole = score_of(history);
+  detail::ReducedHistory reduced;
+  for (std::size_t i = history.size() - std::min(kNewest, history.size()); i < history.size(); ++i) {
+    if (knows(history.items[i])) differences[i] = whole - score_of(reduced.without(history, {&i, 1}));
+  }
 }
 
 void CountModel::to_terms(std::span<float>) const noexcept {}

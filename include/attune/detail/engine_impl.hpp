@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "attune/detail/top_k.hpp"
 #include "attune/serving/engine.hpp"
@@ -210,6 +211,34 @@ Source Engine<E, S, C>::score(HistoryView history, const Context& context, std::
   return cold_start_.source(history, query.context);
 }
 
+template <Encoder E, Scorer S, ColdStart C>
+void Engine<E, S, C>::attributions(std::span<float> attributions, HistoryView history, const Context& context,
+                                   ItemHandle item, Workspace& workspace) const {
+  std::ranges::fill(attributions, 0.0f);
+  const Query query = encode(history, context, nullptr, workspace);
+  if (query.user_vector.empty()) {
+    if constexpr (requires { cold_start_.attributions(attributions, history, context, item, workspace); })
+      cold_start_.attributions(attributions, history, query.context, item, workspace);
+    return;
+  }
+  if (!scorer_.scorable(item)) return;
+  if (additive_) {
+    additive_->leave_one_out(attributions, history, item, true, workspace);
+    for (float& one : attributions) one *= blend_weight_;
+  }
+  if constexpr (requires(std::span<float> to, std::span<const float> from) {
+                  scorer_.gradient(to, from, item);
+                  encoder_.attributions(to, history, context, from, workspace);
+                }) {
+    std::vector<float> d_user_vector(query.user_vector.size()), of_known(query.history.size());
+    scorer_.gradient(d_user_vector, query.user_vector, item);
+    encoder_.attributions(of_known, query.history, query.context, d_user_vector, workspace);
+    for (std::size_t i = 0, known = 0; i < history.size(); ++i) {
+      if (encoder_.knows(history.items[i])) attributions[i] += of_known[known++];
+    }
+  }
+}
+
 namespace detail {
 
 template <class Engine>
@@ -239,6 +268,10 @@ class EngineAdapter final : public EngineInterface {
   Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                std::span<float> scores, EngineState* state, Workspace& workspace) const override {
     return engine_.score(history, context, handles, scores, state, workspace);
+  }
+  void attributions(std::span<float> attributions, HistoryView history, const Context& context, ItemHandle item,
+                    Workspace& workspace) const override {
+    engine_.attributions(attributions, history, context, item, workspace);
   }
   std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                     Workspace& workspace) const override {

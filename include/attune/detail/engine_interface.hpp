@@ -49,6 +49,10 @@ class EngineInterface {
   virtual void top_k_batch(std::span<BatchedQuery>, std::span<const std::uint64_t>, Workspace&) const {}
   virtual Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                        std::span<float> scores, EngineState* state, Workspace& workspace) const = 0;
+  // attributions [history] of the score of an item, as of Engine: zeros where nobody can say.
+  virtual void attributions(std::span<float> attributions, HistoryView, const Context&, ItemHandle, Workspace&) const {
+    for (float& one : attributions) one = 0;
+  }
   // The k eligible items nearest to `item`; nothing where the scorer compares no items or has no vector of this one.
   virtual std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                             Workspace& workspace) const = 0;
