@@ -33,7 +33,7 @@ std::string title_of(const std::string& item, const Titles& titles) {
 Json contributions_json(const std::vector<Contribution>& contributions, const Titles& titles) {
   Json all = Json::array();
   for (const Contribution& one : contributions) {
-    Json json{{"item", to_string(one.item)}, {"weight", one.weight}, {"event", one.event}};
+    Json json{{"item", to_string(one.item)}, {"weight", one.weight}, {"margin", one.margin}, {"event", one.event}};
     if (one.time != kNoTime) json["timestamp"] = one.time;
     if (const std::string title = title_of(to_string(one.item), titles); !title.empty()) json["title"] = title;
     all.push_back(std::move(json));
@@ -44,6 +44,7 @@ Json contributions_json(const std::vector<Contribution>& contributions, const Ti
 Json explanation_json(const Explanation& explanation, const ExplainOptions& options, const Titles& titles) {
   Json json{{"item", options.item},
             {"score", std::isnan(explanation.score) ? Json() : Json(explanation.score)},
+            {"margin", std::isnan(explanation.margin) ? Json() : Json(explanation.margin)},
             {"contributions", contributions_json(explanation.contributions, titles)},
             {"complete", explanation.complete},
             {"source", to_string(explanation.source)},
@@ -62,16 +63,16 @@ void print_explanation(std::ostream& out, const Explanation& explanation, const 
   std::vector<std::vector<std::string>> rows;
   for (const Contribution& one : explanation.contributions) {
     const std::string item = to_string(one.item);
-    rows.push_back(
-        {std::to_string(one.event + 1), item, fixed(static_cast<double>(one.weight), 4), title_of(item, titles)});
+    rows.push_back({std::to_string(one.event + 1), item, fixed(static_cast<double>(one.weight), 4),
+                    fixed(static_cast<double>(one.margin), 4), title_of(item, titles)});
   }
-  print_table(out, rows, "rlrl");
+  print_table(out, rows, "rlrrl");
   if (std::isnan(explanation.score)) {
     out << options.item << " has no score\n";
   } else {
     out << options.item << " scores " << fixed(static_cast<double>(explanation.score), 4)
-        << "; each event as what it adds" << (explanation.complete ? "" : ", of those that seem to matter most")
-        << '\n';
+        << "; beside each event stands what it adds to that, and to the margin over the best others"
+        << (explanation.complete ? "" : ", of those that seem to matter most") << '\n';
   }
   out << "source: " << to_string(explanation.source) << "; score: " << to_string(explanation.score_kind) << '\n';
   if (options.top == 0) return;

@@ -2,6 +2,8 @@
 #include "attune/model/count_model.hpp"
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "attune/detail/reduced_history.hpp"
 
@@ -25,20 +27,20 @@ void CountModel::score(HistoryView history, std::span<const ItemHandle> handles,
   for (std::size_t i = 0; i < handles.size(); ++i) scores[i] = handles[i] < all.size() ? all[handles[i]] : 0.0f;
 }
 
-void CountModel::leave_one_out(std::span<float> differences, HistoryView history, ItemHandle item, bool as_terms,
-                               Workspace& workspace) const {
+void CountModel::leave_one_out(std::span<float> differences, HistoryView history, std::span<const ItemHandle> items,
+                               std::span<const float> shares, bool as_terms, Workspace& workspace) const {
   constexpr std::size_t kNewest = 1000;
-  const auto score_of = [&](HistoryView events) {
-    float score = 0;
-    this->score(events, {&item, 1}, {&score, 1}, workspace);
-    if (as_terms) to_terms({&score, 1});
-    return score;
+  std::vector<float> scores(items.size());
+  const auto sum_of = [&](HistoryView events) {
+    this->score(events, items, scores, workspace);
+    if (as_terms) to_terms(scores);
+    return std::inner_product(shares.begin(), shares.end(), scores.begin(), 0.0f);
   };
   std::ranges::fill(differences, 0.0f);
-  const float whole = score_of(history);
+  const float whole = sum_of(history);
   detail::ReducedHistory reduced;
   for (std::size_t i = history.size() - std::min(kNewest, history.size()); i < history.size(); ++i) {
-    if (knows(history.items[i])) differences[i] = whole - score_of(reduced.without(history, {&i, 1}));
+    if (knows(history.items[i])) differences[i] = whole - sum_of(reduced.without(history, {&i, 1}));
   }
 }
 

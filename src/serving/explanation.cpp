@@ -11,8 +11,9 @@ namespace attune::inline v0_1 {
 std::vector<Id> Explanation::reasons(std::size_t most) const {
   std::vector<Id> items;
   for (const Contribution& one : contributions) {
-    if (items.size() == most || !(one.weight > 0)) break;
-    if (std::ranges::find(items, one.item) == items.end()) items.push_back(one.item);
+    if (items.size() == most) break;
+    if (one.weight > 0 && one.margin > 0 && std::ranges::find(items, one.item) == items.end())
+      items.push_back(one.item);
   }
   return items;
 }

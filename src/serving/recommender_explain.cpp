@@ -18,45 +18,55 @@ namespace {
 
 using Events = std::vector<std::size_t>;  // positions in the history, ascending
 
-// An item, and what is to be explained about it.
+// How an item stands for a history.
+struct Standing {
+  Source source = Source::popularity;
+  float score = 0, margin = 0;  // see Explanation
+};
+
+// An item, and the histories for which it is scored.
 class Explainer {
  public:
+  // `rivals` has the items that it is compared with.
   Explainer(const detail::EngineInterface& engine, HistoryView history, const Context& context, ItemHandle item,
-            Workspace& workspace)
-      : engine_(engine), history_(history), context_(context), item_(item), workspace_(workspace) {}
+            std::span<const std::uint64_t> rivals, Workspace& workspace)
+      : engine_(engine), history_(history), context_(context), item_(item), rivals_(rivals), workspace_(workspace) {}
 
-  // Of the item; without `scorable` of nothing, and only the source counts.
-  Source score(HistoryView history, bool scorable, float& score) {
-    return engine_.score(history, context_, {&item_, scorable ? 1u : 0u}, {&score, 1}, nullptr, workspace_);
+  Standing standing_without(std::span<const std::size_t> events) {
+    const HistoryView history = events.empty() ? history_ : reduced_.without(history_, events);
+    Standing standing;
+    const EngineAnswer best =
+        engine_.recommend_beside(item_, standing.score, history, context_, rivals_, kRivals, workspace_);
+    if (events.empty()) best_.assign(best.items.begin(), best.items.end());
+    float sum = 0;
+    for (const ScoredHandle& rival : best.items) sum += rival.score;
+    standing.source = best.source;
+    standing.margin = standing.score - (best.items.empty() ? 0.0f : sum / static_cast<float>(best.items.size()));
+    return standing;
   }
 
-  // The events to be left out, and whether these are all that say something.
+  // The events to be left out, ascending, and whether these are all that say something. Behind standing_without({}).
   Events choose(const ExplanationOptions& options, bool& complete) {
     Events events(history_.size());
     std::iota(events.begin(), events.end(), std::size_t{0});
     std::erase_if(events, [&](std::size_t event) { return history_.items[event] == kNoHandle; });
     complete = options.full || events.size() <= options.events;
     if (complete) return events;
-    std::vector<float> attributions(history_.size());
-    engine_.attributions(attributions, history_, context_, item_, workspace_);
+    const std::vector<float> attributions = attribute();
     const auto matters_more = [&](std::size_t a, std::size_t b) {
-      return attributions[a] > attributions[b] || (attributions[a] == attributions[b] && a > b);
+      const float of_a = std::abs(attributions[a]), of_b = std::abs(attributions[b]);
+      return of_a > of_b || (of_a == of_b && a > b);
     };
-    const auto end = events.begin() + static_cast<std::ptrdiff_t>(options.events);
-    std::partial_sort(events.begin(), end, events.end(), matters_more);
-    events.erase(end, events.end());
+    const auto newest = static_cast<std::ptrdiff_t>(options.events / 3);
+    const auto others = static_cast<std::ptrdiff_t>(options.events) - newest;
+    std::partial_sort(events.begin(), events.begin() + others, events.end() - newest, matters_more);
+    events.erase(events.begin() + others, events.end() - newest);
     return events;
-  }
-
-  float weight(std::size_t event, float whole, Source source) {
-    float without = 0;
-    const bool same = score(reduced_.without(history_, {&event, 1}), true, without) == source;
-    return same && std::isfinite(without) ? whole - without : whole;
   }
 
   // How far the item stands above the last of the best k for a history without these events; nothing where it is not
   // among them.
-  std::optional<float> margin(const Events& left_out, std::size_t k, std::span<const std::uint64_t> eligible) {
+  std::optional<float> lead(const Events& left_out, std::size_t k, std::span<const std::uint64_t> eligible) {
     const HistoryView history = reduced_.without(history_, left_out);
     const auto best = engine_.recommend(history, context_, eligible, {}, k, nullptr, workspace_).items;
     const auto place = std::ranges::find(best, item_, &ScoredHandle::item);
@@ -64,7 +74,7 @@ class Explainer {
     return place->score - best.back().score;
   }
 
-  // Nothing where none of at most `most` events is found.
+  // Nothing where none of at most `most_removed` events is found.
   Events find_counterfactual(std::span<const Contribution> contributions, const ExplanationOptions& options,
                              std::span<const std::uint64_t> eligible) {
     constexpr std::size_t kTried = 5;
@@ -80,7 +90,7 @@ class Explainer {
         if (std::ranges::binary_search(left_out, one.event)) continue;
         if (tried++ == kTried) break;
         Events more = with(left_out, one.event);
-        const std::optional<float> above = margin(more, options.k, eligible);
+        const std::optional<float> above = lead(more, options.k, eligible);
         if (!above) return without_superfluous(std::move(more), options.k, eligible);
         if (!least || *above < least->first) least = {*above, one.event};
       }
@@ -91,11 +101,25 @@ class Explainer {
   }
 
  private:
+  static constexpr std::size_t kRivals = 10;
+
+  // To the margin, with the rivals as they are.
+  std::vector<float> attribute() {
+    std::vector<ItemHandle> items{item_};
+    std::vector<float> shares{1.0f}, attributions(history_.size());
+    for (const ScoredHandle& rival : best_) {
+      items.push_back(rival.item);
+      shares.push_back(-1.0f / static_cast<float>(best_.size()));
+    }
+    engine_.attributions(attributions, history_, context_, items, shares, workspace_);
+    return attributions;
+  }
+
   Events without_superfluous(Events events, std::size_t k, std::span<const std::uint64_t> eligible) {
     for (std::size_t i = 0; i < events.size() && events.size() > 1;) {
       Events fewer = events;
       fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
-      if (margin(fewer, k, eligible)) {
+      if (lead(fewer, k, eligible)) {
         ++i;
       } else {
         events = std::move(fewer);
@@ -109,65 +133,77 @@ class Explainer {
   const HistoryView history_;
   const Context context_;
   const ItemHandle item_;
+  const std::span<const std::uint64_t> rivals_;
   Workspace& workspace_;
   detail::ReducedHistory reduced_;
+  std::vector<ScoredHandle> best_;  // rivals for the whole history
 };
+
+// What was seen, or is disliked, or is the item itself, and so is no rival of it.
+std::vector<ItemHandle> no_rivals(const UserView& user, ItemHandle item) {
+  std::vector<ItemHandle> items(user.distinct.begin(), user.distinct.end());
+  for (const Dislike& one : user.disliked) items.push_back(one.item);
+  items.push_back(item);
+  std::ranges::sort(items);
+  items.erase(std::unique(items.begin(), items.end()), items.end());
+  return items;
+}
 
 }  // namespace
 
-// What was watched stays watched: only the scores are those of another history.
-Counterfactual Recommender::Impl::find_counterfactual(const Snapshot& now, const UserView& user, const Context& context,
-                                                      ItemHandle item, std::span<const Contribution> contributions,
-                                                      const ExplanationOptions& wanted, RequestScratch& scratch) {
-  Counterfactual found;
-  std::vector<ItemHandle> seen(user.distinct.begin(), user.distinct.end());
-  for (const Dislike& one : user.disliked) seen.push_back(one.item);
-  std::ranges::sort(seen);
-  seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-  std::erase(seen, item);
-  const Eligibility eligible(scratch, now, {}, nullptr, context.now, seen);
-  Explainer explainer(*now.engine, user.history, context, item, scratch.workspace);
-  found.among_best = explainer.margin({}, wanted.k, eligible.bits()).has_value();
-  if (!found.among_best) return found;
-  for (const std::size_t event : explainer.find_counterfactual(contributions, wanted, eligible.bits())) {
-    found.events.push_back(*std::ranges::find(contributions, event, &Contribution::event));
+void Recommender::Impl::explain(Explanation& answer, const Snapshot& now, const UserView& user, const Context& context,
+                                ItemHandle item, const ExplanationOptions& wanted, RequestScratch& scratch) {
+  if (!now.lists(item)) {
+    answer.source = now.engine->score(user.history, context, {}, {}, nullptr, scratch.workspace);
+    return;
   }
-  return found;
+  std::vector<ItemHandle> left_out = no_rivals(user, item);
+  std::vector<std::uint64_t> rivals;
+  {
+    const Eligibility eligible(scratch, now, {}, nullptr, context.now, left_out);
+    rivals.assign(eligible.bits().begin(), eligible.bits().end());
+  }
+  Explainer explainer(*now.engine, user.history, context, item, rivals, scratch.workspace);
+  const Standing whole = explainer.standing_without({});
+  answer.source = whole.source;
+  if (!std::isfinite(whole.score)) return;
+  answer.score = whole.score;
+  answer.margin = whole.margin;
+  for (const std::size_t event : explainer.choose(wanted, answer.complete)) {
+    const Timestamp time = user.history.times.empty() ? kNoTime : user.history.times[event];
+    Standing without = explainer.standing_without({&event, 1});
+    if (without.source != whole.source || !std::isfinite(without.score)) without = {};
+    answer.contributions.push_back({catalogue->id(user.history.items[event]), time, event, whole.score - without.score,
+                                    whole.margin - without.margin});
+  }
+  std::ranges::sort(answer.contributions, [](const Contribution& a, const Contribution& b) {
+    return a.margin > b.margin || (a.margin == b.margin && a.event > b.event);
+  });
+  if (wanted.k == 0) return;
+  // What was seen stays seen: only the scores are those of another history.
+  std::erase(left_out, item);
+  const Eligibility eligible(scratch, now, {}, nullptr, context.now, left_out);
+  answer.counterfactual.among_best = explainer.lead({}, wanted.k, eligible.bits()).has_value();
+  if (!answer.counterfactual.among_best) return;
+  for (const std::size_t event : explainer.find_counterfactual(answer.contributions, wanted, eligible.bits())) {
+    const auto found = std::ranges::find(answer.contributions, event, &Contribution::event);
+    answer.counterfactual.events.push_back(*found);
+  }
 }
 
-Explanation Recommender::Impl::explain(const UserView& user, const Id& user_id, const Id& item_id,
+Explanation Recommender::Impl::explain(const UserView& user, const Id& user_id, const Id& item,
                                        const ExplanationOptions& wanted) {
   const auto now = current();
   const ScratchPool::Lease scratch = pool.take();
-  const ItemHandle item = catalogue->find(item_id);
   const Context context{
       .now = time_of(wanted.now, user.history), .features = {}, .user = user_id, .disliked = user.disliked};
-  Explainer explainer(*now->engine, user.history, context, item, scratch->workspace);
   Explanation answer;
   try {
-    float score = 0;
-    const bool listed = now->lists(item);
-    answer.source = explainer.score(user.history, listed, score);
-    if (listed && std::isfinite(score)) {
-      answer.score = score;
-      const Events events = explainer.choose(wanted, answer.complete);
-      for (const std::size_t event : events) {
-        const Timestamp time = user.history.times.empty() ? kNoTime : user.history.times[event];
-        answer.contributions.push_back(
-            {catalogue->id(user.history.items[event]), time, event, explainer.weight(event, score, answer.source)});
-      }
-      std::ranges::sort(answer.contributions, [](const Contribution& a, const Contribution& b) {
-        return a.weight > b.weight || (a.weight == b.weight && a.event > b.event);
-      });
-      if (wanted.k != 0) {
-        answer.counterfactual = find_counterfactual(*now, user, context, item, answer.contributions, wanted, *scratch);
-      }
-    }
+    explain(answer, *now, user, context, catalogue->find(item), wanted, *scratch);
   } catch (const Error& error) {
     note_damage(*now, error);
     answer = {};
-    float unused = 0;
-    answer.source = explainer.score({}, false, unused);
+    answer.source = now->engine->score({}, context, {}, {}, nullptr, scratch->workspace);
   }
   answer.score_kind = now->score_kind(answer.source);
   answer.model_version = now->version;

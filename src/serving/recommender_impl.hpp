@@ -122,9 +122,8 @@ struct Recommender::Impl {
                   std::span<const float> boosts, detail::EngineState* state, RequestScratch& scratch);
   // Explanations (recommender_explain.cpp), of a stored user or a bare history.
   Explanation explain(const UserView& user, const Id& user_id, const Id& item, const ExplanationOptions& wanted);
-  Counterfactual find_counterfactual(const Snapshot& now, const UserView& user, const Context& context, ItemHandle item,
-                                     std::span<const Contribution> contributions, const ExplanationOptions& wanted,
-                                     RequestScratch& scratch);
+  void explain(Explanation& answer, const Snapshot& now, const UserView& user, const Context& context, ItemHandle item,
+               const ExplanationOptions& wanted, RequestScratch& scratch);
   // People (recommender_people.cpp).
   std::vector<SimilarUser> users_who_share(const Id& user, const SimilarUsersOptions& wanted,
                                            std::span<const Friendships::Closeness> close, Workspace& workspace,

@@ -212,26 +212,47 @@ Source Engine<E, S, C>::score(HistoryView history, const Context& context, std::
 }
 
 template <Encoder E, Scorer S, ColdStart C>
+EngineAnswer Engine<E, S, C>::recommend_beside(ItemHandle item, float& score, HistoryView history,
+                                               const Context& context, std::span<const std::uint64_t> eligible,
+                                               std::size_t k, Workspace& workspace) const {
+  Query query = encode(history, context, nullptr, workspace);
+  if (!query.user_vector.empty()) {
+    const std::span<const float> terms = additive_terms(history, {}, workspace);
+    scorer_.score(query, {&item, 1}, terms, {&score, 1}, workspace);
+    return {scorer_.top_k(query, eligible, terms, k, workspace), Source::model};
+  }
+  query.history = history;
+  cold_start_.score(history, query.context, {&item, 1}, {&score, 1}, workspace);
+  if (item >= size()) score = -std::numeric_limits<float>::infinity();
+  const Source source = cold_start_.source(history, query.context);
+  return {cold_top_k(query, eligible, {}, k, workspace), source};
+}
+
+template <Encoder E, Scorer S, ColdStart C>
 void Engine<E, S, C>::attributions(std::span<float> attributions, HistoryView history, const Context& context,
-                                   ItemHandle item, Workspace& workspace) const {
+                                   std::span<const ItemHandle> items, std::span<const float> shares,
+                                   Workspace& workspace) const {
   std::ranges::fill(attributions, 0.0f);
   const Query query = encode(history, context, nullptr, workspace);
   if (query.user_vector.empty()) {
-    if constexpr (requires { cold_start_.attributions(attributions, history, context, item, workspace); })
-      cold_start_.attributions(attributions, history, query.context, item, workspace);
+    if constexpr (requires { cold_start_.attributions(attributions, history, context, items, shares, workspace); })
+      cold_start_.attributions(attributions, history, query.context, items, shares, workspace);
     return;
   }
-  if (!scorer_.scorable(item)) return;
   if (additive_) {
-    additive_->leave_one_out(attributions, history, item, true, workspace);
+    additive_->leave_one_out(attributions, history, items, shares, true, workspace);
     for (float& one : attributions) one *= blend_weight_;
   }
-  if constexpr (requires(std::span<float> to, std::span<const float> from) {
+  if constexpr (requires(std::span<float> to, std::span<const float> from, ItemHandle item) {
                   scorer_.gradient(to, from, item);
                   encoder_.attributions(to, history, context, from, workspace);
                 }) {
-    std::vector<float> d_user_vector(query.user_vector.size()), of_known(query.history.size());
-    scorer_.gradient(d_user_vector, query.user_vector, item);
+    const std::size_t dim = query.user_vector.size();
+    std::vector<float> d_user_vector(dim), d_score(dim), of_known(query.history.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      scorer_.gradient(d_score, query.user_vector, items[i]);
+      for (std::size_t d = 0; d < dim; ++d) d_user_vector[d] += shares[i] * d_score[d];
+    }
     encoder_.attributions(of_known, query.history, query.context, d_user_vector, workspace);
     for (std::size_t i = 0, known = 0; i < history.size(); ++i) {
       if (encoder_.knows(history.items[i])) attributions[i] += of_known[known++];
@@ -269,9 +290,15 @@ class EngineAdapter final : public EngineInterface {
                std::span<float> scores, EngineState* state, Workspace& workspace) const override {
     return engine_.score(history, context, handles, scores, state, workspace);
   }
-  void attributions(std::span<float> attributions, HistoryView history, const Context& context, ItemHandle item,
+  EngineAnswer recommend_beside(ItemHandle item, float& score, HistoryView history, const Context& context,
+                                std::span<const std::uint64_t> eligible, std::size_t k,
+                                Workspace& workspace) const override {
+    return engine_.recommend_beside(item, score, history, context, eligible, k, workspace);
+  }
+  void attributions(std::span<float> attributions, HistoryView history, const Context& context,
+                    std::span<const ItemHandle> items, std::span<const float> shares,
                     Workspace& workspace) const override {
-    engine_.attributions(attributions, history, context, item, workspace);
+    engine_.attributions(attributions, history, context, items, shares, workspace);
   }
   std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                     Workspace& workspace) const override {

@@ -50,10 +50,14 @@ class Engine {
   // The scores recommend would give to these handles; -infinity for what it would never return.
   Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                std::span<float> scores, detail::EngineState* state, Workspace& workspace) const;
-  // attributions [history]: about how much each event adds to the score of an item, for choosing those worth leaving
-  // out. Zeros where neither encoder, counts nor cold start can say. Allocates.
-  void attributions(std::span<float> attributions, HistoryView history, const Context& context, ItemHandle item,
-                    Workspace& workspace) const;
+  // recommend without a state or terms, and the score of an item beside it, from one encode.
+  EngineAnswer recommend_beside(ItemHandle item, float& score, HistoryView history, const Context& context,
+                                std::span<const std::uint64_t> eligible, std::size_t k, Workspace& workspace) const;
+  // attributions [history]: about how much each event adds to the sum of shares[i] times the score of items[i], which
+  // have one, for choosing events that are worth leaving out. Zeros where neither encoder, counts nor cold start can
+  // say. Allocates.
+  void attributions(std::span<float> attributions, HistoryView history, const Context& context,
+                    std::span<const ItemHandle> items, std::span<const float> shares, Workspace& workspace) const;
 
  private:
   // What the scorer ranks for, in the workspace. The user vector is empty where the encoder has nothing to say.

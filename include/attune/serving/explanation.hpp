@@ -20,10 +20,10 @@ namespace attune::inline v0_1 {
 
 struct ExplanationOptions {
   Timestamp now = kNoTime;  // when the request happens; kNoTime: at the last event, also of a history without that
-  // How many events are left out, one after the other: those that a gradient (with a blend, and from counts, their own
-  // share) says matter most, else the newest. Each costs a full encode; choosing them, where there are more, about
-  // three, and the score itself one: 16 make 20.
-  std::size_t events = 16;
+  // How many events are left out, one after the other: two thirds those that a gradient (and of counts, their own
+  // share) says matter most, the others the newest. Each costs a full encode and a search of the catalogue; choosing
+  // them, where there are more, about four, and the item itself one: 15 make 20.
+  std::size_t events = 15;
   bool full = false;  // leave out every event
   // Of the counterfactual: how many of the best the item is to be no more among, as the engine ranks them without
   // rules, of items that were not seen before; 0: none is looked for.
@@ -32,14 +32,17 @@ struct ExplanationOptions {
   std::size_t most_removed = 4;
 };
 
-// An event and what it adds to the score of an item.
+// An event and what it adds.
 struct Contribution {
   Id item;                   // text lives as long as the explanation
   Timestamp time = kNoTime;  // of the event
   std::size_t event = 0;     // its place in the history, from 0, the oldest
-  // The score less that for the history without the event, at the same time, by the same dislikes. Where without it
-  // another source would answer, whose scores cannot be compared, the whole score. 0 for what the model does not know.
+  // To the score: the score less that for the history without the event, at the same time, by the same dislikes. Where
+  // without it another source would answer, whose scores cannot be compared, the whole score. 0 of what nobody knows.
   float weight = 0;
+  // To the margin, in the same way: what makes the item stand out. Much of what adds to a score adds to those of all
+  // good items.
+  float margin = 0;
 };
 
 // Events without which an item would not be among the best, chosen greedily by exact scores: with any one of them it
@@ -52,14 +55,17 @@ struct Counterfactual {
 struct Explanation {
   // That rank() gives, up to rounding; not a number for an item without one: unknown, or without a usable vector.
   float score = std::numeric_limits<float>::quiet_NaN();
+  // The score less the mean of those of the ten best other items for the same history, of items that were not seen; NaN
+  // as the score.
+  float margin = std::numeric_limits<float>::quiet_NaN();
   Source source = Source::model;  // of the score
   ScoreKind score_kind = ScoreKind::cosine;
   std::string_view model_version;           // lives as long as the explanation
-  std::vector<Contribution> contributions;  // of the events that were tried, the largest weight first
+  std::vector<Contribution> contributions;  // of the events that were tried, what adds most to the margin first
   bool complete = false;                    // every event on an item known here was tried
   Counterfactual counterfactual;
 
-  // The items of events that speak for it (weight above 0), the strongest first, each once, `most` of them.
+  // The items of events that speak for it (weight and margin above 0), in that order, each once, `most` of them.
   ATTUNE_EXPORT std::vector<Id> reasons(std::size_t most = 3) const;
 
  private:
