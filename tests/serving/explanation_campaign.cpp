@@ -36,7 +36,9 @@ TrainedModel model_of(const std::string& source) {
   config.encoder.embedding_dim = 32;
   config.encoder.inner_dim = 32;
   config.encoder.max_sequence_length = 50;
-  config.epochs = 3;
+  config.batch_sequences = 16;
+  config.warmup_steps = 20;
+  config.epochs = 20;
   return Trainer{config}.fit(group_by_user(read_interactions(source)), {});
 }
 
