@@ -129,7 +129,7 @@ struct ExplainOptions {
   std::string model, items, item;
   std::optional<std::string> user;
   HistoryOptions history;
-  std::size_t events = 15;
+  std::size_t events = 13;
   bool full = false;
   std::size_t top = 0;
 };

@@ -122,7 +122,7 @@ int main(int argc, char** argv) {
   }
   try {
     const std::size_t cases = test::argument(argc, argv, 2, 1000), share = test::argument(argc, argv, 3, 95);
-    const Result result = measure(model_of(argv[1]), cases, test::argument(argc, argv, 4, 15));
+    const Result result = measure(model_of(argv[1]), cases, test::argument(argc, argv, 4, 13));
     const auto count = static_cast<double>(result.cases);
     const auto mean = [&](double logarithms) { return std::exp(logarithms / count); };
     std::printf(

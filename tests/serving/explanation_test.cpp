@@ -131,8 +131,8 @@ TEST_CASE("What an event adds is the score, and the margin, less that without th
     check_weights(recommender, full, history, item, history.times.back());
 
     const Explanation some = recommender.explain(user, item);
-    CHECK(some.contributions.size() == std::min<std::size_t>(15, history.items.size()));
-    CHECK(some.complete == (history.items.size() <= 15));
+    CHECK(some.contributions.size() == std::min<std::size_t>(13, history.items.size()));
+    CHECK(some.complete == (history.items.size() <= 13));
     check_weights(recommender, some, history, item, history.times.back());
 
     const Explanation bare = recommender.explain_history(history.items, item, {.full = true}, history.times);

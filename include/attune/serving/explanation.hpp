@@ -22,8 +22,8 @@ struct ExplanationOptions {
   Timestamp now = kNoTime;  // when the request happens; kNoTime: at the last event, also of a history without that
   // How many events are left out, one after the other: two thirds those that a gradient (and of counts, their own
   // share) says matter most, the others the newest. Each costs a full encode and a search of the catalogue; choosing
-  // them, where there are more, about four, and the item itself one: 15 make 20.
-  std::size_t events = 15;
+  // them, where there are more, about five, and the item itself one: 13 make 19.
+  std::size_t events = 13;
   bool full = false;  // leave out every event
   // Of the counterfactual: how many of the best the item is to be no more among, as the engine ranks them without
   // rules, of items that were not seen before; 0: none is looked for.
