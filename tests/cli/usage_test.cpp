@@ -97,8 +97,8 @@ TEST_CASE("Help is an answer: standard output, status 0, every verb and option",
   const Run all = sandbox.attune("--help");
   CHECK(all.status == 0);
   CHECK(all.err.empty());
-  for (const std::string verb :
-       {"train", "tune", "update", "compress", "evaluate", "recommend", "score", "explain", "inspect", "metrics", "doctor"}) {
+  for (const std::string verb : {"train", "tune", "update", "compress", "evaluate", "recommend", "score", "explain",
+                                 "inspect", "metrics", "doctor"}) {
     CHECK(all.out.find(verb) != std::string::npos);
     const Run one = sandbox.attune(verb + " --help");
     CHECK(one.status == 0);
