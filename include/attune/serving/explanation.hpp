@@ -3,7 +3,7 @@
 
 // Why an item: Recommender::explain says which past events speak for it, and which of them it would not be there
 // without. What is stated is measured, by scoring the item for the history without the event; a gradient only chooses
-// which events are tried. Beside the answers of serving/engine.hpp; nothing is stored.
+// which events are tried. From any number of threads; allocates, stores nothing.
 
 #include <cstddef>
 #include <limits>

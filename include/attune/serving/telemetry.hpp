@@ -71,7 +71,7 @@ struct RecommenderStats {
   RecommenderInfo info;
   std::array<LatencyHistogram, kNumOperations> latencies{};  // by Operation
   std::array<std::uint64_t, 3> events{};                     // by Observed
-  std::array<std::uint64_t, 6> answers{};                    // of recommend and recommend_batch, by Source
+  std::array<std::uint64_t, 6> answers{};                    // of recommend*, by Source
   std::uint64_t short_answers = 0;                           // of those, with fewer than k items
   std::uint64_t failed_reloads = 0;
 };
