@@ -18,7 +18,9 @@ namespace attune::inline v0_1 {
 
 // Turns a history into a user vector of dim() floats. knows(item) says which events it can read; the engine passes only
 // those. An all-zero vector sends the request to the cold start, and so does an empty history, unless the encoder has
-// needs_history() and it says no: one that knows users by context.user.
+// needs_history() and it says no: one that knows users by context.user. With attributions as
+// SequenceEncoder's, and a scorer's gradient(d_user_vector, user_vector, item) as CosineScorer's, explanations look at
+// the events that matter most; without, at the newest.
 template <class E>
 concept Encoder = requires(const E& encoder, std::span<float> user_vector, HistoryView history, const Context& context,
                            Workspace& workspace, ItemHandle item) {

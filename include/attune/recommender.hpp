@@ -30,6 +30,9 @@ namespace attune::inline v0_1 {
 class Cursor;
 class EventStore;
 class Executor;
+struct Explanation;
+struct ExplanationOptions;
+struct GroupOptions;
 class IdMap;
 class Policy;
 class Ranker;
@@ -40,6 +43,8 @@ struct RecommenderOptions;
 struct RecommenderStats;
 struct ShadowOptions;
 struct ShadowReport;
+struct SimilarUsers;
+struct SimilarUsersOptions;
 class Telemetry;
 struct TrainedModel;
 
@@ -110,6 +115,7 @@ struct RecommenderOptions {
   // Milliseconds; 0: for ever. Users whose last event is so much older than the newest of anybody's are let go in the
   // same way and order.
   std::int64_t history_ttl = 0;
+  std::size_t user_vector_budget_bytes = std::size_t{1} << 30;  // for similar_users(): see serving/people.hpp
   // Before another model takes over, so many of the users asked for last get their caches for it, in the thread that
   // reloads: their next requests are as quick as before. Each costs a full encode, and his cache twice for that long.
   std::size_t warm_up_users = 1000;
@@ -163,8 +169,7 @@ struct Request {
   DiversityMethod diversity_method = DiversityMethod::mmr;
   std::size_t diversity_pool = 100;  // at least so many of the best are weighed up; more costs time
   // Each once, at its place, or behind the last item of a shorter list; places that are taken move it back. Never what
-  // is denied, disliked, removed, outside its time or unknown to the catalogue. They count for caps and diversity of
-  // the list.
+  // is denied, disliked, removed, outside its time or unknown to the catalogue. They count for caps and diversity.
   std::span<const PinnedItem> pinned = {};
   // Of a list in pages (serving/cursor.hpp): the answer is its next k places, without what earlier pages showed, and is
   // noted in it. Pages together are the answer of one large k while nothing changes. Null: one answer.
@@ -270,13 +275,11 @@ class ATTUNE_EXPORT Recommender {
   Answer recommend_history(std::initializer_list<Id> items, const Request& request = {}) const {
     return recommend_history(std::span<const Id>(items.begin(), items.size()), request);
   }
-  // The answers of single requests. From 10,000 items on, with ScorerStorage::int8 and no blend, 64 requests share a
-  // scan.
+  // As single requests. From 10,000 items on, with ScorerStorage::int8 and no blend, 64 of them share a scan.
   std::vector<Answer> recommend_batch(std::span<const Request> requests) const;
 
   // The host's own candidates, scored and ordered, each once; what cannot be scored, and what the user dislikes, is
-  // left out and counted. In the
-  // engine's order: a ranker is not asked, here and for similar items.
+  // left out and counted. In the engine's order: a ranker is not asked, here and for similar items.
   Answer rank(const Id& user, std::span<const Id> candidates, Timestamp now = kNoTime) const;
   Answer rank(const Id& user, std::initializer_list<Id> candidates, Timestamp now = kNoTime) const {
     return rank(user, std::span<const Id>(candidates.begin(), candidates.size()), now);
@@ -286,6 +289,16 @@ class ATTUNE_EXPORT Recommender {
   Answer similar_items(const Id& item, std::size_t k) const { return similar_items(item, Request{.k = k}); }
   // The same under k, now, allow, deny, min_score and the filter of the policy; likeness is never boosted.
   Answer similar_items(const Id& item, const Request& request) const;
+
+  // Which past events speak for an item: serving/explanation.hpp. A bare history is as in recommend_history.
+  Explanation explain(const Id& user, const Id& item) const;
+  Explanation explain(const Id& user, const Id& item, const ExplanationOptions& options) const;
+  Explanation explain_history(std::span<const Id> items, const Id& item, const ExplanationOptions& options,
+                              std::span<const Timestamp> times = {}) const;
+  // Other users whose taste is alike, and what users who watch together should see: serving/people.hpp.
+  SimilarUsers similar_users(const Id& user, std::size_t k) const;
+  SimilarUsers similar_users(const Id& user, const SimilarUsersOptions& options) const;
+  Answer recommend_group(std::span<const Id> users, const Request& request, const GroupOptions& options) const;
 
   // Items come, change and go while requests run: the next call of any thread obeys. Removed items, and those outside
   // their time, are in no answer. An upsert sets what it names, keeps the rest, and lists a removed item again; about a

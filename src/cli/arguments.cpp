@@ -264,20 +264,27 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
   add_common(verb, options.common);
 }
 
+void add_user_or_history(CLI::App& verb, std::optional<std::string>& user, HistoryOptions& history) {
+  CLI::Option* option = verb.add_option("--user", user, "A user of the model")->type_name("U");
+  add_history(verb, history);
+  option->excludes("--history")->excludes("--timestamps");
+}
+
+void add_titles(CLI::App& verb, std::string& items) {
+  verb.add_option("--items", items, "Items with titles to show: a delimited file with the columns item and title")
+      ->type_name("FILE");
+}
+
 void add_recommend(CLI::App& verb, RecommendOptions& options) {
   add_model(verb, options.model);
-  CLI::Option* user = verb.add_option("--user", options.user, "A user of the model")->type_name("U");
-  add_history(verb, options.history);
-  user->excludes("--history")->excludes("--timestamps");
+  add_user_or_history(verb, options.user, options.history);
   verb.add_option("-k", options.k, "How many items")->type_name("N")->check(whole())->capture_default_str();
   verb.add_option_function<std::string>(
           "--seen", [&options](const std::string& text) { options.exclude_seen = text == "filter"; },
           "Filter items of the history from the answer (default), or keep them")
       ->check(one_of({"filter", "keep"}))
       ->type_name("filter|keep");
-  verb.add_option("--items", options.items,
-                  "Items with titles to show: a delimited file with the columns item and title")
-      ->type_name("FILE");
+  add_titles(verb, options.items);
   add_common(verb, options.common);
 }
 
@@ -285,6 +292,21 @@ void add_score(CLI::App& verb, ScoreOptions& options) {
   add_model(verb, options.model);
   add_history(verb, options.history);
   verb.get_option("--history")->required();
+  add_common(verb, options.common);
+}
+
+void add_explain(CLI::App& verb, ExplainOptions& options) {
+  add_model(verb, options.model);
+  add_user_or_history(verb, options.user, options.history);
+  verb.add_option("--item", options.item, "The item to be explained")->type_name("X")->required();
+  CLI::Option* events = verb.add_option("--events", options.events,
+                                        "How many events are left out, one after the other, to see what changes");
+  events->type_name("N")->check(whole())->capture_default_str();
+  verb.add_flag("--full", options.full, "Leave out every event")->excludes(events);
+  verb.add_option("--top", options.top, "Also look for events without which the item would not be among the best K")
+      ->type_name("K")
+      ->check(whole());
+  add_titles(verb, options.items);
   add_common(verb, options.common);
 }
 
@@ -353,6 +375,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   EvaluateOptions evaluate;
   RecommendOptions recommend;
   ScoreOptions score;
+  ExplainOptions explain;
   InspectOptions inspect;
   MetricsOptions metrics;
   DoctorOptions doctor;
@@ -365,6 +388,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "evaluate", "Measure a model on interactions", evaluate, add_evaluate, chosen);
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);
   add_verb(app, "score", "Score every item of the model for a history", score, add_score, chosen);
+  add_verb(app, "explain", "Show which past events speak for an item", explain, add_explain, chosen);
   add_verb(app, "inspect", "Show what a model directory or a safetensors file holds", inspect, add_inspect, chosen);
   add_verb(app, "metrics", "Measure ready-made lists, or a policy on logged decisions", metrics, add_metrics, chosen);
   add_verb(app, "doctor", "Show the version, the build and the instruction sets in use", doctor, add_doctor, chosen);

@@ -135,6 +135,16 @@ struct ScoreOptions {
   HistoryOptions history;
 };
 
+struct ExplainOptions {
+  CommonOptions common;
+  std::string model, items, item;
+  std::optional<std::string> user;
+  HistoryOptions history;
+  std::size_t events = 13;
+  bool full = false;
+  std::size_t top = 0;
+};
+
 struct InspectOptions {
   CommonOptions common;
   std::string path;
@@ -151,8 +161,9 @@ struct DoctorOptions {
   CommonOptions common;
 };
 
-using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, EmbedOptions, EvaluateOptions,
-                             RecommendOptions, ScoreOptions, InspectOptions, MetricsOptions, DoctorOptions>;
+using Command =
+    std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, EmbedOptions, EvaluateOptions,
+                 RecommendOptions, ScoreOptions, ExplainOptions, InspectOptions, MetricsOptions, DoctorOptions>;
 
 // Exit statuses of the tool.
 inline constexpr int kDone = 0;

@@ -16,6 +16,7 @@ void run(const EmbedOptions& options, Console& console);
 void run(const EvaluateOptions& options, Console& console);
 void run(const RecommendOptions& options, Console& console);
 void run(const ScoreOptions& options, Console& console);
+void run(const ExplainOptions& options, Console& console);
 void run(const InspectOptions& options, Console& console);
 void run(const MetricsOptions& options, Console& console);
 void run(const DoctorOptions& options, Console& console);

@@ -55,7 +55,7 @@ void SequenceBatch::add_masked_sequence(HistoryView events, std::span<const std:
   }
 }
 
-void SequenceBatch::add_sequence(HistoryView events, std::uint64_t key) {
+void SequenceBatch::add_sequence(HistoryView events, std::uint64_t key, Timestamp next) {
   assert(!events.empty());
   assert(keys_.empty() || times_.empty() == events.times.empty());
   append(items_, events.items);
@@ -63,7 +63,7 @@ void SequenceBatch::add_sequence(HistoryView events, std::uint64_t key) {
   if (!events.times.empty()) {
     append(times_, events.times);
     append(next_times_, events.times.subspan(1));
-    next_times_.push_back(kNoTime);
+    next_times_.push_back(next);
   }
   weights_.resize(items_.size(), 0.0f);
   offsets_.push_back(items_.size());

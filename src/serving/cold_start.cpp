@@ -42,6 +42,14 @@ std::span<const ScoredHandle> CountsColdStart::top_k(HistoryView history, const 
   return best.finish();
 }
 
+void CountsColdStart::attributions(std::span<float> attributions, HistoryView history, const Context&,
+                                   std::span<const ItemHandle> items, std::span<const float> shares,
+                                   Workspace& workspace) const {
+  std::ranges::fill(attributions, 0.0f);
+  const CountModel* const model = answering(counts_.get(), popularity_.get(), history);
+  if (model != nullptr) model->leave_one_out(attributions, history, items, shares, false, workspace);
+}
+
 void CountsColdStart::score(HistoryView history, const Context&, std::span<const ItemHandle> handles,
                             std::span<float> scores, Workspace& workspace) const {
   const std::span<const float> all = score_all(history, workspace);

@@ -12,6 +12,7 @@
 #include <span>
 #include <utility>
 
+#include "attune/detail/engine_impl.hpp"
 #include "attune/detail/kernels.hpp"
 #include "attune/detail/top_k.hpp"
 #include "attune/serving/cosine_scorer.hpp"
@@ -106,6 +107,18 @@ class LiveScorer {
     const float* const vector = content_->row(item);
     const float scaled = amount / content_->length(item);
     for (std::size_t d = 0; d < user_vector.size(); ++d) user_vector[d] -= scaled * vector[d];
+  }
+  // The gradient of scale * <u, v>, under cosine of scale * <u, v> / |u|. Preconditions: of CosineScorer::gradient.
+  void gradient(std::span<float> d_user_vector, std::span<const float> user_vector, ItemHandle item) const {
+    if (!of_content(item)) return model_->gradient(d_user_vector, user_vector, item);
+    const float* const vector = content_->row(item);
+    const bool cosine = kind() == ScoreKind::cosine;
+    const float length = cosine ? detail::length_of(user_vector) : 1.0f;
+    float along = 0;
+    for (std::size_t d = 0; cosine && d < user_vector.size(); ++d) along += user_vector[d] / length * vector[d];
+    for (std::size_t d = 0; d < user_vector.size(); ++d) {
+      d_user_vector[d] = scale_ * (vector[d] - along * user_vector[d] / length) / length;
+    }
   }
 
  private:

@@ -77,14 +77,17 @@ Observed Recommender::Impl::take(Interaction& event, MissingTime missing) {
   if (item == kNoHandle) return Observed::rejected;
   for (;;) {
     const std::shared_ptr<UserRecord> user = users.find_or_add(event.user, event.timestamp);
-    const std::lock_guard lock(user->mutex);
+    std::unique_lock lock(user->mutex);
     if (user->forgotten) continue;  // in between
     if (event.timestamp == kNoTime && missing == MissingTime::becomes_last) event.timestamp = user->last_time();
     if (const auto run = current_shadow(); run && weight_of(*kind) > 0 && run->samples(event.user)) {
       measure(*run, *user, event, item);
     }
     if (weight_of(*kind) > 0 && !UserStates::has_event(*user, event.event_id)) learn(*user, item);
-    return users.record(*user, item, event.timestamp, *kind, event.value, event.event_id);
+    const Observed outcome = users.record(*user, item, event.timestamp, *kind, event.value, event.event_id);
+    lock.unlock();
+    if (vectors.asked()) users.find(event.user);  // used since his history has the event
+    return outcome;
   }
 }
 

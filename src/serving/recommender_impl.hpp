@@ -13,6 +13,8 @@
 
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
+#include "attune/serving/explanation.hpp"
+#include "attune/serving/people.hpp"
 #include "attune/serving/user_state.hpp"
 #include "serving/compiled_policy.hpp"
 #include "serving/event_kinds.hpp"
@@ -22,6 +24,7 @@
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
 #include "serving/user_record.hpp"
+#include "serving/user_vectors.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -125,6 +128,14 @@ struct Recommender::Impl {
                    const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch);
   void score_pins(std::span<ScoredHandle> items, const Snapshot& now, const UserView& user, const Request& request,
                   std::span<const float> boosts, detail::EngineState* state, RequestScratch& scratch);
+  // Explanations (recommender_explain.cpp), of a stored user or a bare history.
+  Explanation explain(const UserView& user, const Id& user_id, const Id& item, const ExplanationOptions& wanted);
+  void explain(Explanation& answer, const Snapshot& now, const UserView& user, const Context& context, ItemHandle item,
+               const ExplanationOptions& wanted, RequestScratch& scratch);
+  // People (recommender_people.cpp).
+  std::vector<SimilarUser> users_who_share(const Id& user, const SimilarUsersOptions& wanted,
+                                           std::span<const Friendships::Closeness> close, Workspace& workspace,
+                                           IdMap& names) const;
   enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
   // A call, counted and timed from its making to its end.
   class Timed {
@@ -152,6 +163,7 @@ struct Recommender::Impl {
   std::shared_ptr<Catalogue> catalogue;
   EventKinds kinds;
   UserStates users;
+  UserVectors vectors;  // of users
   ScratchPool pool;
   Meters meters;
   // Shared with the completions of the event store, which may come when this object is gone.

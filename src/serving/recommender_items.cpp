@@ -81,14 +81,14 @@ std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot&
       if (error.code() != ErrorCode::invalid_data) throw;
     }
   }
-  std::vector<float> vectors(read.size() * tower.dim()), terms;
+  std::vector<float> rows(read.size() * tower.dim()), terms;
   for (std::size_t i = 0; i < read.size(); ++i) {
-    const auto vector = std::span(vectors).subspan(i * tower.dim(), tower.dim());
+    const auto vector = std::span(rows).subspan(i * tower.dim(), tower.dim());
     tower.embed(vector, features, i);
     new_items.set_content(read[i], vector);
     terms.push_back(new_items.describe(read[i], vector, now.num_listed));
   }
-  return with_content(now, read, vectors, terms, ++editions);
+  return with_content(now, read, rows, terms, ++editions);
 }
 
 void Recommender::Impl::learn(const UserRecord& user, ItemHandle item) {

@@ -113,7 +113,8 @@ Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_id
                        .storage = options.state_storage,
                        .history_budget_bytes = options.history_budget_bytes,
                        .history_ttl = options.history_ttl,
-                       .kind_weights = number_kinds(options.event_kinds, kinds)}) {}
+                       .kind_weights = number_kinds(options.event_kinds, kinds)}),
+      vectors(user_ids, options.user_vector_budget_bytes) {}
 
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
   const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;

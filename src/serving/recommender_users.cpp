@@ -142,6 +142,7 @@ void Recommender::forget_user(const Id& user) {
   if (impl_->options.event_store) attempt([&] { impl_->options.event_store->erase(user); });
   if (!impl_->directory.empty()) attempt([&] { detail::erase_user(impl_->directory, user); });
   impl_->users.erase(user);  // what came in before the store had forgotten him
+  impl_->vectors.erase(user);
   if (failure) std::rethrow_exception(failure);
 }
 
@@ -170,6 +171,8 @@ void Recommender::merge_users(const Id& from, const Id& to) {
     moved = true;
   }
   impl_->users.erase(from);
+  impl_->vectors.erase(from);
+  impl_->users.find(to);  // used since he has the events
 }
 
 std::vector<Interaction> Recommender::Impl::only_of_models(const Id& from, const Id& to,

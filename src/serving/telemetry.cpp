@@ -28,6 +28,9 @@ std::string_view to_string(Operation operation) noexcept {
     case Operation::rank: return "rank";
     case Operation::similar_items: return "similar_items";
     case Operation::reload: return "reload";
+    case Operation::explain: return "explain";
+    case Operation::similar_users: return "similar_users";
+    case Operation::recommend_group: return "recommend_group";
   }
   return "";
 }

@@ -54,6 +54,21 @@ struct UserView {
   std::span<const Dislike> disliked = {};
 };
 
+struct UserRecord;
+
+// What a request reads of a user, so that nobody is locked for long.
+struct UserCopy {
+  UserCopy() = default;
+  explicit UserCopy(const UserRecord& user);
+  std::vector<ItemHandle> items, distinct;
+  std::vector<Timestamp> times;
+  std::vector<std::uint8_t> kinds;
+  std::vector<float> weights;
+  std::vector<Dislike> disliked;
+  HistoryView history() const noexcept { return {items, times, kinds, weights}; }
+  UserView view() const noexcept { return {history(), distinct, disliked}; }
+};
+
 // One user. Whoever reads or writes it holds the mutex.
 struct UserRecord : std::enable_shared_from_this<UserRecord> {
   std::mutex mutex;
@@ -80,6 +95,7 @@ struct UserRecord : std::enable_shared_from_this<UserRecord> {
   UserRecord* more_recent = nullptr;
   UserRecord* less_recent = nullptr;
   std::size_t counted_bytes = 0;
+  std::uint64_t last_use = 0;
 
   // The same among caches; guarded by StateCache.
   UserRecord* newer = nullptr;
@@ -113,5 +129,13 @@ struct UserRecord : std::enable_shared_from_this<UserRecord> {
     return signals.empty() ? in_history : std::max(in_history, signals.back().time);
   }
 };
+
+inline UserCopy::UserCopy(const UserRecord& user)
+    : items(user.items),
+      distinct(user.distinct),
+      times(user.times),
+      kinds(user.kinds),
+      weights(user.weights),
+      disliked(user.disliked) {}
 
 }  // namespace attune::inline v0_1

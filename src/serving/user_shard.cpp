@@ -44,6 +44,7 @@ std::shared_ptr<UserRecord> UserShard::find(const Id& user) noexcept {
     unlink(record);
     link(record);
   }
+  record.last_use = ++uses_;
   count(record);
   return *found;
 }
@@ -56,6 +57,7 @@ void UserShard::insert(const Id& user, std::shared_ptr<UserRecord> record) {
     added.id = by_number_.emplace(user.number(), std::move(record)).first->first;
   }
   link(added);
+  added.last_use = ++uses_;
   count(added);
 }
 

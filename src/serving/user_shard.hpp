@@ -29,6 +29,15 @@ class alignas(64) UserShard {
   // Null for a user who has no record.
   std::shared_ptr<UserRecord> remove(const Id& user) noexcept;
 
+  // The same without use of it.
+  std::shared_ptr<UserRecord> peek(const Id& user) const noexcept {
+    const Record* const found = lookup(user);
+    return found == nullptr ? nullptr : *found;
+  }
+
+  // Counts uses; each record has the number of its last one, from 1.
+  std::uint64_t uses() const noexcept { return uses_; }
+  UserRecord* most_recent() const noexcept { return most_recent_; }
   UserRecord* least_recent() const noexcept { return least_recent_; }
   std::size_t bytes() const noexcept { return bytes_; }
 
@@ -49,6 +58,7 @@ class alignas(64) UserShard {
   UserRecord* most_recent_ = nullptr;
   UserRecord* least_recent_ = nullptr;
   std::size_t bytes_ = 0;
+  std::uint64_t uses_ = 0;
 };
 
 }  // namespace attune::inline v0_1

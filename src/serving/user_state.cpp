@@ -197,6 +197,11 @@ struct UserStates::Impl {
   }
 
   std::shared_ptr<UserRecord> find(const Id& user, bool add);
+  std::shared_ptr<UserRecord> peek(const Id& user) {
+    UserShard& shard = shard_of(user);
+    const std::lock_guard lock(shard.mutex);
+    return shard.peek(user);
+  }
   // What a user saw whose history has no record.
   void count(HistoryView history, int sign) {
     count_exposure(exposure, *make_record(history, options.kind_weights), sign, options.kind_weights);
@@ -294,9 +299,60 @@ std::shared_ptr<const Histories> UserStates::histories() const {
   return impl_->base;
 }
 
+IdKind UserStates::kind() const noexcept { return impl_->no_ids.kind(); }
+
 bool UserStates::accepts(const Id& user) const noexcept { return impl_->no_ids.accepts(user); }
 
 std::shared_ptr<UserRecord> UserStates::find(const Id& user) const { return impl_->find(user, false); }
+
+bool UserStates::contains(const Id& user) const noexcept {
+  const std::shared_lock base_lock(impl_->base_mutex);
+  UserShard& shard = impl_->shard_of(user);
+  const std::lock_guard lock(shard.mutex);
+  return shard.contains(user) || (impl_->base && impl_->base->user_ids->find(user) != kNoHandle);
+}
+
+UserCopy UserStates::read(const Id& user) const {
+  const std::shared_ptr<const Histories> base = histories();
+  std::shared_ptr<UserRecord> record = impl_->peek(user);
+  const UserHandle known = base ? base->user_ids->find(user) : kNoHandle;
+  if (!record && known == kNoHandle) return {};
+  if (!record) record = make_record(base->of(known), impl_->options.kind_weights);
+  const std::lock_guard lock(record->mutex);
+  return UserCopy(*record);
+}
+
+void UserStates::visit(const std::function<void(const Id&, HistoryView)>& visit) const {
+  const std::shared_ptr<const Histories> base = histories();
+  IdMap with_record(impl_->no_ids.kind());
+  std::vector<std::uint64_t> mark(impl_->shards.size());
+  used_since(mark, with_record);
+  for (std::uint32_t u = 0; u < with_record.size(); ++u) {
+    visit(with_record.id(u), read(with_record.id(u)).history());
+  }
+  const std::vector<float>& kind_weights = impl_->options.kind_weights;
+  for (UserHandle u = 0; base && u < base->num_users(); ++u) {
+    const Id id = base->user_ids->id(u);
+    if (with_record.find(id) != kNoHandle) continue;
+    visit(id, kind_weights.empty() ? base->of(u) : make_record(base->of(u), kind_weights)->history());
+  }
+}
+
+void UserStates::used_since(std::vector<std::uint64_t>& mark, IdMap& ids) const {
+  const bool everybody = mark.empty();
+  mark.resize(impl_->shards.size());
+  for (std::size_t s = 0; s < impl_->shards.size(); ++s) {
+    UserShard& shard = *impl_->shards[s];
+    const std::lock_guard lock(shard.mutex);
+    for (const UserRecord* user = shard.most_recent(); user != nullptr && user->last_use > mark[s];) {
+      ids.insert(user->id);
+      user = user->less_recent;
+    }
+    mark[s] = shard.uses();
+  }
+  const std::shared_ptr<const Histories> base = everybody ? histories() : nullptr;
+  for (UserHandle u = 0; base && u < base->num_users(); ++u) ids.insert(base->user_ids->id(u));
+}
 
 std::shared_ptr<UserRecord> UserStates::find_or_add(const Id& user, Timestamp at) {
   Timestamp newest = impl_->newest.load(std::memory_order_relaxed);

@@ -154,3 +154,52 @@ TEST_CASE("A model of numeric ids knows them by the digits that are typed", "[cl
       sandbox.attune("evaluate --model model --interactions events.csv --split leave-one-out --json").json();
   CHECK(report["protocol"]["unseen_targets"] == 1);
 }
+
+TEST_CASE("explain says what each event of a history adds to the score of an item", "[cli][explain]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const std::string ask = "explain --model model --item i9 --history i1,i2,i3 --json";
+  const Run run = sandbox.attune(ask);
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto answer = run.json();
+  CHECK(answer["item"] == "i9");
+  CHECK(answer["source"] == "model");
+  CHECK(answer["complete"] == true);
+  CHECK(!answer.contains("counterfactual"));
+  REQUIRE(answer["contributions"].size() == 3);
+  const auto score = [&](const std::string& history) {
+    return sandbox.attune("score --model model --json --history " + history).json()["scores"]["i9"].get<double>();
+  };
+  CHECK(answer["score"].get<double>() == Approx(score("i1,i2,i3")).margin(1e-5));
+  const std::string without[] = {"i2,i3", "i1,i3", "i1,i2"};
+  for (const auto& one : answer["contributions"]) {
+    const auto event = one["event"].get<std::size_t>();
+    CHECK(one["item"] == "i" + std::to_string(event + 1));
+    CHECK(one["weight"].get<double>() == Approx(score("i1,i2,i3") - score(without[event])).margin(1e-5));
+  }
+  CHECK(sandbox.attune(ask + " --events 1").json()["contributions"].size() == 1);
+  CHECK(sandbox.attune(ask + " --events 1").json()["complete"] == false);
+  CHECK(sandbox.attune(ask + " --full --top 3").json()["counterfactual"]["among_best"].is_boolean());
+  CHECK(sandbox.attune(ask + " --timestamps 1,2,3 --now 9").json()["contributions"][0]["timestamp"].is_number());
+}
+
+TEST_CASE("explain answers for a user, unknown ids and people", "[cli][explain]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  const auto user = sandbox.attune("explain --model model --user u1 --item i9 --full --json").json();
+  CHECK(user["contributions"].size() > 3);
+  const auto unknown = sandbox.attune("explain --model model --user nobody --item 'not an item' --json").json();
+  CHECK(unknown["score"].is_null());
+  CHECK(unknown["contributions"].empty());
+  CHECK(unknown["source"] == "popularity");
+  sandbox.write("items.csv", "item,title\ni9,Nine\ni1,The First\n");
+  const Run text = sandbox.attune("explain --model model --history i1,i2 --item i9 --items items.csv --top 20");
+  CHECK(text.status == 0);
+  CHECK(text.out.find("The First") != std::string::npos);
+  CHECK(text.out.find("the best 20") != std::string::npos);
+  CHECK(sandbox.attune("explain --model model --item i9").status == 2);
+  CHECK(sandbox.attune("explain --model model --history i1").status == 2);
+  CHECK(sandbox.attune("explain --model model --history i1 --item i9 --full --events 3").status == 2);
+  CHECK(sandbox.attune("explain --model model --user u1 --history i1 --item i9").status == 2);
+}

@@ -106,7 +106,7 @@ TEST_CASE("Help is an answer: standard output, status 0, every verb and option",
   CHECK(all.status == 0);
   CHECK(all.err.empty());
   for (const std::string verb : {"train", "tune", "update", "compress", "embed", "evaluate", "recommend", "score",
-                                 "inspect", "metrics", "doctor"}) {
+                                 "explain", "inspect", "metrics", "doctor"}) {
     CHECK(all.out.find(verb) != std::string::npos);
     const Run one = sandbox.attune(verb + " --help");
     CHECK(one.status == 0);

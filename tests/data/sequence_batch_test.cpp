@@ -66,6 +66,14 @@ TEST_CASE("Sequences without targets keep all events and know the next times", "
   REQUIRE(copy(batch.weights()) == std::vector<float>{0, 0});
 }
 
+TEST_CASE("A sequence may know when the next event happens", "[data][sequence_batch]") {
+  const std::vector<ItemHandle> items{5, 6};
+  const std::vector<Timestamp> times{10, 20};
+  SequenceBatch batch;
+  batch.add_sequence({items, times}, 3, 35);
+  REQUIRE(copy(batch.next_times()) == std::vector<Timestamp>{20, 35});
+}
+
 TEST_CASE("Without weights each target counts once, without times there are none", "[data][sequence_batch]") {
   const std::vector<ItemHandle> items{5, 6, 7};
   SequenceBatch batch;

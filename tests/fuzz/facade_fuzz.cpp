@@ -13,6 +13,8 @@
 #include "attune/error.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/cursor.hpp"
+#include "attune/serving/explanation.hpp"
+#include "attune/serving/people.hpp"
 #include "attune/serving/policy.hpp"
 #include "attune/serving/shadow.hpp"
 #include "attune/serving/telemetry.hpp"
@@ -189,7 +191,7 @@ void recommend_otherwise(Session& session) {
   Question question(session);
   question.request.cursor = nullptr;
   const std::vector<Id> some{session.item(), session.item(), session.item()};
-  switch (session.choices.below(4)) {
+  switch (session.choices.below(6)) {
     case 0: {
       const std::vector<Timestamp> times{session.time(), session.time(), session.time()};
       question.check(session.recommender.recommend_history(some, question.request, times));
@@ -205,6 +207,29 @@ void recommend_otherwise(Session& session) {
       for (const Recommendation& item : ranked.items) {
         require(std::isfinite(item.score) && std::ranges::find(some, item.item) != some.end());
         require(!session.removed.contains(std::string(item.item.text())));
+      }
+      break;
+    }
+    case 3: {
+      const std::string user = session.user();
+      const std::size_t events = session.choices.below(4), k = session.choices.below(3);
+      const Explanation why =
+          session.recommender.explain(user, some[0], {.now = session.time(), .events = events, .full = k == 1, .k = k});
+      require(why.contributions.empty() || std::isfinite(why.score));
+      for (const Contribution& one : why.contributions) require(std::isfinite(one.weight));
+      break;
+    }
+    case 4: {
+      const std::string user = session.user(), other = session.user();
+      const SimilarUsers alike = session.recommender.similar_users(user, session.choices.below(5));
+      for (const SimilarUser& one : alike.users) require(one.user != Id(user) && std::isfinite(one.score));
+      const std::vector<Id> group{user, other};
+      const auto strategy = session.choices.one_in(2) ? GroupStrategy::average : GroupStrategy::least_misery;
+      question.request.pinned = {};
+      const Answer together = session.recommender.recommend_group(group, question.request, {.strategy = strategy});
+      require(together.items.size() <= question.request.k);
+      for (const Recommendation& item : together.items) {
+        require(std::isfinite(item.score) && !session.removed.contains(std::string(item.item.text())));
       }
       break;
     }

@@ -73,3 +73,36 @@ TEST_CASE("Counts answer a history that they know, popularity every other", "[mo
   CHECK(answering(nullptr, &popularity, {known}) == &popularity);
   CHECK(answering(nullptr, nullptr, {known}) == nullptr);
 }
+
+TEST_CASE("What an event adds to a score is the score without it less", "[model][count_model]") {
+  const Histories histories = histories_of(5, {{3, 1, 2, 3, 0}, {1, 2, 4}, {2, 3, 3, 1}, {0, 4, 1, 2}});
+  const std::vector<ItemHandle> items{1, 9, 3, 2, 3}, of{2, 4}, one{1};
+  const std::vector<float> shares{1.0f, -0.5f}, whole{1.0f};
+  for (const CountOptions& options :
+       std::vector<CountOptions>{PopularityOptions{}, MarkovOptions{}, ItemKnnOptions{}, EaseOptions{.lambda = 2}}) {
+    const std::shared_ptr<const CountModel> model = fit_counts(histories, options);
+    INFO(model->name());
+    for (const bool as_terms : {false, true}) {
+      const auto score = [&](const std::vector<ItemHandle>& events) {
+        std::vector<float> scores = scores_of(*model, events);
+        if (as_terms) model->to_terms(scores);
+        return scores[2] - 0.5f * scores[4];
+      };
+      std::vector<float> differences(items.size(), 9.0f);
+      Workspace workspace;
+      model->leave_one_out(differences, {items}, of, shares, as_terms, workspace);
+      for (std::size_t i = 0; i < items.size(); ++i) {
+        std::vector<ItemHandle> fewer = items;
+        fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+        CHECK(differences[i] == Approx(score(items) - score(fewer)).margin(1e-5));
+      }
+      CHECK(differences[1] == 0);
+    }
+  }
+  const std::vector<ItemHandle> many(1500, 1);
+  std::vector<float> differences(many.size());
+  Workspace workspace;
+  OddItems().leave_one_out(differences, {many}, one, whole, false, workspace);
+  CHECK(differences[499] == 0);
+  CHECK(differences[500] == 1);
+}

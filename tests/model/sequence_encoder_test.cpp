@@ -135,3 +135,62 @@ TEST_CASE("Initialisation draws matrices and rows from the cut normal, sets norm
   }
   check_cut_normal(encoder.items().chunk(0));
 }
+
+namespace {
+
+// How <direction, user vector> changes when the row of each event grows by a small share of itself.
+template <template <class> class Block>
+void check_attributions(const EncoderConfig& config, bool timed) {
+  auto encoder = random_encoder<double, Block>(config, kItems);
+  std::vector<ItemHandle> items(config.max_sequence_length + 6);
+  std::vector<Timestamp> times(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) {  // each item once
+    items[i] = static_cast<ItemHandle>((7 * i) % kItems);
+    times[i] = static_cast<Timestamp>(1'000'000 * i * i);
+  }
+  const HistoryView history{items, timed ? std::span<const Timestamp>(times) : std::span<const Timestamp>{}};
+  const Context context{.now = timed ? times.back() + 50'000'000 : kNoTime};
+  BasicWorkspace<double> workspace;
+  std::vector<double> direction(encoder.dim()), vector(encoder.dim()), attributions(items.size(), 9.0);
+  for (std::size_t d = 0; d < direction.size(); ++d) direction[d] = detail::truncated_normal(detail::mix(3, d));
+  encoder.attributions(attributions, history, context, direction, workspace);
+
+  const auto product = [&] {
+    encoder.encode(vector, history, context, workspace);
+    double sum = 0;
+    for (std::size_t d = 0; d < vector.size(); ++d) sum += direction[d] * vector[d];
+    return sum;
+  };
+  constexpr double kStep = 1e-5;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const auto row = encoder.items().row(items[i]);
+    const std::vector<double> before(row.begin(), row.end());
+    double change = 0;
+    for (const double sign : {1.0, -1.0}) {
+      for (std::size_t d = 0; d < row.size(); ++d) row[d] = before[d] * (1 + sign * kStep);
+      change += sign * product();
+    }
+    std::copy(before.begin(), before.end(), row.begin());
+    REQUIRE(attributions[i] == Approx(change / (2 * kStep)).margin(1e-5));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("Attributions are the rows times the gradient, 0 before the window", "[model][sequence_encoder]") {
+  EncoderConfig config = small_config();
+  check_attributions<SasrecBlock>(config, false);
+  config.hop = 1;
+  config.scale_items = true;
+  check_attributions<SasrecBlock>(config, false);
+  EncoderConfig timed = small_config();
+  timed.time_buckets = 64;
+  timed.request_time = GENERATE(true, false);
+  check_attributions<HstuBlock>(timed, true);
+  check_attributions<HstuBlock>(timed, false);
+  EncoderConfig masked = small_config();
+  masked.mask = AttentionMask::bidirectional;
+  masked.mask_token = true;
+  masked.hop = 1;
+  check_attributions<SasrecBlock>(masked, false);
+}

@@ -201,3 +201,28 @@ TEST_CASE("Similarities are cosines of vectors whatever the scores are, and 0 wh
   }
   scorer.similarities(1, {}, {});
 }
+
+TEST_CASE("The gradient of a score is its slope in every direction", "[serving][cosine_scorer]") {
+  const auto kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  std::mt19937_64 random(7);
+  const EmbeddingTable<float> table = make_rows(20, 12, Rows::gaussian, random);
+  const CosineScorer<float> scorer(ScorerRows<float>(table, kind), 3.0f);
+  std::normal_distribution<float> normal;
+  std::vector<float> vector(12), gradient(12);
+  for (float& x : vector) x = 2 * normal(random);
+  Workspace workspace;
+  const auto score_at = [&](std::size_t d, float step, ItemHandle item) {
+    std::vector<float> moved = vector;
+    moved[d] += step;
+    float score = 0;
+    scorer.score({.user_vector = moved}, {&item, 1}, {}, {&score, 1}, workspace);
+    return score;
+  };
+  for (const ItemHandle item : {0u, 7u, 19u}) {
+    scorer.gradient(gradient, vector, item);
+    for (std::size_t d = 0; d < vector.size(); ++d) {
+      const float slope = (score_at(d, 0.01f, item) - score_at(d, -0.01f, item)) / 0.02f;
+      CHECK(gradient[d] == Approx(slope).margin(2e-3));
+    }
+  }
+}

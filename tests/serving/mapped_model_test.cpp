@@ -2,12 +2,15 @@
 // Recommenders over models that stay in their files.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <thread>
 #include <utility>
 
 #include "attune/error.hpp"
 #include "attune/model/safetensors.hpp"
 #include "attune/recommender.hpp"
+#include "attune/serving/explanation.hpp"
+#include "attune/serving/people.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -227,6 +230,26 @@ TEST_CASE("A user whom damage cost an answer is served by the next model", "[ser
   recommender.check_model();
   const auto answers = answers_of(recommender);
   for (std::size_t i = 0; i < answers.size(); ++i) REQUIRE(same_items(answers[i], expected[i]));
+}
+
+TEST_CASE("Explanations and people have defined answers where vectors are damaged", "[serving][mapped]") {
+  const Saved damaged;
+  for (std::size_t item = 60; item < 1440; item += 20) damaged.damage(item);
+  const Recommender recommender = damaged.open(ModelAccess::mapped);
+  const std::string user = user_name(0), other = user_name(1);
+  const Explanation explanation = recommender.explain(user, item_name(1), {.k = 5});
+  CHECK(explanation.source != Source::model);
+  CHECK(explanation.contributions.empty());
+  CHECK(std::isnan(explanation.score));
+  CHECK(recommender.similar_users(user, 5).source == Source::counts);
+  const std::size_t before = recommender.info().damaged_answers;
+  CHECK(before > 0);
+  const std::vector<Id> group{user, other};
+  const Answer together = recommender.recommend_group(group, {.k = 10}, {});
+  CHECK(together.source != Source::model);
+  CHECK(together.items.size() == 10);
+  CHECK(recommender.info().damaged_answers == before + 1);
+  CHECK_FALSE(recommender.info().damage.empty());
 }
 
 TEST_CASE("A diverse list takes items for unlike where the vector of one is damaged", "[serving][mapped]") {

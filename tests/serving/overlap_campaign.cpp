@@ -20,6 +20,8 @@
 #include "attune/model/ranker.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/cursor.hpp"
+#include "attune/serving/explanation.hpp"
+#include "attune/serving/people.hpp"
 #include "attune/serving/policy.hpp"
 #include "attune/serving/shadow.hpp"
 #include "attune/serving/sqlite_event_store.hpp"
@@ -81,11 +83,22 @@ class Scene {
 
   void call_everything(std::size_t thread) {
     using Call = void (Scene::*)(Client&);
-    static constexpr std::array<Call, 14> kCalls{
-        &Scene::observe,         &Scene::observe_batch,   &Scene::recommend,         &Scene::recommend_list,
-        &Scene::recommend_pages, &Scene::recommend_batch, &Scene::recommend_history, &Scene::rank,
-        &Scene::similar_items,   &Scene::change_items,    &Scene::compile,           &Scene::read_numbers,
-        &Scene::shadow,          &Scene::change_users};
+    static constexpr std::array<Call, 16> kCalls{&Scene::observe,
+                                                 &Scene::observe_batch,
+                                                 &Scene::recommend,
+                                                 &Scene::recommend_list,
+                                                 &Scene::recommend_pages,
+                                                 &Scene::recommend_batch,
+                                                 &Scene::recommend_history,
+                                                 &Scene::rank,
+                                                 &Scene::similar_items,
+                                                 &Scene::explain,
+                                                 &Scene::ask_about_people,
+                                                 &Scene::change_items,
+                                                 &Scene::compile,
+                                                 &Scene::read_numbers,
+                                                 &Scene::shadow,
+                                                 &Scene::change_users};
     Client client(thread);
     while (!stop_) {
       (this->*kCalls[client.below(kCalls.size())])(client);
@@ -217,6 +230,30 @@ class Scene {
   void similar_items(Client& client) {
     const std::uint64_t at_least = reloaded_ + 1;
     expect_sound(recommender_.similar_items(client.item(), {.k = 7, .now = clock_, .policy = &cheap_}), 7, at_least);
+  }
+
+  void explain(Client& client) {
+    const Explanation explanation =
+        recommender_.explain(client.user(), client.item(), {.events = 3, .k = client.below(2) * 5, .most_removed = 2});
+    checks_.expect(explanation.contributions.size() <= 3, "no more events are tried than are asked for");
+    for (const Contribution& one : explanation.contributions) {
+      checks_.expect(std::isfinite(one.weight) && !one.item.empty(), "a weight is a number");
+    }
+  }
+
+  void ask_about_people(Client& client) {
+    const std::uint64_t at_least = reloaded_ + 1;
+    const std::string user = client.user();
+    const SimilarUsers alike = recommender_.similar_users(user, 5);
+    checks_.expect(alike.users.size() <= 5, "no more users than are asked for");
+    std::vector<Id> group{user};
+    for (const SimilarUser& other : alike.users) {
+      checks_.expect(other.user != Id(user) && std::isfinite(other.score), "users alike are others");
+      group.push_back(other.user);
+    }
+    const Answer together = recommender_.recommend_group(group, {.now = clock_, .policy = &capped_},
+                                                         {.strategy = GroupStrategy::least_misery});
+    expect_sound(together, 10, at_least);
   }
 
   void change_items(Client& client) {

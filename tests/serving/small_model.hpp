@@ -24,6 +24,7 @@ struct SmallModel {
   double blend_weight = 0;
   bool encoder = true;
   bool timed = false;  // HSTU that reads times, that of the request among them
+  bool request_time = true;
   CountOptions counts = MarkovOptions{};
   IdKind item_kind = IdKind::string;
   std::string version = "small";
@@ -73,7 +74,7 @@ inline TrainedModel make_model(const SmallModel& options = {}) {
     if (options.timed) {
       config.block = BlockKind::hstu;
       config.time_buckets = 64;
-      config.request_time = true;
+      config.request_time = options.request_time;
     }
     const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, options.items);
     encoder->initialize(options.seed);

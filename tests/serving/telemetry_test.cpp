@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "attune/serving/event_store.hpp"
+#include "attune/serving/explanation.hpp"
+#include "attune/serving/people.hpp"
 #include "catch.hpp"
 #include "serving/meters.hpp"
 #include "serving/small_model.hpp"
@@ -73,6 +75,10 @@ TEST_CASE("Every call is counted once by what it was and what came of it", "[ser
   recommender.recommend_batch(std::vector<Request>{{.user = "u1"}, {.user = "u2"}, {.user = "nobody"}});
   recommender.rank("u1", {"i1"});
   recommender.similar_items("i1", 3);
+  recommender.explain("u1", "i1");
+  recommender.explain_history(std::vector<Id>{"i2"}, "i1", {});
+  recommender.similar_users("u1", 3);
+  recommender.recommend_group(std::vector<Id>{"u1", "u2"}, {.k = 5}, {});
   recommender.reload(make_model({.seed = 2}));
   CHECK_THROWS_AS(recommender.reload("no such directory"), Error);
 
@@ -83,9 +89,13 @@ TEST_CASE("Every call is counted once by what it was and what came of it", "[ser
   CHECK(calls(stats, Operation::rank) == 1);
   CHECK(calls(stats, Operation::similar_items) == 1);
   CHECK(calls(stats, Operation::reload) == 2);
+  CHECK(calls(stats, Operation::explain) == 2);
+  CHECK(calls(stats, Operation::similar_users) == 1);
+  CHECK(calls(stats, Operation::recommend_group) == 1);
+  CHECK(to_prometheus(stats).find("operation=\"recommend_group\"") != std::string::npos);
   CHECK(stats.failed_reloads == 1);
   CHECK(stats.events == std::array<std::uint64_t, 3>{2, 1, 1});
-  CHECK(stats.answers[static_cast<std::size_t>(Source::model)] == 4);
+  CHECK(stats.answers[static_cast<std::size_t>(Source::model)] == 5);
   CHECK(stats.answers[static_cast<std::size_t>(Source::popularity)] == 2);
   CHECK(stats.short_answers == 1);
   CHECK(stats.info.generation == 2);

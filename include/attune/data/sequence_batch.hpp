@@ -24,8 +24,8 @@ class ATTUNE_EXPORT SequenceBatch {
   void add_masked_sequence(HistoryView events, std::span<const std::uint8_t> hidden, std::uint64_t key);
   // The encoder no longer sees which item a token has. Its target stays.
   void hide(std::size_t token) noexcept { items_[token] = kNoHandle; }
-  // Inputs only: no targets. Precondition: at least one event.
-  void add_sequence(HistoryView events, std::uint64_t key = 0);
+  // Inputs only: no targets. `next` is the time of what follows the last event. Precondition: at least one event.
+  void add_sequence(HistoryView events, std::uint64_t key = 0, Timestamp next = kNoTime);
 
   std::size_t num_sequences() const noexcept { return keys_.size(); }  // B
   std::size_t num_tokens() const noexcept { return items_.size(); }    // N

@@ -103,6 +103,25 @@ void CosineScorer<Storage>::subtract(std::span<float> user_vector, ItemHandle it
   for (std::size_t d = 0; d < row.size(); ++d) user_vector[d] -= amount * row[d];
 }
 
+// Of a cosine of u with the unit vector r: (r - <r, u> u / |u|^2) / |u|.
+template <class Storage>
+void CosineScorer<Storage>::gradient(std::span<float> d_user_vector, std::span<const float> user_vector,
+                                     ItemHandle item) const {
+  const std::span<const float> row(exact().row(item), user_vector.size());
+  double product = 0, square = 0;
+  for (std::size_t d = 0; d < row.size(); ++d) {
+    product += static_cast<double>(row[d]) * static_cast<double>(user_vector[d]);
+    square += static_cast<double>(user_vector[d]) * static_cast<double>(user_vector[d]);
+  }
+  const bool is_cosine = kind() == ScoreKind::cosine;
+  const double scale = static_cast<double>(scale_) / (is_cosine ? std::sqrt(square) : 1.0);
+  const double along = is_cosine ? product / square : 0.0;
+  for (std::size_t d = 0; d < row.size(); ++d) {
+    d_user_vector[d] =
+        static_cast<float>(scale * (static_cast<double>(row[d]) - along * static_cast<double>(user_vector[d])));
+  }
+}
+
 template <class Storage>
 std::span<const ScoredHandle> CosineScorer<Storage>::scan(std::span<const float> vector,
                                                           const detail::ScoreTerms& terms,

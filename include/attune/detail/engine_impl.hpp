@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 #include "attune/detail/top_k.hpp"
 #include "attune/serving/engine.hpp"
@@ -173,6 +174,20 @@ std::span<const float> Engine<E, S, C>::cold_terms(const Query& query, std::span
   }
 }
 
+template <Encoder E, Scorer S, ColdStart C>
+void Engine<E, S, C>::score_cold(const Query& query, std::span<const ItemHandle> handles, std::span<float> scores,
+                                 Workspace& workspace) const {
+  const std::span<const float> terms = cold_terms(query, {}, workspace);
+  cold_start_.score(query.history, query.context, handles, scores, workspace);
+  for (std::size_t i = 0; i < handles.size(); ++i) {
+    if (handles[i] >= size()) {
+      scores[i] = -std::numeric_limits<float>::infinity();
+    } else if (!terms.empty()) {
+      scores[i] += terms[handles[i]];
+    }
+  }
+}
+
 // A cold start that takes no terms ranks everything, and what it found is put in order again.
 template <Encoder E, Scorer S, ColdStart C>
 std::span<const ScoredHandle> Engine<E, S, C>::cold_top_k(const Query& query, std::span<const std::uint64_t> eligible,
@@ -229,23 +244,62 @@ void Engine<E, S, C>::top_k_batch(std::span<BatchedQuery> queries, std::span<con
 template <Encoder E, Scorer S, ColdStart C>
 Source Engine<E, S, C>::score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                               std::span<float> scores, detail::EngineState* state, Workspace& workspace) const {
-  const Query query = encode(history, context, state, workspace);
+  Query query = encode(history, context, state, workspace);
   if (!query.user_vector.empty()) {
     scorer_.score(query, handles, additive_terms(history, {}, workspace), scores, workspace);
     return Source::model;
   }
-  Query cold = query;
-  cold.history = history;
-  const std::span<const float> terms = cold_terms(cold, {}, workspace);
-  cold_start_.score(history, query.context, handles, scores, workspace);
-  for (std::size_t i = 0; i < handles.size(); ++i) {
-    if (handles[i] >= size()) {
-      scores[i] = -std::numeric_limits<float>::infinity();
-    } else if (!terms.empty()) {
-      scores[i] += terms[handles[i]];
+  query.history = history;
+  score_cold(query, handles, scores, workspace);
+  return cold_start_.source(history, query.context);
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+EngineAnswer Engine<E, S, C>::recommend_beside(ItemHandle item, float& score, HistoryView history,
+                                               const Context& context, std::span<const std::uint64_t> eligible,
+                                               std::size_t k, Workspace& workspace) const {
+  Query query = encode(history, context, nullptr, workspace);
+  if (!query.user_vector.empty()) {
+    const std::span<const float> terms = additive_terms(history, {}, workspace);
+    scorer_.score(query, {&item, 1}, terms, {&score, 1}, workspace);
+    return {scorer_.top_k(query, eligible, terms, k, workspace), Source::model};
+  }
+  query.history = history;
+  score_cold(query, {&item, 1}, {&score, 1}, workspace);
+  const Source source = cold_start_.source(history, query.context);
+  return {cold_top_k(query, eligible, {}, k, workspace), source};
+}
+
+template <Encoder E, Scorer S, ColdStart C>
+void Engine<E, S, C>::attributions(std::span<float> attributions, HistoryView history, const Context& context,
+                                   std::span<const ItemHandle> items, std::span<const float> shares,
+                                   Workspace& workspace) const {
+  std::ranges::fill(attributions, 0.0f);
+  const Query query = encode(history, context, nullptr, workspace);
+  if (query.user_vector.empty()) {
+    if constexpr (requires { cold_start_.attributions(attributions, history, context, items, shares, workspace); })
+      cold_start_.attributions(attributions, history, query.context, items, shares, workspace);
+    return;
+  }
+  if (additive_) {
+    additive_->leave_one_out(attributions, history, items, shares, true, workspace);
+    for (float& one : attributions) one *= blend_weight_;
+  }
+  if constexpr (requires(std::span<float> to, std::span<const float> from, ItemHandle item) {
+                  scorer_.gradient(to, from, item);
+                  encoder_.attributions(to, history, context, from, workspace);
+                }) {
+    const std::size_t dim = query.user_vector.size();
+    std::vector<float> d_user_vector(dim), d_score(dim), of_known(query.history.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      scorer_.gradient(d_score, query.user_vector, items[i]);
+      for (std::size_t d = 0; d < dim; ++d) d_user_vector[d] += shares[i] * d_score[d];
+    }
+    encoder_.attributions(of_known, query.history, query.context, d_user_vector, workspace);
+    for (std::size_t i = 0, known = 0; i < history.size(); ++i) {
+      if (encoder_.knows(history.items[i])) attributions[i] += of_known[known++];
     }
   }
-  return cold_start_.source(history, query.context);
 }
 
 namespace detail {
@@ -277,6 +331,16 @@ class EngineAdapter final : public EngineInterface {
   Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                std::span<float> scores, EngineState* state, Workspace& workspace) const override {
     return engine_.score(history, context, handles, scores, state, workspace);
+  }
+  EngineAnswer recommend_beside(ItemHandle item, float& score, HistoryView history, const Context& context,
+                                std::span<const std::uint64_t> eligible, std::size_t k,
+                                Workspace& workspace) const override {
+    return engine_.recommend_beside(item, score, history, context, eligible, k, workspace);
+  }
+  void attributions(std::span<float> attributions, HistoryView history, const Context& context,
+                    std::span<const ItemHandle> items, std::span<const float> shares,
+                    Workspace& workspace) const override {
+    engine_.attributions(attributions, history, context, items, shares, workspace);
   }
   std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                     Workspace& workspace) const override {

@@ -51,6 +51,13 @@ class EngineInterface {
   virtual void top_k_batch(std::span<BatchedQuery>, std::span<const std::uint64_t>, Workspace&) const {}
   virtual Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                        std::span<float> scores, EngineState* state, Workspace& workspace) const = 0;
+  // For explanations, as of Engine; an engine that is never explained has none.
+  virtual EngineAnswer recommend_beside(ItemHandle, float&, HistoryView, const Context&, std::span<const std::uint64_t>,
+                                        std::size_t, Workspace&) const {
+    return {};
+  }
+  virtual void attributions(std::span<float>, HistoryView, const Context&, std::span<const ItemHandle>,
+                            std::span<const float>, Workspace&) const {}
   // The k eligible items nearest to `item`; nothing where the scorer compares no items or has no vector of this one.
   virtual std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                             Workspace& workspace) const = 0;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "attune/model/sequence_encoder.hpp"
 
@@ -66,6 +67,35 @@ void SequenceEncoder<T>::initialize(std::uint64_t seed) {
     for (std::size_t d = 0; d < dim(); ++d) {
       items_.row(r)[d] = static_cast<T>(0.02 * detail::truncated_normal(detail::mix(stream, r * dim() + d)));
     }
+  }
+}
+
+// An encoder with a mask token reads its answer off a hidden item at the end.
+template <class T>
+void SequenceEncoder<T>::attributions(std::span<T> attributions, HistoryView history, const Context& context,
+                                      std::span<const T> d_user_vector, BasicWorkspace<T>& workspace) const {
+  std::fill(attributions.begin(), attributions.end(), T(0));
+  if (history.empty()) return;
+  const std::size_t start = window_start(history.size(), config_.window(), config_.effective_hop());
+  const HistoryView suffix = history.subview(start, history.size() - start);
+  std::vector<ItemHandle> items(suffix.items.begin(), suffix.items.end());
+  std::vector<Timestamp> times(suffix.times.begin(), suffix.times.end());
+  if (config_.mask_token) {
+    items.push_back(kNoHandle);
+    if (!times.empty()) times.push_back(context.now);
+  }
+  SequenceBatch batch;
+  batch.add_sequence({items, times}, 0, context.now);
+
+  const std::size_t size = items.size() * dim();
+  std::vector<T> hidden(size), d_inputs(size), d_weights(parameters_.total());
+  forward(hidden, workspace.encoder, batch);
+  std::vector<T> d_hidden(size);
+  std::copy(d_user_vector.begin(), d_user_vector.end(), d_hidden.end() - static_cast<std::ptrdiff_t>(dim()));
+  backward(d_weights, d_inputs, d_hidden, workspace.encoder, batch);
+  for (std::size_t i = 0; i < suffix.size(); ++i) {
+    const std::span<const T> row = items_.row(suffix.items[i]);
+    for (std::size_t d = 0; d < dim(); ++d) attributions[start + i] += row[d] * d_inputs[i * dim() + d];
   }
 }
 

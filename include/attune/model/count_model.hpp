@@ -34,6 +34,11 @@ class ATTUNE_EXPORT CountModel {
   virtual void score(HistoryView history, std::span<const ItemHandle> handles, std::span<float> scores,
                      Workspace& workspace) const;
 
+  // differences [history]: how much less the sum of shares[i] times the score of items[i] is without each of the newest
+  // 1,000 events, up to rounding; 0 for older ones. With `as_terms` of what a blend adds.
+  void leave_one_out(std::span<float> differences, HistoryView history, std::span<const ItemHandle> items,
+                     std::span<const float> shares, bool as_terms, Workspace& workspace) const;
+
   // In place, scores of any number of items become what a blend adds, times its weight, to an encoder's logits: finite
   // for every item. An item that was not counted has score 0. Here: the scores themselves.
   virtual void to_terms(std::span<float> scores) const noexcept;

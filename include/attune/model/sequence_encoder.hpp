@@ -66,6 +66,12 @@ class SequenceEncoder {
   virtual void encode(std::span<T> user_vector, HistoryView history, const Context& context,
                       BasicWorkspace<T>& workspace) const = 0;
 
+  // attributions [history]: of each event its row times the gradient of <d_user_vector, user vector> with respect to it
+  // (gradient times input: Shrikumar, Greenside & Kundaje 2017), about how much it adds to a score with that gradient;
+  // 0 before the encoded suffix. Takes about as long as three full passes, and allocates.
+  void attributions(std::span<T> attributions, HistoryView history, const Context& context,
+                    std::span<const T> d_user_vector, BasicWorkspace<T>& workspace) const;
+
   // Training. No sequence of a batch may be longer than max_sequence_length.
 
   // hidden [N, D], one row per token, after the final norm. `tape` (grown as needed) keeps what backward needs.

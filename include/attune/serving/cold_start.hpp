@@ -33,6 +33,9 @@ class ATTUNE_EXPORT CountsColdStart {
                                       std::size_t k, Workspace& workspace) const;
   void score(HistoryView history, const Context& context, std::span<const ItemHandle> handles, std::span<float> scores,
              Workspace& workspace) const;
+  // attributions [history] of a sum of scores: see CountModel::leave_one_out.
+  void attributions(std::span<float> attributions, HistoryView history, const Context& context,
+                    std::span<const ItemHandle> items, std::span<const float> shares, Workspace& workspace) const;
 
  private:
   std::span<const float> score_all(HistoryView history, Workspace& workspace) const;

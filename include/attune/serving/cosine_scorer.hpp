@@ -55,6 +55,9 @@ class ATTUNE_EXPORT CosineScorer {
   // Takes `amount` times the row of an item, at unit length, from a vector of dim() elements. Precondition:
   // scorable(item).
   void subtract(std::span<float> user_vector, ItemHandle item, float amount) const;
+  // d_user_vector: the gradient of the score of an item with respect to the user vector, neither of which is zero.
+  // Precondition: scorable(item).
+  void gradient(std::span<float> d_user_vector, std::span<const float> user_vector, ItemHandle item) const;
   // scores[i] of handles[i]: the bits top_k gives; -infinity where it would return nothing.
   void score(const Query& query, std::span<const ItemHandle> handles, std::span<const float> additive,
              std::span<float> scores, Workspace& workspace) const;

@@ -56,6 +56,14 @@ class Engine {
   // The scores recommend would give to these handles; -infinity for what it would never return.
   Source score(HistoryView history, const Context& context, std::span<const ItemHandle> handles,
                std::span<float> scores, detail::EngineState* state, Workspace& workspace) const;
+  // recommend without a state or terms, and the score of an item beside it, from one encode.
+  EngineAnswer recommend_beside(ItemHandle item, float& score, HistoryView history, const Context& context,
+                                std::span<const std::uint64_t> eligible, std::size_t k, Workspace& workspace) const;
+  // attributions [history]: about how much each event adds to the sum of shares[i] times the score of items[i], which
+  // have one, for choosing events that are worth leaving out. Zeros where neither encoder, counts nor cold start can
+  // say. Allocates.
+  void attributions(std::span<float> attributions, HistoryView history, const Context& context,
+                    std::span<const ItemHandle> items, std::span<const float> shares, Workspace& workspace) const;
 
  private:
   // What the scorer ranks for, in the workspace. The user vector is empty where the encoder has nothing to say.
@@ -69,6 +77,8 @@ class Engine {
                                         Workspace& workspace) const;
   // What is added to the scores of the cold start, that of a request among it; empty: nothing.
   std::span<const float> cold_terms(const Query& query, std::span<const float> additive, Workspace& workspace) const;
+  void score_cold(const Query& query, std::span<const ItemHandle> handles, std::span<float> scores,
+                  Workspace& workspace) const;
   std::span<const ScoredHandle> cold_top_k(const Query& query, std::span<const std::uint64_t> eligible,
                                            std::span<const float> additive, std::size_t k, Workspace& workspace) const;
 

@@ -26,6 +26,12 @@ class SharedEncoder {
   void encode(std::span<float> user_vector, HistoryView history, const Context& context, Workspace& workspace) const {
     encoder_->encode(user_vector, history, context, workspace);
   }
+  void attributions(std::span<float> attributions, HistoryView history, const Context& context,
+                    std::span<const float> d_user_vector, Workspace& workspace) const requires
+      requires(const E& encoder) {
+    encoder.attributions(attributions, history, context, d_user_vector, workspace);
+  }
+  { encoder_->attributions(attributions, history, context, d_user_vector, workspace); }
 
   bool cacheable() const noexcept { return encoder_->cacheable(); }
   State make_state() const { return encoder_->make_state(); }

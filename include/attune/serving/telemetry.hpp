@@ -16,8 +16,18 @@
 namespace attune::inline v0_1 {
 
 // The calls of Recommender that are counted and timed; their overloads count as one.
-enum class Operation : std::uint8_t { observe, recommend, recommend_batch, rank, similar_items, reload };
-inline constexpr std::size_t kNumOperations = 6;
+enum class Operation : std::uint8_t {
+  observe,
+  recommend,
+  recommend_batch,
+  rank,
+  similar_items,
+  reload,
+  explain,
+  similar_users,
+  recommend_group
+};
+inline constexpr std::size_t kNumOperations = 9;
 ATTUNE_EXPORT std::string_view to_string(Operation operation) noexcept;
 
 enum class LogLevel : std::uint8_t { info, warning, error };
@@ -61,7 +71,7 @@ struct RecommenderStats {
   RecommenderInfo info;
   std::array<LatencyHistogram, kNumOperations> latencies{};  // by Operation
   std::array<std::uint64_t, 3> events{};                     // by Observed
-  std::array<std::uint64_t, 6> answers{};                    // of recommend and recommend_batch, by Source
+  std::array<std::uint64_t, 6> answers{};                    // of recommend*, by Source
   std::uint64_t short_answers = 0;                           // of those, with fewer than k items
   std::uint64_t failed_reloads = 0;
 };

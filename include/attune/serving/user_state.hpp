@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -19,6 +20,7 @@
 namespace attune::inline v0_1 {
 
 class ItemExposure;
+struct UserCopy;    // what a record says
 struct UserRecord;  // one user, with a mutex of its own
 
 struct UserStateOptions {  // see RecommenderOptions
@@ -43,10 +45,21 @@ class ATTUNE_EXPORT UserStates {
   // All that add_histories brought; null where it was never called.
   std::shared_ptr<const Histories> histories() const;
 
+  IdKind kind() const noexcept;
   // What IdMap::accepts says: false for an id that no user can have.
   bool accepts(const Id& user) const noexcept;
   // Null for a user nobody knows.
   std::shared_ptr<UserRecord> find(const Id& user) const;
+  // Whether anybody knows the user: a record, or a history that add_histories brought.
+  bool contains(const Id& user) const noexcept;
+  // What is known of a user now, empty for one nobody knows. Makes no record, and does not count as use.
+  UserCopy read(const Id& user) const;
+  // Calls visit(id, history) for everybody, one after the other; both are valid during the call, which may hold up the
+  // user, and must not come back here.
+  void visit(const std::function<void(const Id&, HistoryView)>& visit) const;
+  // Adds to `ids` those who were asked for or observed since the call that left `mark`, those lately first; with a mark
+  // that is empty, everybody. Leaves the mark for the next call.
+  void used_since(std::vector<std::uint64_t>& mark, IdMap& ids) const;
   // For something that happens at a time. Precondition: accepts(user). The record may be let go before it is locked,
   // and is `forgotten` then: look again.
   std::shared_ptr<UserRecord> find_or_add(const Id& user, Timestamp at = kNoTime);
