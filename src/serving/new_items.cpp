@@ -28,7 +28,6 @@ bool NewItems::add_event(ItemHandle item, std::span<const float> before) {
 }
 
 float NewItems::describe(ItemHandle item, std::span<float> vector, std::size_t num_items) const {
-  constexpr float kContent = 5;
   constexpr double kHalf = 0.5;
   const NewItem& known = items_.at(item);
   const float weight = kContent + static_cast<float>(known.summed);
@@ -36,6 +35,10 @@ float NewItems::describe(ItemHandle item, std::span<float> vector, std::size_t n
   const auto since = static_cast<double>(events_.load(std::memory_order_relaxed) - known.since);
   const double average = since / static_cast<double>(std::max<std::size_t>(num_items, 1));
   return static_cast<float>(std::log((static_cast<double>(known.events) + kHalf) / (average + kHalf)));
+}
+
+float NewItems::content_share(ItemHandle item) const {
+  return kContent / (kContent + static_cast<float>(items_.at(item).summed));
 }
 
 }  // namespace attune::inline v0_1

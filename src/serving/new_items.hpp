@@ -30,8 +30,11 @@ class NewItems {
   // vector [dim] = (5 content + the sum over events of what came before) / (5 + events); returns
   // ln((events + 1/2) / (events of all items since it came / num_items + 1/2)).
   float describe(ItemHandle item, std::span<float> vector, std::size_t num_items) const;
+  // How much of the vector is the content's, from 0 to 1.
+  float content_share(ItemHandle item) const;
 
  private:
+  static constexpr float kContent = 5;  // events that content is worth
   struct NewItem {
     std::vector<float> content, sum;
     std::size_t events = 0, summed = 0, shown = 0;

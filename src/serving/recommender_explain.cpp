@@ -169,6 +169,10 @@ void Recommender::Impl::explain(Explanation& answer, const Snapshot& now, const 
   if (!std::isfinite(whole.score)) return;
   answer.score = whole.score;
   answer.margin = whole.margin;
+  if (whole.source == Source::model && now.content && now.content->has(item)) {
+    const auto vector = now.engine->user_vector(user.history, context, nullptr, scratch.workspace);
+    answer.features = features_of(now, item, {vector.begin(), vector.end()});
+  }
   for (const std::size_t event : explainer.choose(wanted, answer.complete)) {
     const Timestamp time = user.history.times.empty() ? kNoTime : user.history.times[event];
     Standing without = explainer.standing_without({&event, 1});

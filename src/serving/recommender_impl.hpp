@@ -49,6 +49,8 @@ struct Recommender::Impl {
   void upsert(std::span<const Item> items);
   // With content_mutex held, of a model with a tower: the next edition, with the vectors that content gives to items.
   std::shared_ptr<const Snapshot> with_contents(const Snapshot& now, std::span<const ItemHandle> items);
+  // What each feature of an item adds to its product with a user's vector.
+  std::vector<FeatureContribution> features_of(const Snapshot& now, ItemHandle item, std::vector<float> user_vector);
   // With the record locked, before an event is recorded: what it says of an item that content speaks for.
   void learn(const UserRecord& user, ItemHandle item);
   // Runs what serves another model, in turn with others; says where it throws that the old one goes on.

@@ -3,9 +3,12 @@
 // Items that hosts bring, and the vectors that their content gives them.
 
 #include <algorithm>
+#include <functional>
 #include <mutex>
+#include <numeric>
 #include <utility>
 
+#include "attune/detail/engine_impl.hpp"
 #include "attune/error.hpp"
 #include "data/text.hpp"
 #include "serving/recommender_impl.hpp"
@@ -89,6 +92,43 @@ std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot&
     terms.push_back(new_items.describe(read[i], vector, now.num_listed));
   }
   return with_content(now, read, rows, terms, ++editions);
+}
+
+std::vector<FeatureContribution> Recommender::Impl::features_of(const Snapshot& now, ItemHandle item,
+                                                                std::vector<float> user_vector) {
+  constexpr std::size_t kMembers = 3;
+  const ContentTower& tower = *now.tower;
+  const Featurizer& featurizer = tower.featurizer();
+  FeatureTable features(featurizer.shapes());
+  float share = 0;  // of content in the vector
+  {
+    const std::lock_guard lock(content_mutex);
+    featurizer.apply(contents.of(item), features);
+    share = new_items.content_share(item);
+  }
+  const float length = now.engine->kind() == ScoreKind::dot ? 1.0f : detail::length_of(user_vector);
+  for (float& x : user_vector) x *= share / length;
+  std::vector<FeatureContribution> contributions;
+  for (std::size_t f = 0; f < featurizer.num_features(); ++f) {
+    const FeatureBlock block = features.of(0, f);
+    if (block.missing()) continue;
+    std::vector<std::pair<float, std::size_t>> members;
+    FeatureContribution& contribution = contributions.emplace_back();
+    contribution.feature = featurizer.name(f);
+    for (std::size_t c = 0; c < block.values.size(); ++c) {
+      const std::size_t column = block.columns.empty() ? c : block.columns[c];
+      const auto weights = tower.weights(f).subspan(column * tower.dim(), tower.dim());
+      const float adds =
+          block.values[c] * std::inner_product(weights.begin(), weights.end(), user_vector.begin(), 0.0f);
+      contribution.weight += adds;
+      if (adds > 0) members.emplace_back(adds, column);
+    }
+    std::ranges::sort(members, std::greater());
+    members.resize(std::min(members.size(), kMembers));
+    for (const auto& [adds, column] : members) contribution.members.push_back(featurizer.column_name(f, column));
+  }
+  std::ranges::stable_sort(contributions, std::greater(), &FeatureContribution::weight);
+  return contributions;
 }
 
 void Recommender::Impl::learn(const UserRecord& user, ItemHandle item) {

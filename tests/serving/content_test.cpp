@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "attune/recommender.hpp"
+#include "attune/serving/explanation.hpp"
 #include "attune/serving/policy.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
@@ -258,6 +259,69 @@ TEST_CASE("An upsert that content refuses changes nothing", "[serving][content]"
   CHECK_THAT(refused({"colour", "red"}), Contains("colour"));
   CHECK(recommender.info().items == 50);
   CHECK(find(recommender.recommend({.user = "u1", .k = 100}), "one") == nullptr);
+}
+
+TEST_CASE("Features of a new item explain its score, and events on it move its vector", "[serving][content]") {
+  const ScoreKind score = GENERATE(ScoreKind::cosine, ScoreKind::dot);
+  const TrainedModel model = model_with_content({.score = score});
+  Recommender recommender = Recommender::open(model);
+  recommender.upsert_item({.id = "fresh", .fields = {{"letter", "c"}, {"title", "wordc"}}});
+  const Explanation before = recommender.explain("u1", "fresh");
+  REQUIRE(before.features.size() == 2);
+  CHECK(before.features[0].weight >= before.features[1].weight);
+  const auto letter_of = std::ranges::find(before.features, "letter", &FeatureContribution::feature);
+  REQUIRE(letter_of != before.features.end());
+  if (letter_of->weight > 0) CHECK(letter_of->members == std::vector<std::string>{"letter=c"});
+  // What features do not say is the mean of all items.
+  const std::vector<float> vector = vector_of(model, {{"letter", "c"}, {"title", "wordc"}});
+  std::vector<float> mean = vector;
+  FeatureTable features(model.content->featurizer().shapes());
+  model.content->featurizer().apply(std::vector<FieldValue>{{"letter", "c"}, {"title", "wordc"}}, features);
+  for (std::size_t f = 0; f < 2; ++f) {
+    const FeatureBlock block = features.of(0, f);
+    for (std::size_t c = 0; c < block.values.size(); ++c) {
+      for (std::size_t d = 0; d < mean.size(); ++d) {
+        mean[d] -= block.values[c] * model.content->weights(f)[block.columns[c] * mean.size() + d];
+      }
+    }
+  }
+  const double said = static_cast<double>(before.features[0].weight + before.features[1].weight);
+  CHECK(static_cast<double>(before.score) == Approx(said + expected_score(model, 1, mean)).margin(1e-5));
+  CHECK(recommender.explain("u1", "i3").features.empty());
+
+  // Users come to it from i3: its vector goes there.
+  const auto likeness = [&] { return find(recommender.similar_items("i3", 60), "fresh")->score; };
+  const float at_first = likeness();
+  for (std::size_t event = 0; event < 40; ++event) {
+    const std::string user = std::string("new").append(std::to_string(event));
+    recommender.observe({.user = user, .item = "i3", .event_id = "a"});
+    recommender.observe({.user = user, .item = "fresh", .event_id = "b"});
+    recommender.observe({.user = user, .item = "fresh", .event_id = "b"});  // once more
+  }
+  const double length =
+      score == ScoreKind::cosine ? 1.0 : dot(model.encoder->items().row(3), model.encoder->items().row(3));
+  CHECK(static_cast<double>(likeness()) ==
+        Approx((5 * static_cast<double>(at_first) + 36 * length) / 41).epsilon(0.15));
+}
+
+TEST_CASE("Among users whom nobody knows, a new item stands where its own events put it", "[serving][content]") {
+  Recommender recommender = Recommender::open(model_with_content());
+  recommender.upsert_item({.id = "fresh", .fields = {{"letter", "c"}}});
+  const auto place = [&] {
+    const Answer answer = recommender.recommend({.user = "stranger", .k = 60});
+    CHECK(answer.source == Source::popularity);
+    return find(answer, "fresh") - answer.items.data();
+  };
+  const auto in_the_middle = place();
+  CHECK(in_the_middle > 5);
+  CHECK(in_the_middle < 45);
+  for (std::size_t event = 0; event < 40; ++event) {
+    const std::string user = std::string("new").append(std::to_string(event));
+    recommender.observe({.user = user, .item = "fresh"});
+  }
+  CHECK(place() == 0);
+  CHECK(find(recommender.rank("stranger", {"fresh"}), "fresh")->score ==
+        recommender.recommend({.user = "stranger", .k = 1}).items[0].score);
 }
 
 TEST_CASE("A model directory brings its content tower", "[serving][content]") {

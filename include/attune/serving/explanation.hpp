@@ -45,6 +45,15 @@ struct Contribution {
   float margin = 0;
 };
 
+// A feature of an item that content speaks for, and what it adds to the dot product of the item's vector with the
+// user's (with his unit vector where scores are cosines), before a temperature or a blend.
+struct FeatureContribution {
+  std::string feature;
+  float weight = 0;
+  // Of what adds most in it: "genres=Drama", as Featurizer::column_name says; at most three, of those above 0.
+  std::vector<std::string> members;
+};
+
 // Events without which an item would not be among the best, chosen greedily by exact scores: with any one of them it
 // would be.
 struct Counterfactual {
@@ -64,6 +73,8 @@ struct Explanation {
   std::vector<Contribution> contributions;  // of the events that were tried, what adds most to the margin first
   bool complete = false;                    // every event on an item known here was tried
   Counterfactual counterfactual;
+  // Of an item whose vector comes from its content, as far as it does: every feature that it has, what adds most first.
+  std::vector<FeatureContribution> features;
 
   // The items of events that speak for it (weight and margin above 0), in that order, each once, `most` of them.
   ATTUNE_EXPORT std::vector<Id> reasons(std::size_t most = 3) const;
