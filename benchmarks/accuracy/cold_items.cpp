@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// How good are answers about items that nobody has chosen yet? Two questions, each prints one JSON object:
+// How good are answers about items that nobody has chosen yet? Three questions, each prints one JSON object:
 //
 //   cold_items ranking [SEEDS]             MovieLens-1M: 30 % of the items are in no training event; for each user only
 //                                          these are ranked, by what he did with the others and by what they are
+//   cold_items catalogue [SEEDS]           the same items among all others: the rest is replayed in order of time, and
+//   the
+//                                          last event of each user is to be among the ten best
 //   cold_items stream LOG ITEMS SCHEMA     a log in order of time: a model of its first nine tenths, then the rest
 //   event
 //                                          by event: was what came next among the ten best? SCHEMA is the JSON text of
@@ -287,6 +290,172 @@ class ColdRanking {
   EmbeddingTable<float> factors_;
 };
 
+// The last event of each user is asked for when all others have been told.
+class ColdCatalogue {
+ public:
+  ColdCatalogue(const Films& films, std::uint64_t seed, Executor& executor)
+      : films_(films), is_cold_(drawn(films.histories.num_items(), seed)) {
+    for (UserHandle user = 0; user < films.histories.num_users(); ++user) {
+      const HistoryView history = films.histories.of(user);
+      for (std::size_t event = 0; event < history.size(); ++event) {
+        events_.push_back({user, history.items[event], history.times[event], event + 1 == history.size()});
+      }
+    }
+    std::ranges::stable_sort(events_, {}, &Event::time);
+    train(executor);
+  }
+
+  Json measure() const {
+    const std::vector<bool> with = hits(true), without = hits(false), popular = popularity_hits(),
+                            alike = likeness_hits();
+    Json result;
+    for (const bool cold : {true, false}) {
+      const auto share = [&](const std::vector<bool>& hit) {
+        double sum = 0, count = 0;
+        for (UserHandle user = 0; user < hit.size(); ++user) {
+          if (is_cold_[target(user)] != cold) continue;
+          sum += hit[user];
+          count += 1;
+        }
+        return sum / count;
+      };
+      result[cold ? "new items, hr@10" : "trained items, hr@10"] = {{"attune", share(with)},
+                                                                    {"without new items", share(without)},
+                                                                    {"popularity so far", share(popular)},
+                                                                    {"content kNN", share(alike)}};
+    }
+    return result;
+  }
+
+ private:
+  struct Event {
+    UserHandle user;
+    ItemHandle item;
+    Timestamp time;
+    bool last;  // of its user
+  };
+
+  static std::vector<bool> drawn(std::size_t items, std::uint64_t seed) {
+    std::vector<bool> cold(items);
+    std::fill(cold.begin(), cold.begin() + std::lround(0.3 * static_cast<double>(items)), true);
+    std::shuffle(cold.begin(), cold.end(), std::mt19937_64(seed));
+    return cold;
+  }
+  ItemHandle target(UserHandle user) const { return films_.histories.of(user).items.back(); }
+
+  void train(Executor& executor) {
+    InteractionLog log;
+    for (const Event& event : events_) {
+      if (event.last || is_cold_[event.item]) continue;
+      log.append({.user = films_.histories.user_ids->id(event.user),
+                  .item = films_.histories.item_ids->id(event.item),
+                  .timestamp = event.time});
+    }
+    const Split parts = split(group_by_user(std::move(log)), {.kind = SplitOptions::Kind::leave_one_out});
+    TrainerConfig config = TrainerConfig::preset("sasrec-small");
+    config.epochs = 12;
+    model_ = Trainer(config, &executor).fit(parts.train, parts.validation);
+    model_.histories = nullptr;
+    FeatureRecords records(model_.num_items());
+    for (ItemHandle item = 0; item < model_.num_items(); ++item) {
+      const ItemHandle film = films_.histories.item_ids->find(model_.item_ids->id(item));
+      for (const FieldValue& value : films_.records.of(film)) records.add(item, value);
+    }
+    Featurizer featurizer = Featurizer::fit(films_.features, records);
+    const FeatureTable table = featurizer.table(records);
+    model_.content = std::make_shared<const ContentTower>(
+        ContentTower::fit(std::move(featurizer), table, {model_.encoder->items(), model_.encoder->config().score},
+                          {.executor = &executor}));
+  }
+
+  std::vector<bool> hits(bool with_new_items) const {
+    Recommender recommender = Recommender::open(model_);
+    std::vector<Item> items;
+    for (ItemHandle item = 0; with_new_items && item < is_cold_.size(); ++item) {
+      const auto fields = films_.records.of(item);
+      if (is_cold_[item])
+        items.push_back({.id = films_.histories.item_ids->id(item), .fields = {fields.begin(), fields.end()}});
+    }
+    recommender.upsert_items(items);
+    std::vector<bool> hit(films_.histories.num_users());
+    for (const Event& event : events_) {
+      const Id user = films_.histories.user_ids->id(event.user), item = films_.histories.item_ids->id(event.item);
+      if (event.last) {
+        const Answer answer = recommender.recommend({.user = user, .k = kBest, .now = event.time});
+        hit[event.user] = std::ranges::find(answer.items, item, &Recommendation::item) != answer.items.end();
+      } else {
+        recommender.observe({.user = user, .item = item, .timestamp = event.time});
+      }
+    }
+    return hit;
+  }
+
+  // Whether fewer than ten items that the user has not had score as much as the target.
+  bool is_hit(UserHandle user, std::span<const float> scores) const {
+    const HistoryView history = films_.histories.of(user);
+    const std::span<const ItemHandle> had = history.items.first(history.size() - 1);
+    std::vector<bool> seen(scores.size());
+    for (const ItemHandle item : had) seen[item] = true;
+    std::size_t before = 0;
+    for (ItemHandle item = 0; item < scores.size(); ++item) {
+      before += !seen[item] && item != target(user) && scores[item] >= scores[target(user)];
+    }
+    return before < kBest;
+  }
+
+  std::vector<bool> popularity_hits() const {
+    std::vector<float> counts(is_cold_.size());
+    std::vector<bool> hit(films_.histories.num_users());
+    for (const Event& event : events_) {
+      if (event.last) hit[event.user] = is_hit(event.user, counts);
+      if (!event.last) counts[event.item] += 1;
+    }
+    return hit;
+  }
+
+  std::vector<bool> likeness_hits() const {
+    const Featurizer featurizer = Featurizer::fit(films_.features, films_.records);
+    const FeatureTable table = featurizer.table(films_.records);
+    std::vector<bool> hit(films_.histories.num_users());
+    for (UserHandle user = 0; user < hit.size(); ++user) {
+      const HistoryView history = films_.histories.of(user);
+      std::vector<float> scores(is_cold_.size());
+      for (std::size_t f = 0; f < table.num_features(); ++f) {
+        std::vector<float> sum(table.shape(f).width);
+        const auto visit = [](const FeatureBlock& block, auto&& with) {
+          for (std::size_t i = 0; i < block.values.size(); ++i)
+            with(block.columns.empty() ? i : block.columns[i], block.values[i]);
+        };
+        for (const ItemHandle item : history.items.first(history.size() - 1)) {
+          visit(table.of(item, f), [&](std::size_t column, float value) { sum[column] += value; });
+        }
+        for (ItemHandle item = 0; item < scores.size(); ++item) {
+          visit(table.of(item, f), [&](std::size_t column, float value) { scores[item] += value * sum[column]; });
+        }
+      }
+      hit[user] = is_hit(user, scores);
+    }
+    return hit;
+  }
+
+  static constexpr std::size_t kBest = 10;
+  const Films& films_;
+  std::vector<bool> is_cold_;
+  std::vector<Event> events_;
+  TrainedModel model_;
+};
+
+Json catalogue(std::size_t seeds) {
+  const Films films;
+  ThreadPool executor(2);
+  Json runs = Json::array();
+  for (std::size_t seed = 1; seed <= seeds; ++seed) {
+    runs.push_back(ColdCatalogue(films, seed, executor).measure());
+    std::cerr << runs.back().dump() << '\n';
+  }
+  return runs;
+}
+
 Json ranking(std::size_t seeds) {
   const Films films;
   ThreadPool executor(2);
@@ -432,13 +601,13 @@ Json stream(const std::string& log_file, const std::string& items_file, const st
 
 Json run(std::span<char*> arguments) {
   const std::string_view part = arguments.empty() ? "" : arguments[0];
-  if (part == "ranking") {
+  if (part == "ranking" || part == "catalogue") {
     std::size_t seeds = 3;
     if (arguments.size() > 1) {
       const std::string_view text = arguments[1];
       std::from_chars(text.data(), text.data() + text.size(), seeds);
     }
-    return ranking(seeds);
+    return part == "ranking" ? ranking(seeds) : catalogue(seeds);
   }
   if (part == "stream" && arguments.size() == 4) {
     return stream(data_directory() + arguments[1], data_directory() + arguments[2], arguments[3]);
@@ -463,6 +632,6 @@ int main(int argc, char** argv) {
     std::cerr << error.what() << '\n';
     return 1;
   }
-  std::cerr << "usage: cold_items ranking [SEEDS] | stream LOG ITEMS SCHEMA\n";
+  std::cerr << "usage: cold_items ranking [SEEDS] | catalogue [SEEDS] | stream LOG ITEMS SCHEMA\n";
   return 2;
 }
