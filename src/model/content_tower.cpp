@@ -60,10 +60,18 @@ ContentTower ContentTower::fit(Featurizer featurizer, const FeatureTable& featur
                     std::to_string(rows.size()) + " among " + std::to_string(targets.size()));
   }
   std::vector<double> sums(dim);
+  double lengths = 0;
   for (const std::uint32_t row : rows) {
-    for (std::size_t d = 0; d < dim; ++d) sums[d] += static_cast<double>(targets.row(row)[d]);
+    double square = 0;
+    for (std::size_t d = 0; d < dim; ++d) {
+      const auto x = static_cast<double>(targets.row(row)[d]);
+      sums[d] += x;
+      square += x * x;
+    }
+    lengths += std::sqrt(square);
   }
   ContentTower tower;
+  tower.mean_length_ = static_cast<float>(lengths / static_cast<double>(rows.size()));
   tower.featurizer_ = std::move(featurizer);
   for (const double sum : sums) tower.mean_.push_back(static_cast<float>(sum / static_cast<double>(rows.size())));
   std::vector<float> vectors;
@@ -98,6 +106,7 @@ bool ContentTower::embed(std::span<float> vector, const FeatureTable& features, 
 void ContentTower::write(SafetensorsWriter& writer) const {
   featurizer_.write(writer, "content.features.");
   writer.add("content.mean", {dim()}, std::span<const float>(mean_));
+  writer.add("content.mean_length", {}, std::span<const float>(&mean_length_, 1));
   for (std::size_t f = 0; f < weights_.size(); ++f) {
     writer.add(weights_name(f), {featurizer_.width(f), dim()}, std::span<const float>(weights_[f]));
   }
@@ -108,6 +117,7 @@ ContentTower ContentTower::read(const SafetensorsFile& file) {
   tower.featurizer_ = Featurizer::read(file, "content.features.");
   const TensorInfo* const mean = file.find("content.mean");
   tower.mean_ = file.floats(file.require("content.mean", std::array{mean == nullptr ? 0 : mean->elements()}));
+  tower.mean_length_ = file.floats(file.require("content.mean_length", {})).front();
   for (std::size_t f = 0; f < tower.featurizer_.num_features(); ++f) {
     tower.weights_.push_back(
         file.floats(file.require(weights_name(f), std::array{tower.featurizer_.width(f), tower.dim()})));

@@ -5,6 +5,15 @@
 #include <cmath>
 
 namespace attune::inline v0_1 {
+namespace {
+
+float length_of(std::span<const float> vector) noexcept {
+  double square = 0;
+  for (const float x : vector) square += static_cast<double>(x) * static_cast<double>(x);
+  return static_cast<float>(std::sqrt(square));
+}
+
+}  // namespace
 
 void NewItems::set_content(ItemHandle item, std::span<const float> vector) {
   NewItem& known = items_[item];
@@ -27,11 +36,14 @@ bool NewItems::add_event(ItemHandle item, std::span<const float> before) {
   return true;
 }
 
-float NewItems::describe(ItemHandle item, std::span<float> vector, std::size_t num_items) const {
+float NewItems::describe(ItemHandle item, std::span<float> vector, float trained_length, std::size_t num_items) const {
   constexpr double kHalf = 0.5;
   const NewItem& known = items_.at(item);
-  const float weight = kContent + static_cast<float>(known.summed);
-  for (std::size_t d = 0; d < vector.size(); ++d) vector[d] = (kContent * known.content[d] + known.sum[d]) / weight;
+  const auto events = static_cast<float>(known.summed);
+  for (std::size_t d = 0; d < vector.size(); ++d) vector[d] = kContent * known.content[d] + known.sum[d];
+  const float length = (kContent * length_of(known.content) + events * trained_length) / (kContent + events);
+  const float scale = length / std::max(length_of(vector), 1e-30f);
+  for (float& x : vector) x *= scale;
   const auto since = static_cast<double>(events_.load(std::memory_order_relaxed) - known.since);
   const double average = since / static_cast<double>(std::max<std::size_t>(num_items, 1));
   return static_cast<float>(std::log((static_cast<double>(known.events) + kHalf) / (average + kHalf)));

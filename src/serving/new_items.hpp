@@ -27,9 +27,10 @@ class NewItems {
   // before; empty: none has one. Whether so much is new that it should be shown.
   bool add_event(ItemHandle item, std::span<const float> before);
 
-  // vector [dim] = (5 content + the sum over events of what came before) / (5 + events); returns
+  // vector [dim]: the direction of 5 content + the sum over events of what came before, with the length
+  // (5 |content| + events * trained_length) / (5 + events): what many chose is as sure as what was trained. Returns
   // ln((events + 1/2) / (events of all items since it came / num_items + 1/2)).
-  float describe(ItemHandle item, std::span<float> vector, std::size_t num_items) const;
+  float describe(ItemHandle item, std::span<float> vector, float trained_length, std::size_t num_items) const;
   // How much of the vector is the content's, from 0 to 1.
   float content_share(ItemHandle item) const;
 

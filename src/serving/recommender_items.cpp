@@ -89,7 +89,7 @@ std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot&
     const auto vector = std::span(rows).subspan(i * tower.dim(), tower.dim());
     tower.embed(vector, features, i);
     new_items.set_content(read[i], vector);
-    terms.push_back(new_items.describe(read[i], vector, now.num_listed));
+    terms.push_back(new_items.describe(read[i], vector, tower.mean_length(), now.num_listed));
   }
   return with_content(now, read, rows, terms, ++editions);
 }
@@ -152,7 +152,7 @@ void Recommender::Impl::learn(const UserRecord& user, ItemHandle item) {
   }
   for (float& x : before) x /= std::max(found, 1.0f);
   if (!new_items.add_event(item, found == 0 ? std::span<const float>{} : before)) return;
-  const float term = new_items.describe(item, vector, now->num_listed);
+  const float term = new_items.describe(item, vector, now->tower->mean_length(), now->num_listed);
   auto next = with_content(*now, {&item, 1}, vector, {&term, 1}, now->edition);
   const std::lock_guard swap(snapshot_mutex);
   snapshot.swap(next);

@@ -48,6 +48,8 @@ class ATTUNE_EXPORT ContentTower {
 
   std::size_t dim() const noexcept { return mean_.size(); }
   const Featurizer& featurizer() const noexcept { return featurizer_; }
+  // Of the vectors that were learned from, the mean: 1 under cosine.
+  float mean_length() const noexcept { return mean_length_; }
   // The vector [dim()] of a row of a table of the featurizer; false, and zeros, where all of it is missing.
   bool embed(std::span<float> vector, const FeatureTable& features, std::size_t row) const noexcept;
   // What column c of a feature adds to the vector for each 1 of its value: row c of [width(feature), dim()].
@@ -61,6 +63,7 @@ class ATTUNE_EXPORT ContentTower {
  private:
   Featurizer featurizer_;
   std::vector<float> mean_;                  // [dim]
+  float mean_length_ = 0;
   std::vector<std::vector<float>> weights_;  // [features], each [width, dim]
 };
 
