@@ -31,6 +31,7 @@
 
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/config.hpp"
+#include "attune/model/content_tower.hpp"
 #include "attune/model/count_models.hpp"
 #include "attune/model/embedding_table.hpp"
 #include "attune/model/featurizer.hpp"

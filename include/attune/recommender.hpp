@@ -302,9 +302,9 @@ class ATTUNE_EXPORT Recommender {
 
   // Items come, change and go while requests run: the next call of any thread obeys. Removed items, and those outside
   // their time, are in no answer. An upsert sets what it names, keeps the rest, and lists a removed item again; about a
-  // microsecond an item. What no model knows counts as unavailable until one brings it. Throws Error, and then changes
-  // nothing: invalid_argument for an id that IdMap does not accept, a field that item_fields lacks or has otherwise, a
-  // number that is infinite; limit_exceeded for more than max_items.
+  // microsecond an item. What no model knows is unavailable until one brings it, or reads in its fields what it is
+  // (docs/new_items.md). Throws Error, and then changes nothing: invalid_argument for an id that IdMap does not accept,
+  // a field that neither knows or has otherwise, an infinite number; limit_exceeded for more than max_items.
   void upsert_item(const Item& item) { upsert_items({&item, 1}); }
   void upsert_items(std::span<const Item> items);
   // Holds until an upsert, also over reloads and for items that are not known yet. False for an id that IdMap does not

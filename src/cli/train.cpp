@@ -157,6 +157,15 @@ void print_reranking(std::ostream& out, const RankerReport& report) {
       << fixed(report.ndcg_10, 4) << (report.kept ? "\n" : ": not kept\n");
 }
 
+void print_content(std::ostream& out, const std::optional<Content>& content) {
+  if (!content) return;
+  out << "features explain " << fixed(100 * content->learned.explained, 1) << " % of the items' vectors:";
+  for (std::size_t f = 0; f < content->features.size(); ++f) {
+    out << (f == 0 ? " " : ", ") << content->features[f].name << ' ' << fixed(content->learned.importance[f], 2);
+  }
+  out << '\n';
+}
+
 void save(TrainedModel& model, const TrainOptions& options, const Protocol& protocol, std::uint64_t seed) {
   protocol.write(model.notes);
   model.notes["preset"] = options.preset;
@@ -165,8 +174,9 @@ void save(TrainedModel& model, const TrainOptions& options, const Protocol& prot
 }
 
 // The result for people.
-void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel& model, const Protocol& protocol,
-                  const Report& report, const std::vector<Baseline>& baselines, const std::string& output) {
+void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel& model,
+                  const std::optional<Content>& content, const Protocol& protocol, const Report& report,
+                  const std::vector<Baseline>& baselines, const std::string& output) {
   out << "trained in " << fixed(trainer.train_seconds(), 1) << " s";
   if (model.encoder) out << ", best epoch " << trainer.best_epoch();
   if (trainer.refitted()) out << ", trained once more with the validation part";
@@ -175,6 +185,7 @@ void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel&
   }
   out << '\n';
   print_reranking(out, trainer.ranker());
+  print_content(out, content);
   print_protocol(out, protocol, report);
   if (report.queries != 0) print_comparison(out, report, baselines, 10);
   out << "model written to " << output << "; ask it with\n  attune recommend --model " << output << " --user "
@@ -252,7 +263,7 @@ void run(const TrainOptions& options, Console& console) {
                     {"model", options.output}});
     return;
   }
-  print_result(console.text(), trainer, model, protocol, report, baselines, options.output);
+  print_result(console.text(), trainer, model, content, protocol, report, baselines, options.output);
 }
 
 }  // namespace attune::cli

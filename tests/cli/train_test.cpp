@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <sstream>
 
 #include "catch.hpp"
@@ -344,6 +345,37 @@ TEST_CASE("A file of items is checked against the catalogue", "[cli][train]") {
   CHECK(items["untitled"] == 18);
   sandbox.write("wrong.csv", "id,title\n1,x\n");
   check_failure(sandbox.attune(kTrain + "events.csv --items wrong.csv"), {"wrong.csv", "'item'"});
+}
+
+TEST_CASE("A schema makes features of the file of items, which the model keeps", "[cli][train]") {
+  const Sandbox sandbox;
+  std::string items = "item,title,colour\n";
+  for (int item = 0; item < 25; ++item) {
+    const std::string number = std::to_string(item);
+    items += "i" + number + ",Thing number " + number + (item % 2 == 0 ? ",red\n" : ",blue|green\n");
+  }
+  sandbox.write("items.csv", items);
+  sandbox.write("schema.json",
+                R"({"items": [{"name": "colour", "type": "category"}, {"name": "title", "type": "text"}]})");
+  const Run run = sandbox.train("--json --items items.csv --schema schema.json");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto content = run.json()["content"];
+  CHECK(content["items"] == 20);
+  CHECK(content["features"].size() == 2);
+  CHECK(content["features"][0]["name"] == "colour");
+  CHECK(content["explained"].is_number());
+  CHECK(std::filesystem::exists(sandbox.path("model/content.safetensors")));
+  CHECK(sandbox.train("--json").json()["content"].is_null());
+
+  sandbox.write("schema.json",
+                R"({"items": [{"name": "colour", "type": "category"}, {"name": "price", "type": "number"}]})");
+  check_failure(sandbox.attune(kTrain + "events.csv --items items.csv --schema schema.json"), {"items.csv", "price"});
+  sandbox.write("schema.json", R"({"users": [{"name": "age", "type": "number"}]})");
+  check_failure(sandbox.attune(kTrain + "events.csv --items items.csv --schema schema.json"),
+                {"schema.json", "items", "at least one feature"});
+  CHECK(sandbox.attune(kTrain + "events.csv --schema schema.json").status == 2);
+  CHECK(sandbox.attune(kTrain + "events.csv --preset markov --items items.csv --schema schema.json").status == 2);
 }
 
 TEST_CASE("Input that cannot be used ends with status 1 and one line that names file, place and reason",
