@@ -51,8 +51,8 @@ concept IncrementalEncoder = Encoder<E> &&
 // similarities(item, handles, cosines): of its vector with each of theirs, 0 where either has none.
 // With subtract(user_vector, item, amount), which takes `amount` times the unit vector of a scorable item away from the
 // vector of a query, items like those that a user dislikes are ranked lower; without, only these are left out.
-// With has_content() and visit_content(visit), which calls visit(item, term) for every item whose vector was not
-// trained, counts, which cannot know these, give them the mean of their scores times exp(term).
+// With num_trained(), has_content() and visit_content(visit), which calls visit(item, wanted) for every item whose
+// vector was not trained, counts, which cannot know these, give them `wanted` times the mean of their scores.
 // A scorer may also answer many queries at once: batches() says whether that is the faster way, top_k_batch(queries,
 // eligible, workspace) as CosineScorer's.
 template <class S>

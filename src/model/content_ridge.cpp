@@ -121,8 +121,6 @@ std::vector<std::vector<float>> solve_by_gradients(const RidgeProblem& problem, 
     begins.push_back(begins.back() + problem.features.shape(f).width);
   }
   const Eigen::SparseMatrix<float> design = design_of(problem, choice, begins, begins.back());
-  Eigen::LeastSquaresConjugateGradient<Eigen::SparseMatrix<float>> solver;
-  solver.setMaxIterations(100).setTolerance(1e-4f).compute(design);
   std::vector<std::vector<float>> weights;
   for (std::size_t f = 0; f + 1 < begins.size(); ++f) {
     weights.emplace_back((begins[f + 1] - begins[f]) * problem.dim);
@@ -132,6 +130,8 @@ std::vector<std::vector<float>> solve_by_gradients(const RidgeProblem& problem, 
     for (std::size_t i = 0; i < problem.rows.size(); ++i) {
       target[static_cast<Index>(i)] = problem.vectors[i * problem.dim + d];
     }
+    Eigen::LeastSquaresConjugateGradient<Eigen::SparseMatrix<float>> solver;  // which counts iterations within
+    solver.setMaxIterations(100).setTolerance(1e-4f).compute(design);
     const Eigen::VectorXf solved = solver.solve(target);
     for (std::size_t f = 0; f < weights.size(); ++f) {
       for (std::size_t c = 0; c < begins[f + 1] - begins[f]; ++c) {

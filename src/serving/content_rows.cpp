@@ -21,9 +21,11 @@ bool has_length(std::span<const float> vector) noexcept {
 
 }  // namespace
 
-ContentRows::ContentRows(std::size_t dim)
+ContentRows::ContentRows(std::size_t dim, std::shared_ptr<const std::atomic<std::size_t>> events, std::size_t num_items)
     : dim_(dim),
       stride_((dim + detail::kLanes - 1) / detail::kLanes * detail::kLanes),
+      events_(std::move(events)),
+      num_items_(static_cast<float>(std::max<std::size_t>(num_items, 1))),
       kernels_(&detail::float_kernels()) {}
 
 std::shared_ptr<ContentRows::Group> ContentRows::copy_of(std::size_t group) const {
@@ -31,7 +33,7 @@ std::shared_ptr<ContentRows::Group> ContentRows::copy_of(std::size_t group) cons
   const std::span<float> rows = copy->rows.take(kGroup * stride_);
   if (const Group* const from = groups_[group - first_group_].get()) {
     copy->items = from->items;
-    copy->terms = from->terms;
+    copy->facts = from->facts;
     std::copy_n(from->rows.data(), rows.size(), rows.data());
   } else {
     std::ranges::fill(rows, 0.0f);
@@ -49,7 +51,7 @@ void ContentRows::reach(std::size_t group) {
 }
 
 std::shared_ptr<const ContentRows> ContentRows::with(std::span<const ItemHandle> items, std::span<const float> vectors,
-                                                     std::span<const float> terms) const {
+                                                     std::span<const ContentFacts> facts) const {
   auto changed = std::make_shared<ContentRows>(*this);
   std::vector<std::size_t> order(items.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -62,7 +64,7 @@ std::shared_ptr<const ContentRows> ContentRows::with(std::span<const ItemHandle>
       const std::span<const float> vector = vectors.subspan(order[i] * dim_, dim_);
       const std::size_t place = items[order[i]] % kGroup;
       const bool kept = has_length(vector);
-      group->terms[place] = terms[order[i]];
+      group->facts[place] = facts[order[i]];
       for (std::size_t d = 0; d < dim_; ++d) group->rows.data()[place * stride_ + d] = kept ? vector[d] : 0.0f;
       group->items = (group->items & ~(std::uint64_t{1} << place)) | std::uint64_t{kept} << place;
     }

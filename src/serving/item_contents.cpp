@@ -40,11 +40,12 @@ void ItemContents::set(ItemHandle item, std::span<const FieldValue> changes) {
   for (const FieldValue& change : changes) {
     std::erase_if(fields, [&](const Field& field) { return field.name == change.field(); });
     if (missing(change)) continue;
-    Field& field = fields.emplace_back(std::string(change.field()), change.number());
+    Field field{std::string(change.field()), change.number()};
     if (change.type() == FieldType::category) field.value = std::string(change.names());
     if (change.type() == FieldType::vector) {
       field.value = std::vector<float>(change.vector().begin(), change.vector().end());
     }
+    fields.push_back(std::move(field));
   }
   if (fields.empty()) items_.erase(item);
 }

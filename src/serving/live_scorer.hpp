@@ -35,14 +35,15 @@ class LiveScorer {
   std::size_t size() const noexcept { return content_ ? std::max(model_->size(), content_->end()) : model_->size(); }
   ScoreKind kind() const noexcept { return model_->kind(); }
   bool of_content(ItemHandle item) const noexcept { return content_ && content_->has(item); }
-  // Items that counts cannot know, so that the engine does not count that against them.
+  // How many items have trained vectors; the others, which counts cannot know, and how much each is wanted.
+  std::size_t num_trained() const noexcept { return rows().num_scorable(); }
   bool has_content() const noexcept { return content_ != nullptr; }
   template <class Visit>
   void visit_content(Visit&& visit) const {
     if (!content_) return;
     content_->visit_groups([&](std::size_t number, const ContentRows::Group& group) {
       detail::for_each_bit(group.items, [&](std::size_t bit) {
-        visit(static_cast<ItemHandle>(number * kGroup + bit), group.terms[bit]);
+        visit(static_cast<ItemHandle>(number * kGroup + bit), content_->wanted(group.facts[bit]));
       });
     });
   }
@@ -141,7 +142,7 @@ class LiveScorer {
     const float* const prepared = workspace.query.take(rows().stride()).data();
     const std::span<ScoredHandle> kept = workspace.candidates.take(of_model.size());
     std::ranges::copy(of_model, kept.begin());
-    detail::TopK best(workspace.top, k);
+    detail::TopK best(workspace.top, std::min(k, size()));
     for (const ScoredHandle& item : kept) best.push(item);
     const auto& kernels = detail::kernels<float>();
     const std::span<float> scores = workspace.scores.take(kGroup);

@@ -15,10 +15,10 @@ float length_of(std::span<const float> vector) noexcept {
 
 }  // namespace
 
-void NewItems::set_content(ItemHandle item, std::span<const float> vector) {
+void NewItems::set_content(ItemHandle item, std::span<const float> vector, std::size_t events) {
   NewItem& known = items_[item];
   if (known.content.empty()) {
-    known.since = events_.load(std::memory_order_relaxed);
+    known.since = events;
     known.sum.resize(vector.size());
   }
   known.content.assign(vector.begin(), vector.end());
@@ -31,26 +31,18 @@ bool NewItems::add_event(ItemHandle item, std::span<const float> before) {
   ++known.events;
   if (!before.empty()) ++known.summed;
   for (std::size_t d = 0; d < before.size(); ++d) known.sum[d] += before[d];
-  if (known.events * 8 < known.shown * 9) return false;
-  known.shown = known.events;
   return true;
 }
 
-float NewItems::describe(ItemHandle item, std::span<float> vector, float trained_length, std::size_t num_items) const {
-  constexpr double kHalf = 0.5;
+ContentFacts NewItems::describe(ItemHandle item, std::span<float> vector, float trained_length) const {
+  constexpr float kContent = 5;  // events that it is worth
   const NewItem& known = items_.at(item);
   const auto events = static_cast<float>(known.summed);
   for (std::size_t d = 0; d < vector.size(); ++d) vector[d] = kContent * known.content[d] + known.sum[d];
   const float length = (kContent * length_of(known.content) + events * trained_length) / (kContent + events);
   const float scale = length / std::max(length_of(vector), 1e-30f);
   for (float& x : vector) x *= scale;
-  const auto since = static_cast<double>(events_.load(std::memory_order_relaxed) - known.since);
-  const double average = since / static_cast<double>(std::max<std::size_t>(num_items, 1));
-  return static_cast<float>(std::log((static_cast<double>(known.events) + kHalf) / (average + kHalf)));
-}
-
-float NewItems::content_share(ItemHandle item) const {
-  return kContent / (kContent + static_cast<float>(items_.at(item).summed));
+  return {kContent * scale, known.events, known.since};
 }
 
 }  // namespace attune::inline v0_1

@@ -47,8 +47,12 @@ struct Recommender::Impl {
   void publish(ServedModel model, std::span<const ItemHandle> handles);
   // Items (recommender_items.cpp).
   void upsert(std::span<const Item> items);
-  // With content_mutex held, of a model with a tower: the next edition, with the vectors that content gives to items.
-  std::shared_ptr<const Snapshot> with_contents(const Snapshot& now, std::span<const ItemHandle> items);
+  // With content_mutex held.
+  void show(std::shared_ptr<const Snapshot> next);
+  // Of a model with a tower: the next edition, with the vectors that content gives to items; `known` learns them.
+  std::shared_ptr<const Snapshot> with_contents(const Snapshot& now, std::span<const ItemHandle> items,
+                                                NewItems& known);
+  void take_in_events();
   // What each feature of an item adds to its product with a user's vector.
   std::vector<FeatureContribution> features_of(const Snapshot& now, ItemHandle item, std::vector<float> user_vector);
   // With the record locked, before an event is recorded: what it says of an item that content speaks for.
@@ -179,7 +183,16 @@ struct Recommender::Impl {
   std::atomic<std::uint64_t> editions = 0;
   std::mutex content_mutex;  // of what content says, and of who changes the snapshot
   ItemContents contents;
-  NewItems new_items;
+  std::unique_ptr<NewItems> new_items = std::make_unique<NewItems>();  // to the model that serves
+  struct Learned {                                                     // an event on a new item
+    ItemHandle item;
+    std::uint64_t generation;
+    std::vector<float> before;  // as NewItems::add_event takes it
+  };
+  std::mutex learned_mutex;
+  std::vector<Learned> learned;
+  // Of all items so far.
+  std::shared_ptr<std::atomic<std::size_t>> events_told = std::make_shared<std::atomic<std::size_t>>(0);
   std::shared_ptr<ShadowRun> shadow;    // as the snapshot: guarded by its mutex
   std::atomic<bool> shadowing = false;  // whether there is one
 };

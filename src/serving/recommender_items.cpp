@@ -43,7 +43,6 @@ void Recommender::upsert_items(std::span<const Item> items) { impl_->upsert(item
 bool Recommender::remove_item(const Id& item) { return impl_->catalogue->remove(item); }
 
 void Recommender::Impl::upsert(std::span<const Item> items) {
-  const std::lock_guard lock(content_mutex);
   const std::shared_ptr<const Snapshot> now = current();
   if (!now->tower) return catalogue->upsert(items);
   const Featurizer& featurizer = now->tower->featurizer();
@@ -59,24 +58,35 @@ void Recommender::Impl::upsert(std::span<const Item> items) {
     }
   }
   catalogue->upsert(for_catalogue(items, *catalogue, featurizer));
-  std::vector<ItemHandle> handles;
-  for (const Item& item : items) {
-    handles.push_back(catalogue->find(item.id));
-    contents.set(handles.back(), item.fields);
+  constexpr std::size_t kTogether = 64;  // so that others get between
+  for (std::size_t first = 0; first < items.size(); first += kTogether) {
+    std::vector<ItemHandle> handles;
+    const std::lock_guard lock(content_mutex);
+    for (const Item& item : items.subspan(first, std::min(kTogether, items.size() - first))) {
+      if (item.fields.empty()) continue;
+      handles.push_back(catalogue->find(item.id));
+      contents.set(handles.back(), item.fields);
+    }
+    std::ranges::sort(handles);
+    handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
+    const std::shared_ptr<const Snapshot> latest = current();
+    if (latest->tower) show(with_contents(*latest, handles, *new_items));
+    take_in_events();
   }
-  std::ranges::sort(handles);
-  handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
-  auto next = with_contents(*now, handles);
+}
+
+void Recommender::Impl::show(std::shared_ptr<const Snapshot> next) {
   const std::lock_guard swap(snapshot_mutex);
   snapshot.swap(next);
 }
 
-std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot& now,
-                                                                 std::span<const ItemHandle> items) {
+std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot& now, std::span<const ItemHandle> items,
+                                                                 NewItems& known) {
   const ContentTower& tower = *now.tower;
   FeatureTable features(tower.featurizer().shapes());
   std::vector<ItemHandle> read;
   for (const ItemHandle item : items) {
+    if (!now.takes_content(item)) continue;
     try {
       tower.featurizer().apply(contents.of(item), features);
       read.push_back(item);
@@ -84,14 +94,76 @@ std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot&
       if (error.code() != ErrorCode::invalid_data) throw;
     }
   }
-  std::vector<float> rows(read.size() * tower.dim()), terms;
+  std::vector<float> rows;
+  std::vector<ContentFacts> facts;
+  std::vector<ItemHandle> changed;
   for (std::size_t i = 0; i < read.size(); ++i) {
-    const auto vector = std::span(rows).subspan(i * tower.dim(), tower.dim());
-    tower.embed(vector, features, i);
-    new_items.set_content(read[i], vector);
-    terms.push_back(new_items.describe(read[i], vector, tower.mean_length(), now.num_listed));
+    rows.resize(rows.size() + tower.dim());
+    const auto row = std::span(rows).last(tower.dim());
+    const bool says_something = tower.embed(row, features, i);
+    if (!says_something && !now.content->has(read[i])) {
+      rows.resize(rows.size() - tower.dim());
+      continue;
+    }
+    changed.push_back(read[i]);
+    ContentFacts& fact = facts.emplace_back();
+    if (!says_something) continue;
+    known.set_content(read[i], row, *events_told);
+    fact = known.describe(read[i], row, tower.mean_length());
   }
-  return with_content(now, read, rows, terms, ++editions);
+  return with_content(now, changed, rows, facts, ++editions);
+}
+
+// Nobody waits here, and least of all with a user's record locked: what cannot be taken in now is by whoever holds the
+// content, or by the next.
+void Recommender::Impl::learn(const UserRecord& user, ItemHandle item) {
+  events_told->fetch_add(1, std::memory_order_relaxed);
+  const std::shared_ptr<const Snapshot> now = current();
+  const auto is_new = [&](ItemHandle one) { return now->content && now->content->has(one); };
+  if (!is_new(item)) return;
+  std::vector<float> vector(now->tower->dim()), before(vector.size());
+  float found = 0;
+  for (std::size_t back = user.items.size(); back-- > 0 && found < 3;) {
+    try {
+      if (is_new(user.items[back]) || !now->engine->vector(user.items[back], vector)) continue;
+    } catch (const Error& error) {
+      note_damage(*now, error);
+      continue;
+    }
+    for (std::size_t d = 0; d < vector.size(); ++d) before[d] += vector[d];
+    ++found;
+  }
+  for (float& x : before) x /= std::max(found, 1.0f);
+  if (found == 0) before.clear();
+  {
+    const std::lock_guard lock(learned_mutex);
+    learned.push_back({item, now->generation, std::move(before)});
+  }
+  if (const std::unique_lock lock(content_mutex, std::try_to_lock); lock) take_in_events();
+}
+
+void Recommender::Impl::take_in_events() {
+  std::vector<Learned> taken;
+  {
+    const std::lock_guard lock(learned_mutex);
+    taken.swap(learned);
+  }
+  const std::shared_ptr<const Snapshot> now = current();
+  std::vector<ItemHandle> items;
+  for (const Learned& one : taken) {
+    if (one.generation != now->generation || !now->content || !now->content->has(one.item)) continue;
+    if (new_items->add_event(one.item, one.before)) items.push_back(one.item);
+  }
+  if (items.empty()) return;
+  std::ranges::sort(items);
+  items.erase(std::unique(items.begin(), items.end()), items.end());
+  const std::size_t dim = now->tower->dim();
+  std::vector<float> rows(items.size() * dim);
+  std::vector<ContentFacts> facts;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    facts.push_back(new_items->describe(items[i], std::span(rows).subspan(i * dim, dim), now->tower->mean_length()));
+  }
+  show(with_content(*now, items, rows, facts, ++editions));
 }
 
 std::vector<FeatureContribution> Recommender::Impl::features_of(const Snapshot& now, ItemHandle item,
@@ -100,14 +172,12 @@ std::vector<FeatureContribution> Recommender::Impl::features_of(const Snapshot& 
   const ContentTower& tower = *now.tower;
   const Featurizer& featurizer = tower.featurizer();
   FeatureTable features(featurizer.shapes());
-  float share = 0;  // of content in the vector
   {
     const std::lock_guard lock(content_mutex);
     featurizer.apply(contents.of(item), features);
-    share = new_items.content_share(item);
   }
   const float length = now.engine->kind() == ScoreKind::dot ? 1.0f : detail::length_of(user_vector);
-  for (float& x : user_vector) x *= share / length;
+  for (float& x : user_vector) x *= now.content->facts(item).share / length;
   std::vector<FeatureContribution> contributions;
   for (std::size_t f = 0; f < featurizer.num_features(); ++f) {
     const FeatureBlock block = features.of(0, f);
@@ -129,33 +199,6 @@ std::vector<FeatureContribution> Recommender::Impl::features_of(const Snapshot& 
   }
   std::ranges::stable_sort(contributions, std::greater(), &FeatureContribution::weight);
   return contributions;
-}
-
-void Recommender::Impl::learn(const UserRecord& user, ItemHandle item) {
-  new_items.count_event();
-  const auto is_new = [](const Snapshot& now, ItemHandle one) { return now.content && now.content->has(one); };
-  if (!is_new(*current(), item)) return;
-  const std::lock_guard lock(content_mutex);
-  const std::shared_ptr<const Snapshot> now = current();
-  if (!is_new(*now, item)) return;
-  std::vector<float> vector(now->tower->dim()), before(vector.size());
-  float found = 0;
-  for (std::size_t back = user.items.size(); back-- > 0 && found < 3;) {
-    try {
-      if (is_new(*now, user.items[back]) || !now->engine->vector(user.items[back], vector)) continue;
-    } catch (const Error& error) {
-      note_damage(*now, error);
-      continue;
-    }
-    for (std::size_t d = 0; d < vector.size(); ++d) before[d] += vector[d];
-    ++found;
-  }
-  for (float& x : before) x /= std::max(found, 1.0f);
-  if (!new_items.add_event(item, found == 0 ? std::span<const float>{} : before)) return;
-  const float term = new_items.describe(item, vector, now->tower->mean_length(), now->num_listed);
-  auto next = with_content(*now, {&item, 1}, vector, {&term, 1}, now->edition);
-  const std::lock_guard swap(snapshot_mutex);
-  snapshot.swap(next);
 }
 
 }  // namespace attune::inline v0_1

@@ -117,15 +117,17 @@ Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_id
       vectors(user_ids, options.user_vector_budget_bytes) {}
 
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
-  const std::uint64_t generation = snapshot ? snapshot->generation + 1 : 1;
+  const std::shared_ptr<const Snapshot> before = current();
+  const std::uint64_t generation = before ? before->generation + 1 : 1;
   auto next = make_snapshot(catalogue, std::move(model), handles, generation, ++editions);
   const std::string line = "model \"" + next->version + "\" serves " + std::to_string(handles.size()) +
                            " items as generation " + std::to_string(generation);
   users.warm_up(*next->engine, generation, options.warm_up_users, pool.take()->workspace);
   {
     const std::lock_guard content(content_mutex);
-    new_items.clear();
-    if (next->tower) next = with_contents(*next, contents.items());
+    auto known = std::make_unique<NewItems>();
+    if (next->tower) next = with_contents(*with_no_content(*next, events_told), contents.items(), *known);
+    new_items.swap(known);
     const std::lock_guard lock(snapshot_mutex);
     snapshot.swap(next);
   }
@@ -136,7 +138,7 @@ void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> h
 
 void Recommender::Impl::serve(const TrainedModel& model) {
   std::vector<ItemHandle> handles;
-  if (snapshot) {
+  if (current()) {
     handles = catalogue->add_all(*model.item_ids);
   } else {  // the catalogue was made of them
     handles.resize(model.num_items());

@@ -171,6 +171,7 @@ Answer Recommender::recommend_group(std::span<const Id> user_ids, const Request&
     group->catalogue = now->catalogue;
     group->generation = now->generation;
     group->edition = now->edition;
+    group->of_model = now->of_model;
     group->listed = now->listed;
     group->scorable = now->scorable;
     group->num_listed = now->num_listed;

@@ -169,43 +169,39 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalog
     ++snapshot->num_scorable;
   }
   snapshot->num_listed = handles.size();
+  snapshot->of_model = std::make_shared<const std::vector<std::uint64_t>>(snapshot->listed);
   return snapshot;
 }
 
-std::shared_ptr<const Snapshot> with_content(const Snapshot& snapshot, std::span<const ItemHandle> items,
-                                             std::span<const float> vectors, std::span<const float> terms,
-                                             std::uint64_t edition) {
-  const auto has_bit = [](const std::vector<std::uint64_t>& bits, ItemHandle item) {
-    return item / 64 < bits.size() && (bits[item / 64] >> (item % 64) & 1u) != 0;
-  };
-  const auto of_content = [&](ItemHandle item) { return snapshot.content && snapshot.content->has(item); };
-  const std::size_t dim = snapshot.tower->dim();
-  std::vector<ItemHandle> changed;
-  std::vector<float> changed_vectors, changed_terms;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    if (has_bit(snapshot.scorable, items[i]) && !of_content(items[i])) continue;
-    const auto vector = vectors.subspan(i * dim, dim);
-    changed.push_back(items[i]);
-    changed_vectors.insert(changed_vectors.end(), vector.begin(), vector.end());
-    changed_terms.push_back(terms[i]);
-  }
-  const auto before = snapshot.content ? snapshot.content : std::make_shared<const ContentRows>(dim);
-  auto content = before->with(changed, changed_vectors, changed_terms);
+std::shared_ptr<const Snapshot> with_no_content(const Snapshot& snapshot,
+                                                std::shared_ptr<const std::atomic<std::size_t>> events) {
   auto next = std::make_shared<Snapshot>(snapshot);
-  next->engine = snapshot.engine->with_content(content);
+  next->content = std::make_shared<const ContentRows>(snapshot.tower->dim(), std::move(events), snapshot.num_listed);
+  return next;
+}
+
+std::shared_ptr<const Snapshot> with_content(const Snapshot& snapshot, std::span<const ItemHandle> items,
+                                             std::span<const float> vectors, std::span<const ContentFacts> facts,
+                                             std::uint64_t edition) {
+  auto next = std::make_shared<Snapshot>(snapshot);
+  next->content = snapshot.content->with(items, vectors, facts);
+  next->engine = snapshot.engine->with_content(next->content);
   const std::size_t words = (next->engine->size() + 63) / 64;
+  if (words != next->listed.size()) next->edition = edition;
   next->listed.resize(words);
   next->scorable.resize(words);
-  for (const ItemHandle item : changed) {
+  for (const ItemHandle item : items) {
+    const std::size_t word = item / 64;
     const std::uint64_t bit = std::uint64_t{1} << (item % 64);
-    if (!next->lists(item)) ++next->num_listed;
-    next->listed[item / 64] |= bit;
-    if (content->has(item) == has_bit(next->scorable, item)) continue;
+    const bool has = next->content->has(item), had = (next->scorable[word] & bit) != 0;
+    if (has == had) continue;
     next->edition = edition;
-    next->scorable[item / 64] ^= bit;
-    content->has(item) ? ++next->num_scorable : --next->num_scorable;
+    next->scorable[word] ^= bit;
+    has ? ++next->num_scorable : --next->num_scorable;
+    if (word < next->of_model->size() && ((*next->of_model)[word] & bit) != 0) continue;
+    next->listed[word] ^= bit;
+    has ? ++next->num_listed : --next->num_listed;
   }
-  next->content = std::move(content);
   return next;
 }
 

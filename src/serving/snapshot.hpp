@@ -3,6 +3,7 @@
 
 // One immutable version of what is served. A request takes one and uses nothing else, so that answers never mix models.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -59,7 +60,8 @@ struct Snapshot : ServedModel {
   std::shared_ptr<Catalogue> catalogue;
   std::uint64_t generation = 0;                // from 1, counts reloads
   std::uint64_t edition = 0;                   // no two snapshots of a recommender have the same
-  std::shared_ptr<const ContentRows> content;  // of items without a vector in the model; null: none
+  std::shared_ptr<const ContentRows> content;  // of items without a vector in the model; null: there is no tower
+  std::shared_ptr<const std::vector<std::uint64_t>> of_model;  // `listed`, but for those that content alone lists
 
   // Bitmaps over handles [0, engine->size()), and how many bits they have set.
   std::vector<std::uint64_t> listed;    // items of this version
@@ -68,6 +70,10 @@ struct Snapshot : ServedModel {
 
   ScoreKind score_kind(Source source) const noexcept {
     return source == Source::model ? engine->kind() : ScoreKind::count;
+  }
+  bool takes_content(ItemHandle item) const noexcept {
+    const bool has_vector = item / 64 < scorable.size() && (scorable[item / 64] >> (item % 64) & 1u) != 0;
+    return !has_vector || content->has(item);
   }
   bool lists(ItemHandle item) const noexcept {
     return item < engine->size() && (listed[item / 64] >> (item % 64) & 1u) != 0;
@@ -78,11 +84,13 @@ struct Snapshot : ServedModel {
 std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<Catalogue> catalogue, ServedModel model,
                                               std::span<const ItemHandle> handles, std::uint64_t generation,
                                               std::uint64_t edition);
-// The same where items, each there once, have vectors [n, dim of the tower] and terms [n] as ContentRows says; those
-// that the model has vectors of keep these. It has `edition` where an item comes or goes. Precondition: there is a
-// tower.
+// The same, ready for content. Precondition: there is a tower.
+std::shared_ptr<const Snapshot> with_no_content(const Snapshot& snapshot,
+                                                std::shared_ptr<const std::atomic<std::size_t>> events);
+// The same where items, each there once, have vectors [n, dim of the tower] and facts [n] as ContentRows says. It has
+// `edition` where an item comes or goes. Preconditions: there is a tower, and takes_content(item) for each.
 std::shared_ptr<const Snapshot> with_content(const Snapshot& snapshot, std::span<const ItemHandle> items,
-                                             std::span<const float> vectors, std::span<const float> terms,
+                                             std::span<const float> vectors, std::span<const ContentFacts> facts,
                                              std::uint64_t edition);
 
 // What a trained model whose row i is the catalogue's handles[i] brings.

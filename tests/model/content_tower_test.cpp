@@ -112,8 +112,9 @@ Eigen::MatrixXd reference(const Items& items, double ridge, double picture_impor
 }
 
 void check_against_reference(const Items& items) {
-  const ContentTower tower =
-      ContentTower::fit(items.featurizer, items.table, items.targets(), {.ridge = 2, .importance = {1, 0.5}});
+  ThreadPool threads(3);
+  const ContentTower tower = ContentTower::fit(items.featurizer, items.table, items.targets(),
+                                               {.ridge = 2, .importance = {1, 0.5}, .executor = &threads});
   const Eigen::MatrixXd expected = reference(items, 2, 0.5);
   for (std::size_t row = 0; row < items.table.rows(); row += 1 + row / 50) {
     std::vector<float> vector(kDim);

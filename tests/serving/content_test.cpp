@@ -336,30 +336,83 @@ TEST_CASE("A model directory brings its content tower", "[serving][content]") {
   CHECK(same_items(recommender.recommend({.user = "u1", .k = 100}), expected.recommend({.user = "u1", .k = 100})));
 }
 
-TEST_CASE("Items come with content while threads ask, and none of them is missed", "[serving][content]") {
+TEST_CASE("Items come with content while threads ask, tell and reload, and none of them is missed",
+          "[serving][content]") {
   const TrainedModel model = model_with_content();
   Recommender recommender = Recommender::open(model);
   std::atomic<std::size_t> shown = 0;
   std::atomic<bool> done = false, complete = true;
   std::vector<std::thread> threads;
-  for (std::size_t t = 0; t < 3; ++t) {
+  for (std::size_t t = 0; t < 2; ++t) {
     threads.emplace_back([&, t] {
       while (!done) {
         const std::size_t before = shown;
         const Answer answer = recommender.recommend({.user = test::user_name(t), .k = 500, .exclude_seen = false});
         if (answer.items.size() < 50 + before) complete = false;
+        recommender.observe({.user = test::user_name(t), .item = "fresh0"});
+        recommender.explain(test::user_name(t), "fresh0");
       }
     });
   }
+  threads.emplace_back([&] {
+    while (!done) recommender.reload(model);
+  });
   for (std::size_t i = 0; i < 200; ++i) {
-    const std::string name = std::string("fresh").append(std::to_string(i));
-    const std::string of = letter(i);
+    const std::string name = std::string("fresh").append(std::to_string(i)), of = letter(i);
     recommender.upsert_item({.id = name, .fields = {{"letter", of}}});
     ++shown;
-    if (i == 100) recommender.reload(model);
   }
   done = true;
   for (std::thread& thread : threads) thread.join();
   CHECK(complete);
   CHECK(recommender.recommend({.user = "u1", .k = 500, .exclude_seen = false}).items.size() == 250);
+}
+
+TEST_CASE("An item of which nothing is said stays unavailable, however the catalogue grows", "[serving][content]") {
+  RecommenderOptions options;
+  options.item_fields = {{"price", FieldType::number}};
+  Recommender recommender = Recommender::open(model_with_content({.items = 64}), options);
+  const Policy cheap = recommender.compile({.filter = "not price > 5"});
+  const Policy boosted = recommender.compile({.boosts = {{.filter = "price > 5", .amount = 1}}});
+  const auto everything = [&](const Policy* policy) {
+    return recommender.recommend({.user = "stranger", .k = 500, .policy = policy}).items.size();
+  };
+  for (const Policy* const policy : {static_cast<const Policy*>(nullptr), &cheap, &boosted})
+    CHECK(everything(policy) == 64);
+  for (std::size_t i = 0; i < 130; ++i) {
+    const std::string name = std::string("bare").append(std::to_string(i));
+    recommender.upsert_item({.id = name});
+    recommender.upsert_item({.id = name, .fields = {{"price", 3}}});
+    recommender.upsert_item({.id = name, .fields = {{"letter", ""}}});
+    for (const Policy* const policy : {static_cast<const Policy*>(nullptr), &cheap, &boosted}) {
+      REQUIRE(everything(policy) == 64);
+    }
+  }
+  recommender.upsert_item({.id = "bare7", .fields = {{"letter", "c"}}});
+  for (const Policy* const policy : {static_cast<const Policy*>(nullptr), &cheap, &boosted})
+    CHECK(everything(policy) == 65);
+  recommender.upsert_item({.id = "bare7", .fields = {{"letter", ""}}});
+  for (const Policy* const policy : {static_cast<const Policy*>(nullptr), &cheap, &boosted})
+    CHECK(everything(policy) == 64);
+}
+
+TEST_CASE("A new item that nobody takes sinks while others are taken", "[serving][content]") {
+  Recommender recommender = Recommender::open(model_with_content());
+  recommender.upsert_item({.id = "fresh", .fields = {{"letter", "c"}}});
+  const auto score = [&] { return find(recommender.rank("stranger", {"fresh"}), "fresh")->score; };
+  const float at_first = score();
+  for (std::size_t event = 0; event < 500; ++event) {
+    const std::string user = std::string("new").append(std::to_string(event));
+    recommender.observe({.user = user, .item = "i3"});
+  }
+  CHECK(score() == Approx(at_first * 0.5f / (500.0f / 50.0f + 0.5f)));
+}
+
+TEST_CASE("More items than there are can be asked for beside items of content", "[serving][content]") {
+  Recommender recommender = Recommender::open(model_with_content());
+  recommender.upsert_item({.id = "fresh", .fields = {{"letter", "c"}}});
+  constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
+  CHECK(recommender.similar_items("i3", kAll).items.size() == 50);
+  CHECK(recommender.explain("u1", "fresh", {.k = kAll}).counterfactual.among_best);
+  CHECK(recommender.recommend({.user = "u1", .k = kAll, .exclude_seen = false}).items.size() == 51);
 }

@@ -41,9 +41,10 @@ inline float length_of(std::span<const float> vector) noexcept {
   return static_cast<float>(std::sqrt(square));
 }
 
-inline float mean_of(std::span<const float> scores) noexcept {
+// Of the scores of counts, what an item has on average of those that were trained.
+inline float mean_of(std::span<const float> scores, std::size_t trained) noexcept {
   const double sum = std::accumulate(scores.begin(), scores.end(), 0.0);
-  return scores.empty() ? 0.0f : static_cast<float>(sum / static_cast<double>(scores.size()));
+  return trained == 0 ? 0.0f : static_cast<float>(sum / static_cast<double>(trained));
 }
 
 // A vector that points somewhere: finite, and longer than rounding and denormals account for.
@@ -145,8 +146,8 @@ std::span<const float> Engine<E, S, C>::additive_terms(HistoryView history, std:
   additive_->score_all(history, terms.first(counted), workspace);
   std::fill(terms.begin() + static_cast<std::ptrdiff_t>(counted), terms.end(), 0.0f);
   if constexpr (requires { scorer_.visit_content([](ItemHandle, float) {}); }) {
-    const float mean = scorer_.has_content() ? detail::mean_of(terms.first(counted)) : 0.0f;
-    scorer_.visit_content([&](ItemHandle item, float term) { terms[item] = mean * std::exp(term); });
+    const float mean = scorer_.has_content() ? detail::mean_of(terms.first(counted), scorer_.num_trained()) : 0.0f;
+    scorer_.visit_content([&](ItemHandle item, float wanted) { terms[item] = mean * wanted; });
   }
   additive_->to_terms(terms);
   for (float& term : terms) term *= blend_weight_;
@@ -164,9 +165,9 @@ std::span<const float> Engine<E, S, C>::cold_terms(const Query& query, std::span
     std::iota(all.begin(), all.end(), ItemHandle{0});
     const std::span<float> terms = workspace.additive.take(size());
     cold_start_.score(query.history, query.context, all, terms, workspace);
-    const float mean = detail::mean_of(terms);
+    const float mean = detail::mean_of(terms, scorer_.num_trained());
     std::fill(terms.begin(), terms.end(), 0.0f);
-    scorer_.visit_content([&](ItemHandle item, float term) { terms[item] = mean * std::exp(term); });
+    scorer_.visit_content([&](ItemHandle item, float wanted) { terms[item] = mean * wanted; });
     for (std::size_t i = 0; i < additive.size(); ++i) terms[i] += additive[i];
     return terms;
   } else {
@@ -177,6 +178,7 @@ std::span<const float> Engine<E, S, C>::cold_terms(const Query& query, std::span
 template <Encoder E, Scorer S, ColdStart C>
 void Engine<E, S, C>::score_cold(const Query& query, std::span<const ItemHandle> handles, std::span<float> scores,
                                  Workspace& workspace) const {
+  if (handles.empty()) return;
   const std::span<const float> terms = cold_terms(query, {}, workspace);
   cold_start_.score(query.history, query.context, handles, scores, workspace);
   for (std::size_t i = 0; i < handles.size(); ++i) {
