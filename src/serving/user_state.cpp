@@ -22,7 +22,8 @@ namespace attune::inline v0_1 {
 namespace {
 
 constexpr std::size_t kShardBits = 6;
-constexpr std::size_t kReservedEvents = 32;  // room that a new record has beyond what it starts with
+constexpr std::size_t kFirstEvents = 4;      // room that the record of a new user has
+constexpr std::size_t kReservedEvents = 32;  // that of another has it beyond what he brings
 
 // The users of `first`, then those of `second` that `first` lacks.
 std::shared_ptr<const Histories> merge(const Histories& first, const Histories& second) {
@@ -49,9 +50,13 @@ std::shared_ptr<const Histories> merge(const Histories& first, const Histories& 
   return merged;
 }
 
-// Doubles the capacity of a full column, so that the insertions that follow cannot fail.
-void make_room(auto& column) {
-  if (column.size() == column.capacity()) column.reserve(std::max(kReservedEvents, 2 * column.size()));
+// Doubles the capacity of full columns, so that the insertions that follow cannot fail.
+void make_room(const UserRecord& user, auto&... columns) {
+  const std::size_t least = std::clamp(user.items.capacity(), kFirstEvents, kReservedEvents);
+  const auto grow = [&](auto& column) {
+    if (column.size() == column.capacity()) column.reserve(std::max(least, 2 * column.size()));
+  };
+  (grow(columns), ...);
 }
 
 template <class T>
@@ -124,7 +129,8 @@ void count_exposure(ItemExposure& exposure, const UserRecord& user, int sign, st
 
 std::shared_ptr<UserRecord> make_record(HistoryView history, std::span<const float> kind_weights) {
   auto user = std::make_shared<UserRecord>();
-  const auto reserve = [&](auto&... columns) { (columns.reserve(history.size() + kReservedEvents), ...); };
+  const std::size_t room = history.size() + (history.size() > 0 ? kReservedEvents : kFirstEvents);
+  const auto reserve = [&](auto&... columns) { (columns.reserve(room), ...); };
   reserve(user->items, user->times, user->kinds, user->weights, user->distinct);
   if (!kind_weights.empty()) reserve(user->values);
   const auto of = [](const auto& column, std::size_t i, auto missing) { return column.empty() ? missing : column[i]; };
@@ -315,7 +321,7 @@ bool UserStates::has_event(const UserRecord& user, std::string_view event_id) no
 bool UserStates::remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time,
                                 std::uint8_t kind) {
   if (event_id.empty()) return true;
-  make_room(user.event_ids);
+  make_room(user, user.event_ids);
   const std::uint64_t hash = std::hash<std::string_view>{}(event_id);
   const auto place = std::ranges::lower_bound(user.event_ids, hash, {}, &EventIdHash::hash);
   if (place != user.event_ids.end() && place->hash == hash) return false;
@@ -328,15 +334,11 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
   const std::vector<float>& kind_weights = impl_->options.kind_weights;
   const float of_kind = weight_of(kind_weights, kind);
   if (of_kind > 0) {
-    make_room(user.items);
-    make_room(user.times);
-    make_room(user.kinds);
-    make_room(user.weights);
-    make_room(user.distinct);
-    if (!kind_weights.empty()) make_room(user.values);
+    make_room(user, user.items, user.times, user.kinds, user.weights, user.distinct);
+    if (!kind_weights.empty()) make_room(user, user.values);
   } else {
-    make_room(user.signals);
-    of_kind < 0 ? make_room(user.disliked) : impl_->exposure.make_room(item);
+    make_room(user, user.signals);
+    of_kind < 0 ? make_room(user, user.disliked) : impl_->exposure.make_room(item);
   }
   if (!remember_event(user, event_id, item, time, kind)) return Observed::duplicate;
 
