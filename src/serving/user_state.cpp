@@ -401,12 +401,13 @@ void UserStates::warm_up(const detail::EngineInterface& next, std::uint64_t gene
   for (const std::shared_ptr<UserRecord>& recent : impl_->cache.most_recent(most)) {
     UserRecord& user = *recent;
     const std::lock_guard lock(user.mutex);
+    if (!user.state) continue;
     try {
-      auto state = next.make_state(impl_->options.storage);
-      if (!state) return;
-      next.user_vector(user.history(), {.now = user.last_time()}, state.get(), workspace);
-      if (!impl_->cache.prepare(user, std::move(state), generation)) return;
+      detail::EngineState* const state = impl_->cache.prepare(user, next, generation);
+      if (state == nullptr) return;
+      next.user_vector(user.history(), {.now = user.last_time()}, state, workspace);
     } catch (...) {  // a damaged vector, which his request will meet and note, or no memory
+      impl_->cache.cancel(user);
     }
   }
 }
