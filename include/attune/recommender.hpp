@@ -108,7 +108,7 @@ struct RecommenderOptions {
   // theirs, as far as there is room, when the recommender opens next.
   std::size_t history_budget_bytes = 0;
   // Milliseconds; 0: for ever. Users whose last event is so much older than the newest of anybody's are let go in the
-  // same way and order.
+  // same way and order. Where a user is more than 24 hours ahead of all others, it is their newest that counts.
   std::int64_t history_ttl = 0;
   // Before another model takes over, so many of the users asked for last get their caches for it, in the thread that
   // reloads: their next requests are as quick as before. Each costs a full encode, and his cache twice for that long.

@@ -13,6 +13,7 @@
 
 #include "attune/error.hpp"
 #include "data/without_users.hpp"
+#include "serving/event_clock.hpp"
 #include "serving/item_exposure.hpp"
 #include "serving/state_cache.hpp"
 #include "serving/user_record.hpp"
@@ -196,11 +197,10 @@ struct UserStates::Impl {
     for (auto& shard : shards) shard = std::make_unique<UserShard>();
   }
 
-  UserShard& shard_of(const Id& user) {
-    const std::uint64_t hash =
-        user.is_text() ? std::hash<std::string_view>{}(user.text()) : static_cast<std::uint64_t>(user.number());
-    return *shards[(hash * 0x9e3779b97f4a7c15u) >> (64 - kShardBits)];
+  static std::uint64_t hash_of(const Id& user) noexcept {
+    return user.is_text() ? std::hash<std::string_view>{}(user.text()) : static_cast<std::uint64_t>(user.number());
   }
+  UserShard& shard_of(const Id& user) { return *shards[(hash_of(user) * 0x9e3779b97f4a7c15u) >> (64 - kShardBits)]; }
 
   std::shared_ptr<UserRecord> find(const Id& user, bool add);
   // What a user saw whose history has no record.
@@ -219,7 +219,7 @@ struct UserStates::Impl {
   std::shared_mutex base_mutex;
   std::shared_ptr<const Histories> base;  // may be null
   std::atomic<std::size_t> users_beyond_base = 0, users_let_go = 0;
-  std::atomic<Timestamp> newest = kNoTime;
+  EventClock clock;  // where users are let go by time
   StateCache cache;
 };
 
@@ -249,7 +249,7 @@ std::shared_ptr<UserRecord> UserStates::Impl::find(const Id& user, bool add) {
 
 void UserStates::Impl::let_go(UserShard& shard, const UserRecord& used) {
   const std::size_t budget = options.history_budget_bytes / shards.size();
-  const Timestamp now = newest.load(std::memory_order_relaxed), ttl = options.history_ttl;
+  const Timestamp now = clock.now(), ttl = options.history_ttl;
   const auto expired = [&](const UserRecord& user) {
     return ttl > 0 && now > kNoTime + ttl && user.last_time() != kNoTime && user.last_time() < now - ttl;
   };
@@ -305,9 +305,7 @@ bool UserStates::accepts(const Id& user) const noexcept { return impl_->no_ids.a
 std::shared_ptr<UserRecord> UserStates::find(const Id& user) const { return impl_->find(user, false); }
 
 std::shared_ptr<UserRecord> UserStates::find_or_add(const Id& user, Timestamp at) {
-  Timestamp newest = impl_->newest.load(std::memory_order_relaxed);
-  while (newest < at && !impl_->newest.compare_exchange_weak(newest, at, std::memory_order_relaxed)) {
-  }
+  if (impl_->options.history_ttl > 0) impl_->clock.see(Impl::hash_of(user), at);
   return impl_->find(user, true);
 }
 
@@ -356,6 +354,7 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
 }
 
 void UserStates::erase(const Id& user) {
+  impl_->clock.forget(Impl::hash_of(user));
   std::shared_ptr<const Histories> base = histories();
   const UserHandle known = base ? base->user_ids->find(user) : kNoHandle;
   const bool in_base = known != kNoHandle;

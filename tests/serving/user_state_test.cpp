@@ -468,6 +468,10 @@ TEST_CASE("Users without an event for long are let go when others have some", "[
   CHECK(users.find(name_of(0)) == nullptr);
   CHECK(users.find(name_of(1000))->items.size() == 2);
   CHECK(users.num_users() == 2000);
+
+  observe(5000, 253'402'300'799'999);  // whose clock is ahead
+  for (std::size_t user = 1000; user < 3000; ++user) observe(user, 6002);
+  CHECK(users.num_users() == 2001);
 }
 
 namespace {
