@@ -73,9 +73,9 @@ struct Recommender::Impl {
                     Context context, RequestScratch& scratch);
   // What the engine says; where a vector it needs is damaged, what the cold start says to nobody.
   EngineAnswer ask(const Snapshot& now, HistoryView history, const Context& context, const Eligibility& eligible,
-                   std::size_t k, detail::EngineState* state, Workspace& workspace);
-  // Where it is handled: notes damage, throws on what is none.
-  void note_damage(const Snapshot& now, const Error& error);
+                   std::size_t k, detail::EngineState* state, RequestScratch& scratch);
+  // Where it is handled: notes damage, which counts once for an answer; throws on what is none.
+  void note_damage(const Snapshot& now, const Error& error, RequestScratch& scratch);
   // The candidate that is being measured; null: none.
   std::shared_ptr<ShadowRun> current_shadow() const;
   // With the record locked: asks both models before an event is recorded, where it tells something.
