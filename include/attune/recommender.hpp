@@ -248,9 +248,9 @@ class ATTUNE_EXPORT Recommender {
   // Users. These calls take a time that grows with all histories, and wait for each other and for reload; requests run
   // on. What is observed of the user while they run may count as before or after.
   // Forgets the user: here, in the event store and in the model directory that is served, of which no other file
-  // changes. From then on nobody knows him, and new events of his are a new user's. With an event store, what other
-  // model directories hold of him is left out whenever they are opened. Trained weights keep what they learned. Throws
-  // Error when a file cannot be cleaned: he is forgotten here, and the call is to be repeated.
+  // changes. From then on nobody knows him, and new events of his are a new user's. What other models hold of him is
+  // left out whenever this recommender, or another one with its event store, takes them up. Trained weights keep what
+  // they learned. Throws Error when a file cannot be cleaned: he is forgotten here, and the call is to be repeated.
   void forget_user(const Id& user);
   // Moves the history of one user, such as an anonymous one, behind that of another, in order of time, each event id
   // once; then forgets `from` but for the model directory. Without an event store for the life of this object. Throws
