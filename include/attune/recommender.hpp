@@ -103,9 +103,9 @@ struct RecommenderOptions {
   std::shared_ptr<Telemetry> telemetry = nullptr;
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
-  // Of the histories of users asked for or observed, some 21 bytes an event and 700 a user; 0: no limit. Beyond it the
-  // least recently used are let go: they have the histories that the models brought again, and with an event store
-  // theirs, as far as there is room, when the recommender opens next.
+  // Of the histories of users asked for or observed, some 21 bytes an event (37 with an id) and 600 a user, 1,200 one
+  // whom a model brought; 0: no limit. Beyond it the least recently used are let go: they have the histories that the
+  // models brought again, and with an event store theirs, as far as there is room, when the recommender opens next.
   std::size_t history_budget_bytes = 0;
   // Milliseconds; 0: for ever. Users whose last event is so much older than the newest of anybody's are let go in the
   // same way and order. Where a user is more than 24 hours ahead of all others, it is their newest that counts.
