@@ -119,7 +119,8 @@ void StateCache::drop_spares() noexcept {
 }
 
 std::unique_ptr<detail::EngineState> StateCache::take(const detail::EngineInterface& engine, std::uint64_t generation) {
-  while (!spares_.empty()) {
+  constexpr int kTried = 4;  // those that do not fit go, a few at a time: no request pays for a whole swap
+  for (int i = 0; i < kTried && !spares_.empty(); ++i) {
     Spare spare = std::move(spares_.back());
     spares_.pop_back();
     spare_bytes_ -= spare.bytes;
