@@ -30,7 +30,8 @@ concept Encoder = requires(const E& encoder, std::span<float> user_vector, Histo
 };
 
 // An encoder that can carry a per-user state forward, one event at a time, exactly. cacheable() may still say no. One
-// whose states can be stored in several ways has make_state(StateStorage) too.
+// whose states can be stored in several ways has make_state(StateStorage) too; one that can go on with states of an
+// encoder before it, once they are reset(), says of which by fits(state, StateStorage).
 template <class E>
 concept IncrementalEncoder = Encoder<E> &&
     requires(const E& encoder, typename E::State& state, std::span<float> user_vector, HistoryView history,

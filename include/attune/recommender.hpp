@@ -108,12 +108,12 @@ struct RecommenderOptions {
   std::shared_ptr<Telemetry> telemetry = nullptr;
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
-  // Of the histories of users asked for or observed, some 21 bytes an event and 700 a user; 0: no limit. Beyond it the
-  // least recently used are let go: they have the histories that the models brought again, and with an event store
-  // theirs, as far as there is room, when the recommender opens next.
+  // Of the histories of users asked for or observed, some 21 bytes an event (37 with an id) and 600 a user, 1,200 one
+  // whom a model brought; 0: no limit. Beyond it the least recently used are let go: they have the histories that the
+  // models brought again, and with an event store theirs, as far as there is room, when the recommender opens next.
   std::size_t history_budget_bytes = 0;
   // Milliseconds; 0: for ever. Users whose last event is so much older than the newest of anybody's are let go in the
-  // same way and order.
+  // same way and order. Where a user is more than 24 hours ahead of all others, it is their newest that counts.
   std::int64_t history_ttl = 0;
   std::size_t user_vector_budget_bytes = std::size_t{1} << 30;  // for similar_users(): see serving/people.hpp
   // Before another model takes over, so many of the users asked for last get their caches for it, in the thread that
@@ -253,9 +253,9 @@ class ATTUNE_EXPORT Recommender {
   // Users. These calls take a time that grows with all histories, and wait for each other and for reload; requests run
   // on. What is observed of the user while they run may count as before or after.
   // Forgets the user: here, in the event store and in the model directory that is served, of which no other file
-  // changes. From then on nobody knows him, and new events of his are a new user's. With an event store, what other
-  // model directories hold of him is left out whenever they are opened. Trained weights keep what they learned. Throws
-  // Error when a file cannot be cleaned: he is forgotten here, and the call is to be repeated.
+  // changes. From then on nobody knows him, and new events of his are a new user's. What other models hold of him is
+  // left out whenever this recommender, or another one with its event store, takes them up. Trained weights keep what
+  // they learned. Throws Error when a file cannot be cleaned: he is forgotten here, and the call is to be repeated.
   void forget_user(const Id& user);
   // Moves the history of one user, such as an anonymous one, behind that of another, in order of time, each event id
   // once; then forgets `from` but for the model directory. Without an event store for the life of this object. Throws

@@ -3,6 +3,7 @@
 
 #include "attune/error.hpp"
 #include "data/id_table.hpp"
+#include "serving/event_clock.hpp"
 
 namespace attune::inline v0_1 {
 namespace {
@@ -269,9 +270,17 @@ void EventTables::empty_log() {
   throw Error(ErrorCode::io_error, "event store \"" + database_.path() + "\": the log cannot be emptied");
 }
 
-Timestamp EventTables::newest() {
-  SqliteStatement row(database_, "SELECT max(time), count(*) FROM events WHERE user <> 0");
-  return row.next() && row.number(1) != 0 ? row.number(0) : kNoTime;
+Timestamp EventTables::now() {
+  EventClock clock;
+  std::int64_t ahead = 0;
+  for (int i = 0; i < 2; ++i) {  // the newest event, and that of all other users
+    SqliteStatement row(database_,
+                        "SELECT user, time FROM events WHERE user <> 0 AND user <> ? ORDER BY time DESC LIMIT 1");
+    if (!row.bind(0, ahead).next()) break;
+    ahead = row.number(0);
+    clock.see(static_cast<std::uint64_t>(ahead), row.number(1));
+  }
+  return clock.now();
 }
 
 std::size_t EventTables::prune(Timestamp before) {

@@ -70,7 +70,7 @@ class EventTables {
   void erase(const Id& user);
   void merge(const Id& from, const Id& to, std::span<const Interaction> further);
   std::size_t prune(Timestamp before);
-  Timestamp newest();  // kNoTime: no event has a time
+  Timestamp now();  // see EventClock; kNoTime: no event has a time
   // Of the salt and the id; those of all users who were forgotten.
   std::int64_t hash_of(const Id& user) const noexcept;
   std::vector<std::int64_t> forgotten();

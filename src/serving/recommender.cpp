@@ -153,41 +153,42 @@ std::size_t Recommender::Impl::order(EngineAnswer& found, const RankingStage& st
   for (std::size_t i = 0; i < ranking.reranked; ++i) {
     scratch.ranked[i] = {scratch.candidates[i].handle, scratch.candidates[i].score};
   }
-  ranker_failures += ranking.failed;
+  if (ranking.failed && !std::exchange(scratch.failures.ranker, true)) ++ranker_failures;
   missed_deadlines += ranking.late;
   return ranking.reranked;
 }
 
 EngineAnswer Recommender::Impl::ask(const Snapshot& now, HistoryView history, const Context& context,
                                     const Eligibility& eligible, std::size_t k, detail::EngineState* state,
-                                    Workspace& workspace) {
+                                    RequestScratch& scratch) {
   try {
-    return now.engine->recommend(history, context, eligible.bits(), eligible.boosts(), k, state, workspace);
+    return now.engine->recommend(history, context, eligible.bits(), eligible.boosts(), k, state, scratch.workspace);
   } catch (const Error& error) {
-    note_damage(now, error);
+    note_damage(now, error, scratch);
   }
   if (state != nullptr) state->reset();
-  return now.engine->recommend({}, context, eligible.bits(), eligible.boosts(), k, nullptr, workspace);
+  return now.engine->recommend({}, context, eligible.bits(), eligible.boosts(), k, nullptr, scratch.workspace);
 }
 
 std::shared_ptr<const detail::CompiledPolicy> Recommender::Impl::policy_of(const Request& request) noexcept {
   return request.policy == nullptr ? nullptr : request.policy->compiled_;
 }
 
-void Recommender::Impl::note_damage(const Snapshot& now, const Error& error) {
+void Recommender::Impl::note_damage(const Snapshot& now, const Error& error, RequestScratch& scratch) {
   const bool is_damage = error.code() == ErrorCode::corrupt_file || error.code() == ErrorCode::non_finite;
   if (!now.weights || !is_damage) throw;
-  ++damaged_answers;
+  if (!std::exchange(scratch.failures.damage, true)) ++damaged_answers;
   if (now.weights->note(error)) log(LogLevel::error, error.what());
 }
 
 void Recommender::Impl::recommend(std::shared_ptr<const Snapshot> now, const UserView& user, const Request& request,
                                   detail::EngineState* state, RequestScratch& scratch, Answer& answer) {
+  scratch.failures = {};
   const Eligibility eligible(scratch, *now, request, policy_of(request), time_of(request.now, user.history),
                              seen_items(request, user, scratch));
   if (selects(request)) return select(std::move(now), user, request, eligible, state, scratch, answer);
-  const EngineAnswer found = ask(*now, user.history, context_of(request, user), eligible, most_wanted(*now, request.k),
-                                 state, scratch.workspace);
+  const EngineAnswer found =
+      ask(*now, user.history, context_of(request, user), eligible, most_wanted(*now, request.k), state, scratch);
   finish(answer, std::move(now), found, user, request, eligible, scratch);
 }
 
@@ -296,7 +297,7 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     try {
       source = score(user->history(), state);
     } catch (const Error& error) {
-      impl_->note_damage(*now, error);
+      impl_->note_damage(*now, error, *scratch);
       if (state != nullptr) state->reset();
     }
     context.disliked = {};  // which need the lock
@@ -328,7 +329,7 @@ Answer Recommender::similar_items(const Id& id, const Request& request) const {
     try {
       nearest = now->engine->similar(item, eligible.bits(), k, scratch->workspace);
     } catch (const Error& error) {
-      impl_->note_damage(*now, error);
+      impl_->note_damage(*now, error, *scratch);
     }
   }
   Answer answer;

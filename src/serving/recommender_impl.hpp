@@ -9,6 +9,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "attune/recommender.hpp"
@@ -73,7 +74,7 @@ struct Recommender::Impl {
   // Hands events to the event store, of which `recorded` are new, and counts those if it does not keep them.
   void store(std::span<const Interaction> events, std::size_t recorded, const Completion& done = {}) noexcept;
   std::vector<Observed> observe(std::span<const Interaction> interactions, const Completion* done);
-  // Histories as they may be served: without users whom the event store has forgotten.
+  // Histories as they may be served: without users who were forgotten here or by the event store.
   std::shared_ptr<const Histories> remembered(std::shared_ptr<const Histories> histories) const;
   // What only models have of a user who is to become another, for the event store; `names` holds the kinds' names.
   std::vector<Interaction> only_of_models(const Id& from, const Id& to, std::vector<std::string>& names);
@@ -90,9 +91,9 @@ struct Recommender::Impl {
                     Context context, RequestScratch& scratch);
   // What the engine says; where a vector it needs is damaged, what the cold start says to nobody.
   EngineAnswer ask(const Snapshot& now, HistoryView history, const Context& context, const Eligibility& eligible,
-                   std::size_t k, detail::EngineState* state, Workspace& workspace);
-  // Where it is handled: notes damage, throws on what is none.
-  void note_damage(const Snapshot& now, const Error& error);
+                   std::size_t k, detail::EngineState* state, RequestScratch& scratch);
+  // Where it is handled: notes damage, which counts once for an answer; throws on what is none.
+  void note_damage(const Snapshot& now, const Error& error, RequestScratch& scratch);
   // The candidate that is being measured; null: none.
   std::shared_ptr<ShadowRun> current_shadow() const;
   // With the record locked: asks both models before an event is recorded, where it tells something.
@@ -177,6 +178,7 @@ struct Recommender::Impl {
   std::atomic<std::size_t> ranker_failures = 0, missed_deadlines = 0, damaged_answers = 0;
 
   std::string directory;  // of the model that is served; empty: it came from memory. Guarded by reload_mutex
+  std::unordered_set<std::uint64_t> forgotten;  // hashes of users, since opening. Guarded by reload_mutex
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;
   std::shared_ptr<const Snapshot> snapshot;

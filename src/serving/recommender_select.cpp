@@ -18,15 +18,14 @@ namespace attune::inline v0_1 {
 // Vectors are the engine's, fields the catalogue's. Where one of the vectors is damaged, no two items are alike.
 class Recommender::Impl::Relations final : public ItemRelations {
  public:
-  Relations(Impl& impl, const Snapshot& now, std::span<const std::size_t> capped_fields)
-      : impl_(impl), now_(now), capped_fields_(capped_fields) {}
+  Relations(Impl& impl, const Snapshot& now, RequestScratch& scratch, std::span<const std::size_t> capped_fields)
+      : impl_(impl), now_(now), scratch_(scratch), capped_fields_(capped_fields) {}
 
   void similarities(ItemHandle item, std::span<const ItemHandle> others, std::span<float> cosines) override {
     try {
       now_.engine->similarities(item, others, cosines);
     } catch (const Error& error) {
-      impl_.note_damage(now_, error);
-      if (std::exchange(damaged_, true)) --impl_.damaged_answers;  // an answer counts once
+      impl_.note_damage(now_, error, scratch_);
       std::ranges::fill(cosines, 0.0f);
     }
   }
@@ -44,8 +43,8 @@ class Recommender::Impl::Relations final : public ItemRelations {
  private:
   Impl& impl_;
   const Snapshot& now_;
+  RequestScratch& scratch_;
   const std::span<const std::size_t> capped_fields_;
-  bool damaged_ = false;
 };
 
 bool Recommender::Impl::selects(const Request& request) noexcept {
@@ -111,7 +110,7 @@ Selection Recommender::Impl::choose(Found& found, const Snapshot& now, const Use
                                     const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch) {
   const auto& policy = policy_of(request);
   const bool capped = policy && &policy->catalogue() == now.catalogue.get();
-  Relations relations(*this, now, capped ? policy->capped_fields() : std::span<const std::size_t>{});
+  Relations relations(*this, now, scratch, capped ? policy->capped_fields() : std::span<const std::size_t>{});
   const RankingStage stage = ranking_stage(now);
   scratch.explorer.start(request.exploration, request.user, users.exposure());
   const SelectionRules rules{.diversity = request.diversity > 0 ? std::min(double{request.diversity}, 1.0) : 0.0,
@@ -127,7 +126,7 @@ Selection Recommender::Impl::choose(Found& found, const Snapshot& now, const Use
   bool explored = false;
   for (std::size_t wanted = Selector::first_pool(rules, input);;) {
     const std::size_t asked = most_wanted(now, wanted);
-    found.answer = ask(now, user.history, context_of(request, user), eligible, asked, state, scratch.workspace);
+    found.answer = ask(now, user.history, context_of(request, user), eligible, asked, state, scratch);
     const std::size_t num_found = found.answer.items.size();
     found.answer.items = scoring_enough(found.answer.items, request.min_score);
     found.complete = num_found < asked || asked == now.engine->size() || found.answer.items.size() < num_found;
@@ -159,7 +158,7 @@ void Recommender::Impl::score_pins(std::span<ScoredHandle> items, const Snapshot
     now.engine->score(user.history, context_of(request, user), scratch.listed, scratch.scores, state,
                       scratch.workspace);
   } catch (const Error& error) {
-    note_damage(now, error);
+    note_damage(now, error, scratch);
     if (state != nullptr) state->reset();
     std::ranges::fill(scratch.scores, Selector::kNoScore);
   }

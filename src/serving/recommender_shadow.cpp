@@ -53,13 +53,13 @@ void Recommender::Impl::measure(ShadowRun& run, UserRecord& user, const Interact
   const bool seen = of_run.exclude_seen && std::ranges::binary_search(user.distinct, item);
   if (user.items.empty() || late || seen || UserStates::has_event(user, event.event_id)) return;
   const Request request{.user = event.user, .k = of_run.k, .now = event.timestamp, .exclude_seen = of_run.exclude_seen};
-  const std::size_t failures_before = damaged_answers + ranker_failures;
+  const ScratchPool::Lease own = pool.take(), of_candidate = run.pool().take();
   Answer served, candidate;
   auto now = current();
   detail::EngineState* state = users.acquire_state(user, *now->engine, now->generation);
-  recommend(std::move(now), user.view(), request, state, *pool.take(), served);
-  recommend(run.candidate(), user.view(), request, nullptr, *run.pool().take(), candidate);
-  if (damaged_answers + ranker_failures != failures_before) return run.add_failure();
+  recommend(std::move(now), user.view(), request, state, *own, served);
+  recommend(run.candidate(), user.view(), request, nullptr, *of_candidate, candidate);
+  if (own->failures.any() || of_candidate->failures.any()) return run.add_failure();
   run.add(event.item, served.items, candidate.items);
 }
 

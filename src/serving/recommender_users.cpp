@@ -12,6 +12,7 @@
 
 #include "attune/recommender.hpp"
 #include "attune/serving/event_store.hpp"
+#include "data/id_table.hpp"
 #include "data/json_object.hpp"
 #include "data/without_users.hpp"
 #include "model/erase_user.hpp"
@@ -28,6 +29,10 @@ std::string json_of(const std::string& text) {
 std::string text_of(float number) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof text, number).ptr};
+}
+
+std::uint64_t hash_of(const Id& user) noexcept {
+  return user.is_number() ? detail::hash(user.number(), 0) : detail::hash(user.text(), 0);
 }
 
 // Of events that were served; the first is worth a line.
@@ -120,16 +125,19 @@ std::vector<Observed> Recommender::Impl::observe(std::span<const Interaction> in
 
 std::shared_ptr<const Histories> Recommender::Impl::remembered(std::shared_ptr<const Histories> histories) const {
   const EventStore* const store = options.event_store.get();
-  if (store == nullptr) return histories;
+  if (store == nullptr && forgotten.empty()) return histories;
+  const auto is_forgotten = [&](const Id& id) {
+    return forgotten.contains(hash_of(id)) || (store != nullptr && store->has_forgotten(id));
+  };
   for (std::uint32_t user = 0; user < histories->num_users(); ++user) {
-    if (!store->has_forgotten(histories->user_ids->id(user))) continue;
-    return detail::without_users(*histories, [&](const Id& id) { return store->has_forgotten(id); });
+    if (is_forgotten(histories->user_ids->id(user))) return detail::without_users(*histories, is_forgotten);
   }
   return histories;
 }
 
 void Recommender::forget_user(const Id& user) {
   const std::lock_guard lock(impl_->reload_mutex);
+  impl_->forgotten.insert(hash_of(user));
   impl_->users.erase(user);
   std::exception_ptr failure;
   const auto attempt = [&](auto clean) {
@@ -170,6 +178,7 @@ void Recommender::merge_users(const Id& from, const Id& to) {
     });
     moved = true;
   }
+  impl_->forgotten.insert(hash_of(from));
   impl_->users.erase(from);
   impl_->vectors.erase(from);
   impl_->users.find(to);  // used since he has the events

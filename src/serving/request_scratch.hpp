@@ -39,6 +39,10 @@ struct RequestScratch {
   Selector selector;
   Explorer explorer;
   std::vector<ScoredHandle> ranked;  // what the engine answers, as a ranker orders it
+  struct Failures {                  // that kept the answer from what it should be, however often it was asked for
+    bool damage = false, ranker = false;
+    bool any() const noexcept { return damage || ranker; }
+  } failures;
 };
 
 // As many as requests ever ran at once. Outlives its leases.
@@ -62,6 +66,7 @@ class ScratchPool {
     }
     Lease lease(free_.back().release(), GiveBack{this});
     free_.pop_back();
+    lease->failures = {};
     return lease;
   }
 

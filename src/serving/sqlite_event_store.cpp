@@ -69,8 +69,8 @@ struct Batches {
 struct SqliteEventStore::Impl {
   Impl(const std::string& path, SqliteEventStoreOptions options_)
       : options(options_), process(platform::process_id()), tables(path) {
-    const Timestamp kept = options.retain_for.count(), newest = kept != 0 ? tables.newest() : kNoTime;
-    if (newest > kNoTime + kept) tables.prune(newest - kept);
+    const Timestamp kept = options.retain_for.count(), now = kept != 0 ? tables.now() : kNoTime;
+    if (now > kNoTime + kept) tables.prune(now - kept);
     for (const std::int64_t hash : tables.forgotten()) forgotten.insert(hash);
     try {
       writer = std::thread([this] {

@@ -14,20 +14,29 @@ std::vector<std::shared_ptr<UserRecord>> StateCache::most_recent(std::size_t mos
   return users;
 }
 
-bool StateCache::prepare(UserRecord& user, std::unique_ptr<detail::EngineState> state, std::uint64_t generation) {
+detail::EngineState* StateCache::prepare(UserRecord& user, const detail::EngineInterface& next,
+                                         std::uint64_t generation) {
   const std::lock_guard lock(mutex_);
-  if (!user.state) return true;
-  bytes_ -= std::exchange(user.accounted_bytes, 0);
-  user.next_state.reset();
-  const std::size_t today = user.state->memory_bytes(), both = today + state->memory_bytes();
-  give_way(both, generation, &user);
-  if (bytes_ + both <= budget_) {
+  keep(std::move(user.next_state), user.next_generation);
+  const std::size_t today = user.state->memory_bytes();
+  account(user, today);
+  give_way(today, &user);  // the next will be about as large
+  auto state = take(next, generation);
+  const std::size_t needed = state ? state->memory_bytes() : 0;
+  give_way(needed, &user);
+  if (bytes_ + needed <= budget_) {
+    account(user, today + needed);
     user.next_state = std::move(state);
     user.next_generation = generation;
   }
-  user.accounted_bytes = user.next_state ? both : today;
-  bytes_ += user.accounted_bytes;
-  return user.next_state != nullptr;
+  drop_spares();
+  return user.next_state.get();
+}
+
+void StateCache::cancel(UserRecord& user) noexcept {
+  const std::lock_guard lock(mutex_);
+  keep(std::move(user.next_state), user.next_generation);
+  if (user.state) account(user, user.state->memory_bytes());
 }
 
 detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineInterface& engine,
@@ -39,10 +48,11 @@ detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineI
     unlink(user);
     state = std::move(user.state);
     next = std::move(user.next_state);
-    if (user.generation != generation) state.reset();
-    if (next && user.next_generation <= generation) {
-      if (user.next_generation == generation) state = std::move(next);
-      next.reset();
+    if (user.generation != generation) keep(std::move(state), user.generation);
+    if (next && user.next_generation == generation) {
+      state = std::move(next);
+    } else if (next && user.next_generation < generation) {
+      keep(std::move(next), user.next_generation);
     }
   }
 
@@ -50,9 +60,9 @@ detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineI
   if (state) needed = state->memory_bytes();
   const std::size_t beside = next ? next->memory_bytes() : 0;
   if (needed + beside > budget_) return nullptr;
-  auto recycled = give_way(needed + beside, generation);
+  give_way(needed + beside);
   if (bytes_ + needed + beside > budget_) return nullptr;
-  if (!state) state = recycled ? std::move(recycled) : engine.make_state(storage_);
+  if (!state) state = take(engine, generation);
   if (!state) return nullptr;
 
   expected_bytes_ = state->memory_bytes();
@@ -62,6 +72,7 @@ detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineI
   user.generation = generation;
   user.next_state = std::move(next);
   push_newest(user, expected_bytes_ + beside);
+  drop_spares();
   return user.state.get();
 }
 
@@ -77,22 +88,49 @@ std::size_t StateCache::bytes() const noexcept {
   return bytes_;
 }
 
-std::unique_ptr<detail::EngineState> StateCache::give_way(std::size_t needed, std::uint64_t generation,
-                                                          const UserRecord* until) {
-  std::unique_ptr<detail::EngineState> evicted;
+void StateCache::give_way(std::size_t needed, const UserRecord* until) noexcept {
   UserRecord* candidate = oldest_;
   while (bytes_ + needed > budget_ && candidate != until) {
     UserRecord* const next = candidate->newer;
     if (const std::unique_lock owner(candidate->mutex, std::try_to_lock); owner) {
-      evicted = std::move(candidate->state);
-      if (candidate->generation != generation) evicted.reset();
-      candidate->next_state.reset();
+      keep(std::move(candidate->state), candidate->generation);
+      keep(std::move(candidate->next_state), candidate->next_generation);
       unlink(*candidate);
     }
     candidate = next;
   }
-  if (evicted) evicted->reset();
-  return evicted;
+}
+
+void StateCache::keep(std::unique_ptr<detail::EngineState> state, std::uint64_t generation) noexcept {
+  if (!state) return;
+  const std::size_t bytes = state->memory_bytes();
+  try {
+    spares_.push_back({std::move(state), generation, bytes});
+    spare_bytes_ += bytes;
+  } catch (...) {  // then it goes
+  }
+}
+
+void StateCache::drop_spares() noexcept {
+  while (!spares_.empty() && bytes_ + spare_bytes_ > budget_) {
+    spare_bytes_ -= spares_.back().bytes;
+    spares_.pop_back();
+  }
+}
+
+std::unique_ptr<detail::EngineState> StateCache::take(const detail::EngineInterface& engine, std::uint64_t generation) {
+  constexpr int kTried = 4;  // those that do not fit go, a few at a time: no request pays for a whole swap
+  for (int i = 0; i < kTried && !spares_.empty(); ++i) {
+    Spare spare = std::move(spares_.back());
+    spares_.pop_back();
+    spare_bytes_ -= spare.bytes;
+    if (spare.generation == generation) {
+      spare.state->reset();
+      return std::move(spare.state);
+    }
+    if (engine.renew(*spare.state, storage_)) return std::move(spare.state);
+  }
+  return engine.make_state(storage_);
 }
 
 void StateCache::push_newest(UserRecord& user, std::size_t bytes) noexcept {
@@ -102,6 +140,10 @@ void StateCache::push_newest(UserRecord& user, std::size_t bytes) noexcept {
   user.older = newest_;
   (newest_ ? newest_->newer : oldest_) = &user;
   newest_ = &user;
+}
+
+void StateCache::account(UserRecord& user, std::size_t bytes) noexcept {
+  bytes_ += bytes - std::exchange(user.accounted_bytes, bytes);
 }
 
 void StateCache::unlink(UserRecord& user) noexcept {

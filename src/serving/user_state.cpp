@@ -13,6 +13,7 @@
 
 #include "attune/error.hpp"
 #include "data/without_users.hpp"
+#include "serving/event_clock.hpp"
 #include "serving/item_exposure.hpp"
 #include "serving/state_cache.hpp"
 #include "serving/user_record.hpp"
@@ -22,7 +23,8 @@ namespace attune::inline v0_1 {
 namespace {
 
 constexpr std::size_t kShardBits = 6;
-constexpr std::size_t kReservedEvents = 32;  // room that a new record has beyond what it starts with
+constexpr std::size_t kFirstEvents = 4;      // room that the record of a new user has
+constexpr std::size_t kReservedEvents = 32;  // that of another has it beyond what he brings
 
 // The users of `first`, then those of `second` that `first` lacks.
 std::shared_ptr<const Histories> merge(const Histories& first, const Histories& second) {
@@ -49,9 +51,13 @@ std::shared_ptr<const Histories> merge(const Histories& first, const Histories& 
   return merged;
 }
 
-// Doubles the capacity of a full column, so that the insertions that follow cannot fail.
-void make_room(auto& column) {
-  if (column.size() == column.capacity()) column.reserve(std::max(kReservedEvents, 2 * column.size()));
+// Doubles the capacity of full columns, so that the insertions that follow cannot fail.
+void make_room(const UserRecord& user, auto&... columns) {
+  const std::size_t least = std::clamp(user.items.capacity(), kFirstEvents, kReservedEvents);
+  const auto grow = [&](auto& column) {
+    if (column.size() == column.capacity()) column.reserve(std::max(least, 2 * column.size()));
+  };
+  (grow(columns), ...);
 }
 
 template <class T>
@@ -124,7 +130,8 @@ void count_exposure(ItemExposure& exposure, const UserRecord& user, int sign, st
 
 std::shared_ptr<UserRecord> make_record(HistoryView history, std::span<const float> kind_weights) {
   auto user = std::make_shared<UserRecord>();
-  const auto reserve = [&](auto&... columns) { (columns.reserve(history.size() + kReservedEvents), ...); };
+  const std::size_t room = history.size() + (history.size() > 0 ? kReservedEvents : kFirstEvents);
+  const auto reserve = [&](auto&... columns) { (columns.reserve(room), ...); };
   reserve(user->items, user->times, user->kinds, user->weights, user->distinct);
   if (!kind_weights.empty()) reserve(user->values);
   const auto of = [](const auto& column, std::size_t i, auto missing) { return column.empty() ? missing : column[i]; };
@@ -190,11 +197,10 @@ struct UserStates::Impl {
     for (auto& shard : shards) shard = std::make_unique<UserShard>();
   }
 
-  UserShard& shard_of(const Id& user) {
-    const std::uint64_t hash =
-        user.is_text() ? std::hash<std::string_view>{}(user.text()) : static_cast<std::uint64_t>(user.number());
-    return *shards[(hash * 0x9e3779b97f4a7c15u) >> (64 - kShardBits)];
+  static std::uint64_t hash_of(const Id& user) noexcept {
+    return user.is_text() ? std::hash<std::string_view>{}(user.text()) : static_cast<std::uint64_t>(user.number());
   }
+  UserShard& shard_of(const Id& user) { return *shards[(hash_of(user) * 0x9e3779b97f4a7c15u) >> (64 - kShardBits)]; }
 
   std::shared_ptr<UserRecord> find(const Id& user, bool add);
   std::shared_ptr<UserRecord> peek(const Id& user) {
@@ -218,7 +224,7 @@ struct UserStates::Impl {
   std::shared_mutex base_mutex;
   std::shared_ptr<const Histories> base;  // may be null
   std::atomic<std::size_t> users_beyond_base = 0, users_let_go = 0;
-  std::atomic<Timestamp> newest = kNoTime;
+  EventClock clock;  // where users are let go by time
   StateCache cache;
 };
 
@@ -248,7 +254,7 @@ std::shared_ptr<UserRecord> UserStates::Impl::find(const Id& user, bool add) {
 
 void UserStates::Impl::let_go(UserShard& shard, const UserRecord& used) {
   const std::size_t budget = options.history_budget_bytes / shards.size();
-  const Timestamp now = newest.load(std::memory_order_relaxed), ttl = options.history_ttl;
+  const Timestamp now = clock.now(), ttl = options.history_ttl;
   const auto expired = [&](const UserRecord& user) {
     return ttl > 0 && now > kNoTime + ttl && user.last_time() != kNoTime && user.last_time() < now - ttl;
   };
@@ -355,9 +361,7 @@ void UserStates::used_since(std::vector<std::uint64_t>& mark, IdMap& ids) const 
 }
 
 std::shared_ptr<UserRecord> UserStates::find_or_add(const Id& user, Timestamp at) {
-  Timestamp newest = impl_->newest.load(std::memory_order_relaxed);
-  while (newest < at && !impl_->newest.compare_exchange_weak(newest, at, std::memory_order_relaxed)) {
-  }
+  if (impl_->options.history_ttl > 0) impl_->clock.see(Impl::hash_of(user), at);
   return impl_->find(user, true);
 }
 
@@ -371,7 +375,7 @@ bool UserStates::has_event(const UserRecord& user, std::string_view event_id) no
 bool UserStates::remember_event(UserRecord& user, std::string_view event_id, ItemHandle item, Timestamp time,
                                 std::uint8_t kind) {
   if (event_id.empty()) return true;
-  make_room(user.event_ids);
+  make_room(user, user.event_ids);
   const std::uint64_t hash = std::hash<std::string_view>{}(event_id);
   const auto place = std::ranges::lower_bound(user.event_ids, hash, {}, &EventIdHash::hash);
   if (place != user.event_ids.end() && place->hash == hash) return false;
@@ -384,15 +388,11 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
   const std::vector<float>& kind_weights = impl_->options.kind_weights;
   const float of_kind = weight_of(kind_weights, kind);
   if (of_kind > 0) {
-    make_room(user.items);
-    make_room(user.times);
-    make_room(user.kinds);
-    make_room(user.weights);
-    make_room(user.distinct);
-    if (!kind_weights.empty()) make_room(user.values);
+    make_room(user, user.items, user.times, user.kinds, user.weights, user.distinct);
+    if (!kind_weights.empty()) make_room(user, user.values);
   } else {
-    make_room(user.signals);
-    of_kind < 0 ? make_room(user.disliked) : impl_->exposure.make_room(item);
+    make_room(user, user.signals);
+    of_kind < 0 ? make_room(user, user.disliked) : impl_->exposure.make_room(item);
   }
   if (!remember_event(user, event_id, item, time, kind)) return Observed::duplicate;
 
@@ -410,6 +410,7 @@ Observed UserStates::record(UserRecord& user, ItemHandle item, Timestamp time, s
 }
 
 void UserStates::erase(const Id& user) {
+  impl_->clock.forget(Impl::hash_of(user));
   std::shared_ptr<const Histories> base = histories();
   const UserHandle known = base ? base->user_ids->find(user) : kNoHandle;
   const bool in_base = known != kNoHandle;
@@ -455,12 +456,13 @@ void UserStates::warm_up(const detail::EngineInterface& next, std::uint64_t gene
   for (const std::shared_ptr<UserRecord>& recent : impl_->cache.most_recent(most)) {
     UserRecord& user = *recent;
     const std::lock_guard lock(user.mutex);
+    if (!user.state) continue;
     try {
-      auto state = next.make_state(impl_->options.storage);
-      if (!state) return;
-      next.user_vector(user.history(), {.now = user.last_time()}, state.get(), workspace);
-      if (!impl_->cache.prepare(user, std::move(state), generation)) return;
+      detail::EngineState* const state = impl_->cache.prepare(user, next, generation);
+      if (state == nullptr) return;
+      next.user_vector(user.history(), {.now = user.last_time()}, state, workspace);
     } catch (...) {  // a damaged vector, which his request will meet and note, or no memory
+      impl_->cache.cancel(user);
     }
   }
 }

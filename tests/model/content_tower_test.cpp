@@ -229,6 +229,7 @@ TEST_CASE("A damaged file of a content tower is refused by the name of the tenso
   items.featurizer.write(writer, "content.features.");
   const std::vector<float> mean(kDim), few(kDim);
   writer.add("content.mean", {kDim}, std::span<const float>(mean));
+  writer.add("content.mean_length", {}, std::span<const float>(mean).first(1));
   writer.add("content.weights.0", {1, kDim}, std::span<const float>(few));
   CHECK_THAT(
       complaint([&] { ContentTower::read(SafetensorsFile::parse(writer.bytes(), "a file")); }, ErrorCode::corrupt_file),

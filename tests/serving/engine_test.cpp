@@ -7,6 +7,7 @@
 
 #include "attune/serving/cold_start.hpp"
 #include "attune/serving/cosine_scorer.hpp"
+#include "attune/serving/shared_encoder.hpp"
 #include "catch.hpp"
 #include "serving/small_model.hpp"
 
@@ -118,6 +119,34 @@ TEST_CASE("A state is used where there is one", "[serving][engine]") {
   CHECK(EvenEncoder::last().items == std::vector<ItemHandle>{2, 4});
   CHECK(EvenEncoder::last().now == 7);
   CHECK(make_engine(false).make_state() == nullptr);
+}
+
+TEST_CASE("A state of another engine is made one's own only where the encoder says that it fits", "[serving][engine]") {
+  struct Other final : detail::EngineState {
+    std::size_t memory_bytes() const noexcept override { return 0; }
+    void reset() noexcept override {}
+  };
+  const auto engine_of = [](std::size_t window) {
+    const TrainedModel model = test::make_model({.events = 30, .window = window});
+    return Engine(SharedEncoder(model.encoder), CosineScorer<float>({model.encoder->items(), ScoreKind::cosine}),
+                  CountsColdStart(model.popularity, model.counts));
+  };
+  const auto engine = engine_of(25), like_it = engine_of(25), longer = engine_of(50);
+  Workspace workspace;
+  const std::vector<ItemHandle> items{1, 2, 4}, others{3, 5};
+  const auto state = engine.make_state(), fresh = like_it.make_state();
+  engine.user_vector({.items = items}, {}, state.get(), workspace);
+  CHECK_FALSE(longer.renew(*state));
+  CHECK_FALSE(like_it.renew(*state, StateStorage::bfloat16));
+  REQUIRE(like_it.renew(*state));
+  const auto vector_of = [&](detail::EngineState& of) {
+    const auto vector = like_it.user_vector({.items = others}, {}, &of, workspace);
+    return std::vector<float>(vector.begin(), vector.end());
+  };
+  CHECK(vector_of(*state) == vector_of(*fresh));
+  Other other;
+  CHECK_FALSE(engine.renew(other));
+  CHECK_FALSE(make_engine().renew(*make_engine().make_state()));
 }
 
 TEST_CASE("What the encoder cannot answer goes to the cold start", "[serving][engine]") {

@@ -11,6 +11,7 @@
 #include "attune/recommender.hpp"
 #include "attune/serving/explanation.hpp"
 #include "attune/serving/people.hpp"
+#include "attune/serving/policy.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -266,6 +267,24 @@ TEST_CASE("A diverse list takes items for unlike where the vector of one is dama
     }
   }
   REQUIRE_FALSE(recommender.info().damage.empty());
+}
+
+TEST_CASE("An answer that asks for ever more candidates of a damaged model counts once", "[serving][mapped]") {
+  const Saved damaged;
+  for (std::size_t item = 60; item < 1440; item += 20) damaged.damage(item);
+  Recommender recommender = damaged.open(ModelAccess::mapped, {.item_fields = {{"creator", FieldType::category}}});
+  for (std::size_t i = 0; i < kItems; ++i) {
+    recommender.upsert_item({.id = item_name(i), .fields = {{"creator", i < 1400 ? "one" : "another"}}});
+  }
+  const Policy policy = recommender.compile({.caps = {{"creator", 1}}});
+  std::size_t damaged_answers = 0;
+  for (std::size_t u = 0; u < 30; ++u) {
+    const Answer answer = recommender.recommend({.user = user_name(u), .policy = &policy});
+    REQUIRE(answer.shortfall.capped > 0);
+    damaged_answers += answer.source != Source::model;
+  }
+  REQUIRE(damaged_answers > 0);
+  REQUIRE(recommender.info().damaged_answers == damaged_answers);
 }
 
 TEST_CASE("A model that is saved over a mapped one changes no answer until it is loaded", "[serving][mapped]") {

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/serving/shadow.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "attune/model/ranker.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/experiment.hpp"
 #include "attune/serving/telemetry.hpp"
@@ -155,6 +159,28 @@ TEST_CASE("A candidate that cannot be measured is refused, and the one before go
   numbered.histories = histories;
   refused(numbered, kAll, "user ids of the new model are of another kind");
   CHECK_THROWS_AS(recommender.shadow("no such directory", kAll), Error);
+  CHECK(recommender.shadow_report().events == 1);
+}
+
+TEST_CASE("Only what keeps one of the two answers from being what it should is a failure", "[serving][shadow]") {
+  Recommender* serving = nullptr;
+  bool other_asks = false;
+  const auto ranker = make_ranker([&](const RankingQuery& query, auto, std::span<float> scores) {
+    if (query.context.user == Id("u2")) throw std::runtime_error("of the host's");
+    std::ranges::fill(scores, 0.0f);
+    if (!std::exchange(other_asks, false)) return;
+    std::thread([&] { serving->recommend({.user = "u2"}); }).join();
+  });
+  Recommender recommender = Recommender::open(make_model({.items = 60}), {.ranker = ranker});
+  serving = &recommender;
+  recommender.shadow(make_model({.seed = 2, .items = 60}), kAll);
+  other_asks = true;
+  recommender.observe({.user = "u1", .item = "another"});
+  CHECK(recommender.info().ranker_failures == 1);
+  CHECK(recommender.shadow_report().failures == 0);
+  CHECK(recommender.shadow_report().events == 1);
+  recommender.observe({.user = "u2", .item = "another"});
+  CHECK(recommender.shadow_report().failures == 1);
   CHECK(recommender.shadow_report().events == 1);
 }
 

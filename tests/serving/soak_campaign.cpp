@@ -210,7 +210,7 @@ class Soak {
       Recommender::open(a_, {.event_store = store_,
                              .item_fields = {{"price", FieldType::number}, {"creator", FieldType::category}},
                              .cache_budget_bytes = std::size_t{16} << 20,
-                             .history_budget_bytes = num_users_ * 70,
+                             .history_budget_bytes = num_users_ * 20,
                              .history_ttl = share(10)});
   const Policy cheap_ = recommender_.compile({.filter = "price < 50", .boosts = {{"price < 10", 0.1f}}});
   const Policy capped_ = recommender_.compile({.caps = {{"creator", 2}}});

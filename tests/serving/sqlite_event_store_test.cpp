@@ -539,6 +539,12 @@ TEST_CASE("Old events go when the store is opened or told to, and leave nothing"
     {
       SqliteEventStore store(path, {.retain_for = std::chrono::milliseconds(99)});
       CHECK(events_of(store).size() == 101);
+      for (int i = 0; i < 3; ++i) append(store, {{.user = "ahead", .item = "i", .timestamp = 253'402'300'799'990 + i}});
+    }
+    {
+      SqliteEventStore store(path, {.retain_for = std::chrono::milliseconds(99)});
+      CHECK(events_of(store).size() == 104);
+      store.erase("ahead");
     }
     SqliteEventStore store(path, {.retain_for = std::chrono::milliseconds::max()});
     CHECK(events_of(store).size() == 101);

@@ -51,6 +51,11 @@ class SizedEngine final : public detail::EngineInterface {
     ++made;
     return bytes == 0 ? nullptr : std::make_unique<State>(bytes);
   }
+  bool renew(detail::EngineState& state, StateStorage) const noexcept override {
+    if (!renews || state.memory_bytes() != bytes) return false;
+    state.reset();
+    return true;
+  }
   std::size_t size() const noexcept override { return 0; }
   ScoreKind kind() const noexcept override { return ScoreKind::cosine; }
   bool scorable(ItemHandle) const noexcept override { return false; }
@@ -75,6 +80,7 @@ class SizedEngine final : public detail::EngineInterface {
   std::size_t bytes = 100;
   mutable int made = 0;
   bool fails = false;
+  bool renews = false;
 };
 
 detail::EngineState* acquire(UserStates& users, const char* id, const SizedEngine& engine,
@@ -356,6 +362,31 @@ TEST_CASE("A cache made ahead starts anew with a late event, and goes when its g
   CHECK(users.cache_bytes() == 300);
 }
 
+TEST_CASE("A swap makes caches of the memory that those before it have, where they are alike",
+          "[serving][user_state]") {
+  UserStates users(IdKind::string, {.cache_budget_bytes = 450});
+  const SizedEngine today;
+  SizedEngine tomorrow, another;
+  tomorrow.renews = another.renews = true;
+  another.bytes = 90;
+  Workspace workspace;
+  std::vector<const detail::EngineState*> before;
+  for (const char* id : {"a", "b", "c", "d"}) before.push_back(acquire(users, id, today));
+  users.warm_up(tomorrow, 2, 1, workspace);
+  CHECK(users.find("a")->state == nullptr);
+  CHECK(users.find("d")->next_state.get() == before[0]);
+  CHECK(acquire(users, "d", tomorrow, 2) == before[0]);
+  CHECK(users.cache_bytes() == 300);
+  CHECK(acquire(users, "e", tomorrow, 2) == before[3]);
+  CHECK(acquire(users, "c", tomorrow, 2) == before[2]);
+  CHECK(static_cast<const SizedEngine::State*>(before[2])->resets == 1);
+  CHECK(tomorrow.made == 0);
+
+  acquire(users, "c", another, 3);
+  CHECK(another.made == 1);
+  CHECK(users.cache_bytes() == 390);
+}
+
 namespace {
 
 std::string name_of(std::size_t i) { return std::string("user ").append(std::to_string(i)); }
@@ -382,6 +413,20 @@ TEST_CASE("Histories stay within their budget, and those used least recently are
   CHECK(touch(0)->items.size() == 1);
   CHECK(touch(kUsers - 1)->items.size() == 10);
   CHECK(touch(1)->items.empty());
+}
+
+TEST_CASE("Room for the events of a new user is made as they come, for a user of the model ahead",
+          "[serving][user_state]") {
+  UserStates users(IdKind::string, {});
+  users.add_histories(two_users());
+  const auto c = users.find_or_add("c");
+  users.record(*c, 1, 1, 0, 1, "e");
+  CHECK(c->bytes <= sizeof(UserRecord) + 200);
+  CHECK(c->event_ids.capacity() >= c->items.capacity());
+  const auto a = users.find("a");
+  CHECK(a->items.capacity() >= 30);
+  users.record(*a, 1, 1, 0, 1, "e");
+  CHECK(a->event_ids.capacity() >= 30);
 }
 
 TEST_CASE("Who is let go has the history of the model again, and what somebody holds stays whole",
@@ -423,6 +468,10 @@ TEST_CASE("Users without an event for long are let go when others have some", "[
   CHECK(users.find(name_of(0)) == nullptr);
   CHECK(users.find(name_of(1000))->items.size() == 2);
   CHECK(users.num_users() == 2000);
+
+  observe(5000, 253'402'300'799'999);  // whose clock is ahead
+  for (std::size_t user = 1000; user < 3000; ++user) observe(user, 6002);
+  CHECK(users.num_users() == 2001);
 }
 
 namespace {

@@ -192,6 +192,18 @@ TEST_CASE("An event store keeps the histories of other models of a forgotten use
   CHECK(parsed(restarted.export_user("u3")).size() == 1);
 }
 
+TEST_CASE("Without an event store other models of a forgotten user bring him back to new recommenders only",
+          "[serving][erasure]") {
+  Recommender recommender = Recommender::open(make_model());
+  recommender.forget_user("u3");
+  recommender.merge_users("u4", "u5");
+  recommender.reload(make_model());
+  CHECK_FALSE(knows(recommender, "u3"));
+  CHECK_FALSE(knows(recommender, "u4"));
+  CHECK(knows(recommender, "u5"));
+  CHECK(knows(Recommender::open(make_model()), "u3"));
+}
+
 TEST_CASE("Where a file cannot be cleaned the user is forgotten here and the host is told", "[serving][erasure]") {
   const test::TemporaryDirectory directory;
   const std::string path = (directory / "model").string();

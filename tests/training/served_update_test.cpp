@@ -87,7 +87,9 @@ TEST_CASE("Who is forgotten while a model learns is not in the one that takes ov
   Scene scene;
   bool forgotten = false;
   const Progress forget{.epoch = [&](const EpochReport&) {
-    if (!std::exchange(forgotten, true)) scene.recommender->forget_user("u3");
+    if (std::exchange(forgotten, true)) return true;
+    scene.recommender->forget_user("u3");
+    scene.recommender->forget_user("u40");  // of the events only
     return true;
   }};
   const ServedUpdate update =
@@ -98,7 +100,8 @@ TEST_CASE("Who is forgotten while a model learns is not in the one that takes ov
   CHECK_FALSE(scene.recommender->export_user("u31").empty());
   const TrainedModel all = TrainedModel::load(scene.model);
   CHECK(all.histories->user_ids->find("u3") == kNoHandle);
-  CHECK(all.histories->num_users() == 44);
+  CHECK(all.histories->user_ids->find("u40") == kNoHandle);
+  CHECK(all.histories->num_users() == 43);
 }
 
 TEST_CASE("A model that falls on the events held out does not take over", "[training][updater]") {

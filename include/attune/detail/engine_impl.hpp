@@ -82,6 +82,17 @@ std::unique_ptr<detail::EngineState> Engine<E, S, C>::make_state(StateStorage st
 }
 
 template <Encoder E, Scorer S, ColdStart C>
+bool Engine<E, S, C>::renew(detail::EngineState& state, StateStorage storage) const noexcept {
+  if constexpr (requires(const typename E::State& other) { static_cast<bool>(encoder_.fits(other, storage)); }) {
+    auto* const own = dynamic_cast<detail::EncoderState<typename E::State>*>(&state);
+    if (own == nullptr || !encoder_.cacheable() || !encoder_.fits(own->get(), storage)) return false;
+    state.reset();
+    return true;
+  }
+  return false;
+}
+
+template <Encoder E, Scorer S, ColdStart C>
 HistoryView Engine<E, S, C>::known_events(HistoryView history, Workspace& workspace) const {
   const auto known = [&](ItemHandle item) { return static_cast<bool>(encoder_.knows(item)); };
   if (std::all_of(history.items.begin(), history.items.end(), known)) return history;
@@ -315,6 +326,7 @@ class EngineAdapter final : public EngineInterface {
   ScoreKind kind() const noexcept override { return engine_.kind(); }
   bool scorable(ItemHandle item) const noexcept override { return engine_.scorer().scorable(item); }
   std::unique_ptr<EngineState> make_state(StateStorage storage) const override { return engine_.make_state(storage); }
+  bool renew(EngineState& state, StateStorage storage) const noexcept override { return engine_.renew(state, storage); }
 
   EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
                          std::span<const float> additive, std::size_t k, EngineState* state,

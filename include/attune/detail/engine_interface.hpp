@@ -41,6 +41,8 @@ class EngineInterface {
   virtual ScoreKind kind() const noexcept = 0;
   virtual bool scorable(ItemHandle item) const noexcept = 0;
   virtual std::unique_ptr<EngineState> make_state(StateStorage storage) const = 0;
+  // Makes a state of another engine a fresh one of this; false, and nothing done, where they differ.
+  virtual bool renew(EngineState&, StateStorage) const noexcept { return false; }
   virtual EngineAnswer recommend(HistoryView history, const Context& context, std::span<const std::uint64_t> eligible,
                                  std::span<const float> additive, std::size_t k, EngineState* state,
                                  Workspace& workspace) const = 0;

@@ -55,6 +55,10 @@ class SequenceEncoder {
   State make_state(StateStorage storage = StateStorage::float32) const {
     return State(config_.num_blocks, dim(), config_.max_sequence_length, needs_time(), storage);
   }
+  // Whether a state of another encoder, once reset(), is one that make_state(storage) gives.
+  bool fits(const State& state, StateStorage storage) const noexcept {
+    return state.has_shape(config_.num_blocks, dim(), config_.max_sequence_length, needs_time(), storage);
+  }
   // Brings `state` up to all of `history` (items the encoder knows, oldest first): adds the rows that are missing, or
   // encodes the window anew where it slid. The state must be fresh or hold a prefix of `history`.
   virtual void advance(State& state, HistoryView history, BasicWorkspace<T>& workspace) const = 0;

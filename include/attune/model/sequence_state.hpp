@@ -94,6 +94,13 @@ class SequenceState {
     if (with_times) times_.take(window);
   }
 
+  // Whether it was made of these.
+  bool has_shape(std::size_t num_blocks, std::size_t dim, std::size_t window, bool with_times,
+                 StateStorage storage) const noexcept {
+    return num_blocks == num_blocks_ && dim == dim_ && window == window_ && with_times == (times_.data() != nullptr) &&
+           storage == storage_;
+  }
+
   // Events of the model's history that are encoded, and where the encoded suffix begins. length() counts rows.
   std::size_t num_events() const noexcept { return num_events_; }
   std::size_t start() const noexcept { return start_; }

@@ -39,6 +39,9 @@ class Engine {
   // A user's cache for this engine; null where the encoder cannot carry one. An encoder with one way to store a state
   // (make_state() alone) keeps to it.
   std::unique_ptr<detail::EngineState> make_state(StateStorage storage = StateStorage::float32) const;
+  // Makes a state of another engine a fresh one of this, in the memory that it has. False, and nothing done, where the
+  // encoder's fits(state, storage) is, or it has none.
+  bool renew(detail::EngineState& state, StateStorage storage = StateStorage::float32) const noexcept;
 
   // The best min(k, eligible) items for a history (all of it, oldest first; events the encoder does not know are
   // skipped). `state` is null or a state of this engine that holds a prefix of the same history. `additive` is empty or

@@ -37,6 +37,10 @@ class SharedEncoder {
   State make_state() const { return encoder_->make_state(); }
   State make_state(StateStorage storage) const requires requires(const E& encoder) { encoder.make_state(storage); }
   { return encoder_->make_state(storage); }
+  bool fits(const State& state, StateStorage storage) const noexcept requires requires(const E& encoder) {
+    encoder.fits(state, storage);
+  }
+  { return encoder_->fits(state, storage); }
   void advance(State& state, HistoryView history, Workspace& workspace) const {
     encoder_->advance(state, history, workspace);
   }

@@ -35,7 +35,7 @@ struct SqliteEventStoreOptions {
   // How many events may be taken and not yet written. A batch that is larger is taken when nothing else waits.
   std::size_t max_queued_events = 65'536;
   // Events older than this, measured from the newest one, are removed when the store is opened; 0: never. Events
-  // without a time stay. One with a time in the future makes all others old: hosts refuse those.
+  // without a time stay. Where a user is more than 24 hours ahead of all others, it is their newest that counts.
   std::chrono::milliseconds retain_for{0};
 };
 
