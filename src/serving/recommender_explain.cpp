@@ -205,7 +205,7 @@ Explanation Recommender::Impl::explain(const UserView& user, const Id& user_id, 
   try {
     explain(answer, *now, user, context, catalogue->find(item), wanted, *scratch);
   } catch (const Error& error) {
-    note_damage(*now, error);
+    note_damage(*now, error, *scratch);
     answer = {};
     answer.source = now->engine->score({}, context, {}, {}, nullptr, scratch->workspace);
   }

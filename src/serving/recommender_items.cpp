@@ -126,8 +126,7 @@ void Recommender::Impl::learn(const UserRecord& user, ItemHandle item) {
   for (std::size_t back = user.items.size(); back-- > 0 && found < 3;) {
     try {
       if (is_new(user.items[back]) || !now->engine->vector(user.items[back], vector)) continue;
-    } catch (const Error& error) {
-      note_damage(*now, error);
+    } catch (const Error&) {  // damage, which an answer will meet and note
       continue;
     }
     for (std::size_t d = 0; d < vector.size(); ++d) before[d] += vector[d];

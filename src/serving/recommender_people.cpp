@@ -160,7 +160,7 @@ Answer Recommender::recommend_group(std::span<const Id> user_ids, const Request&
 
   const ScratchPool::Lease scratch = impl_->pool.take();
   auto engine = std::make_unique<GroupEngine>(*now->engine, members, options,
-                                              [&](const Error& error) { impl_->note_damage(*now, error); });
+                                              [&](const Error& error) { impl_->note_damage(*now, error, *scratch); });
   Answer answer;
   try {
     engine->listen(context_of(of_group, {}), scratch->workspace);
@@ -178,7 +178,7 @@ Answer Recommender::recommend_group(std::span<const Id> user_ids, const Request&
     group->num_scorable = now->num_scorable;
     impl_->recommend(std::move(group), all.view(), of_group, nullptr, *scratch, answer);
   } catch (const Error& error) {
-    impl_->note_damage(*now, error);
+    impl_->note_damage(*now, error, *scratch);
     impl_->recommend(now, {{}, all.distinct, all.disliked}, of_group, nullptr, *scratch, answer);
   }
   answer.model_version = now->version;
