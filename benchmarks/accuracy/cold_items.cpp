@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <iostream>
@@ -376,7 +377,10 @@ class ColdCatalogue {
       if (is_cold_[item])
         items.push_back({.id = films_.histories.item_ids->id(item), .fields = {fields.begin(), fields.end()}});
     }
+    const auto start = std::chrono::steady_clock::now();
     recommender.upsert_items(items);
+    const std::chrono::duration<double, std::micro> taken = std::chrono::steady_clock::now() - start;
+    if (with_new_items) std::cerr << "an upsert takes " << taken.count() / static_cast<double>(items.size()) << " us\n";
     std::vector<bool> hit(films_.histories.num_users());
     for (const Event& event : events_) {
       const Id user = films_.histories.user_ids->id(event.user), item = films_.histories.item_ids->id(event.item);
