@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
+#include <span>
+#include <utility>
 
 #include "attune/data/feature_table.hpp"
 #include "attune/model/content_tower.hpp"
@@ -65,14 +67,51 @@ Json items_json(const std::string& file, const IdMap& catalogue) {
 
 // What of an item's features tells its vector.
 struct Content {
+  std::string file;
   std::vector<FeatureSpec> features;
   FeatureRecords records;
   FeatureReport read;
   ContentTowerReport learned = {};
 };
 
+// Statistics are of the items that are trained.
+Featurizer featurizer_of(const Content& content, std::span<const std::uint32_t> trained) {
+  try {
+    return Featurizer::fit(content.features, content.records, trained);
+  } catch (const Error& error) {
+    throw Error(error.code(), content.file + ": items that are trained: " + error.what());
+  }
+}
+
+// Items of which the training may learn a vector: no user with a single event teaches any.
+std::vector<std::uint32_t> items_to_train(const Histories& train) {
+  std::vector<bool> chosen(train.num_items());
+  for (std::size_t user = 0; user < train.num_users(); ++user) {
+    const HistoryView history = train.of(user);
+    for (std::size_t i = 0; history.size() > 1 && i < history.size(); ++i) chosen[history.items[i]] = true;
+  }
+  std::vector<std::uint32_t> items;
+  for (std::uint32_t item = 0; item < chosen.size(); ++item) {
+    if (chosen[item]) items.push_back(item);
+  }
+  return items;
+}
+
+void check_content(const Content& content, const Histories& train) {
+  const std::vector<std::uint32_t> trained = items_to_train(train);
+  const FeatureTable features = featurizer_of(content, trained).table(content.records);
+  const auto described = std::ranges::count_if(trained, [&](std::uint32_t item) {
+    bool something = false;
+    for (std::size_t f = 0; f < features.num_features(); ++f) something |= !features.of(item, f).missing();
+    return something;
+  });
+  if (described >= 2) return;
+  throw Error(ErrorCode::invalid_data, content.file + ": expected features of at least two items that are trained, " +
+                                           "found those of " + std::to_string(described));
+}
+
 // Nothing without a schema; what does not fit is refused before the training.
-std::optional<Content> read_content(const TrainOptions& options, const IdMap& items) {
+std::optional<Content> read_content(const TrainOptions& options, const Histories& train) {
   if (options.schema.empty()) return std::nullopt;
   FeatureSchema schema = FeatureSchema::load(options.schema);
   if (schema.items.empty()) {
@@ -80,18 +119,18 @@ std::optional<Content> read_content(const TrainOptions& options, const IdMap& it
   }
   DelimitedReader reader(options.items.file);
   FeatureReport report;
-  FeatureRecords records = read_feature_records(reader, schema.items, items, {}, &report);
-  Featurizer::fit(schema.items, records);
-  return Content{std::move(schema.items), std::move(records), std::move(report)};
+  FeatureRecords records = read_feature_records(reader, schema.items, *train.item_ids, {}, &report);
+  Content content{options.items.file, std::move(schema.items), std::move(records), std::move(report)};
+  check_content(content, train);
+  return content;
 }
 
-// Statistics are of the items that were trained.
 void fit_content(TrainedModel& model, Content& content, Executor& executor) {
   std::vector<std::uint32_t> trained;
   for (ItemHandle item = 0; item < model.num_items(); ++item) {
     if (model.encoder->knows(item)) trained.push_back(item);
   }
-  Featurizer featurizer = Featurizer::fit(content.features, content.records, trained);
+  Featurizer featurizer = featurizer_of(content, trained);
   const FeatureTable features = featurizer.table(content.records);
   const ScorerRows<float> vectors(model.encoder->items(), model.encoder->config().score);
   model.content = std::make_shared<const ContentTower>(
@@ -173,6 +212,14 @@ void save(TrainedModel& model, const TrainOptions& options, const Protocol& prot
   model.save(options.output);
 }
 
+// Adds it to a model that is saved already: whatever happens, its training is not lost.
+void add_content(TrainedModel& model, Content& content, const TrainOptions& options, Executor& executor,
+                 Console& console) {
+  console.line("model written to " + options.output + ", still without features; learning what they tell");
+  fit_content(model, content, executor);
+  model.save(options.output);
+}
+
 // The result for people.
 void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel& model,
                   const std::optional<Content>& content, const Protocol& protocol, const Report& report,
@@ -217,7 +264,7 @@ void run(const TrainOptions& options, Console& console) {
   Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
   const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 
-  std::optional<Content> content = read_content(options, *split.all->item_ids);
+  std::optional<Content> content = read_content(options, split.train);
   if (teacher) config.teacher = encoder_for(*split.all->item_ids, *teacher, options.teacher);
   const auto executor = make_executor(options.common);
   const StateFile state = state_file(options);
@@ -228,8 +275,8 @@ void run(const TrainOptions& options, Console& console) {
   TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console), state);
   model.histories = split.all;
   if (teacher) model.notes["teacher"] = teacher->version;
-  if (content) fit_content(model, *content, *executor);
   save(model, options, protocol, config.seed);
+  if (content) add_content(model, *content, options, *executor, console);
   state.remove();
 
   // The baselines learn from what the model has learned from.

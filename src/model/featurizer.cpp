@@ -18,6 +18,8 @@ namespace {
 using detail::LearnedFeature;
 using Record = std::span<const FieldValue>;
 
+constexpr std::size_t kMostPairs = 65'536;  // of a cross in one record
+
 struct Block {
   std::vector<std::uint32_t> columns;
   std::vector<float> values;
@@ -148,6 +150,10 @@ class RowMaker {
   // A pair is worth the product of its members; pairs of one column are added up.
   void make_cross(const LearnedFeature& feature, Block& block) const {
     const Block &first = blocks_[feature.of[0]], &second = blocks_[feature.of[1]];
+    const std::size_t count = first.columns.size() * second.columns.size();
+    if (count > kMostPairs) {
+      detail::refuse(feature.spec, "at most " + std::to_string(kMostPairs) + " pairs", std::to_string(count));
+    }
     std::vector<std::pair<std::uint32_t, float>> pairs;
     for (std::size_t i = 0; i < first.columns.size(); ++i) {
       for (std::size_t j = 0; j < second.columns.size(); ++j) {

@@ -91,7 +91,7 @@ std::vector<SimilarUser> Recommender::Impl::users_who_share(const Id& user, cons
   SharedItems shared(users.read(user).distinct);
   IdMap known(names.kind()), found(names.kind());
   for (const Friendships::Closeness& one : close) known.insert(one.user);
-  detail::TopK best(workspace.top, wanted.k);
+  detail::TopK best(workspace.top, std::min(wanted.k, users.num_users()));
   users.visit([&](const Id& other, HistoryView history) {
     if (other == user) return;
     float score = shared.with(history);
@@ -127,12 +127,11 @@ SimilarUsers Recommender::similar_users(const Id& user, const SimilarUsersOption
     answer.source = nearest ? Source::model : Source::counts;
     answer.users =
         nearest ? std::move(*nearest) : impl_->users_who_share(user, options, close, scratch->workspace, *names);
-    all_are_known = true;
-    for (const SimilarUser& other : answer.users) {  // who was let go or forgotten has a vector until now
-      if (!nearest || impl_->users.contains(other.user)) continue;
-      impl_->vectors.erase(other.user);
-      all_are_known = false;
-    }
+    // Who was let go or forgotten may have a vector until now.
+    all_are_known = !nearest || std::ranges::all_of(answer.users, [&](const SimilarUser& other) {
+      return impl_->users.contains(other.user);
+    });
+    if (!all_are_known) impl_->vectors.erase_unknown(impl_->users);
     answer.keep_alive_ = std::move(names);
   }
   timed.items(answer.users.size());

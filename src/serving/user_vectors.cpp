@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <numeric>
 #include <utility>
 
 #include "attune/detail/dropout.hpp"
@@ -41,6 +42,7 @@ void UserVectors::start_anew(std::uint64_t generation) {
   rows_.reset();
   pending_ = IdMap(ids_.kind());
   next_ = 0;
+  later_ = IdMap(ids_.kind());
 }
 
 bool UserVectors::has_room(std::size_t dim) const noexcept {
@@ -84,13 +86,13 @@ void UserVectors::refresh(const Snapshot& now, const UserStates& users, Executor
     const std::unique_lock lock(mutex_);
     if (now.generation < generation_) return;
     if (now.generation > generation_) start_anew(now.generation);
-    if (!looked) users.used_since(mark_, pending_);
-    const auto count = std::min(kTogether, static_cast<std::uint32_t>(pending_.size()) - next_);
-    if (count == 0) {
-      if (next_ != 0) pending_ = IdMap(ids_.kind());
+    if (!looked) users.used_since(mark_, later_);
+    if (next_ == pending_.size()) {
+      pending_ = std::exchange(later_, IdMap(ids_.kind()));
       next_ = 0;
-      return;
     }
+    const auto count = std::min(kTogether, static_cast<std::uint32_t>(pending_.size()) - next_);
+    if (count == 0) return;
     std::vector<Made> made(count);
     executor.run(count, [&](std::size_t i, std::size_t) {
       made[i] = make(now, users, pending_.id(next_ + static_cast<std::uint32_t>(i)), pool);
@@ -132,16 +134,38 @@ void UserVectors::erase(const Id& user) {
     pending_ = without(pending_, next_, place);
     next_ = 0;
   }
-  const std::uint32_t row = ids_.find(user);
-  if (row == kNoHandle) return;
-  const auto last = static_cast<std::uint32_t>(ids_.size() - 1);
+  if (const std::uint32_t place = later_.find(user); place != kNoHandle) later_ = without(later_, 0, place);
+  if (const std::uint32_t row = ids_.find(user); row != kNoHandle) remove({&row, 1});
+}
+
+void UserVectors::erase_unknown(const UserStates& users) {
+  const std::unique_lock lock(mutex_);
+  std::vector<std::uint32_t> gone;
+  for (std::uint32_t row = 0; row < ids_.size(); ++row) {
+    if (!users.contains(ids_.id(row))) gone.push_back(row);
+  }
+  if (!gone.empty()) remove(gone);
+}
+
+void UserVectors::remove(std::span<const std::uint32_t> gone) {
+  std::vector<std::uint32_t> left(ids_.size());  // by row: where it stands before
+  std::iota(left.begin(), left.end(), 0u);
+  for (std::size_t i = gone.size(); i-- > 0;) {  // the last first, so that what takes a place is to stay
+    left[gone[i]] = left.back();
+    left.pop_back();
+  }
   IdMap fewer(ids_.kind());
-  for (std::uint32_t i = 0; i < last; ++i) fewer.insert(ids_.id(i == row ? last : i));
+  for (const std::uint32_t from : left) fewer.insert(ids_.id(from));
   ScorerRows<float>& rows = rows_->rows();
-  if (row != last) rows.set(row, {rows.row(last), rows.dim()});
-  rows.set(last, std::vector<float>(rows.dim()));
-  stamps_[row] = stamps_[last];
-  stamps_.pop_back();
+  const std::vector<float> zeros(rows.dim());
+  for (const std::uint32_t row : gone) {
+    if (row >= left.size()) break;
+    const std::uint32_t from = left[row];
+    rows.set(row, rows.scorable(from) ? std::span(rows.row(from), rows.dim()) : std::span(zeros));
+    stamps_[row] = stamps_[from];
+  }
+  for (std::size_t row = left.size(); row < ids_.size(); ++row) rows.set(row, zeros);
+  stamps_.resize(left.size());
   ids_ = std::move(fewer);
 }
 

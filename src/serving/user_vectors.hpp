@@ -24,7 +24,8 @@ namespace attune::inline v0_1 {
 
 class UserVectors {
  public:
-  UserVectors(IdKind kind, std::size_t budget_bytes) : budget_bytes_(budget_bytes), ids_(kind), pending_(kind) {}
+  UserVectors(IdKind kind, std::size_t budget_bytes)
+      : budget_bytes_(budget_bytes), ids_(kind), pending_(kind), later_(kind) {}
 
   // Whether there may be vectors: then a user is to be used (UserStates::find) after his history has changed.
   bool asked() const noexcept { return asked_.load(std::memory_order_relaxed); }
@@ -38,6 +39,8 @@ class UserVectors {
                                                   IdMap& names) const;
   // From then on there is no vector of the user, until refresh() finds one of that id.
   void erase(const Id& user);
+  // The same of all whom nobody knows any more, at once: looks at everybody.
+  void erase_unknown(const UserStates& users);
 
  private:
   struct Made {
@@ -49,6 +52,8 @@ class UserVectors {
   Made make(const Snapshot& now, const UserStates& users, const Id& user, ScratchPool& pool) const;
   void keep(const Id& user, const Made& made);
   bool has_room(std::size_t dim) const noexcept;
+  // Rows in ascending order, whose places others take.
+  void remove(std::span<const std::uint32_t> gone);
 
   const std::size_t budget_bytes_;
   std::atomic<bool> asked_ = false;
@@ -60,6 +65,7 @@ class UserVectors {
   std::optional<CosineScorer<float>> rows_;  // once there is a first vector
   IdMap pending_;                            // who may have changed, from next_ on
   std::uint32_t next_ = 0;
+  IdMap later_;  // who may have changed since pending_ began
 };
 
 }  // namespace attune::inline v0_1

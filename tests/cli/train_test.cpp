@@ -378,6 +378,52 @@ TEST_CASE("A schema makes features of the file of items, which the model keeps",
   CHECK(sandbox.attune(kTrain + "events.csv --preset markov --items items.csv --schema schema.json").status == 2);
 }
 
+TEST_CASE("Features that no trained item has are refused before the training", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  // Of "last" there is an event in the test part alone, and "alone" is of a user with nothing else.
+  sandbox.write("more.csv", sandbox.read("events.csv") + "u1,last,5,1800000000\nsingle,alone,5,1700000000\n");
+  const std::string train = "train --json --epochs 1 --config small.json --output other --interactions more.csv ";
+  const auto refused = [&](const std::string& items, const std::vector<std::string>& named) {
+    sandbox.write("items.csv", items);
+    check_failure(sandbox.attune(train + "--quiet --items items.csv --schema schema.json"), named);
+    CHECK(!std::filesystem::exists(sandbox.path("other")));
+    CHECK(!std::filesystem::exists(sandbox.path("other.training")));
+  };
+  sandbox.write("schema.json",
+                R"({"items": [{"name": "colour", "type": "category"}, {"name": "price", "type": "number"}]})");
+  refused("item,title,colour,price\ni1,A,red,\ni2,B,blue,\nlast,C,red,3\nalone,D,blue,4\n",
+          {"items.csv", "trained", "\"price\"", "none"});
+  refused("item,title,colour,price\ni1,A,red,3\nlast,C,red,3\nalone,D,blue,4\n",
+          {"items.csv", "at least two items", "of 1"});
+}
+
+TEST_CASE("A training whose features teach nothing is not lost", "[cli][train]") {
+  const Sandbox sandbox;
+  sandbox.train();
+  // Windows of two events never reach back to the first one of the only ones with a colour.
+  std::string events = "user,item,timestamp\n", items = "item,title,colour\nearly,A,red\nfirst,B,blue\n";
+  for (int user = 0; user < 20; ++user) {
+    const std::string name = "u" + std::to_string(user);
+    for (int step = 0; step < 12; ++step) {
+      const std::string item =
+          step == 0 ? (user % 2 == 0 ? "early" : "first") : "i" + std::to_string((user + step) % 9);
+      events += name + ',' + item + ',' + std::to_string(1700000000 + 3600 * (30 * step + user)) + '\n';
+    }
+  }
+  sandbox.write("long.csv", events);
+  sandbox.write("items.csv", items);
+  sandbox.write("schema.json", R"({"items": [{"name": "colour", "type": "category"}]})");
+  sandbox.write("short.json", R"({"windows": "newest", "encoder": {"embedding_dim": 8, "num_blocks": 1, "num_heads": 1,
+      "inner_dim": 16, "max_sequence_length": 2}})");
+  const std::string train =
+      "train --quiet --json --epochs 1 --threads 1 --config short.json --output kept --items items.csv ";
+  check_failure(sandbox.attune(train + "--interactions long.csv --schema schema.json"),
+                {"items.csv", "trained", "\"colour\""});
+  CHECK(!std::filesystem::exists(sandbox.path("kept/content.safetensors")));
+  CHECK(sandbox.attune("recommend --model kept --user u1").status == 0);
+}
+
 TEST_CASE("Input that cannot be used ends with status 1 and one line that names file, place and reason",
           "[cli][train]") {
   const Sandbox sandbox;

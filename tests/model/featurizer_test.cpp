@@ -326,6 +326,30 @@ TEST_CASE("Crosses tell pairs apart", "[model][features]") {
   CHECK(row_of(narrow, {{"genres", "War|Drama"}, {"year", 1990}}).values(2) == Numbers{1});
 }
 
+TEST_CASE("A cross of more pairs than a record may have is refused with its name", "[model][features]") {
+  std::vector<FeatureSpec> features{make("cast", FeatureKind::category), make("tags", FeatureKind::category),
+                                    make("both", FeatureKind::cross)};
+  features[2].of = {"cast", "tags"};
+  const auto names = [](std::size_t count) {
+    std::string all;
+    for (std::size_t i = 0; i < count; ++i) all.append("n").append(std::to_string(i)).append("|");
+    return all;
+  };
+  const std::string most = names(256), more = names(257);
+  FeatureRecords records(1);
+  records.add(0, {"cast", more});
+  records.add(0, {"tags", more});
+  const auto featurizer = Featurizer::fit(features, records);
+  const Row row = row_of(featurizer, {{"cast", most}, {"tags", most}});
+  CHECK(row.columns(2).size() > 10'000);
+  CHECK(squared_length(row.values(2)) == Approx(1));
+  FeatureTable table(featurizer.shapes());
+  CHECK_THROWS_WITH(featurizer.apply(std::vector<FieldValue>{{"cast", more}, {"tags", most}}, table),
+                    "feature \"both\": expected at most 65536 pairs, found 65792");
+  CHECK(table.rows() == 0);
+  CHECK_THROWS_WITH(featurizer.table(records), "record 0, feature \"both\": expected at most 65536 pairs, found 66049");
+}
+
 TEST_CASE("The order of records does not matter, bit for bit", "[model][features]") {
   const std::vector<std::uint32_t> order = numbered(200);
   std::vector<std::uint32_t> shuffled = order;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <set>
 #include <string>
 #include <thread>
@@ -78,6 +79,24 @@ std::vector<std::pair<float, std::string>> brute_force(const Recommender& recomm
   std::ranges::sort(all, std::greater());
   return all;
 }
+
+std::string name_of(std::string letter, std::size_t i) { return letter.append(std::to_string(i)); }
+
+// Runs out of memory in one of its runs, the first of which is 0.
+class FailingExecutor final : public Executor {
+ public:
+  explicit FailingExecutor(std::size_t failing) : failing_(failing) {}
+  std::size_t concurrency() const noexcept override { return 1; }
+  void run(std::size_t tasks, TaskRef body) override {
+    if (runs_++ == failing_) throw std::bad_alloc();
+    for (std::size_t task = 0; task < tasks; ++task) body(task, 0);
+  }
+
+ private:
+  std::size_t failing_, runs_ = 0;
+};
+
+constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
 
 }  // namespace
 
@@ -163,18 +182,100 @@ TEST_CASE("A forgotten user is like nobody any more", "[serving][people]") {
 }
 
 TEST_CASE("Users who were let go are in no list of users", "[serving][people]") {
-  const auto name = [](std::string letter, std::size_t u) { return letter.append(std::to_string(u)); };
   Recommender recommender = Recommender::open(make_model({.users = 4}), {.history_ttl = 1000});
   for (std::size_t u = 0; u < 200; ++u) {
-    recommender.observe({.user = name("v", u), .item = "i1", .timestamp = 50'000'000});
+    recommender.observe({.user = name_of("v", u), .item = "i1", .timestamp = 50'000'000});
   }
   CHECK(recommender.similar_users("u1", 1000).users.size() == 203);
   for (std::size_t u = 0; u < 200; ++u) {
-    recommender.observe({.user = name("w", u), .item = "i2", .timestamp = 60'000'000});
+    recommender.observe({.user = name_of("w", u), .item = "i2", .timestamp = 60'000'000});
   }
   const std::size_t users = recommender.info().users;
   CHECK(users < 404);
   CHECK(recommender.similar_users("u1", 1000).users.size() == users - 1);
+}
+
+TEST_CASE("A user who does something while everybody is encoded is encoded once more", "[serving][people]") {
+  const TrainedModel model = make_model({.users = 700});
+  Recommender recommender = Recommender::open(model, {.executor = std::make_shared<FailingExecutor>(1)});
+  CHECK_THROWS_AS(recommender.similar_users("u600", 700), std::bad_alloc);  // with the first users encoded
+  recommender.observe({.user = "u4", .item = "i1", .timestamp = 90'000'000});
+  const SimilarUsers answer = recommender.similar_users("u600", 700);
+  REQUIRE(answer.users.size() == 699);
+
+  Recommender fresh = Recommender::open(model);
+  const float before = score_with(fresh.similar_users("u600", 700), "u4");
+  fresh.observe({.user = "u4", .item = "i1", .timestamp = 90'000'000});
+  const float after = score_with(fresh.similar_users("u600", 700), "u4");
+  CHECK(before != after);
+  CHECK(score_with(answer, "u4") == after);
+}
+
+TEST_CASE("Users forgotten while everybody is encoded are encoded no more", "[serving][people]") {
+  Recommender recommender =
+      Recommender::open(make_model({.users = 700}), {.executor = std::make_shared<FailingExecutor>(1)});
+  CHECK_THROWS_AS(recommender.similar_users("u600", 700), std::bad_alloc);
+  for (const std::string gone : {"u4", "u500", "u699"}) recommender.forget_user(gone);
+  const SimilarUsers answer = recommender.similar_users("u600", 700);
+  CHECK(answer.users.size() == 696);
+  for (const std::string gone : {"u4", "u500", "u699"}) CHECK(std::isnan(score_with(answer, gone)));
+}
+
+TEST_CASE("Users who were let go make room together", "[serving][people]") {
+  constexpr std::size_t kOfUser = 16 * sizeof(float) + 100;
+  Recommender recommender = Recommender::open(
+      make_model({.users = 4}), {.history_ttl = 1000, .user_vector_budget_bytes = (4 + 200 + 10) * kOfUser});
+  for (std::size_t u = 0; u < 100; ++u) {
+    recommender.observe({.user = name_of("v", u), .item = "i1", .timestamp = 50'000'000});
+    recommender.observe({.user = name_of("x", u), .item = "i2", .timestamp = 50'000'000});
+  }
+  CHECK(recommender.similar_users("u1", kMost).users.size() == 203);
+  for (std::size_t u = 0; u < 10; ++u) {
+    recommender.observe({.user = name_of("p", u), .item = "i1", .timestamp = 60'000'000});
+  }
+  for (std::size_t u = 0; u < 400; ++u) {  // without vectors
+    recommender.observe({.user = name_of("w", u), .item = "unheard of", .timestamp = 60'000'000});
+  }
+  const std::size_t users = recommender.info().users;
+  REQUIRE(users < 4 + 10 + 400 + 30);
+  // Of those who were like him some are gone, and with them go all others.
+  const SimilarUsers nearest = recommender.similar_users("p0", 3);
+  CHECK(nearest.source == Source::model);
+  CHECK(nearest.users.size() == 3);
+  for (std::size_t u = 0; u < 150; ++u) {
+    recommender.observe({.user = name_of("n", u), .item = "i3", .timestamp = 60'000'000});
+  }
+  for (std::size_t u = 0; u < 150; ++u) CHECK(recommender.similar_users(name_of("n", u), 1).source == Source::model);
+}
+
+TEST_CASE("A vector that a user has no longer does not come back when others go", "[serving][people]") {
+  Recommender recommender = Recommender::open(make_model({.users = 4}), {.history_ttl = 1000});
+  CHECK(recommender.similar_users("u0", kMost).users.size() == 3);  // whose rows are before that of z
+  recommender.observe({.user = "z", .item = "i1", .timestamp = 50'000'000});
+  CHECK(recommender.similar_users("z", 1).source == Source::model);
+  for (std::size_t u = 0; u < 400; ++u) {  // for whom z is let go
+    recommender.observe({.user = name_of("w", u), .item = "unheard of", .timestamp = 60'000'000});
+  }
+  recommender.observe({.user = "z", .item = "unheard of", .timestamp = 60'000'000});
+  CHECK(recommender.similar_users("z", 1).source == Source::counts);
+  CHECK(recommender.similar_users("u0", kMost).users.size() == 3);
+  recommender.forget_user("u1");
+  CHECK(recommender.similar_users("z", 1).source == Source::counts);
+  CHECK(recommender.similar_users("u0", kMost).users.size() == 2);
+}
+
+TEST_CASE("Who asks for more than there is gets all", "[serving][people]") {
+  const Recommender recommender = Recommender::open(make_model({.users = 20, .encoder = GENERATE(true, false)}));
+  const auto same = [](const SimilarUsers& a, const SimilarUsers& b) {
+    return std::ranges::equal(a.users, b.users, [](const SimilarUser& x, const SimilarUser& y) {
+      return x.user == y.user && x.score == y.score;
+    });
+  };
+  CHECK(same(recommender.similar_users("u3", kMost), recommender.similar_users("u3", 19)));
+  CHECK(same(recommender.similar_users("nobody", kMost), recommender.similar_users("nobody", 19)));
+  const std::vector<Id> users{"u1", "u2"};
+  const Answer all = recommender.recommend_group(users, {.k = kMost}, {.most_candidates = kMost});
+  CHECK(test::same_items(all, recommender.recommend_group(users, {.k = 50}, {})));
 }
 
 TEST_CASE("Another model has other vectors", "[serving][people]") {
