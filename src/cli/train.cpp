@@ -289,28 +289,27 @@ void run(const TrainOptions& options, Console& console) {
   const Report report = evaluate(model, split.test, measuring);
   const std::vector<Baseline> baselines =
       measure_baselines(model, report, &learned, split.test, measuring, true, console);
-  if (console.json()) {
-    console.object({{"load", std::move(load)},
-                    {"epochs", epochs_json(trainer.epochs())},
-                    {"best_epoch", trainer.best_epoch()},
-                    {"resumed_epochs", trainer.resumed_epochs()},
-                    {"refitted", trainer.refitted()},
-                    {"teacher", teacher ? Json(teacher->version) : Json()},
-                    {"train_seconds", trainer.train_seconds()},
-                    {"memory", memory_json(memory)},
-                    {"blend_weight", model.blend_weight},
-                    {"rerank", rerank_json(trainer.ranker())},
-                    {"content", content_json(content)},
-                    {"protocol", protocol_json(protocol, report)},
-                    {"metrics", metrics_json(report.metrics)},
-                    {"baselines", baselines_json(baselines)},
-                    {"baselines_left_out", left_out_json(baselines)},
-                    {"paired", paired_json(baselines)},
-                    {"config", Json::parse(config.to_json())},
-                    {"model", options.output}});
-    return;
+  if (!console.json()) {
+    return print_result(console.text(), trainer, model, content, protocol, report, baselines, options.output);
   }
-  print_result(console.text(), trainer, model, content, protocol, report, baselines, options.output);
+  console.object({{"load", std::move(load)},
+                  {"epochs", epochs_json(trainer.epochs())},
+                  {"best_epoch", trainer.best_epoch()},
+                  {"resumed_epochs", trainer.resumed_epochs()},
+                  {"refitted", trainer.refitted()},
+                  {"teacher", teacher ? Json(teacher->version) : Json()},
+                  {"train_seconds", trainer.train_seconds()},
+                  {"memory", memory_json(memory)},
+                  {"blend_weight", model.blend_weight},
+                  {"rerank", rerank_json(trainer.ranker())},
+                  {"content", content_json(content)},
+                  {"protocol", protocol_json(protocol, report)},
+                  {"metrics", metrics_json(report.metrics)},
+                  {"baselines", baselines_json(baselines)},
+                  {"baselines_left_out", left_out_json(baselines)},
+                  {"paired", paired_json(baselines)},
+                  {"config", Json::parse(config.to_json())},
+                  {"model", options.output}});
 }
 
 }  // namespace attune::cli

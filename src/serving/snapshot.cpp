@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "attune/detail/engine_adapter.hpp"
 #include "attune/serving/cold_start.hpp"
 #include "attune/serving/cosine_scorer.hpp"
 #include "attune/serving/engine.hpp"

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "attune/detail/engine_adapter.hpp"
 #include "attune/serving/cold_start.hpp"
 #include "attune/serving/cosine_scorer.hpp"
 #include "attune/serving/shared_encoder.hpp"

@@ -62,7 +62,7 @@ class ATTUNE_EXPORT ContentTower {
 
  private:
   Featurizer featurizer_;
-  std::vector<float> mean_;                  // [dim]
+  std::vector<float> mean_;  // [dim]
   float mean_length_ = 0;
   std::vector<std::vector<float>> weights_;  // [features], each [width, dim]
 };

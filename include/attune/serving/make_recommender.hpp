@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "attune/data/id_map.hpp"
+#include "attune/detail/engine_adapter.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/engine.hpp"
 
