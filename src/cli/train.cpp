@@ -205,7 +205,9 @@ void print_content(std::ostream& out, const std::optional<Content>& content) {
   out << '\n';
 }
 
-void save(TrainedModel& model, const TrainOptions& options, const Protocol& protocol, std::uint64_t seed) {
+void save(TrainedModel& model, const TrainOptions& options, const Protocol& protocol, std::uint64_t seed,
+          const std::optional<TrainedModel>& teacher) {
+  if (teacher) model.notes["teacher"] = teacher->version;
   protocol.write(model.notes);
   model.notes["preset"] = options.preset;
   model.notes["seed"] = std::to_string(seed);
@@ -239,6 +241,13 @@ void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel&
       << to_string(model.histories->user_ids->id(0)) << '\n';
 }
 
+MemoryEstimate checked_memory(const TrainerConfig& config, const Histories& train, const TrainOptions& options,
+                              Console& console) {
+  const MemoryEstimate memory = estimate_memory(config, train, options.common.threads, true);
+  explain_memory(memory, platform::available_memory(), options.memory_limit, console);
+  return memory;
+}
+
 EvaluationOptions measuring_by(const Protocol& protocol, Executor& executor) {
   return {.exclude_seen = protocol.exclude_seen,
           .request_time = protocol.request_time,
@@ -269,13 +278,11 @@ void run(const TrainOptions& options, Console& console) {
   const auto executor = make_executor(options.common);
   const StateFile state = state_file(options);
   explain(state, console);
-  const MemoryEstimate memory = estimate_memory(config, split.train, options.common.threads, true);
-  explain_memory(memory, platform::available_memory(), options.memory_limit, console);
+  const MemoryEstimate memory = checked_memory(config, split.train, options, console);
   Trainer trainer{config, executor.get()};
   TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console), state);
   model.histories = split.all;
-  if (teacher) model.notes["teacher"] = teacher->version;
-  save(model, options, protocol, config.seed);
+  save(model, options, protocol, config.seed, teacher);
   if (content) add_content(model, *content, options, *executor, console);
   state.remove();
 
