@@ -83,11 +83,13 @@ std::unique_ptr<detail::EngineState> Engine<E, S, C>::make_state(StateStorage st
 
 template <Encoder E, Scorer S, ColdStart C>
 bool Engine<E, S, C>::renew(detail::EngineState& state, StateStorage storage) const noexcept {
-  if constexpr (requires(const typename E::State& other) { static_cast<bool>(encoder_.fits(other, storage)); }) {
-    auto* const own = dynamic_cast<detail::EncoderState<typename E::State>*>(&state);
-    if (own == nullptr || !encoder_.cacheable() || !encoder_.fits(own->get(), storage)) return false;
-    state.reset();
-    return true;
+  if constexpr (IncrementalEncoder<E>) {
+    if constexpr (requires(const typename E::State& other) { static_cast<bool>(encoder_.fits(other, storage)); }) {
+      auto* const own = dynamic_cast<detail::EncoderState<typename E::State>*>(&state);
+      if (own == nullptr || !encoder_.cacheable() || !encoder_.fits(own->get(), storage)) return false;
+      state.reset();
+      return true;
+    }
   }
   return false;
 }
