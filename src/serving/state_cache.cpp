@@ -48,11 +48,11 @@ detail::EngineState* StateCache::acquire(UserRecord& user, const detail::EngineI
     unlink(user);
     state = std::move(user.state);
     next = std::move(user.next_state);
-    if (user.generation != generation) keep(std::move(state), user.generation);
+    if (user.generation != generation) keep(std::exchange(state, nullptr), user.generation);
     if (next && user.next_generation == generation) {
-      state = std::move(next);
+      state = std::exchange(next, nullptr);
     } else if (next && user.next_generation < generation) {
-      keep(std::move(next), user.next_generation);
+      keep(std::exchange(next, nullptr), user.next_generation);
     }
   }
 
