@@ -2,18 +2,10 @@
 #include "serving/new_items.hpp"
 
 #include <algorithm>
-#include <cmath>
+
+#include "attune/detail/engine_impl.hpp"
 
 namespace attune::inline v0_1 {
-namespace {
-
-float length_of(std::span<const float> vector) noexcept {
-  double square = 0;
-  for (const float x : vector) square += static_cast<double>(x) * static_cast<double>(x);
-  return static_cast<float>(std::sqrt(square));
-}
-
-}  // namespace
 
 void NewItems::set_content(ItemHandle item, std::span<const float> vector, std::size_t events) {
   NewItem& known = items_[item];
@@ -39,8 +31,8 @@ ContentFacts NewItems::describe(ItemHandle item, std::span<float> vector, float 
   const NewItem& known = items_.at(item);
   const auto events = static_cast<float>(known.summed);
   for (std::size_t d = 0; d < vector.size(); ++d) vector[d] = kContent * known.content[d] + known.sum[d];
-  const float length = (kContent * length_of(known.content) + events * trained_length) / (kContent + events);
-  const float scale = length / std::max(length_of(vector), 1e-30f);
+  const float length = (kContent * detail::length_of(known.content) + events * trained_length) / (kContent + events);
+  const float scale = length / std::max(detail::length_of(vector), 1e-30f);
   for (float& x : vector) x *= scale;
   return {kContent * scale, known.events, known.since};
 }

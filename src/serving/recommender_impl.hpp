@@ -50,8 +50,9 @@ struct Recommender::Impl {
   void upsert(std::span<const Item> items);
   // With content_mutex held.
   void show(std::shared_ptr<const Snapshot> next);
-  // Of a model with a tower: the next edition, with the vectors that content gives to items; `known` learns them.
-  std::shared_ptr<const Snapshot> with_contents(const Snapshot& now, std::span<const ItemHandle> items,
+  // Of a model with a tower: the same with the vectors that content gives to items, which `known` learns; `now` itself
+  // where it gives none.
+  std::shared_ptr<const Snapshot> with_contents(std::shared_ptr<const Snapshot> now, std::span<const ItemHandle> items,
                                                 NewItems& known);
   void take_in_events();
   // What each feature of an item adds to its product with a user's vector.

@@ -69,8 +69,7 @@ void Recommender::Impl::upsert(std::span<const Item> items) {
     }
     std::ranges::sort(handles);
     handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
-    const std::shared_ptr<const Snapshot> latest = current();
-    if (latest->tower) show(with_contents(*latest, handles, *new_items));
+    if (auto latest = current(); latest->tower) show(with_contents(std::move(latest), handles, *new_items));
     take_in_events();
   }
 }
@@ -80,13 +79,13 @@ void Recommender::Impl::show(std::shared_ptr<const Snapshot> next) {
   snapshot.swap(next);
 }
 
-std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot& now, std::span<const ItemHandle> items,
-                                                                 NewItems& known) {
-  const ContentTower& tower = *now.tower;
+std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(std::shared_ptr<const Snapshot> now,
+                                                                 std::span<const ItemHandle> items, NewItems& known) {
+  const ContentTower& tower = *now->tower;
   FeatureTable features(tower.featurizer().shapes());
   std::vector<ItemHandle> read;
   for (const ItemHandle item : items) {
-    if (!now.takes_content(item)) continue;
+    if (!now->takes_content(item)) continue;
     try {
       tower.featurizer().apply(contents.of(item), features);
       read.push_back(item);
@@ -101,7 +100,7 @@ std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot&
     rows.resize(rows.size() + tower.dim());
     const auto row = std::span(rows).last(tower.dim());
     const bool says_something = tower.embed(row, features, i);
-    if (!says_something && !now.content->has(read[i])) {
+    if (!says_something && !now->content->has(read[i])) {
       rows.resize(rows.size() - tower.dim());
       continue;
     }
@@ -111,7 +110,8 @@ std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(const Snapshot&
     known.set_content(read[i], row, *events_told);
     fact = known.describe(read[i], row, tower.mean_length());
   }
-  return with_content(now, changed, rows, facts, ++editions);
+  if (changed.empty()) return now;
+  return with_content(*now, changed, rows, facts, ++editions);
 }
 
 // Nobody waits here, and least of all with a user's record locked: what cannot be taken in now is by whoever holds the

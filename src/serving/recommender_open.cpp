@@ -126,7 +126,7 @@ void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> h
   {
     const std::lock_guard content(content_mutex);
     auto known = std::make_unique<NewItems>();
-    if (next->tower) next = with_contents(*with_no_content(*next, events_told), contents.items(), *known);
+    if (next->tower) next = with_contents(with_no_content(*next, events_told), contents.items(), *known);
     new_items.swap(known);
     const std::lock_guard lock(snapshot_mutex);
     snapshot.swap(next);
