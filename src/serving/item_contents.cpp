@@ -37,8 +37,10 @@ std::vector<FieldValue> ItemContents::of(ItemHandle item) const {
 void ItemContents::set(ItemHandle item, std::span<const FieldValue> changes) {
   if (changes.empty()) return;
   std::vector<Field>& fields = items_[item];
+  std::erase_if(fields, [&](const Field& field) {
+    return std::ranges::find(changes, field.name, &FieldValue::field) != changes.end();
+  });
   for (const FieldValue& change : changes) {
-    std::erase_if(fields, [&](const Field& field) { return field.name == change.field(); });
     if (missing(change)) continue;
     Field field{std::string(change.field()), change.number()};
     if (change.type() == FieldType::category) field.value = std::string(change.names());

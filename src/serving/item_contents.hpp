@@ -17,8 +17,8 @@ namespace attune::inline v0_1 {
 
 class ItemContents {
  public:
-  // Later values of a field take the place of earlier ones, and what is missing (NaN, "", no numbers) takes a field
-  // away.
+  // The values of a field, which may stand there several times, take the place of earlier ones, and what is missing
+  // (NaN, "", no numbers) takes a field away.
   void set(ItemHandle item, std::span<const FieldValue> changes);
   // Valid until set().
   std::vector<FieldValue> of(ItemHandle item) const;

@@ -44,6 +44,7 @@ TrainedModel model_with_content(const test::SmallModel& options = {}) {
   title.name = "title";
   title.kind = FeatureKind::text;
   title.dimensions = 64;
+  title.all_lines = true;
   picture.name = "picture";
   picture.kind = FeatureKind::vector;
   picture.scale = VectorScale::none;
@@ -155,6 +156,8 @@ TEST_CASE("Content that changes changes the vector, and what is not named stays"
                                 {.id = "fresh", .fields = {{"title", "worde"}}}};
   recommender.upsert_items(twice);
   CHECK(score() == expected({{"letter", "d"}, {"title", "worde"}}));
+  recommender.upsert_item({.id = "fresh", .fields = {{"title", "worda"}, {"title", "wordf"}}});
+  CHECK(score() == expected({{"letter", "d"}, {"title", "worda"}, {"title", "wordf"}}));
   recommender.upsert_item({.id = "fresh", .fields = {{"letter", ""}, {"title", ""}}});
   CHECK(recommender.rank("u1", {"fresh"}).items.empty());
   CHECK(recommender.rank("u1", {"fresh"}).shortfall.unavailable == 1);
