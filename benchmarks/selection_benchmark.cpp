@@ -73,9 +73,10 @@ void add_benchmarks(std::size_t items) {
   add("first_page", {}, true);
   add("dislikes", {}, false, true);
   static const attune::ExplorationOptions uniform{.method = attune::ExplorationMethod::uniform}, thompson{},
-      new_items{.share = 0, .new_item_quota = 0.1};
+      linucb{.method = attune::ExplorationMethod::linucb}, new_items{.share = 0, .new_item_quota = 0.1};
   add("explore/uniform", {.exploration = &uniform});
   add("explore/thompson", {.exploration = &thompson});
+  add("explore/linucb", {.exploration = &linucb});
   add("explore/new_items", {.exploration = &new_items});
   add("capped", {.policy = &shop.policy});
   for (const std::size_t pool : {100u, 500u}) {

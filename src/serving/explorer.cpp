@@ -55,17 +55,19 @@ double prior_of(double prior) noexcept { return prior > 1e-3 ? std::min(prior, 1
 
 }  // namespace
 
-void Explorer::start(const ExplorationOptions* options, const Id& user, const ItemExposure& exposure) {
+void Explorer::start(const ExplorationOptions* options, const Id& user, const ItemExposure& exposure,
+                     UpperBounds& bounds) {
   constexpr std::size_t kMostDraws = 1024;
   const ExplorationOptions& of = options == nullptr ? ExplorationOptions{.share = 0} : *options;
   exposure_ = &exposure;
+  bounds_ = &bounds;
   method_ = of.method;
   quota_ = share_of(of.new_item_quota);
   share_ = std::min(share_of(of.share), 1 - quota_);
   pool_ = std::max<std::size_t>(of.pool, 1);
   prior_rewards_ = prior_of(of.prior_rewards);
   prior_misses_ = prior_of(of.prior_misses);
-  num_draws_ = std::clamp<std::size_t>(of.draws, 1, kMostDraws);
+  num_draws_ = method_ == ExplorationMethod::linucb ? 1 : std::clamp<std::size_t>(of.draws, 1, kMostDraws);
   new_below_ = of.new_item_impressions;
   num_new_ = 0;
   const std::uint64_t of_user =
@@ -116,9 +118,13 @@ std::span<const ItemHandle> Explorer::find_new(std::span<const std::uint64_t> el
 std::span<const double> Explorer::draws_of(ItemHandle item) {
   const auto known = std::ranges::find(drawn_, item, &Drawn::item);
   if (known != drawn_.end()) return std::span(draws_).subspan(known->first, num_draws_);
+  drawn_.push_back({item, draws_.size()});
+  if (method_ == ExplorationMethod::linucb) {
+    draws_.push_back(bounds_->of(item));
+    return std::span(draws_).last(1);
+  }
   const auto [impressions, rewards] = exposure_->of(item);
   const double misses = impressions > rewards ? impressions - rewards : 0;
-  drawn_.push_back({item, draws_.size()});
   for (std::size_t draw = 0; draw < num_draws_; ++draw) {
     Stream stream(detail::mix(detail::mix(detail::mix(stream_, kDraw), item), draw));
     draws_.push_back(stream.beta_odds(prior_rewards_ + rewards, prior_misses_ + misses));

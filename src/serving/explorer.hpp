@@ -15,10 +15,17 @@
 
 namespace attune::inline v0_1 {
 
+// What ExplorationMethod::linucb asks of items.
+class UpperBounds {
+ public:
+  virtual ~UpperBounds() = default;
+  virtual double of(ItemHandle item) = 0;
+};
+
 class Explorer {
  public:
-  // `exposure` is read while the request runs. Draws nothing where `options` is null.
-  void start(const ExplorationOptions* options, const Id& user, const ItemExposure& exposure);
+  // `exposure` and `bounds` are read while the request runs. Draws nothing where `options` is null.
+  void start(const ExplorationOptions* options, const Id& user, const ItemExposure& exposure, UpperBounds& bounds);
 
   bool explores() const noexcept { return share_ > 0 || quota_ > 0; }
   double share() const noexcept { return share_; }
@@ -53,6 +60,7 @@ class Explorer {
   std::span<const double> draws_of(ItemHandle item);
 
   const ItemExposure* exposure_ = nullptr;
+  UpperBounds* bounds_ = nullptr;
   ExplorationMethod method_ = ExplorationMethod::uniform;
   double share_ = 0, quota_ = 0, prior_rewards_ = 1, prior_misses_ = 1;
   std::size_t pool_ = 1, num_draws_ = 1, new_below_ = 0, num_new_ = 0;

@@ -36,12 +36,12 @@ void ItemExposure::add(ItemHandle item, std::int64_t impressions, std::int64_t r
   Cell& cell = *find(item);
   cell.impressions.fetch_add(static_cast<std::uint32_t>(impressions), std::memory_order_relaxed);
   cell.rewards.fetch_add(static_cast<std::uint32_t>(rewards), std::memory_order_relaxed);
+  changes_.fetch_add(1, std::memory_order_release);
 }
 
 ItemExposure::Count ItemExposure::of(ItemHandle item) const noexcept {
   const Cell* const cell = find(item);
-  if (cell == nullptr) return {};
-  return {cell->impressions.load(std::memory_order_relaxed), cell->rewards.load(std::memory_order_relaxed)};
+  return cell == nullptr ? Count{} : count_of(*cell);
 }
 
 }  // namespace attune::inline v0_1

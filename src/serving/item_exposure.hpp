@@ -34,6 +34,21 @@ class ItemExposure {
   // Precondition: make_room(item). Changes may be negative.
   void add(ItemHandle item, std::int64_t impressions, std::int64_t rewards) noexcept;
   Count of(ItemHandle item) const noexcept;
+  // How often add() was called.
+  std::uint64_t changes() const noexcept { return changes_.load(std::memory_order_acquire); }
+  // Calls visit(item, count) for every item of a block with room, in order.
+  template <class Visit>
+  void visit(Visit&& visit) const {
+    for (std::size_t region = 0; region < regions_.size(); ++region) {
+      const Region* const blocks = regions_[region].load(std::memory_order_acquire);
+      for (std::size_t place = 0; blocks != nullptr && place < blocks->size(); ++place) {
+        const Block* const block = (*blocks)[place].load(std::memory_order_acquire);
+        for (std::size_t i = 0; block != nullptr && i < block->size(); ++i) {
+          visit(static_cast<ItemHandle>((region << kRegionBits | place) << kBlockBits | i), count_of((*block)[i]));
+        }
+      }
+    }
+  }
 
  private:
   static constexpr std::size_t kBlockBits = 12, kRegionBits = 11;
@@ -44,8 +59,12 @@ class ItemExposure {
   using Region = std::array<std::atomic<Block*>, std::size_t{1} << kRegionBits>;
 
   Cell* find(ItemHandle item) const noexcept;
+  static Count count_of(const Cell& cell) noexcept {
+    return {cell.impressions.load(std::memory_order_relaxed), cell.rewards.load(std::memory_order_relaxed)};
+  }
 
   std::mutex growing_;
+  std::atomic<std::uint64_t> changes_ = 0;
   std::array<std::atomic<Region*>, std::size_t{1} << (32 - kBlockBits - kRegionBits)> regions_{};
 };
 

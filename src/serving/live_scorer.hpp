@@ -79,8 +79,8 @@ class LiveScorer {
 
   // The vector [dim] that scores are made of; false where there is none.
   bool vector(ItemHandle item, std::span<float> vector) const {
-    if (!scorable(item)) return false;
-    std::copy_n(row(item), vector.size(), vector.begin());
+    if (!of_content(item)) return model_->vector(item, vector);
+    std::copy_n(content_->row(item), vector.size(), vector.begin());
     return true;
   }
   // Precondition: scorable(item).

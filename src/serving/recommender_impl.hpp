@@ -20,6 +20,7 @@
 #include "serving/compiled_policy.hpp"
 #include "serving/event_kinds.hpp"
 #include "serving/item_contents.hpp"
+#include "serving/linear_bandit.hpp"
 #include "serving/meters.hpp"
 #include "serving/new_items.hpp"
 #include "serving/request_scratch.hpp"
@@ -122,6 +123,7 @@ struct Recommender::Impl {
   void select(std::shared_ptr<const Snapshot> now, const UserView& user, const Request& request,
               const Eligibility& eligible, detail::EngineState* state, RequestScratch& scratch, Answer& answer);
   class Relations;
+  class Bounds;
   struct Found {  // by the engine and its ranker
     EngineAnswer answer;
     std::size_t reranked = 0;
@@ -172,6 +174,7 @@ struct Recommender::Impl {
   EventKinds kinds;
   UserStates users;
   UserVectors vectors;  // of users
+  LinearBandit bandit;
   ScratchPool pool;
   Meters meters;
   // Shared with the completions of the event store, which may come when this object is gone.

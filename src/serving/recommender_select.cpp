@@ -47,6 +47,39 @@ class Recommender::Impl::Relations final : public ItemRelations {
   const std::span<const std::size_t> capped_fields_;
 };
 
+// Of what became of impressions so far. A vector that is damaged counts as none.
+class Recommender::Impl::Bounds final : public UpperBounds {
+ public:
+  Bounds(Impl& impl, const Snapshot& now, RequestScratch& scratch, const ExplorationOptions* exploration)
+      : impl_(impl), now_(now), scratch_(scratch) {
+    if (exploration == nullptr || exploration->method != ExplorationMethod::linucb) return;
+    width_ = exploration->width > 0 ? exploration->width : 0;
+    impl_.bandit.learn(impl_.users.exposure(), now_.generation, now_.engine->dim(),
+                       [&](ItemHandle item, std::span<float> vector) { read(item, vector); });
+  }
+
+  double of(ItemHandle item) override {
+    scratch_.item_vector.resize(now_.engine->dim());
+    read(item, scratch_.item_vector);
+    return impl_.bandit.upper_bound(now_.generation, scratch_.item_vector, width_);
+  }
+
+ private:
+  void read(ItemHandle item, std::span<float> vector) {
+    try {
+      if (now_.lists(item) && now_.engine->vector(item, vector)) return;
+    } catch (const Error& error) {
+      impl_.note_damage(now_, error, scratch_);
+    }
+    std::ranges::fill(vector, 0.0f);
+  }
+
+  Impl& impl_;
+  const Snapshot& now_;
+  RequestScratch& scratch_;
+  double width_ = 0;
+};
+
 bool Recommender::Impl::selects(const Request& request) noexcept {
   const auto& policy = policy_of(request);
   const ExplorationOptions* const exploration = request.exploration;
@@ -112,7 +145,8 @@ Selection Recommender::Impl::choose(Found& found, const Snapshot& now, const Use
   const bool capped = policy && &policy->catalogue() == now.catalogue.get();
   Relations relations(*this, now, scratch, capped ? policy->capped_fields() : std::span<const std::size_t>{});
   const RankingStage stage = ranking_stage(now);
-  scratch.explorer.start(request.exploration, request.user, users.exposure());
+  Bounds bounds(*this, now, scratch, request.exploration);
+  scratch.explorer.start(request.exploration, request.user, users.exposure(), bounds);
   const SelectionRules rules{.diversity = request.diversity > 0 ? std::min(double{request.diversity}, 1.0) : 0.0,
                              .method = request.diversity_method,
                              .pool = std::max(request.diversity_pool, stage.candidates),

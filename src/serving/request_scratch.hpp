@@ -36,6 +36,7 @@ struct RequestScratch {
   std::vector<Candidate> candidates;  // of a ranker
   std::vector<ItemHandle> shown;      // on earlier pages
   std::vector<PinnedSlot> pins;       // of a request, with their places
+  std::vector<float> item_vector;     // [dim]
   Selector selector;
   Explorer explorer;
   std::vector<ScoredHandle> ranked;  // what the engine answers, as a ranker orders it

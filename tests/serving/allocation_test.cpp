@@ -153,7 +153,7 @@ TEST_CASE("A warm recommender allocates nothing to explore", "[serving][allocati
     recommender.upsert_item({.id = item, .fields = {{"creator", creator}}});
   }
   const Policy policy = recommender.compile({.caps = {{"creator", 1}}});
-  const auto method = GENERATE(ExplorationMethod::uniform, ExplorationMethod::thompson);
+  const auto method = GENERATE(ExplorationMethod::uniform, ExplorationMethod::thompson, ExplorationMethod::linucb);
   Answer answer;
   Timestamp time = 1'000'000'000;
   const auto round = [&](std::uint64_t i) {

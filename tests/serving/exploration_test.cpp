@@ -28,7 +28,8 @@ using test::same_items;
 
 namespace {
 
-constexpr ExplorationMethod kMethods[] = {ExplorationMethod::uniform, ExplorationMethod::thompson};
+constexpr ExplorationMethod kMethods[] = {ExplorationMethod::uniform, ExplorationMethod::thompson,
+                                          ExplorationMethod::linucb};
 
 RecommenderOptions with_kinds(RecommenderOptions options = {}) {
   options.event_kinds = {{"shown", 0}, {"click", 1}, {"dislike", -1}};
@@ -45,6 +46,10 @@ Recommender in_order(std::size_t items, RecommenderOptions options = with_kinds(
 
 std::size_t number_of(const Id& item) { return std::stoul(to_string(item).substr(1)); }
 
+struct NoBounds final : UpperBounds {
+  double of(ItemHandle) override { return 0; }
+};
+
 bool same_propensities(const Answer& a, const Answer& b) {
   return std::ranges::equal(a.items, b.items, {}, &Recommendation::propensity, &Recommendation::propensity);
 }
@@ -54,6 +59,7 @@ bool same_propensities(const Answer& a, const Answer& b) {
 TEST_CASE("Thompson's chances are those of the posteriors, and a choice has the chance it is said to have",
           "[serving][exploration]") {
   ItemExposure exposure;
+  NoBounds bounds;
   for (const ItemHandle item : {0u, 1u, 2u}) exposure.make_room(item);
   exposure.add(0, 1, 1);  // Beta(2, 1) against the uniform Beta(1, 1) of item 5: larger with probability 2/3
   Explorer explorer;
@@ -62,7 +68,7 @@ TEST_CASE("Thompson's chances are those of the posteriors, and a choice has the 
   constexpr int kRequests = 2000;
   for (int request = 0; request < kRequests; ++request) {
     const ExplorationOptions options{.share = 1, .draws = 16, .request = static_cast<std::uint64_t>(request)};
-    explorer.start(&options, "u", exposure);
+    explorer.start(&options, "u", exposure, bounds);
     const Explorer::Choice choice = explorer.choose(3, pair);
     REQUIRE(std::abs(choice.chances[0] + choice.chances[1] - 1) < 1e-12);
     REQUIRE(choice.chances[choice.place] > 0);
@@ -78,7 +84,7 @@ TEST_CASE("Thompson's chances are those of the posteriors, and a choice has the 
   exposure.add(2, 100000, 50);
   const ItemHandle three[] = {0, 1, 2, 2};
   const ExplorationOptions options{.share = 1, .prior_rewards = -1, .prior_misses = std::nan("")};
-  explorer.start(&options, 7, exposure);
+  explorer.start(&options, 7, exposure, bounds);
   const Explorer::Choice choice = explorer.choose(0, std::span(three).first(3));
   CHECK(choice.place == 1);
   CHECK(choice.chances[1] == 1);
@@ -86,6 +92,7 @@ TEST_CASE("Thompson's chances are those of the posteriors, and a choice has the 
 
 TEST_CASE("New items come in an order that is as random for each", "[serving][exploration]") {
   ItemExposure exposure;
+  NoBounds bounds;
   exposure.make_room(70);
   exposure.add(70, 5, 0);
   exposure.add(3, 4, 0);
@@ -95,13 +102,13 @@ TEST_CASE("New items come in an order that is as random for each", "[serving][ex
   Explorer explorer;
   for (std::uint64_t request = 0; request < 3000; ++request) {
     const ExplorationOptions options{.new_item_quota = 0.5, .new_item_impressions = 5, .request = request};
-    explorer.start(&options, "u", exposure);
+    explorer.start(&options, "u", exposure, bounds);
     const auto some = explorer.find_new(eligible, possible, given, 4);
     REQUIRE(explorer.num_new() == 12);  // of 16, without 0, 2, 65 and 70
     REQUIRE(some.size() == 4);
     ++first[some.front()];
     const std::vector<ItemHandle> four(some.begin(), some.end());
-    explorer.start(&options, "u", exposure);
+    explorer.start(&options, "u", exposure, bounds);
     const auto all = explorer.find_new(eligible, possible, given, 100);
     REQUIRE(all.size() == 12);
     REQUIRE(std::equal(four.begin(), four.end(), all.begin()));
@@ -201,7 +208,7 @@ TEST_CASE("Explored places obey filters, caps, pins, denials, what is seen and d
   const std::vector<Id> denied{"i7", "i8", "i9"};
   const PinnedItem pins[] = {{"i15", 2}, {"i16", 7}};
   const ExplorationOptions exploration{.share = 0.5,
-                                       .method = kMethods[random() % 2],
+                                       .method = kMethods[random() % 3],
                                        .pool = 1 + random() % 30,
                                        .draws = 8,
                                        .new_item_quota = random() % 2 == 0 ? 0.0 : 0.4,
@@ -281,6 +288,32 @@ TEST_CASE("New items get the share of places that they are to have, and each is 
   CHECK(places == 10 * kRequests);
   CHECK(std::abs(static_cast<double>(new_places) / static_cast<double>(places) - 0.1) < 0.01);
   CHECK(std::count(impressions.begin() + kOld, impressions.end(), std::size_t{0}) == 0);
+}
+
+TEST_CASE("LinUCB finds what earns rewards among many items, and items like them, where chance does not",
+          "[serving][exploration]") {
+  constexpr std::size_t kItems = 300;
+  const TrainedModel model = make_model({.items = kItems});
+  const Recommender judge = Recommender::open(model);
+  std::set<std::string> liked;  // a tenth of the items, near each other
+  for (const Recommendation& item : judge.similar_items("i7", kItems / 10).items) liked.insert(to_string(item.item));
+  const auto rewards_of = [&](ExplorationMethod method) {
+    Recommender recommender = Recommender::open(model, with_kinds());
+    int rewards = 0;
+    for (std::uint64_t request = 0; request < 600; ++request) {
+      const ExplorationOptions options{.share = 1, .method = method, .pool = kItems, .request = request};
+      const Answer answer = recommender.recommend({.user = "nobody", .k = 1, .exploration = &options});
+      CHECK(answer.items[0].propensity > 0);
+      const std::string viewer = test::user_name(1000 + request);
+      recommender.observe({.user = viewer, .item = answer.items[0].item, .event = "shown"});
+      if (!liked.contains(to_string(answer.items[0].item))) continue;
+      recommender.observe({.user = viewer, .item = answer.items[0].item, .event = "click"});
+      ++rewards;
+    }
+    return rewards;
+  };
+  CHECK(rewards_of(ExplorationMethod::uniform) < 100);
+  CHECK(rewards_of(ExplorationMethod::linucb) > 400);
 }
 
 TEST_CASE("Logged propensities value another policy within the interval", "[serving][exploration]") {

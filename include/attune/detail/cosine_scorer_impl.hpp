@@ -93,6 +93,13 @@ void CosineScorer<Storage>::similarities(ItemHandle item, std::span<const ItemHa
 }
 
 template <class Storage>
+bool CosineScorer<Storage>::vector(ItemHandle item, std::span<float> vector) const {
+  if (!scorable(item)) return false;
+  std::copy_n(exact().row(item), vector.size(), vector.begin());
+  return true;
+}
+
+template <class Storage>
 void CosineScorer<Storage>::subtract(std::span<float> user_vector, ItemHandle item, float amount) const {
   const std::span<const float> row(exact().row(item), user_vector.size());
   if (kind() == ScoreKind::dot) {

@@ -60,6 +60,7 @@ class EngineAdapter final : public EngineInterface {
     }
     return std::nullopt;
   }
+  std::size_t dim() const noexcept override { return engine_.encoder().dim(); }
   bool vector(ItemHandle item, std::span<float> vector) const override {
     if constexpr (requires { engine_.scorer().vector(item, vector); }) return engine_.scorer().vector(item, vector);
     return false;

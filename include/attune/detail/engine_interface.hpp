@@ -63,7 +63,8 @@ class EngineInterface {
   // The k eligible items nearest to `item`; nothing where the scorer compares no items or has no vector of this one.
   virtual std::optional<Neighbours> similar(ItemHandle item, std::span<const std::uint64_t> eligible, std::size_t k,
                                             Workspace& workspace) const = 0;
-  // The vector of an item that scores are made of; false where it has none or the scorer does not say.
+  // The vector [dim] of an item that scores are made of; false where it has none or the scorer does not say.
+  virtual std::size_t dim() const noexcept { return 0; }
   virtual bool vector(ItemHandle, std::span<float>) const { return false; }
   // The same engine with vectors of content for items that its model does not have, in the place of those it had; null
   // where its scorer takes none.

@@ -52,6 +52,8 @@ class ATTUNE_EXPORT CosineScorer {
   }
   // cosines[i] of the vectors of `item` and of handles[i], also where scores are dot products; 0 where either has none.
   void similarities(ItemHandle item, std::span<const ItemHandle> handles, std::span<float> cosines) const;
+  // The vector [dim] of an item that scores are made of; false where there is none.
+  bool vector(ItemHandle item, std::span<float> vector) const;
   // Takes `amount` times the row of an item, at unit length, from a vector of dim() elements. Precondition:
   // scorable(item).
   void subtract(std::span<float> user_vector, ItemHandle item, float amount) const;

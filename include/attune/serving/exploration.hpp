@@ -14,8 +14,10 @@ namespace attune::inline v0_1 {
 
 // How an explored place chooses among the pool. uniform: each item with the same chance. thompson: an item with the
 // chance that it earns most rewards per impression, as far as impressions and rewards tell (Thompson sampling with Beta
-// priors: Chapelle & Li, NIPS 2011).
-enum class ExplorationMethod : std::uint8_t { uniform, thompson };
+// priors: Chapelle & Li, NIPS 2011). linucb: the item that may earn most of them, as far as the vectors of items tell
+// (LinUCB: Li, Chu, Langford & Schapire, WWW 2010, one regression for all); the first in order for an engine whose
+// scorer shows no vectors.
+enum class ExplorationMethod : std::uint8_t { uniform, thompson, linucb };
 
 // Numbers out of range are taken as the nearest in range, and NaN as 0.
 struct ExplorationOptions {
@@ -29,6 +31,9 @@ struct ExplorationOptions {
   // Of thompson: so many draws are made, 1 to 1,024, and one of them is taken. More give propensities closer to what
   // they are on average, and cost time.
   std::size_t draws = 32;
+  // Of linucb: so many standard deviations above what an item is expected to earn. More tries what is less known; at
+  // least 0.
+  double width = 1;
   // The chance of each such place to go to an item with fewer than `new_item_impressions`, each that the request allows
   // with the same, wherever the engine ranks it and whatever it scores. In [0, 1]; where both do not fit, share is
   // less. Reads the impressions of every item of the catalogue.
