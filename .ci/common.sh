@@ -59,5 +59,5 @@ unpack_packages() {
   echo "$*" > "$folder/unpacked"
 }
 
-# CMake takes the launcher of a new build folder from here.
-if command -v ccache > /dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+# CMake takes the launcher of a new build folder from here. What one folder compiled with debug information serves another.
+if command -v ccache > /dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_NOHASHDIR=1; fi
