@@ -95,7 +95,7 @@ void add_model(CLI::App& verb, std::string& model) {
 void add_preset(CLI::App& verb, std::string& preset) {
   verb.add_option("--preset", preset,
                   "default, sasrec-small, hstu-small, hstu-large, bert4rec,\n"
-                  "or a count model alone: popularity, markov, item-knn, ease, ials")
+                  "or a count model alone: popularity, markov, item-knn, ease, ials, repeat")
       ->type_name("NAME")
       ->capture_default_str();
 }
@@ -235,7 +235,8 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
       ->delimiter(',')
       ->check(from_one_to(1000000));
   verb.add_flag("--baselines", options.baselines,
-                "Measure popularity, markov, item-knn and ease beside it,\ntrained on what the model was trained on");
+                "Measure popularity, markov, item-knn and ease beside it, and repeat where\nseen items are kept, "
+                "trained on what the model was trained on");
   verb.add_option("--against", options.against, "Another model: measure it on the same queries, and the difference")
       ->type_name("DIR");
   add_items(verb, options.items, "Items: a delimited file with a column item");

@@ -80,7 +80,9 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Report&
   TrainedModel counting;
   counting.item_ids = model.item_ids;
   counting.popularity = model.popularity;
-  for (const CountKind kind : {CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease}) {
+  std::vector<CountKind> kinds{CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease};
+  if (!options.exclude_seen) kinds.push_back(CountKind::repeat);
+  for (const CountKind kind : kinds) {
     console.line("measuring " + std::string(to_string(kind)));
     std::string name(to_string(kind));
     std::replace(name.begin(), name.end(), '-', '_');

@@ -51,4 +51,10 @@ void visit_options(Config& config, Visit&& visit) {
   visit("decay", config.decay);
 }
 
+template <OptionsAs<RepeatOptions> Config, class Visit>
+void visit_options(Config& config, Visit&& visit) {
+  visit("half_life_days", config.half_life_days);
+  visit("smoothing", config.smoothing);
+}
+
 }  // namespace attune::inline v0_1::detail

@@ -12,6 +12,7 @@ std::string_view to_string(CountKind kind) noexcept {
     case CountKind::item_knn: return "item-knn";
     case CountKind::ease: return "ease";
     case CountKind::ials: return "ials";
+    case CountKind::repeat: return "repeat";
   }
   return "unknown";
 }
@@ -33,6 +34,7 @@ struct Fit {
   }
   auto operator()(const EaseOptions& options) const { return shared(EaseModel::fit(histories, options, executor)); }
   auto operator()(const IalsOptions& options) const { return shared(IalsModel::fit(histories, options, executor)); }
+  auto operator()(const RepeatOptions& options) const { return shared(RepeatModel::fit(histories, options)); }
 };
 
 }  // namespace

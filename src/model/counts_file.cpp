@@ -19,7 +19,7 @@ bool with_type(const CountModel& counts, Use use) {
   };
   return tried(dynamic_cast<const PopularityModel*>(&counts)) || tried(dynamic_cast<const MarkovModel*>(&counts)) ||
          tried(dynamic_cast<const ItemKnnModel*>(&counts)) || tried(dynamic_cast<const EaseModel*>(&counts)) ||
-         tried(dynamic_cast<const IalsModel*>(&counts));
+         tried(dynamic_cast<const IalsModel*>(&counts)) || tried(dynamic_cast<const RepeatModel*>(&counts));
 }
 
 template <class Number>
@@ -58,6 +58,10 @@ void add_tensors(SafetensorsWriter& writer, const IalsModel& ials) {
   writer.add("ials.items", {ials.num_items(), ials.options().embedding_dim}, ials.factors());
 }
 
+void add_tensors(SafetensorsWriter& writer, const RepeatModel& repeat) {
+  writer.add("repeat.popularity", {repeat.num_items()}, repeat.popularity());
+}
+
 // The way back, a model for each kind of options.
 class CountsReader {
  public:
@@ -93,6 +97,10 @@ class CountsReader {
   }
   IalsModel operator()(const IalsOptions& options) {
     return IalsModel(num_items_, floats("ials.items", std::array{num_items_, options.embedding_dim}), options);
+  }
+
+  RepeatModel operator()(const RepeatOptions& options) {
+    return RepeatModel(unsigned_numbers<std::uint64_t>("repeat.popularity", num_items_), options);
   }
 
   void finish() const {

@@ -150,6 +150,7 @@ CountOptions read_options(ConfigReader& reader, const char* name, CountKind kind
     case CountKind::item_knn: return read_options<ItemKnnOptions>(reader, name);
     case CountKind::ease: return read_options<EaseOptions>(reader, name);
     case CountKind::ials: return read_options<IalsOptions>(reader, name);
+    case CountKind::repeat: return read_options<RepeatOptions>(reader, name);
     case CountKind::popularity: break;
   }
   return read_options<PopularityOptions>(reader, name);

@@ -84,28 +84,37 @@ class Choice {
   bool stopped_ = false;
 };
 
-bool has_rival(const TrainerConfig& config) { return config.compare_counts && config.counts != CountKind::item_knn; }
-
 }  // namespace
 
+std::vector<CountKind> rivals_of(const TrainerConfig& config) {
+  if (!config.compare_counts) return {};
+  std::vector<CountKind> rivals{CountKind::item_knn};
+  if (!config.exclude_seen) rivals.push_back(CountKind::repeat);
+  std::erase(rivals, config.counts);
+  return rivals;
+}
+
 std::size_t blending_validations(const TrainerConfig& config) {
-  return config.blend ? std::size(kWeights) * (has_rival(config) ? 2 : 1) : 0;
+  return config.blend ? std::size(kWeights) * (1 + rivals_of(config).size()) : 0;
 }
 
 bool choose_blend(TrainedModel& model, const Histories& train, const EvaluationQueries& queries,
                   EvaluationOptions measuring, const TrainerConfig& config, const TimeBudget& budget,
                   const Progress& progress) {
   Choice choice(queries, measuring, config, budget, progress);
-  const Tried own = choice.best_weight(model);
-  model.blend_weight = own.weight;
-  if (!has_rival(config) || choice.stopped() || !choice.has_time()) return !choice.stopped();
-  TrainedModel rival = model;
-  rival.counts = fit_counts(train, config.item_knn, measuring.executor);
-  const Tried other = choice.best_weight(rival);
-  if (other.ndcg_10 > own.ndcg_10) {
+  Tried best = choice.best_weight(model);
+  TrainerConfig rival_config = config;
+  for (const CountKind kind : rivals_of(config)) {
+    if (choice.stopped() || !choice.has_time()) break;
+    rival_config.counts = kind;
+    TrainedModel rival = model;
+    rival.counts = fit_counts(train, rival_config.count_options(), measuring.executor);
+    Tried other = choice.best_weight(rival);
+    if (!(other.ndcg_10 > best.ndcg_10)) continue;
     model.counts = std::move(rival.counts);
-    model.blend_weight = other.weight;
+    best = std::move(other);
   }
+  model.blend_weight = best.weight;
   return !choice.stopped();
 }
 

@@ -134,7 +134,8 @@ std::size_t count_bytes(const TrainerConfig& config, const Histories& train, std
     bytes += item_knn_bytes(config, train);
   }
   switch (config.counts) {
-    case CountKind::popularity: return bytes;
+    case CountKind::popularity:
+    case CountKind::repeat: return bytes;
     case CountKind::markov: {
       const std::size_t pairs = std::min(events * config.markov.steps, items * items);
       return bytes + 32 * items + 8 * events + 8 * grown(pairs / 2);

@@ -138,7 +138,9 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   const bool chosen =
       !stopped && !queries.empty() && weigh(model, train, queries, measuring, config, budget, progress, ranker_);
   budget.reserve(0);
-  if (model.counts->name() == to_string(CountKind::item_knn)) config.counts = CountKind::item_knn;  // may be the choice
+  for (const CountKind rival : detail::rivals_of(config)) {
+    if (model.counts->name() == to_string(rival)) config.counts = rival;
+  }
   if (config.refit && chosen && refit_seconds <= budget.left()) {
     learner.reset();  // it takes as much memory as the next one
     refitted_ = refit(model, config, with_targets(train, validation), state.planned, executor, progress);

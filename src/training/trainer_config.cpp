@@ -109,6 +109,7 @@ void visit_trainer(Config& config, Visit&& visit) {
   visit.group("item_knn", [&](auto&& inner) { visit_options(config.item_knn, inner); });
   visit.group("ease", [&](auto&& inner) { visit_options(config.ease, inner); });
   visit.group("ials", [&](auto&& inner) { visit_options(config.ials, inner); });
+  visit.group("repeat", [&](auto&& inner) { visit_options(config.repeat, inner); });
 }
 
 void require(bool holds, const char* field, const char* expected) {
@@ -257,6 +258,7 @@ void TrainerConfig::validate() const {
   item_knn.validate();
   ease.validate();
   ials.validate();
+  repeat.validate();
 }
 
 CountOptions TrainerConfig::count_options() const {
@@ -265,6 +267,7 @@ CountOptions TrainerConfig::count_options() const {
     case CountKind::markov: return markov;
     case CountKind::item_knn: return item_knn;
     case CountKind::ease: return ease;
+    case CountKind::repeat: return repeat;
     case CountKind::ials: break;
   }
   IalsOptions seeded = ials;

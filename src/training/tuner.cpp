@@ -51,7 +51,7 @@ bool loses(ErrorCode code, bool counts_alone) {
 
 // A parameter that no trial would notice makes equal trials of different ones.
 void require_used(const SearchSpace& space, bool counts_alone) {
-  constexpr std::string_view kOfCounts[] = {"counts", "popularity", "markov", "item_knn", "ease", "ials"};
+  constexpr std::string_view kOfCounts[] = {"counts", "popularity", "markov", "item_knn", "ease", "ials", "repeat"};
   for (const SearchParameter& parameter : space.parameters()) {
     const bool of_counts = std::ranges::find(kOfCounts, parameter.path.front()) != std::end(kOfCounts);
     if (of_counts == counts_alone) continue;

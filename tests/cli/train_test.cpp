@@ -150,7 +150,7 @@ TEST_CASE("The split none trains on everything and measures nothing", "[cli][tra
 }
 
 TEST_CASE("A count preset trains, measures and serves a model without an encoder", "[cli][train]") {
-  const std::string preset = GENERATE("popularity", "markov", "item-knn", "ease", "ials");
+  const std::string preset = GENERATE("popularity", "markov", "item-knn", "ease", "ials", "repeat");
   const Sandbox sandbox;
   sandbox.events();
   const std::string train = "train --interactions events.csv --output model --seen keep --preset " + preset;

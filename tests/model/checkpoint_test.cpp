@@ -142,7 +142,7 @@ TEST_CASE("Every kind of encoder comes back as it was saved", "[model][checkpoin
 
 TEST_CASE("Counts of every kind come back as they were, alone and in a blend", "[model][checkpoint]") {
   const auto options = all_count_options();
-  const TrainedModel model = counting(small_model(), options[GENERATE(0u, 1u, 2u, 3u, 4u)]);
+  const TrainedModel model = counting(small_model(), options[GENERATE(0u, 1u, 2u, 3u, 4u, 5u)]);
   check_round_trip(model);
   TrainedModel alone = model;
   alone.encoder = nullptr;
@@ -169,6 +169,7 @@ TEST_CASE("Counts of kinds that attune 0.1.0 does not know are required features
   CHECK(features(counting(model, options[2])) == Features{"encoder.sasrec", "counts.item-knn"});
   CHECK(features(counting(model, options[3])) == Features{"encoder.sasrec", "counts.ease"});
   CHECK(features(counting(model, options[4])) == Features{"encoder.sasrec", "counts.ials"});
+  CHECK(features(counting(model, options[5])) == Features{"encoder.sasrec", "counts.repeat"});
   CHECK(features(counting(model, options[0])) == Features{"encoder.sasrec", "popularity.window", "counts.popularity"});
   TrainedModel plain = model;
   plain.blend_weight = 0;

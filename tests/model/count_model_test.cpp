@@ -47,8 +47,8 @@ TEST_CASE("The scores of a count model are its terms unless it says otherwise", 
 
 TEST_CASE("The scores of some items are theirs among all, and 0 beyond the items", "[model][count_model]") {
   const Histories histories = histories_of(5, {{3, 1, 2, 3, 0}, {1, 2, 4}, {2, 3, 3, 1}, {0, 4, 1, 2}});
-  for (const CountOptions& options :
-       std::vector<CountOptions>{PopularityOptions{}, MarkovOptions{}, ItemKnnOptions{}, EaseOptions{.lambda = 2}}) {
+  for (const CountOptions& options : std::vector<CountOptions>{PopularityOptions{}, MarkovOptions{}, ItemKnnOptions{},
+                                                               EaseOptions{.lambda = 2}, RepeatOptions{}}) {
     const std::shared_ptr<const CountModel> model = fit_counts(histories, options);
     INFO(model->name());
     for (const std::vector<ItemHandle>& items : {std::vector<ItemHandle>{}, {1, 2}, {0, 9, 3, 1, 1}}) {
@@ -78,8 +78,8 @@ TEST_CASE("What an event adds to a score is the score without it less", "[model]
   const Histories histories = histories_of(5, {{3, 1, 2, 3, 0}, {1, 2, 4}, {2, 3, 3, 1}, {0, 4, 1, 2}});
   const std::vector<ItemHandle> items{1, 9, 3, 2, 3}, of{2, 4}, one{1};
   const std::vector<float> shares{1.0f, -0.5f}, whole{1.0f};
-  for (const CountOptions& options :
-       std::vector<CountOptions>{PopularityOptions{}, MarkovOptions{}, ItemKnnOptions{}, EaseOptions{.lambda = 2}}) {
+  for (const CountOptions& options : std::vector<CountOptions>{PopularityOptions{}, MarkovOptions{}, ItemKnnOptions{},
+                                                               EaseOptions{.lambda = 2}, RepeatOptions{}}) {
     const std::shared_ptr<const CountModel> model = fit_counts(histories, options);
     INFO(model->name());
     for (const bool as_terms : {false, true}) {

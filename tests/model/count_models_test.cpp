@@ -12,14 +12,18 @@ using namespace attune::test;
 
 namespace {
 
-const std::vector<CountOptions> kAll{PopularityOptions{}, MarkovOptions{}, ItemKnnOptions{}, EaseOptions{},
-                                     IalsOptions{.embedding_dim = 16, .epochs = 2}};
+const std::vector<CountOptions> kAll{PopularityOptions{},
+                                     MarkovOptions{},
+                                     ItemKnnOptions{},
+                                     EaseOptions{},
+                                     IalsOptions{.embedding_dim = 16, .epochs = 2},
+                                     RepeatOptions{}};
 
 }  // namespace
 
 TEST_CASE("Every kind of count model is fitted from its options and goes by its name", "[model][count_models]") {
   const auto histories = histories_of(30, random_users(40, 30, 1));
-  const std::vector<std::string> names{"popularity", "markov", "item-knn", "ease", "ials"};
+  const std::vector<std::string> names{"popularity", "markov", "item-knn", "ease", "ials", "repeat"};
   for (std::size_t i = 0; i < kAll.size(); ++i) {
     const auto model = fit_counts(histories, kAll[i]);
     CHECK(model->name() == names[i]);

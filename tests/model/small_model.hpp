@@ -57,14 +57,17 @@ inline EncoderConfig small_config() {
 
 // Options of every kind of count model, none of them a default.
 inline std::vector<CountOptions> all_count_options() {
-  return {PopularityOptions{.window_days = 2}, MarkovOptions{.decay = 0.7},
-          ItemKnnOptions{.neighbours = 3, .decay = 0.5}, EaseOptions{.lambda = 2, .decay = 0.4, .max_items = 50},
+  return {PopularityOptions{.window_days = 2},
+          MarkovOptions{.decay = 0.7},
+          ItemKnnOptions{.neighbours = 3, .decay = 0.5},
+          EaseOptions{.lambda = 2, .decay = 0.4, .max_items = 50},
           IalsOptions{.embedding_dim = 16,
                       .epochs = 2,
                       .unobserved_weight = 0.2,
                       .regularization = 0.05,
                       .regularization_power = 0.5,
-                      .decay = 0.9}};
+                      .decay = 0.9},
+          RepeatOptions{.half_life_days = 3, .smoothing = 0.1}};
 }
 
 // The model, counting in another way.

@@ -180,7 +180,7 @@ TEST_CASE("A warm recommender of counts of every kind allocates nothing, whateve
                                                .first_item = 3,
                                                .blend_weight = encoder ? 0.5 : 0.0,
                                                .encoder = encoder,
-                                               .counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)]});
+                                               .counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u, 5u)]});
   Recommender recommender = Recommender::open(test::make_model({.events = 50}));
   if (GENERATE(false, true)) recommender = Recommender::open(model);
   recommender.reload(model);

@@ -576,7 +576,7 @@ TEST_CASE("A model that only counts is served by its counts", "[serving][recomme
 
 TEST_CASE("Counts of every kind are served as models of their own", "[serving][recommender]") {
   const TrainedModel model =
-      make_model({.encoder = false, .counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)]});
+      make_model({.encoder = false, .counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u, 5u)]});
   const Recommender recommender = Recommender::open(model);
   CHECK(recommender.info().score_kind == ScoreKind::count);
   const bool listens = model.counts->name() != "popularity";
@@ -606,7 +606,7 @@ TEST_CASE("Counts of every kind are served as models of their own", "[serving][r
 }
 
 TEST_CASE("Counts of every kind can be the term of a blend", "[serving][recommender]") {
-  TrainedModel model = make_model({.counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)]});
+  TrainedModel model = make_model({.counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u, 5u)]});
   const Answer plain = Recommender::open(model).recommend({.user = "u1", .k = 50});
   model.blend_weight = 0.75;
   const Answer blend = Recommender::open(model).recommend({.user = "u1", .k = 50});

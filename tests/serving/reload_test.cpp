@@ -62,7 +62,7 @@ TEST_CASE("Counts of every kind are asked in their own rows, wherever the catalo
                                          .first_item = 30,
                                          .blend_weight = encoder ? 0.5 : 0.0,
                                          .encoder = encoder,
-                                         .counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u)]});
+                                         .counts = test::all_count_options()[GENERATE(0u, 1u, 2u, 3u, 4u, 5u)]});
   const Recommender fresh = Recommender::open(model);
   Recommender reloaded = Recommender::open(make_model({.items = 50}));
   reloaded.reload(model);

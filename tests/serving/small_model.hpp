@@ -35,8 +35,12 @@ inline std::string user_name(std::size_t u) { return std::string("u").append(std
 
 // Options of every kind of count model.
 inline std::vector<CountOptions> all_count_options() {
-  return {PopularityOptions{.window_days = 0.05}, MarkovOptions{}, ItemKnnOptions{}, EaseOptions{.lambda = 2},
-          IalsOptions{.embedding_dim = 16, .epochs = 2}};
+  return {PopularityOptions{.window_days = 0.05},
+          MarkovOptions{},
+          ItemKnnOptions{},
+          EaseOptions{.lambda = 2},
+          IalsOptions{.embedding_dim = 16, .epochs = 2},
+          RepeatOptions{.half_life_days = 0.01}};
 }
 
 inline TrainedModel make_model(const SmallModel& options = {}) {

@@ -133,7 +133,7 @@ TEST_CASE("Values out of range are refused by name", "[training][trainer_config]
   CHECK(contains(error_of(R"({"ease": {"lambda": 0}})"), "ease.lambda"));
   CHECK(contains(error_of(R"({"ials": {"embedding_dim": 20}})"), "ials.embedding_dim"));
   CHECK(contains(error_of(R"({"ials": {"seed": 1}})"), "train.json: ials.seed: no such field"));
-  CHECK(contains(error_of(R"({"counts": "slim"})"), "one of popularity, markov, item-knn, ease, ials"));
+  CHECK(contains(error_of(R"({"counts": "slim"})"), "one of popularity, markov, item-knn, ease, ials, repeat"));
 }
 
 TEST_CASE("What a teacher cannot teach is refused", "[training][trainer_config]") {
@@ -224,7 +224,7 @@ TEST_CASE("Presets are found by name", "[training][trainer_config]") {
   const EncoderConfig large = TrainerConfig::preset("hstu-large").encoder;
   CHECK((large.block == BlockKind::hstu && large.embedding_dim >= 50 && large.num_blocks == 8 && large.num_heads == 2));
   CHECK(TrainerConfig::preset("bert4rec").encoder.mask == AttentionMask::bidirectional);
-  for (const char* name : {"popularity", "markov", "item-knn", "ease", "ials"}) {
+  for (const char* name : {"popularity", "markov", "item-knn", "ease", "ials", "repeat"}) {
     const TrainerConfig config = TrainerConfig::preset(name);
     CHECK_NOTHROW(config.validate());
     CHECK(to_string(config.counts) == name);
@@ -233,7 +233,7 @@ TEST_CASE("Presets are found by name", "[training][trainer_config]") {
   CHECK_THROWS_WITH(
       TrainerConfig::preset("sasrec-smal"),
       "preset: expected one of default, sasrec-small, hstu-small, hstu-large, bert4rec, popularity, markov, "
-      "item-knn, ease, ials, found sasrec-smal");
+      "item-knn, ease, ials, repeat, found sasrec-smal");
 }
 
 }  // namespace attune

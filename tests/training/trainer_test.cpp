@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
 #include "catch.hpp"
 #include "training/small_training.hpp"
@@ -435,6 +436,23 @@ TEST_CASE("A blend takes the counts that do more in validation", "[training][tra
   tried.clear();
   Trainer(config).fit(shelves.train, shelves.validation, {.blend = note});
   CHECK(tried == std::map<std::string, std::size_t>{{"item-knn", 8}});
+}
+
+TEST_CASE("A blend tries what users had before where it may be answered", "[training][trainer]") {
+  // Everybody has five goods of his own, in an order that nobody knows.
+  const Split baskets = leave_one_out(
+      histories_of(60, 40, 300, [](std::size_t u, std::size_t i) { return (5 * u + detail::mix(u, i) % 5) % 300; }));
+  TrainerConfig config = blending_config();
+  config.compare_counts = true;
+  config.exclude_seen = false;
+  config.markov.history = 1;
+  config.item_knn.neighbours = 1;
+  std::map<std::string, std::size_t> tried;
+  const auto note = [&](const BlendReport& report) { return ++tried[report.counts], true; };
+  const TrainedModel model = Trainer(config).fit(baskets.train, baskets.validation, {.blend = note});
+  CHECK(tried == std::map<std::string, std::size_t>{{"markov", 8}, {"item-knn", 8}, {"repeat", 8}});
+  CHECK(model.counts->name() == "repeat");
+  CHECK(model.blend_weight > 0);
 }
 
 TEST_CASE("A refit learns from the validation part too, for as many epochs as were the best", "[training][trainer]") {

@@ -272,8 +272,8 @@ TEST_CASE("An update gives the same bits for any number of threads", "[training]
 TEST_CASE("Counts keep kind and options, a blend its weight", "[training][updater]") {
   const World world;
   TrainerConfig config = small_config();
-  config.counts =
-      GENERATE(CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease, CountKind::ials);
+  config.counts = GENERATE(CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease,
+                           CountKind::ials, CountKind::repeat);
   config.counts_alone = GENERATE(true, false);
   config.markov.steps = 2;
   config.epochs = 1;

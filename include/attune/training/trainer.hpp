@@ -74,8 +74,9 @@ struct ATTUNE_EXPORT TrainerConfig {
   // Adds the counts to the encoder's scores: of the weights within one standard error of the best NDCG@10 in validation
   // the one nearest to 1, and of two equally near the lighter. Costs eight validations at the end.
   bool blend = false;
-  // The blend tries item-kNN in place of `counts` too, and keeps what comes to the higher NDCG@10 in validation.
-  // Doubles the cost of the choice, and fits that model.
+  // The blend tries item-kNN in place of `counts` too, and repeats where seen items are answered (exclude_seen =
+  // false), and keeps what comes to the highest NDCG@10 in validation. Doubles the cost of the choice, and fits that
+  // model.
   bool compare_counts = false;
   // Learns on validation what a score is worth (TrainedModel::calibration), from the best 50 items of every query.
   // Costs one validation more.
@@ -101,12 +102,13 @@ struct ATTUNE_EXPORT TrainerConfig {
   ItemKnnOptions item_knn;
   EaseOptions ease;
   IalsOptions ials;  // its seed is the one above
+  RepeatOptions repeat;
 
   // "sasrec-small": SASRec, width 64, 2 blocks, window 200. "hstu-small": HSTU with feed-forward layers, width 50, 2
   // blocks. "hstu-large": the same, width 64, 8 blocks. "bert4rec": SASRec blocks without a causal mask, trained to
   // fill in hidden events. "default": the best all-round choice by measurement. All of these are blended with the
   // transition counts; default and hstu are refitted and may have a ranker. "popularity", "markov", "item-knn", "ease",
-  // "ials": that count model alone. Throws Error(invalid_argument) naming the known ones.
+  // "ials", "repeat": that count model alone. Throws Error(invalid_argument) naming the known ones.
   static TrainerConfig preset(const std::string& name);
   // Overrides fields from a JSON object ({"encoder": {"embedding_dim": 32}, "epochs": 5}); throws Error(invalid_config)
   // naming an unknown or ill-typed field.
