@@ -3,7 +3,7 @@
 // Two models take turns under readers. No answer mixes them, and a model that cannot be served changes nothing. Then,
 // with models of real size and users who are known, how long a request takes while a swap with warm-up goes on and
 // while none does.
-//   swap_campaign [SWAPS [SECONDS OF REQUESTS [USERS]]]
+//   swap_campaign [SWAPS [SECONDS OF REQUESTS [USERS [hstu]]]]    of SASRec models, or of HSTU models that read times
 
 #include <time.h>
 
@@ -15,6 +15,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -133,7 +134,7 @@ double own_microseconds() {
 // Requests of one thread, of users in random order, whose caches are there; another thread swaps, half of the time.
 class Latency {
  public:
-  explicit Latency(std::size_t users) : users_(users) {
+  Latency(std::size_t users, bool hstu) : users_(users), hstu_(hstu) {
     for (std::size_t u = 0; u < users; ++u) names_.push_back(test::user_name(u));
   }
 
@@ -151,9 +152,15 @@ class Latency {
   }
 
  private:
-  static TrainedModel model(std::uint64_t seed, std::size_t users) {
-    return test::make_model(
-        {.seed = seed, .items = 20'000, .users = users, .events = 200, .dim = 64, .window = 200, .hop = 50});
+  TrainedModel model(std::uint64_t seed) const {
+    return test::make_model({.seed = seed,
+                             .items = 20'000,
+                             .users = users_,
+                             .events = 200,
+                             .dim = 64,
+                             .window = 200,
+                             .hop = 50,
+                             .timed = hstu_});
   }
 
   void swap(std::chrono::seconds duration) {
@@ -182,7 +189,8 @@ class Latency {
   }
 
   const std::size_t users_;
-  const TrainedModel a_ = model(1, users_), b_ = model(2, users_);
+  const bool hstu_;
+  const TrainedModel a_ = model(1), b_ = model(2);
   Recommender recommender_ = Recommender::open(a_, {.warm_up_users = users_});
   std::vector<std::string> names_;
   Answer answer_;
@@ -201,7 +209,7 @@ int main(int argc, char** argv) {
   exchange.swap(test::argument(argc, argv, 1, 1'000));
   for (std::thread& reader : readers) reader.join();
   const int status = exchange.report();
-  Latency latency(test::argument(argc, argv, 3, 300));
+  Latency latency(test::argument(argc, argv, 3, 300), argc > 4 && std::string_view(argv[4]) == "hstu");
   latency.measure(std::chrono::seconds(test::argument(argc, argv, 2, 2)));
   return status;
 }
