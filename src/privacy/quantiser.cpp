@@ -22,7 +22,8 @@ constexpr std::uint64_t kMostOfClient = std::uint64_t{1} << 52, kMostOfSum = std
 
 Quantiser::Quantiser(QuantiserOptions options) : options_(options) {
   const auto& [clip, value_bits, max_weight, max_clients] = options_;
-  if (!(clip > 0) || !std::isfinite(clip)) refuse("clip: expected a finite number above 0, found " + std::to_string(clip));
+  if (!(clip > 0) || !std::isfinite(clip))
+    refuse("clip: expected a finite number above 0, found " + std::to_string(clip));
   if (value_bits < 2 || value_bits > 32) {
     refuse("value_bits: expected 2 to 32, found " + std::to_string(value_bits));
   }
@@ -55,10 +56,11 @@ std::vector<std::int64_t> Quantiser::encode(std::span<const float> values, std::
   integers.reserve(values.size() + 1);
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(values[i])) {
-      throw Error(ErrorCode::non_finite, "quantiser: expected finite values, found one that is not at " +
-                                             std::to_string(i));
+      throw Error(ErrorCode::non_finite,
+                  "quantiser: expected finite values, found one that is not at " + std::to_string(i));
     }
-    const double exact = std::clamp(static_cast<double>(values[i]) * steps, -largest, largest), below = std::floor(exact);
+    const double exact = std::clamp(static_cast<double>(values[i]) * steps, -largest, largest),
+                 below = std::floor(exact);
     const std::uint64_t drawn = detail::stream_of(seed, detail::Purpose::rounding, i) >> 11;
     const bool up = std::ldexp(static_cast<double>(drawn), -53) < exact - below;
     integers.push_back(static_cast<std::int64_t>(below) + up);

@@ -42,7 +42,9 @@ class Secret {
 using Bytes32 = std::array<std::byte, 32>;
 
 inline unsigned char* raw(std::byte* bytes) noexcept { return reinterpret_cast<unsigned char*>(bytes); }
-inline const unsigned char* raw(const std::byte* bytes) noexcept { return reinterpret_cast<const unsigned char*>(bytes); }
+inline const unsigned char* raw(const std::byte* bytes) noexcept {
+  return reinterpret_cast<const unsigned char*>(bytes);
+}
 
 // Throws Error(unsupported) where the system has no random numbers. Any number of times, from any thread.
 void prepare_sodium();

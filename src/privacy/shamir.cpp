@@ -12,7 +12,9 @@ Secret scalar_of(std::uint32_t number) noexcept {
   return scalar;
 }
 
-void multiply(Secret& a, const Secret& b) noexcept { crypto_core_ristretto255_scalar_mul(a.data(), a.data(), b.data()); }
+void multiply(Secret& a, const Secret& b) noexcept {
+  crypto_core_ristretto255_scalar_mul(a.data(), a.data(), b.data());
+}
 
 void add(Secret& a, const Secret& b) noexcept { crypto_core_ristretto255_scalar_add(a.data(), a.data(), b.data()); }
 

@@ -14,9 +14,9 @@
 namespace attune::inline v0_1 {
 
 struct QuantiserOptions {
-  double clip = 1;              // values beyond -clip and clip are cut there
-  unsigned value_bits = 16;     // 2..32, the sign among them: more is finer, and needs wider sums
-  std::uint64_t max_weight = 1; // that a client may have, say the number of its events
+  double clip = 1;                  // values beyond -clip and clip are cut there
+  unsigned value_bits = 16;         // 2..32, the sign among them: more is finer, and needs wider sums
+  std::uint64_t max_weight = 1;     // that a client may have, say the number of its events
   std::size_t max_clients = 1'000;  // whose integers may be added
 };
 
@@ -29,10 +29,10 @@ class ATTUNE_EXPORT Quantiser {
   explicit Quantiser(QuantiserOptions options = {});
 
   const QuantiserOptions& options() const noexcept { return options_; }
-  double step() const noexcept { return step_; }                               // of a value of weight 1
-  std::int64_t max_magnitude() const noexcept { return max_magnitude_; }       // of one client's integers
-  std::int64_t max_sum() const noexcept { return max_sum_; }                   // of the integers of all clients
-  unsigned sum_bits() const noexcept { return sum_bits_; }                     // that hold every sum, the sign among them
+  double step() const noexcept { return step_; }                          // of a value of weight 1
+  std::int64_t max_magnitude() const noexcept { return max_magnitude_; }  // of one client's integers
+  std::int64_t max_sum() const noexcept { return max_sum_; }              // of the integers of all clients
+  unsigned sum_bits() const noexcept { return sum_bits_; }                // that hold every sum, the sign among them
 
   // values: [D]. Returns [D + 1], the weight last. The seed decides how it rounds: another one for every client and
   // round. Throws Error: non_finite for a value that is, invalid_argument for a weight that is not in [1, max_weight].

@@ -35,12 +35,13 @@ struct ATTUNE_EXPORT ClientIdentity {
 struct ATTUNE_EXPORT AggregationRound {
   static constexpr std::size_t kMostClients = 4'096, kMostValues = std::size_t{1} << 28;
 
-  std::array<std::byte, 16> id{};           // another one for every round: fresh_id()
-  std::array<std::byte, 32> model_hash{};   // of the model that clients start from: hash_of()
-  std::vector<std::array<std::byte, 32>> clients;  // public keys, n of them, 3 to kMostClients; a client's number is its place
-  std::size_t num_values = 0;               // D, of each client, 1 to kMostValues
-  std::int64_t max_magnitude = 0;           // of an integer that a client sends: Quantiser::max_magnitude()
-  unsigned word_bits = 32;                  // 32 or 64: sums are right where n * max_magnitude < 2^(word_bits - 1)
+  std::array<std::byte, 16> id{};          // another one for every round: fresh_id()
+  std::array<std::byte, 32> model_hash{};  // of the model that clients start from: hash_of()
+  std::vector<std::array<std::byte, 32>>
+      clients;                     // public keys, n of them, 3 to kMostClients; a client's number is its place
+  std::size_t num_values = 0;      // D, of each client, 1 to kMostValues
+  std::int64_t max_magnitude = 0;  // of an integer that a client sends: Quantiser::max_magnitude()
+  unsigned word_bits = 32;         // 32 or 64: sums are right where n * max_magnitude < 2^(word_bits - 1)
   // How many must stay to the end, above n/2 and at most n; 0: floor(2n/3) + 1, which holds against a server in league
   // with fewer than a third of the clients. More resists larger leagues, less lets more clients drop out.
   std::size_t threshold = 0;
@@ -51,9 +52,9 @@ struct ATTUNE_EXPORT AggregationRound {
   static std::array<std::byte, 32> hash_of(std::span<const std::byte> bytes);  // BLAKE2b
 };
 
-// One client in one round. Its functions are called once each, in this order; each takes what the server has for the client
-// (AggregationServer::message_for) and returns what it sends. Throws Error: invalid_data for a message that is cut,
-// changed, forged, of another round, or asks for what would give the client away; unsupported_version for one of a
+// One client in one round. Its functions are called once each, in this order; each takes what the server has for the
+// client (AggregationServer::message_for) and returns what it sends. Throws Error: invalid_data for a message that is
+// cut, changed, forged, of another round, or asks for what would give the client away; unsupported_version for one of a
 // newer attune; invalid_argument for a call out of order. After an error nothing has been given away and the client
 // stands where it stood: the right message may still come. Secrets are wiped as soon as they have served.
 class ATTUNE_EXPORT AggregationClient {
@@ -99,8 +100,8 @@ class ATTUNE_EXPORT AggregationServer {
   std::size_t expected() const noexcept;  // clients that may still answer in this stage, or did
   std::size_t received() const noexcept;  // clients that did
 
-  // Throws Error and changes nothing: invalid_data for a message that is cut, changed, forged, repeated, of another round,
-  // of another stage, or of a client that dropped out; unsupported_version for one of a newer attune.
+  // Throws Error and changes nothing: invalid_data for a message that is cut, changed, forged, repeated, of another
+  // round, of another stage, or of a client that dropped out; unsupported_version for one of a newer attune.
   void receive(std::span<const std::byte> message);
   // Goes on with the clients that have answered; the others have dropped out. Throws Error(limit_exceeded) while fewer
   // than least_clients() have: more may come, or the host gives up. The last one computes the sum; it throws
