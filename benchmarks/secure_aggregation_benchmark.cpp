@@ -6,6 +6,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <attune/privacy/secure_aggregation.hpp>
 #include <cstdlib>
 #include <ctime>
@@ -23,25 +24,11 @@ using Message = std::vector<std::byte>;
 
 bool smoke() { return std::getenv("ATTUNE_BENCHMARK_SMOKE") != nullptr; }
 
-double elapsed(std::clockid_t clock) {
+double elapsed(clockid_t clock) {
   timespec now;
   clock_gettime(clock, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
-
-// Time since the last call of start(), added up.
-struct Stopwatch {
-  double seconds = 0, cpu = 0, begun = 0, cpu_begun = 0;
-
-  void start() {
-    begun = elapsed(CLOCK_MONOTONIC);
-    cpu_begun = elapsed(CLOCK_PROCESS_CPUTIME_ID);
-  }
-  void stop() {
-    seconds += elapsed(CLOCK_MONOTONIC) - begun;
-    cpu += elapsed(CLOCK_PROCESS_CPUTIME_ID) - cpu_begun;
-  }
-};
 
 struct Setting {
   Setting(std::size_t n, std::size_t num_values) {
@@ -57,59 +44,77 @@ struct Setting {
   std::vector<ClientIdentity> identities;
 };
 
-// Runs a round; `watch_server` and `watch_client` (of client 0) stop the time.
-void run(const Setting& setting, std::size_t dropped, attune::Executor* executor, Stopwatch& of_server,
-         Stopwatch& of_client, std::size_t& sent, benchmark::State& state) {
+struct Cost {
+  double server_seconds = 0, server_cpu = 0;
+  double client_cpu = 0;  // of client 0
+  std::size_t client_sends = 0;
+
+  template <class Work>
+  void serve(Work work) {
+    const double begun = elapsed(CLOCK_MONOTONIC), cpu_begun = elapsed(CLOCK_PROCESS_CPUTIME_ID);
+    work();
+    server_seconds += elapsed(CLOCK_MONOTONIC) - begun;
+    server_cpu += elapsed(CLOCK_PROCESS_CPUTIME_ID) - cpu_begun;
+  }
+};
+
+Message answer(AggregationClient& client, AggregationStage stage, const Message& message,
+               const std::vector<std::int64_t>& values) {
+  switch (stage) {
+    case AggregationStage::keys: return client.advertise();
+    case AggregationStage::shares: return client.share(message);
+    case AggregationStage::inputs: return client.mask(message, values);
+    case AggregationStage::confirmations: return client.confirm(message);
+    default: return client.unmask(message);
+  }
+}
+
+// Clients work on the executor, some at a time; then the server takes what they sent.
+Cost run(const Setting& setting, std::size_t dropped, attune::Executor& executor, benchmark::State& state) {
+  constexpr std::size_t kAtOnce = 64;
   const std::size_t n = setting.round.clients.size();
   const std::vector<std::int64_t> values(setting.round.num_values, 1'000'000);
-  AggregationServer server(setting.round, executor);
+  Cost cost;
+  AggregationServer server(setting.round, &executor);
   std::vector<AggregationClient> clients;
   for (std::size_t c = 0; c < n; ++c) clients.emplace_back(setting.round, c, setting.identities[c]);
   while (server.stage() != AggregationStage::done) {
     const AggregationStage stage = server.stage();
     const std::size_t answering = stage < AggregationStage::inputs ? n : n - dropped;
-    for (std::size_t c = 0; c < answering; ++c) {
-      of_server.start();
-      const Message message = server.message_for(c);
-      of_server.stop();
-      Message answer;
-      if (c == 0) of_client.start();
-      switch (stage) {
-        case AggregationStage::keys: answer = clients[c].advertise(); break;
-        case AggregationStage::shares: answer = clients[c].share(message); break;
-        case AggregationStage::inputs: answer = clients[c].mask(message, values); break;
-        case AggregationStage::confirmations: answer = clients[c].confirm(message); break;
-        default: answer = clients[c].unmask(message); break;
-      }
-      if (c == 0) of_client.stop();
-      if (c == 0) sent += answer.size();
-      of_server.start();
-      server.receive(answer);
-      of_server.stop();
+    for (std::size_t first = 0; first < answering; first += kAtOnce) {
+      std::vector<Message> messages(std::min(kAtOnce, answering - first));
+      cost.serve([&] {
+        for (std::size_t i = 0; i < messages.size(); ++i) messages[i] = server.message_for(first + i);
+      });
+      executor.run(messages.size(), [&](std::size_t i, std::size_t) {
+        const double begun = elapsed(CLOCK_THREAD_CPUTIME_ID);
+        messages[i] = answer(clients[first + i], stage, messages[i], values);
+        if (first + i != 0) return;
+        cost.client_cpu += elapsed(CLOCK_THREAD_CPUTIME_ID) - begun;
+        cost.client_sends += messages[i].size();
+      });
+      cost.serve([&] {
+        for (const Message& message : messages) server.receive(message);
+      });
     }
-    of_server.start();
-    server.advance();
-    of_server.stop();
+    cost.serve([&] { server.advance(); });
   }
   if (server.sum().front() != static_cast<std::int64_t>(n - dropped) * 1'000'000) state.SkipWithError("a wrong sum");
+  return cost;
 }
 
 void round_of(benchmark::State& state) {
   const auto n = static_cast<std::size_t>(state.range(0)), num_values = static_cast<std::size_t>(state.range(1));
-  const auto threads = static_cast<std::size_t>(state.range(2));
   const Setting setting(n, smoke() ? 1'000 : num_values);
-  attune::ThreadPool pool(threads);
-  Stopwatch of_server, of_client;
-  std::size_t sent = 0;
+  attune::ThreadPool pool(static_cast<std::size_t>(state.range(2)));
+  Cost cost;
   for (auto _ : state) {
-    of_server = of_client = {};
-    sent = 0;
-    run(setting, n / 10, &pool, of_server, of_client, sent, state);
-    state.SetIterationTime(of_server.seconds);
+    cost = run(setting, n / 10, pool, state);
+    state.SetIterationTime(cost.server_seconds);
   }
-  state.counters["server_cpu_s"] = of_server.cpu;
-  state.counters["client_cpu_ms"] = 1e3 * of_client.cpu;
-  state.counters["client_sends_KB"] = 1e-3 * static_cast<double>(sent);
+  state.counters["server_cpu_s"] = cost.server_cpu;
+  state.counters["client_cpu_ms"] = 1e3 * cost.client_cpu;
+  state.counters["client_sends_KB"] = 1e-3 * static_cast<double>(cost.client_sends);
 }
 
 BENCHMARK(round_of)

@@ -5,6 +5,7 @@
 // sum of those that sent an input or, below the threshold, with none.
 //   secure_aggregation_campaign [RANDOM [MOST [LARGEST]]]
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <iostream>
