@@ -205,7 +205,7 @@ TEST_CASE("What cannot be a ciphertext is refused", "[privacy][paillier]") {
   PaillierAggregator aggregator(private_key().public_key(), round);
   const Message message = PaillierClient(private_key().public_key(), round).encrypt(Values(70, 5));
   const Message key = private_key().public_key().to_bytes(), secret = private_key().to_bytes();
-  const BigNumber n(std::span(key).subspan(12)), p(std::span(secret).subspan(12, 128));
+  const BigNumber n{std::span(key).subspan(12)}, p{std::span(secret).subspan(12, 128)};
   BigNumber all_ones;
   mpz_setbit(all_ones.get(), 4'096);
   for (const BigNumber& bad : {BigNumber(), n, p, p * p, n * n, n * n + BigNumber(1), all_ones - BigNumber(1)}) {
@@ -220,7 +220,7 @@ TEST_CASE("A client that encrypts what it may not is found in the sum", "[privac
   const PaillierRound round = round_of(3);
   const PaillierPublicKey& key = private_key().public_key();
   const Message bytes = key.to_bytes();
-  const PaillierKeyParts parts(BigNumber(std::span(bytes).subspan(12)));
+  const PaillierKeyParts parts(BigNumber{std::span(bytes).subspan(12)});
   const PaillierLayout layout(parts, round);
   const auto decrypted = [&](const BigNumber& plaintext) {
     const BigNumber ciphertext = parts.modulus.encrypt(plaintext, random_below(parts.modulus.n));
