@@ -55,6 +55,8 @@
 #include "attune/training/tuner.hpp"
 #include "attune/training/updater.hpp"
 
+#include "attune/privacy/quantiser.hpp"
+
 #include "attune/concepts.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"

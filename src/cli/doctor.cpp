@@ -21,6 +21,16 @@ constexpr bool kWithSqlite = true;
 #else
 constexpr bool kWithSqlite = false;
 #endif
+#if defined(ATTUNE_WITH_SODIUM)
+constexpr bool kWithSodium = true;
+#else
+constexpr bool kWithSodium = false;
+#endif
+#if defined(ATTUNE_WITH_GMP)
+constexpr bool kWithGmp = true;
+#else
+constexpr bool kWithGmp = false;
+#endif
 
 std::string compiler() {
 #if defined(__clang__)
@@ -60,7 +70,7 @@ void run(const DoctorOptions& options, Console& console) {
         {"model_format", kModelFormatVersion}}},
       {"simd",
        {{"active", simd_level()}, {"compiled", detail::compiled_levels()}, {"supported", detail::supported_levels()}}},
-      {"parts", {{"gzip", true}, {"xz", true}, {"sqlite", kWithSqlite}}}};
+      {"parts", {{"gzip", true}, {"xz", true}, {"sqlite", kWithSqlite}, {"sodium", kWithSodium}, {"gmp", kWithGmp}}}};
   if (console.json()) return console.object(result);
   print(console.text(), result);
 }

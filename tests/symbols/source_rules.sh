@@ -49,7 +49,7 @@ forbid 'instruction sets are known to src/kernels alone' '^ *# *include <([a-z]+
   --exclude-dir=kernels
 forbid 'the operating system is known to src/platform alone' '^ *# *include <(unistd|fcntl|dirent|pthread|sched|dlfcn|windows|sys/.*)\.h>' \
   include src --exclude-dir=platform
-forbid 'no third-party header behind a public one' '^ *# *include <(Eigen|xtensor|xt|nlohmann|zlib|lzma|utf8proc|sqlite3|CLI)' include --exclude-dir=interop
+forbid 'no third-party header behind a public one' '^ *# *include <(Eigen|xtensor|xt|nlohmann|zlib|lzma|utf8proc|sqlite3|sodium|gmp|CLI)' include --exclude-dir=interop
 forbid 'the library prints nothing' '^ *# *include <(iostream|cstdio|stdio\.h)>' include src --exclude-dir=cli --exclude-dir=platform
 forbid 'only the executor and the event store that is opened make threads' 'std::(jthread|thread|async)\b([^:]|$)' include src \
   --exclude=executor.cpp --exclude=sqlite_event_store.cpp --exclude-dir=cli

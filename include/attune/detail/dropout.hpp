@@ -33,7 +33,8 @@ enum class Purpose : std::uint64_t {
   windows,
   candidates,
   search,
-  clusters
+  clusters,
+  rounding
 };
 constexpr std::uint64_t stream_of(std::uint64_t seed, Purpose purpose, std::uint64_t n) noexcept {
   return mix(mix(seed, static_cast<std::uint64_t>(purpose)), n);
