@@ -59,6 +59,14 @@ std::vector<double> chosen_near(const Histories& histories, std::size_t step) {
 
 double earliness(std::size_t event) noexcept { return kEarly / (kEarly + static_cast<double>(event)); }
 
+std::size_t events_known(HistoryView history, const CountModel* popularity, const CountModel* counts,
+                         UserPrior::Beside beside) noexcept {
+  const CountModel* const counted = counts != nullptr ? counts : popularity;
+  const auto known = [&](ItemHandle item) { return counted != nullptr && counted->knows(item); };
+  const auto events = static_cast<std::size_t>(std::ranges::count_if(history.items, known));
+  return beside == UserPrior::Beside::model ? std::max<std::size_t>(events, 1) : events;
+}
+
 template <class Visit>
 void for_each_half(const FeatureBlock& block, Visit&& visit) {
   for (std::size_t c = 0; c < block.values.size(); ++c) {
@@ -213,8 +221,9 @@ void UserPrior::add_odds(std::span<float> terms, std::size_t feature, float weig
   });
 }
 
-void UserPrior::sum(std::span<float> terms, HistoryView history, std::size_t events, const FeatureTable* profile,
+void UserPrior::sum(std::span<float> terms, HistoryView history, const FeatureTable* profile,
                     const CountModel* popularity, const CountModel* counts, Beside beside, Workspace& workspace) const {
+  const std::size_t events = events_known(history, popularity, counts, beside);
   const Weights& weights = schedule_[std::min(events, kMostEvents)];
   const float scale = beside == Beside::model ? 1 / weights.model : 1.0f;
   first_choices(terms, events);
@@ -234,13 +243,15 @@ void UserPrior::sum(std::span<float> terms, HistoryView history, std::size_t eve
   }
 }
 
-Source UserPrior::largest(std::size_t events, const FeatureTable* profile, bool counts, Beside beside) const noexcept {
+Source UserPrior::largest(HistoryView history, const FeatureTable* profile, const CountModel* popularity,
+                          const CountModel* counts, Beside beside) const noexcept {
+  const std::size_t events = events_known(history, popularity, counts, beside);
   const Weights& weights = schedule_[std::min(events, kMostEvents)];
   bool known = false;
   for (std::size_t f = 0; profile != nullptr && f < odds_.size(); ++f) known |= !profile->of(0, f).missing();
   const float first = std::max(weights.popularity, 0.0f) + std::max(weights.first_choices, 0.0f);
   const float of_profile = known && weights.profile > 0 ? first + weights.profile : -1.0f;
-  const float of_counts = events != 0 && counts ? weights.counts : -1.0f;
+  const float of_counts = events != 0 && counts != nullptr ? weights.counts : -1.0f;
   const float of_model = beside == Beside::model ? weights.model : -1.0f;
   if (of_model >= std::max({of_counts, of_profile, first})) return Source::model;
   if (of_counts >= std::max(of_profile, first)) return Source::counts;

@@ -28,16 +28,9 @@ CountsColdStart::CountsColdStart(std::shared_ptr<const CountModel> popularity, s
                                  std::shared_ptr<const UserPrior> prior)
     : popularity_(std::move(popularity)), counts_(std::move(counts)), prior_(std::move(prior)) {}
 
-std::size_t CountsColdStart::events_known(HistoryView history) const noexcept {
-  const CountModel* const known = counts_ ? counts_.get() : popularity_.get();
-  if (known == nullptr) return 0;
-  return static_cast<std::size_t>(
-      std::ranges::count_if(history.items, [&](ItemHandle item) { return known->knows(item); }));
-}
-
 Source CountsColdStart::source(HistoryView history, const Context& context) const noexcept {
   if (is_cold(history)) {
-    return prior_->largest(events_known(history), context.profile, counts_ != nullptr, UserPrior::Beside::nothing);
+    return prior_->largest(history, context.profile, popularity_.get(), counts_.get(), UserPrior::Beside::nothing);
   }
   return counts_ && counts_->knows_any(history) ? Source::counts : Source::popularity;
 }
@@ -46,20 +39,19 @@ ColdTerms CountsColdStart::beside_model(HistoryView history, const Context& cont
                                         Workspace& workspace) const {
   if (!is_cold(history)) return {};
   constexpr auto kBeside = UserPrior::Beside::model;
-  const std::size_t events = std::max<std::size_t>(events_known(history), 1);  // the model knows one
-  const std::span<float> terms = workspace.cold.take(std::max(size, prior_->num_items()));
-  prior_->sum(terms.first(prior_->num_items()), history, events, context.profile, popularity_.get(), counts_.get(),
-              kBeside, workspace);
-  std::fill(terms.begin() + static_cast<std::ptrdiff_t>(prior_->num_items()), terms.end(), 0.0f);
-  return {terms.first(size), prior_->largest(events, context.profile, counts_ != nullptr, kBeside)};
+  const std::size_t items = prior_->num_items();
+  const std::span<float> terms = workspace.cold.take(std::max(size, items));
+  prior_->sum(terms.first(items), history, context.profile, popularity_.get(), counts_.get(), kBeside, workspace);
+  std::fill(terms.begin() + static_cast<std::ptrdiff_t>(items), terms.end(), 0.0f);
+  return {terms.first(size), prior_->largest(history, context.profile, popularity_.get(), counts_.get(), kBeside)};
 }
 
 std::span<const float> CountsColdStart::score_all(HistoryView history, const Context& context,
                                                   Workspace& workspace) const {
   if (is_cold(history)) {
     const std::span<float> shares = workspace.scores.take(prior_->num_items());
-    prior_->sum(shares, history, events_known(history), context.profile, popularity_.get(), counts_.get(),
-                UserPrior::Beside::nothing, workspace);
+    prior_->sum(shares, history, context.profile, popularity_.get(), counts_.get(), UserPrior::Beside::nothing,
+                workspace);
     to_shares(shares);
     return shares;
   }

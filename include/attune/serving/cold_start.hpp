@@ -43,8 +43,7 @@ class ATTUNE_EXPORT CountsColdStart {
                     std::span<const ItemHandle> items, std::span<const float> shares, Workspace& workspace) const;
 
  private:
-  bool is_cold(HistoryView history) const noexcept { return prior_ && history.size() <= UserPrior::kMostEvents; }
-  std::size_t events_known(HistoryView history) const noexcept;
+  bool is_cold(HistoryView history) const noexcept { return prior_ && UserPrior::is_about(history); }
   std::span<const float> score_all(HistoryView history, const Context& context, Workspace& workspace) const;
   std::shared_ptr<const CountModel> popularity_, counts_;
   std::shared_ptr<const UserPrior> prior_;
