@@ -108,15 +108,10 @@ class Fold {
     Featurizer featurizer = Featurizer::fit(data.features, data.records, known);
     features_ = featurizer.table(data.records);
     const std::vector<bool> held_out = users_to_hold_out(train_);
-    const Split split = attune::split(without_events_of(train_, held_out), {.kind = SplitOptions::Kind::leave_one_out});
-    TrainerConfig config = TrainerConfig::preset("sasrec-small");
-    config.epochs = epochs;
-    config.refit = true;
-    model_ = Trainer(config, &executor).fit(split.train, split.validation);
+    const TrainedModel helper = train(without_events_of(train_, held_out), epochs, executor);
     prior_ = std::make_shared<const UserPrior>(
-        fit_user_prior(model_, featurizer, features_, train_, held_out, {.executor = &executor}, &report_));
-    model_.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(train_));
-    model_.counts = std::make_shared<const MarkovModel>(MarkovModel::fit(train_));
+        fit_user_prior(helper, featurizer, features_, train_, held_out, {.executor = &executor}, &report_));
+    model_ = train(train_, epochs, executor);
     fit_ridge(std::move(featurizer), executor);
   }
 
@@ -141,13 +136,23 @@ class Fold {
         const HistoryView history = whole.first(kEvents[n]);
         for (const auto& [name, scores] : answers(user, history)) {
           gains[name][n].push_back(ndcg(scores, history.items, whole.items.subspan(kEvents[n], 1)));
-          if (n == 0) gains[name + ", all later events"][0].push_back(ndcg(scores, {}, whole.items));
         }
       }
     }
   }
 
  private:
+  static TrainedModel train(const Histories& histories, std::size_t epochs, Executor& executor) {
+    const Split split = attune::split(histories, {.kind = SplitOptions::Kind::leave_one_out});
+    TrainerConfig config = TrainerConfig::preset("sasrec-small");
+    config.epochs = epochs;
+    config.refit = true;
+    TrainedModel model = Trainer(config, &executor).fit(split.train, split.validation);
+    model.popularity = std::make_shared<const PopularityModel>(PopularityModel::fit(histories));
+    model.counts = std::make_shared<const MarkovModel>(MarkovModel::fit(histories));
+    return model;
+  }
+
   void fit_ridge(Featurizer featurizer, Executor& executor) {
     EmbeddingTable<float> vectors(asked_.size(), model_.encoder->dim());
     Workspace workspace;
@@ -183,8 +188,7 @@ class Fold {
     prior_->featurizer().apply(data_.records.of(user), profile);
     for (const bool with : {true, false}) {
       Row terms(train_.num_items());
-      prior_->sum(terms, history, history.size(), with ? &profile : nullptr, model_.popularity.get(),
-                  model_.counts.get(), !history.empty(), workspace_);
+      prior_->sum(terms, history, with ? &profile : nullptr, model_.popularity.get(), model_.counts.get(), history.empty() ? UserPrior::Beside::nothing : UserPrior::Beside::model, workspace_);
       if (!history.empty())
         for (std::size_t i = 0; i < terms.size(); ++i) terms[i] += scores[i];
       answers[with ? "attune" : "attune, without profile"] = terms;
@@ -213,8 +217,7 @@ Json summary(const Gains& gains) {
       if (by_events[n].empty()) continue;
       row["users"] = by_events[n].size();
       row[name] = {{"ndcg@10", mean(by_events[n])}};
-      const std::string against = name.ends_with("all later events") ? "popularity, all later events" : base;
-      if (name != against) row[name]["above " + against] = interval(by_events[n], gains.at(against)[n]);
+      if (name != base) row[name]["above " + base] = interval(by_events[n], gains.at(base)[n]);
     }
     result.push_back(std::move(row));
   }

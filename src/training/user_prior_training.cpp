@@ -273,29 +273,61 @@ Learned learn_features(const Lessons& lessons, const std::vector<UserPrior>& pri
   return best;
 }
 
-// Of the ways from what answers alone to what is most likely, the one with the best NDCG@10.
-std::vector<double> learn_step(const Lessons& lessons, const UserPrior& prior, std::span<const detail::Choice> choices,
-                               std::size_t events, const TrainedModel& trained, Executor& executor) {
-  constexpr std::array kShares{1.0, 0.75, 0.5, 0.25, 0.0};
-  constexpr std::size_t kFewest = 20;
-  constexpr double kLeastModel = 0.05;
-  const std::vector<double> start = start_of(trained, events);
-  if (lessons.num_queries(events) < kFewest) return start;
-  std::vector<double> fitted = detail::fit_choices(choices, start, kPull, executor).weights;
-  for (const std::size_t part : {std::size_t{counts}, std::size_t{kParts}}) fitted[part] = std::max(fitted[part], 0.0);
-  fitted[model] = std::max(fitted[model], kLeastModel * start[model]);
-  std::vector<std::vector<double>> ways, sums;
-  for (const double share : kShares) {
-    std::vector<double>& way = ways.emplace_back(start);
-    for (std::size_t part = 0; part < way.size(); ++part) way[part] += share * (fitted[part] - start[part]);
-    sums.push_back(apart(way, prior.importance()));
+// Weights by steps.
+using Sums = std::vector<std::vector<double>>;
+
+// What is most likely at each step; with few queries of each, those with events keep close to what they have in common.
+Sums most_likely(const std::vector<std::vector<detail::Choice>>& choices, const TrainedModel& trained,
+                 Executor& executor) {
+  constexpr double kTogether = 20, kLeastModel = 0.05;
+  std::vector<detail::Choice> with_events;
+  for (std::size_t events = 1; events < kSteps; ++events) {
+    with_events.insert(with_events.end(), choices[events].begin(), choices[events].end());
   }
-  const std::vector<double> gains = lessons.measure(prior, events, sums);
-  return ways[static_cast<std::size_t>(std::ranges::max_element(gains) - gains.begin())];
+  const std::vector<double> common = detail::fit_choices(with_events, start_of(trained, 1), kPull, executor).weights;
+  Sums sums;
+  for (std::size_t events = 0; events < kSteps; ++events) {
+    const bool some = events != 0;
+    const auto fitted =
+        detail::fit_choices(choices[events], some ? common : start_of(trained, 0), some ? kTogether : kPull, executor);
+    std::vector<double>& weights = sums.emplace_back(fitted.weights);
+    for (const std::size_t part : {std::size_t{counts}, std::size_t{kParts}}) {
+      weights[part] = std::max(weights[part], 0.0);
+    }
+    weights[model] = std::max(weights[model], kLeastModel * start_of(trained, events)[model]);
+  }
+  return sums;
 }
 
-void describe(UserPriorReport& report, const Lessons& lessons, const UserPrior& prior,
-              const std::vector<std::vector<double>>& learned) {
+// Probable is not the same as well ranked: what is most likely goes a part of the way from what answers alone, with
+// more or less of the counts, by the NDCG@10 of all steps from `first` to before `end` together.
+void choose_ways(Sums& sums, const Lessons& lessons, const UserPrior& prior, const TrainedModel& trained,
+                 std::size_t first, std::size_t end) {
+  constexpr std::array kShares{1.0, 0.75, 0.5, 0.25, 0.0};
+  constexpr std::array kFurtherCounts{0.0, 0.5, 1.0, 2.0};
+  std::vector<double> gains(kShares.size() * kFurtherCounts.size());
+  std::vector<Sums> ways(kSteps);
+  for (std::size_t events = first; events < end; ++events) {
+    const std::vector<double> start = start_of(trained, events);
+    Sums all;
+    for (const double share : kShares) {
+      for (const double further : kFurtherCounts) {
+        std::vector<double>& way = ways[events].emplace_back(start);
+        for (std::size_t part = 0; part < way.size(); ++part) way[part] += share * (sums[events][part] - start[part]);
+        way[counts] += further;
+        all.push_back(apart(way, prior.importance()));
+      }
+    }
+    const std::vector<double> means = lessons.measure(prior, events, all);
+    for (std::size_t way = 0; way < gains.size(); ++way) {
+      gains[way] += means[way] * static_cast<double>(lessons.num_queries(events));
+    }
+  }
+  const auto best = static_cast<std::size_t>(std::ranges::max_element(gains) - gains.begin());
+  for (std::size_t events = first; events < end; ++events) sums[events] = ways[events][best];
+}
+
+void describe(UserPriorReport& report, const Lessons& lessons, const UserPrior& prior, const Sums& learned) {
   report.users = lessons.num_users();
   for (std::size_t events = 0; events < kSteps; ++events) {
     std::vector<std::vector<double>> sums;
@@ -370,13 +402,14 @@ UserPrior fit_user_prior(const TrainedModel& trained, const Featurizer& featuriz
   const Learned learned = learn_features(lessons, priors, trained, executor);
   const auto chosen = static_cast<std::size_t>(std::ranges::find(kSmoothings, learned.smoothing) - kSmoothings);
   const UserPrior prior = priors[chosen].with(learned.importance, UserPrior::Schedule{});
-  const std::vector<std::vector<detail::Choice>> choices = lessons.choices(prior);
+  std::vector<std::vector<detail::Choice>> choices = lessons.choices(prior);
+  for (auto& of_step : choices) of_step = with_profile(of_step, learned.importance);
+  Sums weights = most_likely(choices, trained, executor);
+  choose_ways(weights, lessons, prior, trained, 0, 1);
+  choose_ways(weights, lessons, prior, trained, 1, kSteps);
   UserPrior::Schedule schedule;
-  std::vector<std::vector<double>> weights;
   for (std::size_t events = 0; events < kSteps; ++events) {
-    const std::vector<detail::Choice> of_step = with_profile(choices[events], learned.importance);
-    weights.push_back(learn_step(lessons, prior, of_step, events, trained, executor));
-    schedule[events] = weights_of(weights.back(), events, trained);
+    schedule[events] = weights_of(weights[events], events, trained);
   }
   if (report != nullptr) {
     describe(*report, lessons, prior, weights);
