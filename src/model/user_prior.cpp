@@ -192,8 +192,11 @@ void UserPrior::check() const {
 UserPrior UserPrior::reordered(std::span<const ItemHandle> handles, std::size_t size) const {
   UserPrior changed(*this);
   changed.num_items_ = size;
-  changed.first_choices_.assign(kSteps * size, 0.0f);
+  changed.first_choices_.resize(kSteps * size);
   for (std::size_t step = 0; step < kSteps; ++step) {
+    const std::span<const float> known = std::span(first_choices_).subspan(step * num_items_, num_items_);
+    const float least = known.empty() ? 0.0f : *std::ranges::min_element(known);
+    std::ranges::fill(std::span(changed.first_choices_).subspan(step * size, size), least);
     for (std::size_t i = 0; i < num_items_; ++i) {
       changed.first_choices_[step * size + handles[i]] = first_choices_[step * num_items_ + i];
     }

@@ -48,7 +48,7 @@ class ATTUNE_EXPORT UserPrior {
   // The same with other weights: an importance for each feature, finite and at least 0; finite weights, of the model
   // above 0. Throws Error(invalid_argument).
   UserPrior with(std::vector<float> importance, const Schedule& schedule) const;
-  // The same with item i at handles[i], each below `size` and there once.
+  // The same with item i at handles[i], each below `size` and there once; others are what nobody chooses.
   UserPrior reordered(std::span<const ItemHandle> handles, std::size_t size) const;
 
   std::size_t num_items() const noexcept { return num_items_; }
