@@ -3,6 +3,7 @@
 // How good are answers for users of whom nothing but a profile and their first events is known? Prints one JSON object:
 //
 //   cold_users ml-100k|ml-1m [EPOCHS] [FOLDS] [THREADS]
+//   cold_users plot RESULT.json PLOT.svg                   draws what the first printed
 //
 // Users are dealt into five parts. Of each part, the first FOLDS of them, a model (sasrec-small, at most EPOCHS epochs)
 // is trained on the users of the other four, and is then asked for the next event of those it has never seen: told
@@ -12,7 +13,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
-#include <functional>
+#include <fstream>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -27,6 +28,7 @@
 #include "attune/model/content_tower.hpp"
 #include "attune/training/trainer.hpp"
 #include "attune/training/user_prior_training.hpp"
+#include "cli/line_plot.hpp"
 
 namespace {
 
@@ -184,13 +186,14 @@ class Fold {
       ModelUnderTest(model_).session()(history, {}, scores);
       answers["model alone"] = scores;
     }
-    FeatureTable profile(features_.num_features() ? prior_->featurizer().shapes() : std::vector<FeatureShape>{});
+    FeatureTable profile(prior_->featurizer().shapes());
     prior_->featurizer().apply(data_.records.of(user), profile);
     for (const bool with : {true, false}) {
       Row terms(train_.num_items());
-      prior_->sum(terms, history, with ? &profile : nullptr, model_.popularity.get(), model_.counts.get(), history.empty() ? UserPrior::Beside::nothing : UserPrior::Beside::model, workspace_);
-      if (!history.empty())
-        for (std::size_t i = 0; i < terms.size(); ++i) terms[i] += scores[i];
+      const auto beside = history.empty() ? UserPrior::Beside::nothing : UserPrior::Beside::model;
+      prior_->sum(terms, history, with ? &profile : nullptr, model_.popularity.get(), model_.counts.get(), beside,
+                  workspace_);
+      for (std::size_t i = 0; i < terms.size() && !history.empty(); ++i) terms[i] += scores[i];
       answers[with ? "attune" : "attune, without profile"] = terms;
     }
     return answers;
@@ -224,6 +227,23 @@ Json summary(const Gains& gains) {
   return result;
 }
 
+// What answers by how many events are known.
+void plot(const std::string& result, const std::string& file) {
+  const Json json = Json::parse(std::ifstream(result));
+  cli::LinePlot plot{.title = "NDCG@10 of the next event of users a model has never seen",
+                     .subtitle = {"MovieLens " + json.at("data").get<std::string>().substr(3) + ", by events known"},
+                     .x_label = "events",
+                     .y_label = "ndcg@10"};
+  for (const char* const name : {"popularity", "markov", "model alone", "attune, without profile", "attune"}) {
+    cli::LinePlot::Series series{.name = name, .highlighted = std::string(name) == "attune", .label = name};
+    for (const Json& row : json.at("answers")) {
+      if (row.contains(name)) series.points.emplace_back(row.at("events"), row.at(name).at("ndcg@10"));
+    }
+    plot.series.push_back(std::move(series));
+  }
+  std::ofstream(file) << plot.svg();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -235,6 +255,10 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
+    if (argc == 4 && argv[1] == std::string("plot")) {
+      plot(argv[2], argv[3]);
+      return 0;
+    }
     const DataSet data(argv[1]);
     ThreadPool executor(number(4, 1));
     std::vector<std::size_t> part(data.histories.num_users());

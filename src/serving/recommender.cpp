@@ -229,10 +229,10 @@ void Recommender::Impl::recommend(const Request& request, Answer& answer) {
   if (const std::shared_ptr<UserRecord> user = users.find(request.user)) {
     const std::lock_guard lock(user->mutex);
     detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
-    const FeatureTable* const profile = profile_of(*now, request, user->history(), *scratch);
+    const FeatureTable* const profile = profile_of(*now, request.user, request.profile, user->history(), *scratch);
     recommend(std::move(now), user->view(profile), request, state, *scratch, answer);
   } else {
-    const FeatureTable* const profile = profile_of(*now, request, {}, *scratch);
+    const FeatureTable* const profile = profile_of(*now, request.user, request.profile, {}, *scratch);
     recommend(std::move(now), {{}, {}, {}, profile}, request, nullptr, *scratch, answer);
   }
   count(answer, request);
@@ -262,8 +262,7 @@ Answer Recommender::recommend_history(std::span<const Id> items, const Request& 
   scratch->distinct.erase(std::unique(scratch->distinct.begin(), scratch->distinct.end()), scratch->distinct.end());
   Answer answer;
   const HistoryView history{.items = scratch->handles, .times = scratch->times};
-  at.user = {};
-  const UserView user{history, scratch->distinct, {}, impl_->profile_of(*now, at, history, *scratch)};
+  const UserView user{history, scratch->distinct, {}, impl_->profile_of(*now, {}, request.profile, history, *scratch)};
   impl_->recommend(std::move(now), user, at, nullptr, *scratch, answer);
   impl_->count(answer, request);
   timed.items(answer.items.size());
@@ -295,12 +294,11 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     return now->engine->score(history, context, handles, scratch->scores, state, scratch->workspace);
   };
   std::optional<Source> source;
-  const Request nothing_said{.user = user_id};
   if (user) {
     const std::lock_guard lock(user->mutex);
     at = time_of(at, user->history());
     context.disliked = user->disliked;
-    context.profile = impl_->profile_of(*now, nothing_said, user->history(), *scratch);
+    context.profile = impl_->profile_of(*now, user_id, {}, user->history(), *scratch);
     num_disliked = std::erase_if(
         handles, [&](ItemHandle item) { return std::ranges::binary_search(user->disliked, item, {}, &Dislike::item); });
     detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
@@ -313,7 +311,7 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     context.disliked = {};  // which need the lock
   }
   if (!source) {
-    context.profile = impl_->profile_of(*now, nothing_said, {}, *scratch);
+    context.profile = impl_->profile_of(*now, user_id, {}, {}, *scratch);
     source = score({}, nullptr);
   }
   const Eligibility eligible(*scratch, *now, {}, nullptr, at, {});

@@ -40,7 +40,7 @@ void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>
     const Request& request = requests[i];
     const std::shared_ptr<UserRecord> user = users.find(request.user);
     if (!user) {
-      const FeatureTable* const profile = profile_of(*now, request, {}, *scratch);
+      const FeatureTable* const profile = profile_of(*now, request.user, request.profile, {}, *scratch);
       recommend(now, {{}, {}, {}, profile}, request, nullptr, *scratch, answers[i]);
       continue;
     }
@@ -56,7 +56,7 @@ void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>
       if (state != nullptr) state->reset();
     }
     if (vector.empty()) {
-      const FeatureTable* const profile = profile_of(*now, request, user->history(), *scratch);
+      const FeatureTable* const profile = profile_of(*now, request.user, request.profile, user->history(), *scratch);
       recommend(now, user->view(profile), request, state, *scratch, answers[i]);
       continue;
     }

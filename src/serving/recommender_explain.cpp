@@ -205,7 +205,7 @@ Explanation Recommender::Impl::explain(const UserView& user, const Id& user_id, 
                         .features = {},
                         .user = user_id,
                         .disliked = user.disliked,
-                        .profile = profile_of(*now, {.user = user_id}, user.history, *scratch)};
+                        .profile = profile_of(*now, user_id, {}, user.history, *scratch)};
   Explanation answer;
   try {
     explain(answer, *now, user, context, catalogue->find(item), wanted, *scratch);

@@ -63,10 +63,10 @@ struct Recommender::Impl {
   void learn(const UserRecord& user, ItemHandle item);
   // Users' profiles (recommender_profiles.cpp).
   void upsert(const User& user);
-  // Of a request, else of its user, for as long as the scratch is not asked again; null where the model reads none, or
-  // knows better by now.
-  const FeatureTable* profile_of(const Snapshot& now, const Request& request, HistoryView history,
-                                 RequestScratch& scratch) const;
+  // What a request says, else what is known of its user, for as long as the scratch is not asked again; null where the
+  // model reads none, or knows better by now.
+  const FeatureTable* profile_of(const Snapshot& now, const Id& user, std::span<const FieldValue> said,
+                                 HistoryView history, RequestScratch& scratch) const;
   void replay_profiles();
   // With profiles_mutex held: in the store, then here. Throws Error, and then nothing has changed.
   void keep_profile(const Id& user, KeptFields fields);

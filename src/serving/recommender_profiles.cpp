@@ -108,12 +108,11 @@ void Recommender::Impl::replay_profiles() {
                              "profile_budget_bytes");
 }
 
-const FeatureTable* Recommender::Impl::profile_of(const Snapshot& now, const Request& request, HistoryView history,
-                                                  RequestScratch& scratch) const {
+const FeatureTable* Recommender::Impl::profile_of(const Snapshot& now, const Id& user, std::span<const FieldValue> said,
+                                                  HistoryView history, RequestScratch& scratch) const {
   if (!now.prior || !UserPrior::is_about(history)) return nullptr;
   const Featurizer& featurizer = now.prior->featurizer();
-  scratch.profile = request.profile.empty() ? profiles.row(request.user, featurizer, now.generation)
-                                            : read_profile(featurizer, request.profile);
+  scratch.profile = said.empty() ? profiles.row(user, featurizer, now.generation) : read_profile(featurizer, said);
   return scratch.profile.get();
 }
 
