@@ -2,7 +2,8 @@
 
 // People beside films, on the model that the quick start leaves:
 //   people ITEMS MODEL_DIRECTORY USER [FRIENDS]
-// suggests friends for the user, then a film for an evening with the two who are most like him, and says to each why.
+// suggests friends for the user, then a film for an evening with the two who are most like him, and says to each why;
+// last, what to ask somebody new about, and what to show him once he has said who he is.
 // ITEMS is a file with the columns item and title, FRIENDS one with the columns user and friend.
 
 #include <attune/data/reader.hpp>
@@ -73,6 +74,23 @@ void plan_evening(const attune::Recommender& recommender, const std::vector<attu
   }
 }
 
+// A model whose users had features when it was trained answers from the profile, another one from what is popular.
+void welcome(attune::Recommender& recommender, const Titles& titles) {
+  std::cout << "\nTo ask somebody new: have you seen\n";
+  for (const attune::Recommendation& film : recommender.onboarding_items({.k = 5}).items) {
+    std::printf("  %s\n", title_of(film.item, titles).c_str());
+  }
+  const std::string newcomer = "somebody new";
+  try {
+    recommender.upsert_user({.id = newcomer, .fields = {{"age", 25}, {"gender", std::string_view("F")}}});
+  } catch (const attune::Error&) {  // the model reads other fields
+  }
+  const attune::Answer films = recommender.recommend({.user = newcomer, .k = 3});
+  std::printf("For a woman of 25 (by the %s)\n", std::string(attune::to_string(films.source)).c_str());
+  for (const attune::Recommendation& film : films.items) std::printf("  %s\n", title_of(film.item, titles).c_str());
+  recommender.forget_user(newcomer);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -82,7 +100,7 @@ int main(int argc, char** argv) {
   }
   try {
     const Titles titles = read_titles(argv[1]);
-    const auto recommender = attune::Recommender::open(argv[2]);
+    auto recommender = attune::Recommender::open(argv[2]);
     const std::string user = argv[3];
     const attune::Friendships friendships = argc == 5 ? attune::Friendships::read(argv[4]) : attune::Friendships();
     suggest_friends(recommender, user, friendships);
@@ -90,6 +108,7 @@ int main(int argc, char** argv) {
     std::vector<attune::Id> group{user};
     for (const attune::SimilarUser& other : two.users) group.push_back(other.user);
     plan_evening(recommender, group, titles);
+    welcome(recommender, titles);
   } catch (const attune::Error& error) {
     std::cerr << "people: " << error.what() << '\n';
     return 1;

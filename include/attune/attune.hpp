@@ -43,6 +43,7 @@
 #include "attune/model/sequence_state.hpp"
 #include "attune/model/text_encoder.hpp"
 #include "attune/model/transformer_encoder.hpp"
+#include "attune/model/user_prior.hpp"
 
 #include "attune/training/evaluation.hpp"
 #include "attune/training/memory_estimate.hpp"
@@ -54,6 +55,7 @@
 #include "attune/training/trainer.hpp"
 #include "attune/training/tuner.hpp"
 #include "attune/training/updater.hpp"
+#include "attune/training/user_prior_training.hpp"
 
 #include "attune/privacy/quantiser.hpp"
 

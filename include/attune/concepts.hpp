@@ -70,7 +70,8 @@ concept Scorer = requires(const S& scorer, const Query& query, std::span<const s
 // Answers what the model cannot: unknown user, empty history, nothing the encoder knows. Ranks every eligible handle it
 // is asked for, k at most, and says which source spoke. score gives the same numbers for chosen handles.
 // A cold start may also take terms as a scorer does: top_k(history, context, eligible, additive, k, workspace).
-// Without, the engine asks for the scores of all items where a request has terms.
+// Without, the engine asks for the scores of all items where a request has terms. One that knows better than a model
+// what users with few events want has beside_model(history, context, size, workspace): ColdTerms for handles [0, size).
 template <class C>
 concept ColdStart = requires(const C& cold_start, HistoryView history, const Context& context,
                              std::span<const std::uint64_t> eligible, std::size_t k, Workspace& workspace,

@@ -58,8 +58,7 @@ void serve_update(Recommender& recommender, const std::string& directory, const 
 }  // namespace detail
 
 // What is called with true once events are as durable as the event store promises, with false once they never will be:
-// any callable of a bool. From any thread; it may observe and recommend, but not forget, merge, export or reload. What
-// it throws is lost.
+// any callable of a bool. From any thread; it may observe and recommend, no more. What it throws is lost.
 class Completion {
  public:
   Completion() = default;
@@ -97,30 +96,28 @@ struct RecommenderOptions {
   // Reorders the engine's best items before an answer is cut to k (model/ranker.hpp). Null: the ranker that the model
   // brings, where it was trained with one.
   std::shared_ptr<const Ranker> ranker = nullptr;
-  // How many of the best a ranker may reorder; null: as many as it says itself (Ranker::candidates: 100, a model's own
-  // those it was trained on, which evaluate() measures); 0: none. More finds what the engine ranks low, and costs time;
-  // a model's own never reorders more than it was trained on.
+  // How many of the best a ranker may reorder; null: as many as it says itself (Ranker::candidates); 0: none. A model's
+  // own never reorders more than it was trained on.
   std::optional<std::size_t> ranker_candidates = std::nullopt;
   // Nanoseconds that the ranker of one request may go on taking further groups; 0: until it is done. A model's own
   // takes all candidates as one group, which no deadline cuts short.
   std::int64_t ranker_deadline = 0;
-  // Told what happens (serving/telemetry.hpp); null: nobody is.
-  std::shared_ptr<Telemetry> telemetry = nullptr;
+  std::shared_ptr<Telemetry> telemetry = nullptr;  // told what happens (serving/telemetry.hpp); null: nobody is
   // Performance.
   std::size_t cache_budget_bytes = std::size_t{1} << 30;  // encoder caches of users; less: more full encodes
   // Of the histories of users asked for or observed, some 21 bytes an event (37 with an id) and 600 a user, 1,200 one
-  // whom a model brought; 0: no limit. Beyond it the least recently used are let go: they have the histories that the
-  // models brought again, and with an event store theirs, as far as there is room, when the recommender opens next.
+  // whom a model brought; 0: no limit. Beyond it the least recently used are let go: they have the models' histories
+  // again, and with an event store theirs, as far as there is room, when the recommender opens next.
   std::size_t history_budget_bytes = 0;
   // Milliseconds; 0: for ever. Users whose last event is so much older than the newest of anybody's are let go in the
   // same way and order. Where a user is more than 24 hours ahead of all others, it is their newest that counts.
   std::int64_t history_ttl = 0;
   std::size_t user_vector_budget_bytes = std::size_t{1} << 30;  // for similar_users(): see serving/people.hpp
+  std::size_t profile_budget_bytes = std::size_t{1} << 30;      // of all that upsert_user() says
   // Before another model takes over, so many of the users asked for last get their caches for it, in the thread that
-  // reloads: their next requests are as quick as before. Each costs a full encode, and his cache twice for that long.
+  // reloads. Each costs a full encode, and his cache twice for that long.
   std::size_t warm_up_users = 1000;
-  // Of the caches. bfloat16: twice the users per byte, and less to read for one who is not in the CPU's caches;
-  // keys and values keep 8 significant bits. See StateStorage.
+  // Of the caches. bfloat16: twice the users per byte; keys and values keep 8 significant bits. See StateStorage.
   StateStorage state_storage = StateStorage::float32;
   std::shared_ptr<Executor> executor = nullptr;  // for recommend_batch; null: the calling thread
   // Of open(directory) and reload(directory). Mapped, all but item vectors is checked at once; an answer that needs a
@@ -131,12 +128,11 @@ struct RecommenderOptions {
   // Of the item vectors. Beside the 4 bytes per item and dimension of float32, int8 takes 1 and int4 half a byte, both
   // 2 (4 more under dot) per item, and scans of large catalogues run 6 to 13 times as fast.
   ScorerStorage scorer_storage = ScorerStorage::automatic;
-  // Of catalogues stored as int4. `exact` and `approximate` take 6 bytes more per item and some seconds per million
-  // items whenever a model is opened, mapped or not: all item vectors are read and checked then. A million that form
-  // groups are searched 1.2 to 1.9 and 5 to 18 times as fast as by `scan`; vectors that form none are scanned.
+  // Of catalogues stored as int4. `exact` and `approximate` take 6 bytes more per item, and some seconds per million
+  // whenever a model is opened: all item vectors are read and checked then. A million that form groups are searched 1.2
+  // to 1.9 and 5 to 18 times as fast as by `scan`; others are scanned.
   SearchKind search = SearchKind::scan;
-  // Of `approximate`: how many of the ten items with the best scores before a blend are found, on average over users of
-  // the model. More costs time. In (0, 1].
+  // Of `approximate`: the share of the ten best before a blend that is found, on average. More costs time. In (0, 1].
   double search_recall = 0.99;
 };
 
@@ -153,7 +149,7 @@ struct Request {
   Timestamp now = kNoTime;   // when the request happens; kNoTime: at the last event
   bool exclude_seen = true;  // leave out items of the user's history
   // Milliseconds. With exclude_seen, leave out only what has an event less than so long before the request, or one
-  // without a time; 0: everything seen, for ever. For goods that are bought again.
+  // without a time; 0: everything seen, for ever.
   std::int64_t cool_down = 0;
   // Compiled by the same recommender; one of another allows nothing. Null: no rules.
   const Policy* policy = nullptr;
@@ -162,20 +158,21 @@ struct Request {
   // Leave out what scores less (Answer::score_kind, boosts added), before a ranker sees it.
   float min_score = -std::numeric_limits<float>::infinity();
   std::span<const float> features = {};  // Context::features, for a host's own encoder, cold start and ranker
+  // Of the user, in the place of what upsert_user() said. One that does not fit the model's schema says nothing.
+  std::span<const FieldValue> profile = {};
 
   // What is done with the best of what was found and ranked (docs/lists.md), by recommend* alone.
   // From 0, the best as they are, to 1: places go to items that are less like those before. More costs relevance.
   float diversity = 0;
   DiversityMethod diversity_method = DiversityMethod::mmr;
   std::size_t diversity_pool = 100;  // at least so many of the best are weighed up; more costs time
-  // Each once, at its place, or behind the last item of a shorter list; places that are taken move it back. Never what
-  // is denied, disliked, removed, outside its time or unknown to the catalogue. They count for caps and diversity.
+  // Each once, at its place or behind the last item; places that are taken move it back. Never what is denied,
+  // disliked, removed, outside its time or unknown. They count for caps and diversity.
   std::span<const PinnedItem> pinned = {};
   // Of a list in pages (serving/cursor.hpp): the answer is its next k places, without what earlier pages showed, and is
   // noted in it. Pages together are the answer of one large k while nothing changes. Null: one answer.
   Cursor* cursor = nullptr;
-  // Gives places to other items in order to learn (serving/exploration.hpp). Null: none.
-  const ExplorationOptions* exploration = nullptr;
+  const ExplorationOptions* exploration = nullptr;  // gives places to others, to learn (serving/exploration.hpp)
 };
 
 struct Recommendation {
@@ -243,8 +240,7 @@ class ATTUNE_EXPORT Recommender {
   // Records an event; the next answer reflects it, also where the event store fails (RecommenderInfo says how often).
   // Users and items need not be known.
   Observed observe(const Interaction& interaction);
-  // One answer per event, in order.
-  std::vector<Observed> observe_batch(std::span<const Interaction> interactions);
+  std::vector<Observed> observe_batch(std::span<const Interaction> interactions);  // one answer per event, in order
   // The same, and `done` is told, once, what became of it: at once with true where there is no event store, at once
   // with false where every event is rejected. A duplicate is stored once more, so that true is true of it as well.
   Observed observe(const Interaction& interaction, Completion done);
@@ -265,6 +261,11 @@ class ATTUNE_EXPORT Recommender {
   // unknown), event, value and, where an event store keeps it, event_id. What is not UTF-8 becomes U+FFFD.
   // Throws Error where the event store cannot be read.
   std::string export_user(const Id& user) const;
+
+  // A profile, which the next answer reads and the event store keeps (docs/cold_start.md); what is missing in a field
+  // takes it away. Throws Error, and then changes nothing: invalid_argument for an id that is not accepted and a field
+  // that the model does not read or reads otherwise, limit_exceeded, and what the event store throws.
+  void upsert_user(const User& user);
 
   Answer recommend(const Request& request) const;
   void recommend(const Request& request, Answer& answer) const;  // reuses the answer's memory
@@ -295,16 +296,18 @@ class ATTUNE_EXPORT Recommender {
   Explanation explain(const Id& user, const Id& item, const ExplanationOptions& options) const;
   Explanation explain_history(std::span<const Id> items, const Id& item, const ExplanationOptions& options,
                               std::span<const Timestamp> times = {}) const;
+  // What to ask somebody new about: items whose answers tell most of others (serving/people.hpp).
+  Answer onboarding_items(const Request& request) const;
   // Other users whose taste is alike, and what users who watch together should see: serving/people.hpp.
   SimilarUsers similar_users(const Id& user, std::size_t k) const;
   SimilarUsers similar_users(const Id& user, const SimilarUsersOptions& options) const;
   Answer recommend_group(std::span<const Id> users, const Request& request, const GroupOptions& options) const;
 
   // Items come, change and go while requests run: the next call of any thread obeys. Removed items, and those outside
-  // their time, are in no answer. An upsert sets what it names, keeps the rest, and lists a removed item again; about a
-  // microsecond an item. What no model knows is unavailable until one brings it, or reads in its fields what it is
-  // (docs/new_items.md). Throws Error, and then changes nothing: invalid_argument for an id that IdMap does not accept,
-  // a field that neither knows or has otherwise, an infinite number; limit_exceeded for more than max_items.
+  // their time, are in no answer. An upsert sets what it names, keeps the rest, and lists a removed item again. What no
+  // model knows is unavailable until one brings it, or reads what it is (docs/new_items.md). Throws Error, and then
+  // changes nothing: invalid_argument for an id that is not accepted, a field that nobody knows or that is otherwise,
+  // an infinite number; limit_exceeded for more than max_items.
   void upsert_item(const Item& item) { upsert_items({&item, 1}); }
   void upsert_items(std::span<const Item> items);
   // Holds until an upsert, also over reloads and for items that are not known yet. False for an id that IdMap does not
@@ -314,14 +317,13 @@ class ATTUNE_EXPORT Recommender {
   // Throws Error(invalid_argument) naming the rule, the column, what was expected and what was found.
   Policy compile(const PolicyRules& rules) const;
 
-  // Swaps the model while requests run: those in flight finish on the old one. Users keep the histories they have;
-  // users only the new directory knows come with theirs. Throws Error, and then the old model keeps serving.
+  // Swaps the model while requests run: those in flight finish on the old one. Users keep their histories; those only
+  // the new directory knows come with theirs. Throws Error, and then the old model keeps serving.
   void reload(const std::string& model);
   void reload(const TrainedModel& model);
 
-  // Measures a candidate model on events to come, beside the one that serves (serving/shadow.hpp); users do not notice.
-  // In the place of one that is being measured, until end_shadow(). Throws Error as reload() does, and
-  // invalid_argument for options out of range.
+  // Measures a candidate model on events to come (serving/shadow.hpp), in the place of any other, until end_shadow().
+  // Throws Error as reload() does, and invalid_argument for options out of range.
   void shadow(const std::string& model, const ShadowOptions& options);
   void shadow(const TrainedModel& model, const ShadowOptions& options);
   ShadowReport shadow_report() const;  // so far; without a candidate, of no event
@@ -332,10 +334,8 @@ class ATTUNE_EXPORT Recommender {
   void check_model() const;
 
   RecommenderInfo info() const;
-  // The same with counters and latencies of all calls so far (serving/telemetry.hpp).
-  RecommenderStats stats() const;
-  // Every item id so far. A host that builds a further engine for reload() gives its handles in this order.
-  IdMap item_ids() const;
+  RecommenderStats stats() const;  // with counters and latencies of all calls so far (serving/telemetry.hpp)
+  IdMap item_ids() const;  // every one so far; the order of the handles of an engine that a host builds for reload()
 
  private:
   friend Recommender detail::make_recommender(detail::EngineParts parts, RecommenderOptions options);

@@ -17,6 +17,8 @@
 
 namespace attune::inline v0_1 {
 
+class FeatureTable;
+
 // Milliseconds since 1970-01-01 UTC. The library never reads the clock.
 using Timestamp = std::int64_t;
 inline constexpr Timestamp kNoTime = std::numeric_limits<Timestamp>::min();
@@ -145,6 +147,12 @@ struct Item {
   std::optional<Timestamp> available_until = {};
 };
 
+// A user as a host describes him: a profile. What is not named here stays as it was.
+struct User {
+  Id id;
+  std::vector<FieldValue> fields = {};
+};
+
 // A user's events, oldest first. `times`, `kinds` and `weights` are either empty or as long as `items`.
 struct HistoryView {
   std::span<const ItemHandle> items;
@@ -174,6 +182,7 @@ struct Context {
   std::span<const float> features = {};
   Id user = {};                            // whose request it is; empty for a bare history
   std::span<const Dislike> disliked = {};  // ascending by item
+  const FeatureTable* profile = nullptr;   // row 0: the user's, as the model's UserPrior reads it; null: unknown
 };
 
 // What a scorer ranks for: the encoder's output and what it was made from.
@@ -254,5 +263,12 @@ enum class DiversityMethod : std::uint8_t { mmr, dpp };
 // Which part of the system an answer comes from.
 enum class Source : std::uint8_t { model, content, profile, neighbours, counts, popularity };
 ATTUNE_EXPORT std::string_view to_string(Source source) noexcept;
+
+// What a cold start adds to a model's scores of a user with few events, by handle, and which part then has the largest
+// weight. No terms: the model speaks alone.
+struct ColdTerms {
+  std::span<float> terms = {};
+  Source source = Source::model;
+};
 
 }  // namespace attune::inline v0_1

@@ -103,11 +103,15 @@ void add_preset(CLI::App& verb, std::string& preset) {
 void add_train(CLI::App& verb, TrainOptions& options) {
   add_data(verb, options.data);
   add_items(verb, options.items, "Items: a delimited file with the columns item and title");
-  verb.add_option(
-          "--schema", options.schema,
-          "Features of the file of items (docs/features.md): new items that\nhave them can be recommended at once")
+  verb.add_option("--schema", options.schema,
+                  "Features of the files of items and users (docs/features.md): new ones\n"
+                  "that have them can be recommended, or answered, at once")
+      ->type_name("FILE");
+  verb.add_option("--users", options.users,
+                  "Users: a delimited file with a column user. A second model is trained\n"
+                  "without some of them, who tell what to expect of new users")
       ->type_name("FILE")
-      ->needs("--items");
+      ->needs("--schema");
   verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
   add_preset(verb, options.preset);
   verb.add_option("--epochs", options.epochs, "Passes over the data, at most")
@@ -279,6 +283,10 @@ void add_titles(CLI::App& verb, std::string& items) {
 void add_recommend(CLI::App& verb, RecommendOptions& options) {
   add_model(verb, options.model);
   add_user_or_history(verb, options.user, options.history);
+  verb.add_option("--profile", options.profile,
+                  "Who asks, of whom little else is known: FIELD=VALUE,... or a JSON\n"
+                  "object of the features that the model reads of users")
+      ->type_name("PROFILE");
   verb.add_option("-k", options.k, "How many items")->type_name("N")->check(whole())->capture_default_str();
   verb.add_option_function<std::string>(
           "--seen", [&options](const std::string& text) { options.exclude_seen = text == "filter"; },

@@ -62,7 +62,8 @@ struct TrainOptions {
   bool resume = false;
   std::optional<std::size_t> memory_limit;  // megabytes
   std::string teacher;                      // a model directory; "" for none
-  std::string schema;                       // of the file of items; "" for none
+  std::string users;                        // a file; "" for none
+  std::string schema;                       // of the files of items and users; "" for none
 };
 
 struct TuneOptions {
@@ -124,6 +125,7 @@ struct RecommendOptions {
   CommonOptions common;
   std::string model, items;
   std::optional<std::string> user;
+  std::string profile;  // as typed; "" for none
   HistoryOptions history;
   std::size_t k = 10;
   bool exclude_seen = true;

@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "cli/input.hpp"
+#include "cli/profiles.hpp"
 #include "cli/verbs.hpp"
 
 namespace attune::cli {
@@ -17,10 +18,15 @@ namespace {
 using Titles = std::map<std::string, std::string>;
 
 Answer ask(const RecommendOptions& options) {
-  const Recommender recommender = Recommender::open(options.model, {.model_access = ModelAccess::in_memory});
+  Recommender recommender = Recommender::open(options.model, {.model_access = ModelAccess::in_memory});
   const RecommenderInfo info = recommender.info();
   const History history = read_history(options.history);
   Request request{.k = options.k, .now = history.now, .exclude_seen = options.exclude_seen};
+  const ProfileText profile(options.profile);
+  const std::vector<FieldValue> fields = profile.values();
+  // Requests ignore what does not fit; people want to know.
+  if (!fields.empty()) recommender.upsert_user({.id = id_of("0", info.user_ids), .fields = fields});
+  request.profile = fields;
   if (!options.user) return recommender.recommend_history(history.ids(info.item_ids), request, history.times);
   request.user = id_of(*options.user, info.user_ids);
   return recommender.recommend(request);
@@ -72,7 +78,9 @@ void run(const RecommendOptions& options, Console& console) {
                         {"--history", options.history.items.value_or("")},
                         {"--items", options.items}});
   check_config(options.common);
-  if (!options.user && !options.history.items) throw UsageError("recommend: expected --user or --history");
+  if (!options.user && !options.history.items && options.profile.empty()) {
+    throw UsageError("recommend: expected --user, --history or --profile");
+  }
   const Titles titles = options.items.empty() ? Titles{} : read_titles(options.items);
   const Answer answer = ask(options);
   if (console.json()) return console.object(answer_json(answer, titles));

@@ -17,6 +17,7 @@
 #include "cli/epochs.hpp"
 #include "cli/input.hpp"
 #include "cli/memory.hpp"
+#include "cli/profiles.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
 #include "platform/memory.hpp"
@@ -27,11 +28,14 @@ namespace {
 TrainerConfig configuration(const TrainOptions& options) {
   check_standard_input({{"--config", options.common.config}, {"--interactions", options.data.interactions}});
   if (options.items.file == "-") throw UsageError("--items: expected a file, found standard input: it is read twice");
+  if (!options.schema.empty() && options.items.file.empty() && options.users.empty()) {
+    throw UsageError("--schema: expected --items or --users beside it, found neither");
+  }
   TrainerConfig config = trainer_config(options.preset, options.common);
   if (config.counts_alone && (options.epochs || options.time_budget)) {
     throw UsageError("--epochs and --time-budget: a count model alone has no epochs");
   }
-  if (config.counts_alone && !options.schema.empty()) {
+  if (config.counts_alone && !options.schema.empty() && options.users.empty()) {
     throw UsageError("--schema: a count model alone has no vectors that features could tell");
   }
   config.epochs = options.epochs.value_or(config.epochs);
@@ -110,10 +114,11 @@ void check_content(const Content& content, const Histories& train) {
                                            "found those of " + std::to_string(described));
 }
 
-// Nothing without a schema; what does not fit is refused before the training.
+// Nothing without a schema and a file; what does not fit is refused before the training.
 std::optional<Content> read_content(const TrainOptions& options, const Histories& train) {
-  if (options.schema.empty()) return std::nullopt;
+  if (options.schema.empty() || options.items.file.empty()) return std::nullopt;
   FeatureSchema schema = FeatureSchema::load(options.schema);
+  if (schema.items.empty() && !options.users.empty()) return std::nullopt;
   if (schema.items.empty()) {
     throw Error(ErrorCode::invalid_config, options.schema + ": items: expected at least one feature, found none");
   }
@@ -222,10 +227,19 @@ void add_content(TrainedModel& model, Content& content, const TrainOptions& opti
   model.save(options.output);
 }
 
+// The same for what profiles tell.
+void add_profiles(TrainedModel& model, Profiles& profiles, const TrainerConfig& config, const Split& split,
+                  const TrainOptions& options, Executor& executor, Console& console) {
+  console.line("model written to " + options.output + ", still without profiles; training another without some users");
+  fit_profiles(model, profiles, config, split, executor, progress_on(console));
+  model.save(options.output);
+}
+
 // The result for people.
 void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel& model,
-                  const std::optional<Content>& content, const Protocol& protocol, const Report& report,
-                  const std::vector<Baseline>& baselines, const std::string& output) {
+                  const std::optional<Content>& content, const std::optional<Profiles>& profiles,
+                  const Protocol& protocol, const Report& report, const std::vector<Baseline>& baselines,
+                  const std::string& output) {
   out << "trained in " << fixed(trainer.train_seconds(), 1) << " s";
   if (model.encoder) out << ", best epoch " << trainer.best_epoch();
   if (trainer.refitted()) out << ", trained once more with the validation part";
@@ -235,6 +249,7 @@ void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel&
   out << '\n';
   print_reranking(out, trainer.ranker());
   print_content(out, content);
+  print_profiles(out, profiles);
   print_protocol(out, protocol, report);
   if (report.queries != 0) print_comparison(out, report, baselines, 10);
   out << "model written to " << output << "; ask it with\n  attune recommend --model " << output << " --user "
@@ -274,6 +289,7 @@ void run(const TrainOptions& options, Console& console) {
   const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 
   std::optional<Content> content = read_content(options, split.train);
+  std::optional<Profiles> profiles = read_profiles(options, split.train);
   if (teacher) config.teacher = encoder_for(*split.all->item_ids, *teacher, options.teacher);
   const auto executor = make_executor(options.common);
   const StateFile state = state_file(options);
@@ -285,6 +301,7 @@ void run(const TrainOptions& options, Console& console) {
   save(model, options, protocol, config.seed, teacher);
   if (content) add_content(model, *content, options, *executor, console);
   state.remove();
+  if (profiles) add_profiles(model, *profiles, config, split, options, *executor, console);
 
   // The baselines learn from what the model has learned from.
   const Histories learned = trainer.refitted() ? with_targets(split.train, split.validation) : std::move(split.train);
@@ -297,7 +314,7 @@ void run(const TrainOptions& options, Console& console) {
   const std::vector<Baseline> baselines =
       measure_baselines(model, report, &learned, split.test, measuring, true, console);
   if (!console.json()) {
-    return print_result(console.text(), trainer, model, content, protocol, report, baselines, options.output);
+    return print_result(console.text(), trainer, model, content, profiles, protocol, report, baselines, options.output);
   }
   console.object({{"load", std::move(load)},
                   {"epochs", epochs_json(trainer.epochs())},
@@ -310,6 +327,7 @@ void run(const TrainOptions& options, Console& console) {
                   {"blend_weight", model.blend_weight},
                   {"rerank", rerank_json(trainer.ranker())},
                   {"content", content_json(content)},
+                  {"profiles", profiles_json(profiles)},
                   {"protocol", protocol_json(protocol, report)},
                   {"metrics", metrics_json(report.metrics)},
                   {"baselines", baselines_json(baselines)},

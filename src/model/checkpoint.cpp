@@ -9,6 +9,7 @@
 #include "attune/error.hpp"
 #include "attune/model/content_tower.hpp"
 #include "attune/model/safetensors.hpp"
+#include "attune/model/user_prior.hpp"
 #include "model/counts_file.hpp"
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
@@ -29,6 +30,7 @@ using detail::kItemIdsFile;
 using detail::kItemsTensor;
 using detail::kManifestFile;
 using detail::kOpeningFile;
+using detail::kProfileFile;
 using detail::kWeightsFile;
 using detail::Manifest;
 using Bytes = std::vector<std::byte>;
@@ -89,6 +91,8 @@ void check_parts(const TrainedModel& model) {
   require(model.ranker.empty() || model.encoder, "it has a ranker, but no encoder");
   require(!model.content || (model.encoder && model.content->dim() == model.encoder->dim()),
           "its content tower gives vectors of another width than the encoder's");
+  require(!model.user_prior || model.user_prior->num_items() == items,
+          "its prior of users has not one row per item id");
   if (model.histories) check_histories(*model.histories, *model.item_ids);
 }
 
@@ -115,9 +119,10 @@ Bytes weights_bytes(const SequenceEncoder<float>& encoder, WeightStorage storage
   return writer.bytes();
 }
 
-Bytes content_bytes(const ContentTower& content) {
+template <class Part>
+Bytes bytes_of(const Part& part) {
   SafetensorsWriter writer;
-  content.write(writer);
+  part.write(writer);
   return writer.bytes();
 }
 
@@ -149,6 +154,7 @@ Manifest manifest_of(const TrainedModel& model, const std::map<std::string, Byte
   manifest.blend_weight = model.blend_weight;
   manifest.calibration = model.calibration;
   manifest.ranker = model.ranker;
+  manifest.user_prior = model.user_prior != nullptr;
   manifest.notes = model.notes;
   for (const auto& [name, bytes] : files) {
     manifest.files[name] = {bytes.size(), detail::crc32_of(bytes), detail::sum64_of(bytes)};
@@ -174,7 +180,8 @@ void TrainedModel::save(const std::string& directory) const {
       *item_ids, mappable ? encoder.get() : nullptr,
       mappable ? std::span<const std::byte>(files.at(kWeightsFile)) : std::span<const std::byte>{});
   if (popularity || counts) files[kCountsFile] = detail::counts_bytes(popularity.get(), counts.get());
-  if (content) files[kContentFile] = content_bytes(*content);
+  if (content) files[kContentFile] = bytes_of(*content);
+  if (user_prior) files[kProfileFile] = bytes_of(*user_prior);
   if (histories) files[kHistoriesFile] = detail::histories_bytes(*histories);
   const std::string manifest = detail::manifest_text(manifest_of(*this, files));
 

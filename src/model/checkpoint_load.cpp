@@ -9,6 +9,7 @@
 #include "attune/model/content_tower.hpp"
 #include "attune/model/safetensors.hpp"
 #include "attune/model/transformer_encoder.hpp"
+#include "attune/model/user_prior.hpp"
 #include "model/counts_file.hpp"
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
@@ -32,6 +33,7 @@ using detail::kItemsTensor;
 using detail::kManifestFile;
 using detail::kOpeningFile;
 using detail::kPositionsTensor;
+using detail::kProfileFile;
 using detail::kWeightsFile;
 using detail::Manifest;
 using detail::Opening;
@@ -226,6 +228,20 @@ std::shared_ptr<const ContentTower> read_content(const ModelDirectory& directory
   return tower;
 }
 
+std::shared_ptr<const UserPrior> read_user_prior(const ModelDirectory& directory, std::size_t num_items) {
+  const auto [bytes, owner] = directory.read(kProfileFile);
+  const std::string name = directory.name_of(kProfileFile);
+  try {
+    auto prior = std::make_shared<const UserPrior>(UserPrior::read(SafetensorsFile::view(bytes, owner, name)));
+    directory.require_count(kProfileFile, "items", num_items, prior->num_items());
+    return prior;
+  } catch (const Error& error) {
+    const std::string problem = error.what();
+    if (problem.starts_with(name)) throw;
+    throw Error(error.code(), name + ": " + problem);
+  }
+}
+
 TrainedModel load_from(const ModelDirectory& directory) {
   const Manifest& manifest = directory.manifest();
   TrainedModel model;
@@ -255,6 +271,7 @@ TrainedModel load_from(const ModelDirectory& directory) {
     model.counts = std::move(parts.counts);
   }
   if (manifest.files.contains(kContentFile)) model.content = read_content(directory);
+  if (manifest.user_prior) model.user_prior = read_user_prior(directory, model.num_items());
   if (manifest.users) {
     model.histories = std::make_shared<const Histories>(detail::parse_histories(
         directory.read(kHistoriesFile).bytes, model.item_ids, directory.name_of(kHistoriesFile)));

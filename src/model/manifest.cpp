@@ -30,8 +30,9 @@ constexpr std::string_view kInt8Weights = "weights.int8";
 constexpr std::string_view kMarkovBlend = "blend.markov";
 constexpr std::string_view kPopularityWindow = "popularity.window";
 constexpr std::string_view kLinearRanker = "ranker.linear";
-constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder, kHstuFeedForward,  kMaskToken,
-                                    kInt8Weights,   kMarkovBlend, kPopularityWindow, kLinearRanker};
+constexpr std::string_view kUserPrior = "users.prior";
+constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder,      kHstuFeedForward, kMaskToken, kInt8Weights,
+                                    kMarkovBlend,   kPopularityWindow, kLinearRanker,    kUserPrior};
 
 std::string_view name_of(IdKind kind) { return kind == IdKind::string ? "string" : "int64"; }
 
@@ -106,6 +107,7 @@ Json features_of(const Manifest& manifest) {
   }
   if (manifest.popularity && manifest.popularity->window_days != 0) features.push_back(kPopularityWindow);
   if (!manifest.ranker.empty()) features.push_back(kLinearRanker);
+  if (manifest.user_prior) features.push_back(kUserPrior);
   if (!manifest.counts) return features;
   const CountKind kind = kind_of(*manifest.counts);
   if (kind != CountKind::markov) {
@@ -331,6 +333,8 @@ Manifest parse_manifest(std::string_view text, const std::string& name) {
     manifest.notes[key] = fields.object("notes").text(key.c_str());
   }
   manifest.files = read_files(fields.object("files"));
+  const Json& required = fields.any("required_features");
+  manifest.user_prior = std::ranges::find(required, kUserPrior) != required.end();
 
   ConfigReader reader(json, name + ": ");
   if (!fields.any("encoder").is_null()) {

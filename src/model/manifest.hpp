@@ -43,6 +43,7 @@ struct Manifest {
   double blend_weight = 0;
   Calibration calibration;  // empty: none
   LearnedRanker ranker;     // the same
+  bool user_prior = false;
   std::map<std::string, std::string> notes;
   std::map<std::string, File> files;  // all but the manifest itself
 };

@@ -17,9 +17,10 @@ inline constexpr const char* kCountsFile = "counts.safetensors";
 inline constexpr const char* kItemIdsFile = "items.ids";
 inline constexpr const char* kHistoriesFile = "histories.bin";
 inline constexpr const char* kContentFile = "content.safetensors";
+inline constexpr const char* kProfileFile = "profile.safetensors";
 inline constexpr const char* kOpeningFile = "opening.safetensors";
-inline constexpr std::array<std::string_view, 7> kModelFiles{kManifestFile, kWeightsFile,   kCountsFile, kContentFile,
-                                                             kItemIdsFile,  kHistoriesFile, kOpeningFile};
+inline constexpr std::array<std::string_view, 8> kModelFiles{kManifestFile, kWeightsFile, kCountsFile,    kContentFile,
+                                                             kProfileFile,  kItemIdsFile, kHistoriesFile, kOpeningFile};
 
 // The tensor of the items' input rows, and the one of the encoder's positions; all others are named by its
 // ParameterList alone.

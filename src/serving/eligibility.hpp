@@ -24,7 +24,11 @@ inline Timestamp time_of(Timestamp now, HistoryView history) noexcept {
 }
 
 inline Context context_of(const Request& request, const UserView& user) noexcept {
-  return {.now = request.now, .features = request.features, .user = request.user, .disliked = user.disliked};
+  return {.now = request.now,
+          .features = request.features,
+          .user = request.user,
+          .disliked = user.disliked,
+          .profile = user.profile};
 }
 
 // Of a user's items those that a request leaves out, as seen or disliked: ascending, in its scratch or where they are.

@@ -11,6 +11,12 @@ void EventStore::merge(const Id&, const Id&, std::span<const Interaction>) {
   throw Error(ErrorCode::unsupported, "this event store cannot merge users");
 }
 
+void EventStore::put_profile(const Id&, std::string_view) {
+  throw Error(ErrorCode::unsupported, "this event store cannot keep profiles of users");
+}
+
+void EventStore::visit_profiles(const std::function<void(const Id&, std::string_view)>&) {}
+
 bool EventStore::has_forgotten(const Id&) const { return false; }
 
 }  // namespace attune::inline v0_1

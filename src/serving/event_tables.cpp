@@ -9,8 +9,9 @@ namespace attune::inline v0_1 {
 namespace {
 
 constexpr std::int64_t kApplicationId = 0x6174746E;  // "attn"
-constexpr std::int64_t kFormat = 1;
+constexpr std::int64_t kFormat = 2;                  // 1 has no profiles
 
+constexpr const char* kProfiles = "CREATE TABLE profiles(user INTEGER PRIMARY KEY, profile TEXT NOT NULL)";
 constexpr const char* kSchema[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE users(user INTEGER PRIMARY KEY, id)",
@@ -18,6 +19,7 @@ constexpr const char* kSchema[] = {
     "CREATE TABLE kinds(kind INTEGER PRIMARY KEY, name NOT NULL)",
     R"(CREATE TABLE events(seq INTEGER PRIMARY KEY, user INT NOT NULL, item INT NOT NULL, time INT NOT NULL,
                            kind INT NOT NULL, value REAL NOT NULL, event_id TEXT))",
+    kProfiles,
     "CREATE TABLE forgotten(hash INTEGER PRIMARY KEY)",
     "CREATE TABLE erasures(user INTEGER PRIMARY KEY)",
     "INSERT INTO meta VALUES('salt', random())",
@@ -128,6 +130,11 @@ void EventTables::check_format() {
                                                     ", this attune reads up to " + std::to_string(kFormat));
   }
   if (format < 1) throw Error(ErrorCode::corrupt_file, name + "format version " + std::to_string(format));
+  if (format == kFormat) return;
+  SqliteTransaction transaction(database_);
+  database_.execute(kProfiles);
+  SqliteStatement(database_, "UPDATE meta SET value = ? WHERE key = 'format'").bind(0, kFormat).run();
+  transaction.commit();
 }
 
 void EventTables::load(IdNumbers& numbers, const char* sql) {
@@ -218,6 +225,30 @@ std::vector<std::int64_t> EventTables::forgotten() {
   return hashes;
 }
 
+void EventTables::put_profile(const Id& user, std::string_view profile) {
+  SqliteTransaction transaction(database_);
+  const std::int64_t number = number_of(user, users_, insertions_->user);
+  if (profile.empty()) {
+    SqliteStatement(database_, "DELETE FROM profiles WHERE user = ?").bind(0, number).run();
+  } else {
+    SqliteStatement(database_, "INSERT OR REPLACE INTO profiles VALUES(?, ?)").bind(0, number).bind(1, profile).run();
+  }
+  transaction.commit();
+}
+
+void EventTables::visit_profiles(const std::function<void(const Id&, std::string_view)>& visit) {
+  const std::vector<Id> users = users_.ids();
+  SqliteStatement rows(database_, "SELECT user, profile FROM profiles");
+  while (rows.next()) {
+    const std::int64_t user = rows.number(0);
+    if (user < 1 || user >= std::ssize(users) || users[static_cast<std::size_t>(user)].empty()) {
+      throw Error(ErrorCode::corrupt_file, "event store \"" + database_.path() + "\": a profile has the number " +
+                                               std::to_string(user) + " of no user");
+    }
+    visit(users[static_cast<std::size_t>(user)], rows.text(1));
+  }
+}
+
 void EventTables::begin_erasure(const Id& user) {
   SqliteStatement(database_, "INSERT OR IGNORE INTO forgotten VALUES(?)").bind(0, hash_of(user)).run();
   const std::int64_t number = users_.find(user);
@@ -257,6 +288,7 @@ void EventTables::finish_erasures() {
     database_.execute(
         "UPDATE events SET user = 0, item = 0, time = 0, kind = 0, value = 0, event_id = NULL "
         "WHERE user IN (SELECT user FROM erasures)");
+    database_.execute("DELETE FROM profiles WHERE user IN (SELECT user FROM erasures)");
     database_.execute("UPDATE users SET id = NULL WHERE user IN (SELECT user FROM erasures)");
     database_.execute("DELETE FROM erasures");
     transaction.commit();
@@ -289,7 +321,8 @@ std::size_t EventTables::prune(Timestamp before) {
   std::int64_t removed = database_.changes();
   SqliteStatement(database_, "DELETE FROM events WHERE time < ? AND time <> ?").bind(0, before).bind(1, kNoTime).run();
   const std::int64_t pruned = database_.changes();
-  database_.execute("DELETE FROM users WHERE user NOT IN (SELECT user FROM events)");
+  database_.execute(
+      "DELETE FROM users WHERE user NOT IN (SELECT user FROM events) AND user NOT IN (SELECT user FROM profiles)");
   removed += pruned + database_.changes();
   if (removed != 0) database_.execute("INSERT OR IGNORE INTO meta VALUES('vacuum', 1)");
   transaction.commit();

@@ -69,6 +69,8 @@ class EventTables {
   void visit(const Id& user, const Visitor& visit);
   void erase(const Id& user);
   void merge(const Id& from, const Id& to, std::span<const Interaction> further);
+  void put_profile(const Id& user, std::string_view profile);
+  void visit_profiles(const std::function<void(const Id&, std::string_view)>& visit);
   std::size_t prune(Timestamp before);
   Timestamp now();  // see EventClock; kNoTime: no event has a time
   // Of the salt and the id; those of all users who were forgotten.

@@ -18,7 +18,10 @@ Context GroupEngine::context_of(const GroupMember& member, Context context) cons
 void GroupEngine::listen(const Context& context, Workspace& workspace) {
   std::vector<Source> sources;
   for (const GroupMember& member : all_) {
-    sources.push_back(engine_.score(member.user.history(), context_of(member, context), {}, {}, nullptr, workspace));
+    const HistoryView history = member.user.history();
+    const Context own = context_of(member, context);
+    const bool encoded = !engine_.user_vector(history, own, nullptr, workspace).empty();
+    sources.push_back(encoded ? Source::model : engine_.score(history, own, {}, {}, nullptr, workspace));
   }
   source_ = *std::ranges::min_element(sources);
   members_.clear();

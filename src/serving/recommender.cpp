@@ -103,22 +103,23 @@ Observed Recommender::observe(const Interaction& interaction) {
 // Answers.
 
 // Gives an answer its items and says where they come from.
-void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
-                             Source source, Scores scores, std::span<const float> boosts) {
+void Recommender::Impl::fill(Answer& answer, std::shared_ptr<const Snapshot> now, const EngineAnswer& found,
+                             Scores scores, std::span<const float> boosts) {
+  const std::span<const ScoredHandle> items = found.items;
   answer.items.clear();
   answer.items.reserve(items.size());
   now->catalogue->read([&](const IdMap& ids) {
     for (const ScoredHandle& item : items) answer.items.push_back({ids.id(item.item), item.score});
   });
-  if (source == Source::model && scores == Scores::of_next_event && !now->calibration.empty()) {
+  if (found.of_model_alone() && scores == Scores::of_next_event && !now->calibration.empty()) {
     for (std::size_t i = 0; i < items.size(); ++i) {
       const float boost = items[i].item < boosts.size() ? boosts[items[i].item] : 0.0f;
       answer.items[i].probability = now->calibration(items[i].score - boost);
     }
   }
-  answer.source = source;
+  answer.source = found.source;
   answer.shortfall = {};
-  answer.score_kind = now->score_kind(source);
+  answer.score_kind = now->score_kind(found);
   answer.model_version = now->version;
   answer.generation = now->generation;
   answer.reranked = 0;
@@ -135,7 +136,7 @@ Recommender::Impl::RankingStage Recommender::Impl::ranking_stage(const Snapshot&
 
 std::size_t Recommender::Impl::order(EngineAnswer& found, const RankingStage& stage, const Snapshot& now,
                                      HistoryView history, Context context, RequestScratch& scratch) {
-  if (stage.ranker == nullptr || (stage.of_model && found.source != Source::model)) return 0;
+  if (stage.ranker == nullptr || (stage.of_model && !found.of_model_alone())) return 0;
   if (context.now == kNoTime && !history.times.empty()) context.now = history.times.back();
   scratch.ranked.assign(found.items.begin(), found.items.end());  // the ranker may use the workspace
   found.items = scratch.ranked;
@@ -146,7 +147,7 @@ std::size_t Recommender::Impl::order(EngineAnswer& found, const RankingStage& st
       scratch.candidates.push_back({ids.id(item.item), item.item, item.score, rank});
     }
   });
-  const RankingQuery query{history, context, found.source, now.score_kind(found.source)};
+  const RankingQuery query{history, context, found.source, now.score_kind(found)};
   const detail::Ranking ranking =
       detail::rank_candidates(*stage.ranker, query, scratch.candidates, scratch.scores,
                               std::chrono::nanoseconds(options.ranker_deadline), scratch.workspace);
@@ -200,13 +201,13 @@ void Recommender::Impl::finish(Answer& answer, std::shared_ptr<const Snapshot> n
                                const UserView& user, const Request& request, const Eligibility& eligible,
                                RequestScratch& scratch) {
   found.items = scoring_enough(found.items, request.min_score);
-  const std::size_t below = num_below(request, eligible.size(found.source), found.items.size());
+  const std::size_t below = num_below(request, eligible.size(found.ranked_by()), found.items.size());
   const std::size_t reranked =
       order(found, ranking_stage(*now), *now, user.history, context_of(request, user), scratch);
-  fill(answer, std::move(now), found.items.first(std::min(request.k, found.items.size())), found.source,
-       Scores::of_next_event, eligible.boosts());
+  found.items = found.items.first(std::min(request.k, found.items.size()));
+  fill(answer, std::move(now), found, Scores::of_next_event, eligible.boosts());
   answer.reranked = reranked;
-  answer.shortfall = eligible.shortfall(found.source);
+  answer.shortfall = eligible.shortfall(found.ranked_by());
   answer.shortfall.below_min_score = below;
 }
 
@@ -228,9 +229,11 @@ void Recommender::Impl::recommend(const Request& request, Answer& answer) {
   if (const std::shared_ptr<UserRecord> user = users.find(request.user)) {
     const std::lock_guard lock(user->mutex);
     detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
-    recommend(std::move(now), user->view(), request, state, *scratch, answer);
+    const FeatureTable* const profile = profile_of(*now, request.user, request.profile, user->history(), *scratch);
+    recommend(std::move(now), user->view(profile), request, state, *scratch, answer);
   } else {
-    recommend(std::move(now), {}, request, nullptr, *scratch, answer);
+    const FeatureTable* const profile = profile_of(*now, request.user, request.profile, {}, *scratch);
+    recommend(std::move(now), {{}, {}, {}, profile}, request, nullptr, *scratch, answer);
   }
   count(answer, request);
 }
@@ -258,7 +261,8 @@ Answer Recommender::recommend_history(std::span<const Id> items, const Request& 
   std::ranges::sort(scratch->distinct);
   scratch->distinct.erase(std::unique(scratch->distinct.begin(), scratch->distinct.end()), scratch->distinct.end());
   Answer answer;
-  const UserView user{{.items = scratch->handles, .times = scratch->times}, scratch->distinct};
+  const HistoryView history{.items = scratch->handles, .times = scratch->times};
+  const UserView user{history, scratch->distinct, {}, impl_->profile_of(*now, {}, request.profile, history, *scratch)};
   impl_->recommend(std::move(now), user, at, nullptr, *scratch, answer);
   impl_->count(answer, request);
   timed.items(answer.items.size());
@@ -282,8 +286,11 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
   std::size_t num_disliked = 0;
   const std::shared_ptr<UserRecord> user = impl_->users.find(user_id);
   Context context{.now = at, .user = user_id};
+  bool blended = false;
   const auto score = [&](HistoryView history, detail::EngineState* state) {
     scratch->scores.resize(handles.size());
+    blended = now->prior && UserPrior::is_about(history) &&
+              !now->engine->user_vector(history, context, state, scratch->workspace).empty();
     return now->engine->score(history, context, handles, scratch->scores, state, scratch->workspace);
   };
   std::optional<Source> source;
@@ -291,6 +298,7 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     const std::lock_guard lock(user->mutex);
     at = time_of(at, user->history());
     context.disliked = user->disliked;
+    context.profile = impl_->profile_of(*now, user_id, {}, user->history(), *scratch);
     num_disliked = std::erase_if(
         handles, [&](ItemHandle item) { return std::ranges::binary_search(user->disliked, item, {}, &Dislike::item); });
     detail::EngineState* state = impl_->users.acquire_state(*user, *now->engine, now->generation);
@@ -302,7 +310,10 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
     }
     context.disliked = {};  // which need the lock
   }
-  if (!source) source = score({}, nullptr);
+  if (!source) {
+    context.profile = impl_->profile_of(*now, user_id, {}, {}, *scratch);
+    source = score({}, nullptr);
+  }
   const Eligibility eligible(*scratch, *now, {}, nullptr, at, {});
   detail::TopK best(scratch->workspace.top, handles.size());
   for (std::size_t i = 0; i < handles.size(); ++i) {
@@ -310,7 +321,7 @@ Answer Recommender::rank(const Id& user_id, std::span<const Id> candidates, Time
   }
   Answer answer;
   const std::size_t wanted = handles.size() + num_distinct(std::move(unknown));  // that are not disliked
-  Impl::fill(answer, std::move(now), best.finish(), *source);
+  Impl::fill(answer, std::move(now), {best.finish(), *source, blended});
   answer.shortfall.unavailable = wanted - answer.items.size();
   answer.shortfall.seen = num_disliked;
   return answer;
@@ -333,8 +344,8 @@ Answer Recommender::similar_items(const Id& id, const Request& request) const {
     }
   }
   Answer answer;
-  Impl::fill(answer, std::move(now), nearest ? scoring_enough(nearest->items, request.min_score) : Neighbours().items,
-             Source::model, Impl::Scores::of_likeness);
+  const EngineAnswer found{nearest ? scoring_enough(nearest->items, request.min_score) : Neighbours().items};
+  Impl::fill(answer, std::move(now), found, Impl::Scores::others);
   if (nearest) {
     answer.score_kind = nearest->kind;
     answer.shortfall = eligible.shortfall(Source::model);

@@ -40,21 +40,24 @@ void Recommender::Impl::recommend_together(const std::shared_ptr<const Snapshot>
     const Request& request = requests[i];
     const std::shared_ptr<UserRecord> user = users.find(request.user);
     if (!user) {
-      recommend(now, {}, request, nullptr, *scratch, answers[i]);
+      const FeatureTable* const profile = profile_of(*now, request.user, request.profile, {}, *scratch);
+      recommend(now, {{}, {}, {}, profile}, request, nullptr, *scratch, answers[i]);
       continue;
     }
     const std::lock_guard lock(user->mutex);
     detail::EngineState* state = users.acquire_state(*user, *now->engine, now->generation);
     std::span<const float> vector;
     try {
-      if (!has_lists(request) && !selects(request) && user->disliked.empty()) {
+      const bool of_prior = now->prior && UserPrior::is_about(user->history());
+      if (!has_lists(request) && !selects(request) && user->disliked.empty() && !of_prior) {
         vector = now->engine->user_vector(user->history(), context_of(request, {}), state, scratch->workspace);
       }
     } catch (const Error&) {  // which his own request will meet and note
       if (state != nullptr) state->reset();
     }
     if (vector.empty()) {
-      recommend(now, user->view(), request, state, *scratch, answers[i]);
+      const FeatureTable* const profile = profile_of(*now, request.user, request.profile, user->history(), *scratch);
+      recommend(now, user->view(profile), request, state, *scratch, answers[i]);
       continue;
     }
     const std::span<const ItemHandle> seen = seen_items(request, user->view(), *scratch);
@@ -96,8 +99,8 @@ void Recommender::Impl::scan_together(const std::shared_ptr<const Snapshot>& now
   }
   for (std::size_t q = 0; q < together.size(); ++q) {
     const Encoded& of = *together[q];
-    finish(*of.answer, now, {queries[q].best, Source::model}, {of.history()}, *of.request,
-           Eligibility(scratch, *now, of.seen), scratch);
+    finish(*of.answer, now, {queries[q].best}, {of.history()}, *of.request, Eligibility(scratch, *now, of.seen),
+           scratch);
   }
   for (const Encoded* of : alone) {
     recommend(now, {of->history(), of->seen}, *of->request, nullptr, scratch, *of->answer);

@@ -20,8 +20,8 @@ using Events = std::vector<std::size_t>;  // positions in the history, ascending
 
 // How an item stands for a history.
 struct Standing {
-  Source source = Source::popularity;
-  float score = 0, margin = 0;  // see Explanation
+  EngineAnswer by{{}, Source::popularity};  // without the items
+  float score = 0, margin = 0;              // see Explanation
 };
 
 // An item, and the histories for which it is scored.
@@ -40,7 +40,7 @@ class Explainer {
     if (events.empty()) best_.assign(best.items.begin(), best.items.end());
     float sum = 0;
     for (const ScoredHandle& rival : best.items) sum += rival.score;
-    standing.source = best.source;
+    standing.by = {{}, best.source, best.blended};
     standing.margin = standing.score - (best.items.empty() ? 0.0f : sum / static_cast<float>(best.items.size()));
     return standing;
   }
@@ -155,6 +155,7 @@ void Recommender::Impl::explain(Explanation& answer, const Snapshot& now, const 
                                 ItemHandle item, const ExplanationOptions& wanted, RequestScratch& scratch) {
   if (!now.lists(item)) {
     answer.source = now.engine->score(user.history, context, {}, {}, nullptr, scratch.workspace);
+    answer.score_kind = now.score_kind({{}, answer.source});
     return;
   }
   std::vector<ItemHandle> left_out = no_rivals(user, item);
@@ -165,18 +166,19 @@ void Recommender::Impl::explain(Explanation& answer, const Snapshot& now, const 
   }
   Explainer explainer(*now.engine, user.history, context, item, rivals, scratch.workspace);
   const Standing whole = explainer.standing_without({});
-  answer.source = whole.source;
+  answer.source = whole.by.source;
+  answer.score_kind = now.score_kind(whole.by);
   if (!std::isfinite(whole.score)) return;
   answer.score = whole.score;
   answer.margin = whole.margin;
-  if (whole.source == Source::model && now.content && now.content->has(item)) {
+  if (whole.by.ranked_by() == Source::model && now.content && now.content->has(item)) {
     const auto vector = now.engine->user_vector(user.history, context, nullptr, scratch.workspace);
     answer.features = features_of(now, item, {vector.begin(), vector.end()});
   }
   for (const std::size_t event : explainer.choose(wanted, answer.complete)) {
     const Timestamp time = user.history.times.empty() ? kNoTime : user.history.times[event];
     Standing without = explainer.standing_without({&event, 1});
-    if (without.source != whole.source || !std::isfinite(without.score)) without = {};
+    if (without.by.ranked_by() != whole.by.ranked_by() || !std::isfinite(without.score)) without = {};
     answer.contributions.push_back({catalogue->id(user.history.items[event]), time, event, whole.score - without.score,
                                     whole.margin - without.margin});
   }
@@ -199,8 +201,11 @@ Explanation Recommender::Impl::explain(const UserView& user, const Id& user_id, 
                                        const ExplanationOptions& wanted) {
   const auto now = current();
   const ScratchPool::Lease scratch = pool.take();
-  const Context context{
-      .now = time_of(wanted.now, user.history), .features = {}, .user = user_id, .disliked = user.disliked};
+  const Context context{.now = time_of(wanted.now, user.history),
+                        .features = {},
+                        .user = user_id,
+                        .disliked = user.disliked,
+                        .profile = profile_of(*now, user_id, {}, user.history, *scratch)};
   Explanation answer;
   try {
     explain(answer, *now, user, context, catalogue->find(item), wanted, *scratch);
@@ -208,8 +213,8 @@ Explanation Recommender::Impl::explain(const UserView& user, const Id& user_id, 
     note_damage(*now, error, *scratch);
     answer = {};
     answer.source = now->engine->score({}, context, {}, {}, nullptr, scratch->workspace);
+    answer.score_kind = now->score_kind({{}, answer.source});
   }
-  answer.score_kind = now->score_kind(answer.source);
   answer.model_version = now->version;
   answer.keep_alive_ = now;
   return answer;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_set>
@@ -19,12 +20,13 @@
 #include "attune/serving/user_state.hpp"
 #include "serving/compiled_policy.hpp"
 #include "serving/event_kinds.hpp"
-#include "serving/item_contents.hpp"
+#include "serving/kept_fields.hpp"
 #include "serving/linear_bandit.hpp"
 #include "serving/meters.hpp"
 #include "serving/new_items.hpp"
 #include "serving/request_scratch.hpp"
 #include "serving/snapshot.hpp"
+#include "serving/user_profiles.hpp"
 #include "serving/user_record.hpp"
 #include "serving/user_vectors.hpp"
 
@@ -60,6 +62,21 @@ struct Recommender::Impl {
   std::vector<FeatureContribution> features_of(const Snapshot& now, ItemHandle item, std::vector<float> user_vector);
   // With the record locked, before an event is recorded: what it says of an item that content speaks for.
   void learn(const UserRecord& user, ItemHandle item);
+  // Users' profiles (recommender_profiles.cpp).
+  void upsert(const User& user);
+  // What a request says, else what is known of its user, for as long as the scratch is not asked again; null where the
+  // model reads none, or knows better by now.
+  const FeatureTable* profile_of(const Snapshot& now, const Id& user, std::span<const FieldValue> said,
+                                 HistoryView history, RequestScratch& scratch) const;
+  void replay_profiles();
+  // With profiles_mutex held: in the store, then here. Throws Error, and then nothing has changed.
+  void keep_profile(const Id& user, KeptFields fields);
+  // The same: gives `to` what `from` has and he lacks. Returns what he had.
+  KeptFields merge_profiles(const Id& from, const Id& to);
+  std::optional<std::vector<SimilarUser>> users_alike(const Snapshot& now, const Id& user,
+                                                      const SimilarUsersOptions& wanted,
+                                                      std::span<const Friendships::Closeness> close,
+                                                      Workspace& workspace, IdMap& names) const;
   // Runs what serves another model, in turn with others; says where it throws that the old one goes on.
   template <class Serve>
   void replace(Serve serve_next);
@@ -146,7 +163,7 @@ struct Recommender::Impl {
   std::vector<SimilarUser> users_who_share(const Id& user, const SimilarUsersOptions& wanted,
                                            std::span<const Friendships::Closeness> close, Workspace& workspace,
                                            IdMap& names) const;
-  enum class Scores : bool { of_next_event, of_likeness };  // which of them a calibration is about
+  enum class Scores : bool { of_next_event, others };  // a calibration is about the first
   // A call, counted and timed from its making to its end.
   class Timed {
    public:
@@ -164,8 +181,8 @@ struct Recommender::Impl {
   };
   void log(LogLevel level, std::string_view message) const noexcept;
   // `boosts` are what the scores have that a calibration is not about: empty, or one per handle.
-  static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, std::span<const ScoredHandle> items,
-                   Source source, Scores scores = Scores::of_next_event, std::span<const float> boosts = {});
+  static void fill(Answer& answer, std::shared_ptr<const Snapshot> now, const EngineAnswer& found,
+                   Scores scores = Scores::of_next_event, std::span<const float> boosts = {});
   // The policy of a request; null: none.
   static std::shared_ptr<const detail::CompiledPolicy> policy_of(const Request& request) noexcept;
 
@@ -175,6 +192,8 @@ struct Recommender::Impl {
   UserStates users;
   UserVectors vectors;  // of users
   LinearBandit bandit;
+  UserProfiles profiles;
+  std::mutex profiles_mutex;  // of who changes a profile, here and in the store
   ScratchPool pool;
   Meters meters;
   // Shared with the completions of the event store, which may come when this object is gone.

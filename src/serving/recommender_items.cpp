@@ -16,14 +16,6 @@
 namespace attune::inline v0_1 {
 namespace {
 
-bool reads(const Featurizer& featurizer, std::string_view field) noexcept {
-  return std::ranges::any_of(featurizer.features(), [&](const FeatureSpec& feature) {
-    // A vector comes under the name of its feature, whatever columns of a file it was read from.
-    if (feature.kind == FeatureKind::vector) return feature.name == field;
-    return std::ranges::find(feature.fields(), field) != feature.fields().end();
-  });
-}
-
 // Items without the fields that content alone reads.
 std::vector<Item> for_catalogue(std::span<const Item> items, const Catalogue& catalogue, const Featurizer& featurizer) {
   std::vector<Item> left(items.begin(), items.end());

@@ -114,7 +114,8 @@ Recommender::Impl::Impl(RecommenderOptions options_, IdMap items, IdKind user_id
                        .history_budget_bytes = options.history_budget_bytes,
                        .history_ttl = options.history_ttl,
                        .kind_weights = number_kinds(options.event_kinds, kinds)}),
-      vectors(user_ids, options.user_vector_budget_bytes) {}
+      vectors(user_ids, options.user_vector_budget_bytes),
+      profiles(user_ids, options.profile_budget_bytes) {}
 
 void Recommender::Impl::publish(ServedModel model, std::span<const ItemHandle> handles) {
   const std::shared_ptr<const Snapshot> before = current();
@@ -171,6 +172,7 @@ void Recommender::Impl::replace(Serve serve_next) {
 
 void Recommender::Impl::replay() {
   if (!options.event_store) return;
+  replay_profiles();
   const std::shared_ptr<const Histories> known = users.histories();
   std::size_t rejected = 0;
   options.event_store->replay([&](const Interaction& stored) {

@@ -116,7 +116,8 @@ SimilarUsers Recommender::similar_users(const Id& user, const SimilarUsersOption
   Impl::Timed timed(*impl_, Operation::similar_users);
   InlineExecutor inline_executor;
   Executor& executor = impl_->options.executor ? *impl_->options.executor : inline_executor;
-  impl_->vectors.refresh(*impl_->current(), impl_->users, executor, impl_->pool);
+  const auto now = impl_->current();
+  impl_->vectors.refresh(*now, impl_->users, executor, impl_->pool);
   std::vector<Friendships::Closeness> close;
   if (options.friendships != nullptr) close = options.friendships->close_to(user);
   const ScratchPool::Lease scratch = impl_->pool.take();
@@ -125,6 +126,13 @@ SimilarUsers Recommender::similar_users(const Id& user, const SimilarUsersOption
     auto names = std::make_shared<IdMap>(impl_->users.kind());
     auto nearest = impl_->vectors.nearest(user, options, close, scratch->workspace, *names);
     answer.source = nearest ? Source::model : Source::counts;
+    auto alike = nearest ? std::nullopt : impl_->users_alike(*now, user, options, close, scratch->workspace, *names);
+    if (alike) {
+      answer.source = Source::profile;
+      answer.users = std::move(*alike);
+      answer.keep_alive_ = std::move(names);
+      break;
+    }
     answer.users =
         nearest ? std::move(*nearest) : impl_->users_who_share(user, options, close, scratch->workspace, *names);
     // Who was let go or forgotten may have a vector until now.

@@ -133,7 +133,7 @@ std::span<const ItemHandle> Recommender::Impl::find_new(const Snapshot& now, con
   scratch.listed.assign(input.shown.begin(), input.shown.end());
   for (const PinnedSlot& pin : input.pins) scratch.listed.push_back(pin.item);
   std::ranges::sort(scratch.listed);
-  const auto& possible = found.answer.source == Source::model ? now.scorable : now.listed;
+  const auto& possible = found.answer.ranked_by() == Source::model ? now.scorable : now.listed;
   const std::size_t most = rules.caps.empty() ? input.k : std::numeric_limits<std::size_t>::max();
   return scratch.explorer.find_new(eligible.bits(), possible, scratch.listed, most);
 }
@@ -210,10 +210,11 @@ void Recommender::Impl::select(std::shared_ptr<const Snapshot> now, const UserVi
   find_pins(request, user, scratch);
   Found found;
   const Selection selection = choose(found, *now, user, request, eligible, state, scratch);
-  const Source source = found.answer.source;
+  const Source ranked_by = found.answer.ranked_by();
   const std::size_t num_enough = found.answer.items.size();
   score_pins(selection.items, *now, user, request, eligible.boosts(), state, scratch);
-  fill(answer, std::move(now), selection.items, source, Scores::of_next_event, eligible.boosts());
+  found.answer.items = selection.items;
+  fill(answer, std::move(now), found.answer, Scores::of_next_event, eligible.boosts());
   for (std::size_t i = 0; i < answer.items.size(); ++i) {
     Recommendation& item = answer.items[i];
     item.propensity = selection.propensities[i];
@@ -223,10 +224,10 @@ void Recommender::Impl::select(std::shared_ptr<const Snapshot> now, const UserVi
     item.probability = std::numeric_limits<float>::quiet_NaN();
   }
   answer.reranked = found.reranked;
-  answer.shortfall = eligible.shortfall(source);
+  answer.shortfall = eligible.shortfall(ranked_by);
   constexpr float kAny = -std::numeric_limits<float>::infinity();
   const bool some_are_below = found.complete && answer.items.size() < request.k && request.min_score > kAny;
-  if (some_are_below) answer.shortfall.below_min_score = eligible.size(source) - num_enough;
+  if (some_are_below) answer.shortfall.below_min_score = eligible.size(ranked_by) - num_enough;
   answer.shortfall.capped = selection.capped;
   if (request.cursor == nullptr) return;
   request.cursor->advance(request.k);

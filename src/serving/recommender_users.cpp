@@ -137,8 +137,10 @@ std::shared_ptr<const Histories> Recommender::Impl::remembered(std::shared_ptr<c
 
 void Recommender::forget_user(const Id& user) {
   const std::lock_guard lock(impl_->reload_mutex);
+  const std::lock_guard profiles_lock(impl_->profiles_mutex);
   impl_->forgotten.insert(hash_of(user));
   impl_->users.erase(user);
+  impl_->profiles.erase(user);
   std::exception_ptr failure;
   const auto attempt = [&](auto clean) {
     try {
@@ -156,17 +158,24 @@ void Recommender::forget_user(const Id& user) {
 
 void Recommender::merge_users(const Id& from, const Id& to) {
   const std::lock_guard lock(impl_->reload_mutex);
+  const std::lock_guard profiles_lock(impl_->profiles_mutex);
   if (!impl_->users.accepts(from) || !impl_->users.accepts(to)) {
     throw Error(ErrorCode::invalid_argument, "merge_users: expected two ids of users, found one that no user can have");
   }
   EventStore* const store = impl_->options.event_store.get();
   const bool may_be_stored = store != nullptr && impl_->users.users_let_go() != 0;
   const std::shared_ptr<UserRecord> source = impl_->users.find(from);  // kept, whether or not he is let go meanwhile
-  if (from == to || !(source || may_be_stored)) return;
-  if (store != nullptr) {
+  const bool has_profile = !impl_->profiles.of(from).empty();
+  if (from == to || !(source || may_be_stored || has_profile)) return;
+  const KeptFields before = impl_->merge_profiles(from, to);
+  try {
     std::vector<std::string> kinds;
-    store->merge(from, to, impl_->only_of_models(from, to, kinds));
+    if (store != nullptr) store->merge(from, to, impl_->only_of_models(from, to, kinds));
+  } catch (...) {
+    if (has_profile) impl_->keep_profile(to, before);
+    throw;
   }
+  impl_->profiles.erase(from);
   const std::shared_ptr<const Histories> base = impl_->users.histories();
   for (bool moved = !source; !moved;) {
     const std::shared_ptr<UserRecord> target = impl_->users.find_or_add(to);
@@ -248,6 +257,9 @@ std::string Recommender::export_user(const Id& user) const {
   }
   std::ranges::stable_sort(lines, {}, &std::pair<Timestamp, std::string>::first);
   std::string text;
+  if (const KeptFields profile = impl_->profiles.of(user); !profile.empty()) {
+    text = "{\"user\":" + user_text + ",\"profile\":" + profile.to_json() + "}\n";
+  }
   for (const auto& line : lines) text += line.second;
   return text;
 }

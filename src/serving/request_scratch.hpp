@@ -8,6 +8,7 @@
 #include <mutex>
 #include <vector>
 
+#include "attune/data/feature_table.hpp"
 #include "attune/model/ranker.hpp"
 #include "attune/model/workspace.hpp"
 #include "attune/types.hpp"
@@ -39,8 +40,9 @@ struct RequestScratch {
   std::vector<float> item_vector;     // [dim]
   Selector selector;
   Explorer explorer;
-  std::vector<ScoredHandle> ranked;  // what the engine answers, as a ranker orders it
-  struct Failures {                  // that kept the answer from what it should be, however often it was asked for
+  std::shared_ptr<const FeatureTable> profile;  // of the user, while he is answered
+  std::vector<ScoredHandle> ranked;             // what the engine answers, as a ranker orders it
+  struct Failures {  // that kept the answer from what it should be, however often it was asked for
     bool damage = false, ranker = false;
     bool any() const noexcept { return damage || ranker; }
   } failures;
@@ -52,6 +54,7 @@ class ScratchPool {
   struct GiveBack {
     ScratchPool* pool;
     void operator()(RequestScratch* scratch) const noexcept {
+      scratch->profile.reset();
       const std::lock_guard lock(pool->mutex_);
       pool->free_.emplace_back(scratch);
     }

@@ -106,7 +106,11 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
                                                            const RecommenderOptions& options, double& search_recall) {
   const RowOrder order(handles);
   const std::shared_ptr<const CountModel> counts = order.apply(model.counts);
-  CountsColdStart cold_start(order.apply(model.popularity), counts);
+  std::shared_ptr<const UserPrior> prior = model.user_prior;
+  if (prior && !order.identity()) {
+    prior = std::make_shared<const UserPrior>(prior->reordered(handles, order.size()));
+  }
+  CountsColdStart cold_start(order.apply(model.popularity), counts, std::move(prior));
   if (!model.encoder) return adapt(Engine(NoEncoder{}, NoScorer{order.size()}, std::move(cold_start)));
 
   auto encoder = order.apply(model.encoder);
@@ -214,6 +218,7 @@ ServedModel make_served(const TrainedModel& model, std::span<const ItemHandle> h
   }
   served.engine = make_engine(model, handles, options, served.search_recall);
   if (model.encoder) served.tower = model.content;
+  served.prior = model.user_prior;
   return served;
 }
 

@@ -18,6 +18,7 @@
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/content_tower.hpp"
 #include "attune/model/ranker.hpp"
+#include "attune/model/user_prior.hpp"
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
 #include "serving/content_rows.hpp"
@@ -54,6 +55,7 @@ struct ServedModel {
   std::shared_ptr<MappedWeights> weights = nullptr;     // null: all is checked
   double search_recall = 1;                             // of sample users' best, found at least
   std::shared_ptr<const ContentTower> tower = nullptr;  // null: content says nothing of vectors
+  std::shared_ptr<const UserPrior> prior = nullptr;     // of users with few events, in the model's rows; null: none
 };
 
 struct Snapshot : ServedModel {
@@ -68,8 +70,9 @@ struct Snapshot : ServedModel {
   std::vector<std::uint64_t> scorable;  // of those, what the engine's model can return
   std::size_t num_listed = 0, num_scorable = 0;
 
-  ScoreKind score_kind(Source source) const noexcept {
-    return source == Source::model ? engine->kind() : ScoreKind::count;
+  ScoreKind score_kind(const EngineAnswer& found) const noexcept {
+    if (found.blended) return ScoreKind::blend;
+    return found.source == Source::model ? engine->kind() : ScoreKind::count;
   }
   bool takes_content(ItemHandle item) const noexcept {
     const bool has_vector = item / 64 < scorable.size() && (scorable[item / 64] >> (item % 64) & 1u) != 0;

@@ -307,6 +307,17 @@ void SqliteEventStore::merge(const Id& from, const Id& to, std::span<const Inter
   impl_->forgotten.insert(impl_->tables.hash_of(from));
 }
 
+void SqliteEventStore::put_profile(const Id& user, std::string_view profile) {
+  if (user.empty()) throw Error(ErrorCode::invalid_argument, "event store: expected a user, found none");
+  impl_->with_tables([&] { impl_->tables.put_profile(user, profile); });
+}
+
+void SqliteEventStore::visit_profiles(const std::function<void(const Id&, std::string_view)>& visit) {
+  impl_->wait_for_writer();
+  const std::lock_guard lock(impl_->file);
+  impl_->tables.visit_profiles(visit);
+}
+
 bool SqliteEventStore::has_forgotten(const Id& user) const {
   const std::lock_guard lock(impl_->forgotten_mutex);
   return !impl_->forgotten.empty() && impl_->forgotten.contains(impl_->tables.hash_of(user));

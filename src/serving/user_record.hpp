@@ -52,6 +52,7 @@ struct UserView {
   HistoryView history = {};
   std::span<const ItemHandle> distinct = {};
   std::span<const Dislike> disliked = {};
+  const FeatureTable* profile = nullptr;  // Context::profile
 };
 
 struct UserRecord;
@@ -66,7 +67,9 @@ struct UserCopy {
   std::vector<float> weights;
   std::vector<Dislike> disliked;
   HistoryView history() const noexcept { return {items, times, kinds, weights}; }
-  UserView view() const noexcept { return {history(), distinct, disliked}; }
+  UserView view(const FeatureTable* profile = nullptr) const noexcept {
+    return {history(), distinct, disliked, profile};
+  }
 };
 
 // One user. Whoever reads or writes it holds the mutex.
@@ -103,7 +106,9 @@ struct UserRecord : std::enable_shared_from_this<UserRecord> {
   std::size_t accounted_bytes = 0;
 
   HistoryView history() const noexcept { return {items, times, kinds, weights}; }
-  UserView view() const noexcept { return {history(), distinct, disliked}; }
+  UserView view(const FeatureTable* profile = nullptr) const noexcept {
+    return {history(), distinct, disliked, profile};
+  }
   // In order of time, those of one time as they came.
   std::vector<UserEvent> events() const {
     std::vector<UserEvent> all;

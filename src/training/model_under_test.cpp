@@ -11,6 +11,7 @@
 #include "attune/detail/kernels.hpp"
 #include "attune/error.hpp"
 #include "attune/model/scorer_rows.hpp"
+#include "attune/model/user_prior.hpp"
 #include "attune/training/trainer.hpp"
 #include "model/model_ranker.hpp"
 #include "training/model_queries.hpp"
@@ -21,8 +22,12 @@ namespace {
 
 constexpr float kUnscorable = -std::numeric_limits<float>::infinity();
 
-// What the counts say; the same for every item without any.
+// What the prior says of a user with few events, else the counts; the same for every item without any.
 void score_by_counts(const TrainedModel& model, HistoryView history, std::span<float> scores, Workspace& workspace) {
+  if (model.user_prior && UserPrior::is_about(history)) {
+    return model.user_prior->sum(scores, history, nullptr, model.popularity.get(), model.counts.get(),
+                                 UserPrior::Beside::nothing, workspace);
+  }
   const CountModel* const counts = answering(model.counts.get(), model.popularity.get(), history);
   if (counts != nullptr) return counts->score_all(history, scores, workspace);
   std::fill(scores.begin(), scores.end(), 0.0f);
@@ -46,6 +51,7 @@ class EncoderSession {
 
     rows_->dot(scores.data(), workspace_.query.data(), 0, rows_->size());
     if (model_.blend_weight != 0 && model_.counts) blend(history, scores);
+    if (model_.user_prior && UserPrior::is_about(history)) add_prior(history, scores);
     for (std::size_t item = 0; item < scores.size(); ++item) {
       if (!rows_->scorable(static_cast<ItemHandle>(item))) scores[item] = kUnscorable;
     }
@@ -91,6 +97,13 @@ class EncoderSession {
     }
   }
 
+  void add_prior(HistoryView history, std::span<float> scores) {
+    const std::span<float> terms = workspace_.cold.take(scores.size());
+    model_.user_prior->sum(terms, history, nullptr, model_.popularity.get(), model_.counts.get(),
+                           UserPrior::Beside::model, workspace_);
+    for (std::size_t item = 0; item < scores.size(); ++item) scores[item] += terms[item];
+  }
+
   const TrainedModel& model_;
   std::shared_ptr<const ScorerRows<float>> rows_;
   SequenceEncoder<float>::State state_;
@@ -111,8 +124,10 @@ class RankerUnderTest final : public Ranker {
   void rank(const RankingQuery& query, std::span<const Candidate> candidates, std::span<float> scores,
             Workspace& workspace) const override {
     RankingQuery asked = query;
+    const bool cold = model_.user_prior && UserPrior::is_about(query.history);
+    if (cold && !of_host_) return void(std::ranges::fill(scores, 0.0f));  // the engine's order
     if (!detail::answered_by_encoder(model_, query.history)) {
-      if (!of_host_) return void(std::ranges::fill(scores, 0.0f));  // the engine's order
+      if (!of_host_) return void(std::ranges::fill(scores, 0.0f));
       const bool counted = model_.counts && model_.counts->knows_any(query.history);
       asked.source = counted ? Source::counts : Source::popularity;
     }
@@ -206,7 +221,10 @@ Report evaluate(const TrainedModel& model, const EvaluationQueries& queries, con
   const bool calibrated = !model.calibration.empty() && options.outcomes == 0 && !queries.empty();
   if (calibrated) asked.outcomes = 10;
   if (model.encoder && !asked.outcomes_for) {
-    asked.outcomes_for = [&model](HistoryView history) { return detail::answered_by_encoder(model, history); };
+    asked.outcomes_for = [&model](HistoryView history) {
+      const bool cold = model.user_prior && UserPrior::is_about(history);
+      return detail::answered_by_encoder(model, history) && !cold;
+    };
   }
   Report report = evaluate(ModelUnderTest(model), counts, detail::in_handles_of(model, queries), asked);
   if (calibrated) {

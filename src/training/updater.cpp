@@ -11,6 +11,7 @@
 
 #include "attune/detail/kernels.hpp"
 #include "attune/error.hpp"
+#include "attune/model/user_prior.hpp"
 #include "model/counts_file.hpp"
 #include "training/learner.hpp"
 #include "training/merged_histories.hpp"
@@ -285,6 +286,11 @@ TrainedModel Updater::update(const TrainedModel& model, const InteractionLog& ev
     updated.counts = is_popularity ? updated.popularity : fit_counts(lessons.histories, options, &executor);
   }
   if (model.encoder) updated.encoder = train(model, lessons, config_, executor, progress, report_);
+  if (model.user_prior) {
+    std::vector<ItemHandle> handles(model.num_items());  // old items keep theirs
+    std::iota(handles.begin(), handles.end(), ItemHandle{0});
+    updated.user_prior = std::make_shared<const UserPrior>(model.user_prior->reordered(handles, updated.num_items()));
+  }
   updated.opening = nullptr;  // that of the model before
   return updated;
 }

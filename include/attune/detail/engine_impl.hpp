@@ -168,6 +168,25 @@ std::span<const float> Engine<E, S, C>::additive_terms(HistoryView history, std:
   return terms.first(size());
 }
 
+// Items that only content speaks for are, to a cold start, like others on average.
+template <Encoder E, Scorer S, ColdStart C>
+ColdTerms Engine<E, S, C>::terms_beside(HistoryView history, const Context& context, std::span<const float> additive,
+                                        Workspace& workspace) const {
+  if constexpr (requires { cold_start_.beside_model(history, context, size(), workspace); }) {
+    const ColdTerms cold = cold_start_.beside_model(history, context, size(), workspace);
+    if (cold.terms.empty()) return cold;
+    if constexpr (requires { scorer_.visit_content([](ItemHandle, float) {}); }) {
+      if (scorer_.has_content()) {
+        const float mean = detail::mean_of(cold.terms, scorer_.num_trained());
+        scorer_.visit_content([&](ItemHandle item, float) { cold.terms[item] = mean; });
+      }
+    }
+    for (std::size_t i = 0; i < additive.size(); ++i) cold.terms[i] += additive[i];
+    return cold;
+  }
+  return {};
+}
+
 template <Encoder E, Scorer S, ColdStart C>
 std::span<const float> Engine<E, S, C>::cold_terms(const Query& query, std::span<const float> additive,
                                                    Workspace& workspace) const {
@@ -233,9 +252,12 @@ EngineAnswer Engine<E, S, C>::recommend(HistoryView history, const Context& cont
   if (query.user_vector.empty()) {
     query.history = history;
     const Source source = cold_start_.source(history, query.context);
-    return {cold_top_k(query, eligible, additive, k, workspace), source};
+    return {cold_top_k(query, eligible, additive, k, workspace), source, false};
   }
-  return {scorer_.top_k(query, eligible, additive_terms(history, additive, workspace), k, workspace), Source::model};
+  const ColdTerms cold = terms_beside(history, query.context, additive, workspace);
+  if (!cold.terms.empty()) additive = cold.terms;
+  return {scorer_.top_k(query, eligible, additive_terms(history, additive, workspace), k, workspace), cold.source,
+          !cold.terms.empty()};
 }
 
 template <Encoder E, Scorer S, ColdStart C>
@@ -261,8 +283,9 @@ Source Engine<E, S, C>::score(HistoryView history, const Context& context, std::
                               std::span<float> scores, detail::EngineState* state, Workspace& workspace) const {
   Query query = encode(history, context, state, workspace);
   if (!query.user_vector.empty()) {
-    scorer_.score(query, handles, additive_terms(history, {}, workspace), scores, workspace);
-    return Source::model;
+    const ColdTerms cold = terms_beside(history, query.context, {}, workspace);
+    scorer_.score(query, handles, additive_terms(history, cold.terms, workspace), scores, workspace);
+    return cold.source;
   }
   query.history = history;
   score_cold(query, handles, scores, workspace);
@@ -275,14 +298,15 @@ EngineAnswer Engine<E, S, C>::recommend_beside(ItemHandle item, float& score, Hi
                                                std::size_t k, Workspace& workspace) const {
   Query query = encode(history, context, nullptr, workspace);
   if (!query.user_vector.empty()) {
-    const std::span<const float> terms = additive_terms(history, {}, workspace);
+    const ColdTerms cold = terms_beside(history, query.context, {}, workspace);
+    const std::span<const float> terms = additive_terms(history, cold.terms, workspace);
     scorer_.score(query, {&item, 1}, terms, {&score, 1}, workspace);
-    return {scorer_.top_k(query, eligible, terms, k, workspace), Source::model};
+    return {scorer_.top_k(query, eligible, terms, k, workspace), cold.source, !cold.terms.empty()};
   }
   query.history = history;
   score_cold(query, {&item, 1}, {&score, 1}, workspace);
   const Source source = cold_start_.source(history, query.context);
-  return {cold_top_k(query, eligible, {}, k, workspace), source};
+  return {cold_top_k(query, eligible, {}, k, workspace), source, false};
 }
 
 template <Encoder E, Scorer S, ColdStart C>

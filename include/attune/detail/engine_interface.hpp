@@ -22,6 +22,12 @@ class ContentRows;
 struct EngineAnswer {
   std::span<const ScoredHandle> items;
   Source source = Source::model;
+  bool blended = false;  // the model scored, and the cold start added its terms
+
+  // Who decides which items can be in the answer.
+  Source ranked_by() const noexcept { return blended ? Source::model : source; }
+  // Whether scores are the model's own.
+  bool of_model_alone() const noexcept { return source == Source::model && !blended; }
 };
 
 namespace detail {

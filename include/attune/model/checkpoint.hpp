@@ -7,6 +7,8 @@
 //   weights.safetensors      the encoder (absent in a model that only counts)
 //   counts.safetensors       popularity and the other counts
 //   items.ids                binary id map of the items, in order of their rows
+//   content.safetensors      vectors of items from what they are
+//   profile.safetensors      what to expect of users with few events
 //   histories.bin            users and their events, a file of their own so that erasing a user rewrites nothing else
 //   opening.safetensors      what opening would compute from the others; models of older versions lack it
 //
@@ -31,6 +33,7 @@ namespace attune::inline v0_1 {
 inline constexpr int kModelFormatVersion = 1;
 
 class ContentTower;
+class UserPrior;
 
 namespace detail {
 struct Opening;
@@ -51,6 +54,8 @@ struct ATTUNE_EXPORT TrainedModel {
   Calibration calibration;  // of the scores it answers with; empty: none was fitted
   // Gives items vectors from what they are, beside those that were trained; null: there is none.
   std::shared_ptr<const ContentTower> content;
+  // What to expect of users with few events, from their profiles among others; null: nothing beyond the counts.
+  std::shared_ptr<const UserPrior> user_prior;
   LearnedRanker ranker;                            // of the encoder's best items; empty: they stay in its order
   std::shared_ptr<const Histories> histories;      // every event it was given, for serving
   std::map<std::string, std::string> notes;        // free text for people: split, seed, data; shown by `inspect`

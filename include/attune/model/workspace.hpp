@@ -66,6 +66,8 @@ struct BasicWorkspace {
   Buffer<T> products;               // of the query with centroids; of terms, the largest
   Buffer<T> user_vector;            // [dim]
   Buffer<T> additive;               // [handles]
+  Buffer<T> cold;                   // [handles], what is added while a history is short
+  Buffer<T> shares;                 // of a count model, as a part of that
   Buffer<T> counts;                 // what a count model works in
   Buffer<T> count_vector;           // a user's, where a count model makes one
   Buffer<T> count_scores;           // of a count model, in the order of its own rows

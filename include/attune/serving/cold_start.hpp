@@ -11,17 +11,22 @@
 
 #include "attune/concepts.hpp"
 #include "attune/model/count_model.hpp"
+#include "attune/model/user_prior.hpp"
 
 namespace attune::inline v0_1 {
 
-// A count model where the history has an event it knows, else popularity. Every eligible item can be returned; what was
-// never counted has a score of 0.
+// A count model where the history has an event it knows, else popularity; with a prior, for a history of at most
+// UserPrior::kMostEvents events, what that says of the user, as shares of all items. Every eligible item can be
+// returned; what was never counted has a score of 0.
 class ATTUNE_EXPORT CountsColdStart {
  public:
   // Either may be null. Handles may go beyond the items that were counted.
-  CountsColdStart(std::shared_ptr<const CountModel> popularity, std::shared_ptr<const CountModel> counts);
+  CountsColdStart(std::shared_ptr<const CountModel> popularity, std::shared_ptr<const CountModel> counts,
+                  std::shared_ptr<const UserPrior> prior = nullptr);
 
   Source source(HistoryView history, const Context& context) const noexcept;
+  // Of the prior.
+  ColdTerms beside_model(HistoryView history, const Context& context, std::size_t size, Workspace& workspace) const;
   std::span<const ScoredHandle> top_k(HistoryView history, const Context& context,
                                       std::span<const std::uint64_t> eligible, std::size_t k,
                                       Workspace& workspace) const {
@@ -38,8 +43,10 @@ class ATTUNE_EXPORT CountsColdStart {
                     std::span<const ItemHandle> items, std::span<const float> shares, Workspace& workspace) const;
 
  private:
-  std::span<const float> score_all(HistoryView history, Workspace& workspace) const;
+  bool is_cold(HistoryView history) const noexcept { return prior_ && UserPrior::is_about(history); }
+  std::span<const float> score_all(HistoryView history, const Context& context, Workspace& workspace) const;
   std::shared_ptr<const CountModel> popularity_, counts_;
+  std::shared_ptr<const UserPrior> prior_;
 };
 static_assert(ColdStart<CountsColdStart>);
 

@@ -78,6 +78,9 @@ class Engine {
   // The terms of the blend, with those of a request.
   std::span<const float> additive_terms(HistoryView history, std::span<const float> additive,
                                         Workspace& workspace) const;
+  // What the cold start adds to the model's scores of a short history, with the terms of a request.
+  ColdTerms terms_beside(HistoryView history, const Context& context, std::span<const float> additive,
+                         Workspace& workspace) const;
   // What is added to the scores of the cold start, that of a request among it; empty: nothing.
   std::span<const float> cold_terms(const Query& query, std::span<const float> additive, Workspace& workspace) const;
   void score_cold(const Query& query, std::span<const ItemHandle> handles, std::span<float> scores,

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <span>
+#include <string_view>
 
 #include "attune/types.hpp"
 
@@ -23,12 +24,17 @@ class ATTUNE_EXPORT EventStore {
   // Forgets a user. Returns when no byte of his events is left in the store.
   virtual void erase(const Id& user) = 0;
 
-  // What a store may have beyond that; by default nothing, and merge throws Error(unsupported).
+  // What a store may have beyond that; by default nothing, and merge and put_profile throw Error(unsupported).
   // The events of one user, in the order of append.
   virtual void visit(const Id& user, const std::function<void(const Interaction&)>& visit);
   // As one change: `further` events, then all that `from` has, become the newest of `to`'s, whatever user they name,
   // and `from` is forgotten as erase() does it.
   virtual void merge(const Id& from, const Id& to, std::span<const Interaction> further);
+  // Keeps the profile of a user in the place of the one before, durable when it returns; an empty text takes it away.
+  // erase and merge take it away as well.
+  virtual void put_profile(const Id& user, std::string_view profile);
+  // Every profile that is kept, in any order. Called once, before serving.
+  virtual void visit_profiles(const std::function<void(const Id& user, std::string_view profile)>& visit);
   // Whether erase or merge has forgotten this user at any time: what others know of him, like the histories of a model,
   // is to be left out.
   virtual bool has_forgotten(const Id& user) const;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "attune/serving/event_store.hpp"
 
@@ -63,6 +64,8 @@ class ATTUNE_EXPORT SqliteEventStore final : public EventStore {
   // when it opens the file again. What stays of the user is a 64-bit hash, salted per file.
   void erase(const Id& user) override;
   void merge(const Id& from, const Id& to, std::span<const Interaction> further) override;
+  void put_profile(const Id& user, std::string_view profile) override;
+  void visit_profiles(const std::function<void(const Id& user, std::string_view profile)>& visit) override;
   bool has_forgotten(const Id& user) const override;
 
   // Returns when everything appended before is on the disk.
