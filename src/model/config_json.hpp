@@ -47,9 +47,8 @@ inline const Names<ScoreKind>& names_of(ScoreKind) {
 inline const Names<CountKind>& names_of(CountKind) {
   static const Names<CountKind> names = [] {
     Names<CountKind> all;
-    for (const CountKind kind :
-         {CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease, CountKind::ials,
-          CountKind::repeat}) {
+    for (const CountKind kind : {CountKind::popularity, CountKind::markov, CountKind::item_knn, CountKind::ease,
+                                 CountKind::ials, CountKind::repeat}) {
       all.emplace_back(to_string(kind), kind);
     }
     return all;
