@@ -19,6 +19,8 @@ void run(const ScoreOptions& options, Console& console);
 void run(const ExplainOptions& options, Console& console);
 void run(const InspectOptions& options, Console& console);
 void run(const MetricsOptions& options, Console& console);
+void run(const PrivacyEpsilonOptions& options, Console& console);
+void run(const PrivacyCalibrateOptions& options, Console& console);
 void run(const DoctorOptions& options, Console& console);
 
 }  // namespace attune::cli
