@@ -124,6 +124,26 @@ void add_train(CLI::App& verb, TrainOptions& options) {
       ->type_name("DIR");
   verb.add_flag("--resume", options.resume,
                 "Go on from the last whole epoch of a training with the same options\nthat was interrupted");
+  CLI::Option* epsilon = verb.add_option("--privacy-epsilon", options.privacy_epsilon,
+                                         "Train differentially private within this budget (docs/privacy.md)");
+  epsilon->type_name("E")->check(quietly(CLI::PositiveNumber));
+  for (const char* other : {"--schema", "--time-budget", "--memory-limit", "--teacher", "--resume", "--k-core"}) {
+    epsilon->excludes(other);
+  }
+  verb.add_option("--privacy-delta", options.privacy_delta,
+                  "Probability that the promise fails; choose it well below\none over the number of users")
+      ->type_name("D")
+      ->needs(epsilon)
+      ->capture_default_str();
+  verb.add_option_function<std::string>(
+          "--privacy-unit",
+          [&options](const std::string& text) {
+            options.privacy_unit = text == "user" ? PrivacyUnit::user : PrivacyUnit::event;
+          },
+          "What is kept private: all that a user did (default), or a single event")
+      ->check(one_of({"user", "event"}))
+      ->needs(epsilon)
+      ->type_name("user|event");
   add_protocol(verb, options.protocol, "temporal:0.9\n(leave-one-out for a file without times)");
   add_common(verb, options.common);
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "attune/model/text_encoder.hpp"
+#include "attune/privacy/private_training.hpp"
 #include "attune/training/tuner.hpp"
 #include "attune/training/updater.hpp"
 
@@ -63,6 +64,9 @@ struct TrainOptions {
   std::optional<std::size_t> memory_limit;  // megabytes
   std::string teacher;                      // a model directory; "" for none
   std::string schema;                       // of the file of items; "" for none
+  std::optional<double> privacy_epsilon;    // none: nobody is kept private
+  double privacy_delta = 1e-5;
+  PrivacyUnit privacy_unit = PrivacyUnit::user;
 };
 
 struct TuneOptions {

@@ -9,6 +9,7 @@
 namespace attune::cli {
 
 void run(const TrainOptions& options, Console& console);
+void train_private(const TrainOptions& options, Console& console);  // with --privacy-epsilon
 void run(const TuneOptions& options, Console& console);
 void run(const UpdateOptions& options, Console& console);
 void run(const CompressOptions& options, Console& console);

@@ -270,7 +270,10 @@ TEST_CASE("Private training refuses what would break its promise", "[privacy][tr
   CHECK(refused([](auto& c) { c.noise_multiplier = 0.01; }) == ErrorCode::limit_exceeded);
   CHECK(refused([](auto& c) { c.counts.max_items = 9; }) == ErrorCode::limit_exceeded);
   CHECK(refused([](auto& c) { c.unit = PrivacyUnit::event; }) == ErrorCode::unsupported);
-  CHECK(refused([](auto& c) { c.encoder.objective.shared_negatives = true; }) == ErrorCode::unsupported);
+  CHECK(refused([](auto& c) {
+          c.encoder.objective.loss = LossKind::sampled_softmax;
+          c.encoder.objective.shared_negatives = true;
+        }) == ErrorCode::unsupported);
   CHECK(refused([](auto& c) { c.encoder.objective.sampling_power = 1; }) == ErrorCode::unsupported);
   CHECK(refused([](auto& c) { c.epsilon = 0; }) == ErrorCode::invalid_config);
   CHECK(refused([](auto& c) { c.delta = 0; }) == ErrorCode::invalid_config);
