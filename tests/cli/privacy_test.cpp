@@ -42,3 +42,46 @@ TEST_CASE("privacy calibrate finds the noise of a budget", "[cli][privacy]") {
   CHECK(refused.err.find("epsilon: expected more than 0") != std::string::npos);
   CHECK(sandbox.attune("privacy").status == 2);
 }
+
+TEST_CASE("train keeps within a budget of privacy and the model says so", "[cli][privacy]") {
+  const Sandbox sandbox;
+  sandbox.events();
+  const std::string train = "train --interactions events.csv --split leave-one-out --output model ";
+  const Run run = sandbox.attune(train + "--privacy-epsilon 4 --privacy-delta 1e-4 --json");
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto report = run.json();
+  CHECK(report["privacy"]["unit"] == "user");
+  CHECK(report["privacy"]["delta"] == 1e-4);
+  CHECK(report["privacy"]["epsilon"] <= 4.0);
+  CHECK(report["privacy"]["epsilon"] > 3.99);
+  CHECK(report["metrics"]["hr@10"].is_number());
+  const Run inspected = sandbox.attune("inspect model");
+  CHECK(inspected.out.find("privacy.epsilon") != std::string::npos);
+  CHECK(sandbox.attune("inspect model --json").json()["notes"].contains("privacy"));
+  CHECK(sandbox.attune("recommend --model model --history i1,i2").status == 0);
+
+  const Run updated = sandbox.attune("update --model model --interactions events.csv --output next");
+  CHECK(updated.status == 1);
+  CHECK(updated.err.find("trained privately") != std::string::npos);
+  const auto event = sandbox.attune(train + "--privacy-epsilon 4 --privacy-unit event --json").json();
+  CHECK(event["privacy"]["unit"] == "event");
+  const auto encoder = sandbox.attune(train + "--privacy-epsilon 4 --preset sasrec-small --epochs 1 --json").json();
+  CHECK(encoder["privacy"]["mechanisms"].size() == 2);
+  CHECK(encoder["privacy"]["epsilon"] <= 4.0);
+}
+
+TEST_CASE("train refuses what its account of privacy does not cover", "[cli][privacy]") {
+  const Sandbox sandbox;
+  sandbox.events();
+  const std::string train = "train --interactions events.csv --output model --privacy-epsilon 4 ";
+  for (const std::string more : {"--resume", "--k-core 2", "--preset ease", "--preset bert4rec", "--epochs 3",
+                                 "--time-budget 5", "--privacy-unit person"}) {
+    INFO(more);
+    CHECK(sandbox.attune(train + more).status == 2);
+  }
+  CHECK(sandbox.attune("train --interactions events.csv --output model --privacy-delta 1e-5").status == 2);
+  const Run refused = sandbox.attune(train + "--privacy-unit event --preset sasrec-small");
+  CHECK(refused.status == 1);
+  CHECK(refused.err.find("not of single events") != std::string::npos);
+}

@@ -47,7 +47,7 @@ struct PrivateEncoderOptions {
   double sampling_probability = 0.1;
   double clip = 1.0;          // bound on the L2 norm of what a user changes
   double budget_share = 0.5;  // of epsilon, beyond what the counts spend of it
-  double blend_weight = 1.0;  // of the counts in the scores
+  double blend_weight = 4.0;  // of the counts in the scores
   EncoderConfig encoder;      // its window is not shortened to the longest history, which would tell of it
   ObjectiveConfig objective;  // no negatives shared between users, none drawn by their counts
   AdamOptions adam;
