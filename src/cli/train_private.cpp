@@ -44,6 +44,20 @@ PrivateTrainingConfig private_configuration(const TrainOptions& options, const T
   return config;
 }
 
+// Where a user's history ends must not depend on others.
+Protocol private_protocol(const TrainOptions& options, bool exclude_seen) {
+  ProtocolOptions asked = options.protocol;
+  if (!asked.split) asked.split = "leave-one-out";
+  Protocol protocol;
+  protocol.exclude_seen = exclude_seen;
+  protocol.apply(asked, options.data);
+  if (protocol.split.kind == SplitOptions::Kind::temporal) {
+    throw UsageError("--split: expected leave-one-out or none with --privacy-epsilon: everybody's events say where " +
+                     *asked.split + " cuts");
+  }
+  return protocol;
+}
+
 void print_result(std::ostream& out, const PrivacyStatement& statement, double seconds, const Report& report,
                   const Protocol& protocol, const std::vector<Baseline>& baselines, const std::string& output) {
   out << "trained in " << fixed(seconds, 1) << " s, epsilon " << fixed(statement.epsilon, 4) << " at delta "
@@ -63,9 +77,7 @@ void train_private(const TrainOptions& options, Console& console) {
   apply_protocol(preset, options.protocol);
   const PrivateTrainingConfig config = private_configuration(options, preset);
   config.validate();
-  Protocol protocol;
-  protocol.exclude_seen = preset.exclude_seen;
-  protocol.apply(options.protocol, options.data);
+  Protocol protocol = private_protocol(options, preset.exclude_seen);
   TrainedModel::check_replaceable(options.output);
   Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
   const Json load = load_json(interactions);

@@ -28,11 +28,16 @@ TrainerConfig config_of_users(const PrivateTrainingConfig& config) {
   return user;
 }
 
+// Of the whole catalogue: which items anybody has is nobody's business.
+NegativeSampler catalogue_sampler(std::size_t items) {
+  return NegativeSampler(std::vector<std::uint64_t>(items, 1), 0);
+}
+
 // Who computes what users would change, each one's own; and what they add up to, in whole numbers, which doubles hold
 // exactly, so that the order in which they are added does not matter.
 struct Worker {
   Worker(const TrainerConfig& config, const Histories& histories, const SequenceEncoder<float>& encoder)
-      : gradient(config, histories, encoder, calling_thread),
+      : gradient(config, histories, encoder, calling_thread, catalogue_sampler(histories.num_items())),
         sum(encoder.parameters().total(), encoder.items().rows(), encoder.dim()) {}
 
   InlineExecutor calling_thread;

@@ -76,7 +76,7 @@ TEST_CASE("train refuses what its account of privacy does not cover", "[cli][pri
   sandbox.events();
   const std::string train = "train --interactions events.csv --output model --privacy-epsilon 4 ";
   for (const std::string more : {"--resume", "--k-core 2", "--preset ease", "--preset bert4rec", "--epochs 3",
-                                 "--time-budget 5", "--privacy-unit person"}) {
+                                 "--time-budget 5", "--split temporal:0.9", "--privacy-unit person"}) {
     INFO(more);
     CHECK(sandbox.attune(train + more).status == 2);
   }
