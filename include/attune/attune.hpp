@@ -76,3 +76,7 @@
 #include "attune/serving/shared_encoder.hpp"
 #include "attune/serving/telemetry.hpp"
 #include "attune/serving/user_state.hpp"
+
+#include "attune/privacy/accountant.hpp"
+#include "attune/privacy/noise.hpp"
+#include "attune/privacy/private_training.hpp"

@@ -128,6 +128,26 @@ void add_train(CLI::App& verb, TrainOptions& options) {
       ->type_name("DIR");
   verb.add_flag("--resume", options.resume,
                 "Go on from the last whole epoch of a training with the same options\nthat was interrupted");
+  CLI::Option* epsilon = verb.add_option("--privacy-epsilon", options.privacy_epsilon,
+                                         "Train differentially private within this budget (docs/privacy.md)");
+  epsilon->type_name("E")->check(quietly(CLI::PositiveNumber));
+  for (const char* other : {"--schema", "--time-budget", "--memory-limit", "--teacher", "--resume", "--k-core"}) {
+    epsilon->excludes(other);
+  }
+  verb.add_option("--privacy-delta", options.privacy_delta,
+                  "Probability that the promise fails; choose it well below\none over the number of users")
+      ->type_name("D")
+      ->needs(epsilon)
+      ->capture_default_str();
+  verb.add_option_function<std::string>(
+          "--privacy-unit",
+          [&options](const std::string& text) {
+            options.privacy_unit = text == "user" ? PrivacyUnit::user : PrivacyUnit::event;
+          },
+          "What is kept private: all that a user did (default), or a single event")
+      ->check(one_of({"user", "event"}))
+      ->needs(epsilon)
+      ->type_name("user|event");
   add_protocol(verb, options.protocol, "temporal:0.9\n(leave-one-out for a file without times)");
   add_common(verb, options.common);
 }
@@ -338,6 +358,44 @@ void add_metrics(CLI::App& verb, MetricsOptions& options) {
   add_common(verb, options.common);
 }
 
+void add_privacy_epsilon(CLI::App& verb, PrivacyEpsilonOptions& options) {
+  verb.add_option("--sampling-probability", options.sampling_probabilities,
+                  "With which a record takes part in a step (Poisson sampling)")
+      ->type_name("Q1,Q2,...")
+      ->delimiter(',')
+      ->capture_default_str();
+  verb.add_option("--noise-multiplier", options.noise_multipliers,
+                  "Standard deviation of the noise, in units of the bound on a record")
+      ->type_name("S1,S2,...")
+      ->delimiter(',')
+      ->required();
+  verb.add_option("--steps", options.steps, "How often; several values are several mechanisms on the same data")
+      ->type_name("N1,N2,...")
+      ->delimiter(',')
+      ->capture_default_str();
+  verb.add_option("--delta", options.delta, "Probability that the promise fails")->type_name("D")->required();
+  verb.add_option_function<std::string>(
+          "--accountant", [&options](const std::string& text) { options.renyi = text == "renyi"; },
+          "tight: the distribution of the privacy loss (default);\nrenyi: Renyi divergences, a looser bound")
+      ->check(one_of({"tight", "renyi"}))
+      ->type_name("tight|renyi");
+  verb.add_option("--order", options.order, "By the Renyi divergence of this order alone")->type_name("A");
+  add_common(verb, options.common);
+}
+
+void add_privacy_calibrate(CLI::App& verb, PrivacyCalibrateOptions& options) {
+  verb.add_option("--epsilon", options.epsilon, "Budget: how far neighbours can be told apart")
+      ->type_name("E")
+      ->required();
+  verb.add_option("--delta", options.delta, "Probability that the promise fails")->type_name("D")->required();
+  verb.add_option("--sampling-probability", options.sampling_probability,
+                  "With which a record takes part in a step (Poisson sampling)")
+      ->type_name("Q")
+      ->capture_default_str();
+  verb.add_option("--steps", options.steps, "How often")->type_name("N")->capture_default_str();
+  add_common(verb, options.common);
+}
+
 void add_doctor(CLI::App& verb, DoctorOptions& options) { add_common(verb, options.common); }
 
 // The verb's name, what it does, its options as values and how they are declared.
@@ -387,6 +445,8 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   ExplainOptions explain;
   InspectOptions inspect;
   MetricsOptions metrics;
+  PrivacyEpsilonOptions privacy_epsilon;
+  PrivacyCalibrateOptions privacy_calibrate;
   DoctorOptions doctor;
   std::optional<Command> chosen;
   add_verb(app, "train", "Train a model on interactions and write it to a directory", train, add_train, chosen);
@@ -400,6 +460,12 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "explain", "Show which past events speak for an item", explain, add_explain, chosen);
   add_verb(app, "inspect", "Show what a model directory or a safetensors file holds", inspect, add_inspect, chosen);
   add_verb(app, "metrics", "Measure ready-made lists, or a policy on logged decisions", metrics, add_metrics, chosen);
+  CLI::App& privacy = *app.add_subcommand("privacy", "Account for differential privacy: what noise is worth");
+  privacy.require_subcommand(1);
+  add_verb(privacy, "epsilon", "The privacy that mechanisms with Gaussian noise leave", privacy_epsilon,
+           add_privacy_epsilon, chosen);
+  add_verb(privacy, "calibrate", "The noise that keeps within a budget", privacy_calibrate, add_privacy_calibrate,
+           chosen);
   add_verb(app, "doctor", "Show the version, the build and the instruction sets in use", doctor, add_doctor, chosen);
 
   try {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "attune/model/text_encoder.hpp"
+#include "attune/privacy/private_training.hpp"
 #include "attune/training/tuner.hpp"
 #include "attune/training/updater.hpp"
 
@@ -159,13 +160,29 @@ struct MetricsOptions {
   std::optional<double> clip;  // their weights
 };
 
+// Mechanisms on the same data: one of each list, or one for all where a list has a single value.
+struct PrivacyEpsilonOptions {
+  CommonOptions common;
+  std::vector<double> sampling_probabilities{1}, noise_multipliers;
+  std::vector<std::uint64_t> steps{1};
+  double delta = 0;
+  bool renyi = false;
+  std::optional<double> order;
+};
+
+struct PrivacyCalibrateOptions {
+  CommonOptions common;
+  double epsilon = 0, delta = 0, sampling_probability = 1;
+  std::uint64_t steps = 1;
+};
+
 struct DoctorOptions {
   CommonOptions common;
 };
 
-using Command =
-    std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, EmbedOptions, EvaluateOptions,
-                 RecommendOptions, ScoreOptions, ExplainOptions, InspectOptions, MetricsOptions, DoctorOptions>;
+using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, EmbedOptions, EvaluateOptions,
+                             RecommendOptions, ScoreOptions, ExplainOptions, InspectOptions, MetricsOptions,
+                             PrivacyEpsilonOptions, PrivacyCalibrateOptions, DoctorOptions>;
 
 // Exit statuses of the tool.
 inline constexpr int kDone = 0;

@@ -274,6 +274,7 @@ EvaluationOptions measuring_by(const Protocol& protocol, Executor& executor) {
 }  // namespace
 
 void run(const TrainOptions& options, Console& console) {
+  if (options.privacy_epsilon) return train_private(options, console);
   TrainerConfig config = configuration(options);
   Protocol protocol;
   protocol.exclude_seen = config.exclude_seen;

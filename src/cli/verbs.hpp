@@ -9,6 +9,7 @@
 namespace attune::cli {
 
 void run(const TrainOptions& options, Console& console);
+void train_private(const TrainOptions& options, Console& console);  // with --privacy-epsilon
 void run(const TuneOptions& options, Console& console);
 void run(const UpdateOptions& options, Console& console);
 void run(const CompressOptions& options, Console& console);
@@ -19,6 +20,8 @@ void run(const ScoreOptions& options, Console& console);
 void run(const ExplainOptions& options, Console& console);
 void run(const InspectOptions& options, Console& console);
 void run(const MetricsOptions& options, Console& console);
+void run(const PrivacyEpsilonOptions& options, Console& console);
+void run(const PrivacyCalibrateOptions& options, Console& console);
 void run(const DoctorOptions& options, Console& console);
 
 }  // namespace attune::cli

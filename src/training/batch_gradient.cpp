@@ -16,7 +16,8 @@ constexpr std::uint64_t kDrawNegatives = 1, kHideEvents = 2;
 }  // namespace
 
 BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histories,
-                             const SequenceEncoder<float>& encoder, Executor& executor)
+                             const SequenceEncoder<float>& encoder, Executor& executor,
+                             const std::optional<NegativeSampler>& sampler)
     : config_(config),
       histories_(histories),
       encoder_(encoder),
@@ -32,7 +33,8 @@ BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histo
   }
   if (config.teacher && config.distillation.weight > 0) teacher_.emplace(config, histories, executor);
   if (config.objective.loss == LossKind::softmax) return;
-  sampler_ = NegativeSampler(PopularityModel::fit(histories).counts(), config.objective.sampling_power);
+  sampler_ =
+      sampler ? *sampler : NegativeSampler(PopularityModel::fit(histories).counts(), config.objective.sampling_power);
   if (!config.objective.log_q) return;
   if (config.objective.shared_negatives) bias_ = sampler_.log_inclusions(config.objective.negatives);
   for (float& logarithm : bias_) logarithm = -logarithm;

@@ -25,8 +25,9 @@ inline constexpr std::size_t kPackedTokens = 512;
 
 class BatchGradient {
  public:
+  // `sampler`: who draws negatives; none: of the items of the histories, by their events.
   BatchGradient(const TrainerConfig& config, const Histories& histories, const SequenceEncoder<float>& encoder,
-                Executor& executor);
+                Executor& executor, const std::optional<NegativeSampler>& sampler = std::nullopt);
 
   struct Loss {
     double sum = 0;      // over targets, by their weights

@@ -33,6 +33,9 @@ void check_model(const TrainedModel& model) {
   if (!model.histories || !model.histories->user_ids || !model.item_ids) {
     throw Error(ErrorCode::invalid_argument, "update: expected a model with the histories it serves, found none");
   }
+  if (model.notes.contains("privacy")) {
+    throw Error(ErrorCode::unsupported, "update: the model was trained privately, which an update would undo");
+  }
   if (model.encoder && model.encoder->config().block == BlockKind::custom) {
     throw Error(ErrorCode::unsupported, "update: expected an encoder of sasrec or hstu blocks, found a host's own");
   }

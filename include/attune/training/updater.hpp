@@ -52,7 +52,8 @@ class ATTUNE_EXPORT Updater {
   // The same seed gives the same bits for any number of threads. A model that only counts has no epochs. Progress that
   // returns false stops: the weights so far are the result. Throws Error: invalid_argument (a model without histories;
   // other kinds of ids), invalid_data (events without times for histories that have them), unsupported (an encoder or
-  // counts of a host's own kind), limit_exceeded (more than 256 event kinds), non_finite.
+  // counts of a host's own kind; a model that was trained privately), limit_exceeded (more than 256 event kinds),
+  // non_finite.
   TrainedModel update(const TrainedModel& model, const InteractionLog& events, const Progress& progress = {});
 
   // Of the last update: what it found, and the events held out, each with the user's events before it.
