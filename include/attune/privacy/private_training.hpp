@@ -31,7 +31,7 @@ struct PrivateCountsOptions {
   std::size_t steps = 20;    // gaps counted: y follows x within this many events
   double gap_power = 0.75;   // a pair that is w apart weighs w^-gap_power
   double item_share = 0.05;  // of the squared bound: goes to the counts of items, the rest to those of pairs
-  double reverse = 0.2;     // "x follows y" counts this much for "y follows x"; more helps where noise is strong
+  double reverse = 0.2;      // "x follows y" counts this much for "y follows x"; more helps where noise is strong
   // Of pairs that noise would drown: a count is weighed by e / (e + shrinkage * noise^2), with e what the counts of its
   // two items let expect; 0: none.
   double shrinkage = 0.003;
