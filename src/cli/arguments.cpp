@@ -131,7 +131,8 @@ void add_train(CLI::App& verb, TrainOptions& options) {
   CLI::Option* epsilon = verb.add_option("--privacy-epsilon", options.privacy_epsilon,
                                          "Train differentially private within this budget (docs/privacy.md)");
   epsilon->type_name("E")->check(quietly(CLI::PositiveNumber));
-  for (const char* other : {"--schema", "--time-budget", "--memory-limit", "--teacher", "--resume", "--k-core"}) {
+  for (const char* other :
+       {"--schema", "--users", "--time-budget", "--memory-limit", "--teacher", "--resume", "--k-core"}) {
     epsilon->excludes(other);
   }
   verb.add_option("--privacy-delta", options.privacy_delta,

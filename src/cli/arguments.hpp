@@ -65,6 +65,9 @@ struct TrainOptions {
   std::string teacher;                      // a model directory; "" for none
   std::string users;                        // a file; "" for none
   std::string schema;                       // of the files of items and users; "" for none
+  std::optional<double> privacy_epsilon;    // none: nobody is kept private
+  double privacy_delta = 1e-5;
+  PrivacyUnit privacy_unit = PrivacyUnit::user;
 };
 
 struct TuneOptions {
