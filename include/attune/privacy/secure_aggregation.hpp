@@ -37,8 +37,8 @@ struct ATTUNE_EXPORT AggregationRound {
 
   std::array<std::byte, 16> id{};          // another one for every round: fresh_id()
   std::array<std::byte, 32> model_hash{};  // of the model that clients start from: hash_of()
-  std::vector<std::array<std::byte, 32>>
-      clients;                     // public keys, n of them, 3 to kMostClients; a client's number is its place
+  // Public keys, n of them, 3 to kMostClients; a client's number is its place.
+  std::vector<std::array<std::byte, 32>> clients{};
   std::size_t num_values = 0;      // D, of each client, 1 to kMostValues
   std::int64_t max_magnitude = 0;  // of an integer that a client sends: Quantiser::max_magnitude()
   unsigned word_bits = 32;         // 32 or 64: sums are right where n * max_magnitude < 2^(word_bits - 1)
