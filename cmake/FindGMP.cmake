@@ -1,16 +1,11 @@
 # GMP, which Paillier's cryptosystem counts with: the target GMP::GMP. Debian's package has no CMake package of its own.
-# Installed beside attuneConfig.cmake, since a static attune has to find it again.
+# Version 5 or later. Installed beside attuneConfig.cmake, since a static attune has to find it again.
 
 find_path(GMP_INCLUDE_DIR gmp.h)
 find_library(GMP_LIBRARY gmp)
 mark_as_advanced(GMP_INCLUDE_DIR GMP_LIBRARY)
-if(GMP_INCLUDE_DIR)
-  file(STRINGS ${GMP_INCLUDE_DIR}/gmp.h GMP_lines REGEX "#define __GNU_MP_VERSION(_MINOR|_PATCHLEVEL)? +[0-9]")
-  string(REGEX REPLACE "#define __GNU_MP_VERSION[A-Z_]* +([0-9]+)[^;]*" "\\1" GMP_VERSION "${GMP_lines}")
-  string(REPLACE ";" "." GMP_VERSION "${GMP_VERSION}")
-endif()
 include(FindPackageHandleStandardArgs)
-find_package_handle_standard_args(GMP REQUIRED_VARS GMP_LIBRARY GMP_INCLUDE_DIR VERSION_VAR GMP_VERSION)
+find_package_handle_standard_args(GMP REQUIRED_VARS GMP_LIBRARY GMP_INCLUDE_DIR)
 if(GMP_FOUND AND NOT TARGET GMP::GMP)
   add_library(GMP::GMP UNKNOWN IMPORTED)
   set_target_properties(GMP::GMP PROPERTIES
