@@ -59,10 +59,8 @@ std::vector<double> chosen_near(const Histories& histories, std::size_t step) {
 
 double earliness(std::size_t event) noexcept { return kEarly / (kEarly + static_cast<double>(event)); }
 
-std::size_t events_known(HistoryView history, const CountModel* popularity, const CountModel* counts,
-                         UserPrior::Beside beside) noexcept {
-  const CountModel* const counted = counts != nullptr ? counts : popularity;
-  const auto known = [&](ItemHandle item) { return counted != nullptr && counted->knows(item); };
+std::size_t events_known(HistoryView history, std::size_t num_items, UserPrior::Beside beside) noexcept {
+  const auto known = [&](ItemHandle item) { return item < num_items; };
   const auto events = static_cast<std::size_t>(std::ranges::count_if(history.items, known));
   return beside == UserPrior::Beside::model ? std::max<std::size_t>(events, 1) : events;
 }
@@ -226,7 +224,7 @@ void UserPrior::add_odds(std::span<float> terms, std::size_t feature, float weig
 
 void UserPrior::sum(std::span<float> terms, HistoryView history, const FeatureTable* profile,
                     const CountModel* popularity, const CountModel* counts, Beside beside, Workspace& workspace) const {
-  const std::size_t events = events_known(history, popularity, counts, beside);
+  const std::size_t events = events_known(history, num_items_, beside);
   const Weights& weights = schedule_[std::min(events, kMostEvents)];
   const float scale = beside == Beside::model ? 1 / weights.model : 1.0f;
   first_choices(terms, events);
@@ -246,9 +244,9 @@ void UserPrior::sum(std::span<float> terms, HistoryView history, const FeatureTa
   }
 }
 
-Source UserPrior::largest(HistoryView history, const FeatureTable* profile, const CountModel* popularity,
-                          const CountModel* counts, Beside beside) const noexcept {
-  const std::size_t events = events_known(history, popularity, counts, beside);
+Source UserPrior::largest(HistoryView history, const FeatureTable* profile, const CountModel* counts,
+                          Beside beside) const noexcept {
+  const std::size_t events = events_known(history, num_items_, beside);
   const Weights& weights = schedule_[std::min(events, kMostEvents)];
   bool known = false;
   for (std::size_t f = 0; profile != nullptr && f < odds_.size(); ++f) known |= !profile->of(0, f).missing();

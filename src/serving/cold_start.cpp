@@ -30,7 +30,7 @@ CountsColdStart::CountsColdStart(std::shared_ptr<const CountModel> popularity, s
 
 Source CountsColdStart::source(HistoryView history, const Context& context) const noexcept {
   if (is_cold(history)) {
-    return prior_->largest(history, context.profile, popularity_.get(), counts_.get(), UserPrior::Beside::nothing);
+    return prior_->largest(history, context.profile, counts_.get(), UserPrior::Beside::nothing);
   }
   return counts_ && counts_->knows_any(history) ? Source::counts : Source::popularity;
 }
@@ -43,7 +43,7 @@ ColdTerms CountsColdStart::beside_model(HistoryView history, const Context& cont
   const std::span<float> terms = workspace.cold.take(std::max(size, items));
   prior_->sum(terms.first(items), history, context.profile, popularity_.get(), counts_.get(), kBeside, workspace);
   std::fill(terms.begin() + static_cast<std::ptrdiff_t>(items), terms.end(), 0.0f);
-  return {terms.first(size), prior_->largest(history, context.profile, popularity_.get(), counts_.get(), kBeside)};
+  return {terms.first(size), prior_->largest(history, context.profile, counts_.get(), kBeside)};
 }
 
 std::span<const float> CountsColdStart::score_all(HistoryView history, const Context& context,

@@ -113,7 +113,7 @@ TEST_CASE("A feature that is missing says nothing, an unknown name what all unkn
   const UserPrior prior = groups.prior().with({1, 1}, groups.prior().schedule());
   const FeatureTable nothing = groups.row({{"height", std::numeric_limits<double>::quiet_NaN()}});
   CHECK(sum_of(prior, {}, &nothing, nullptr, Beside::nothing) == sum_of(prior, {}, nullptr, nullptr, Beside::nothing));
-  CHECK(prior.largest({}, &nothing, nullptr, nullptr, Beside::nothing) == Source::popularity);
+  CHECK(prior.largest({}, &nothing, nullptr, Beside::nothing) == Source::popularity);
   const FeatureTable unknown = groups.row({{"group", std::string_view("c")}});
   CHECK(sum_of(prior, {}, &unknown, nullptr, Beside::nothing) == sum_of(prior, {}, nullptr, nullptr, Beside::nothing));
 }
@@ -152,7 +152,7 @@ TEST_CASE("The part with the largest weight speaks") {
   const std::vector<ItemHandle> items{2, 0};
   const HistoryView two{.items = items}, one = two.first(1);
   const auto speaks = [&](HistoryView history, const FeatureTable* of, Beside beside) {
-    return prior.largest(history, of, &counted, &counted, beside);
+    return prior.largest(history, of, &counted, beside);
   };
   CHECK(speaks({}, &profile, Beside::nothing) == Source::profile);
   CHECK(speaks({}, nullptr, Beside::nothing) == Source::popularity);

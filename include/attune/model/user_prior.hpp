@@ -65,14 +65,14 @@ class ATTUNE_EXPORT UserPrior {
   static bool is_about(HistoryView history) noexcept { return history.size() <= kMostEvents; }
   enum class Beside : bool { nothing, model };
   // The whole sum but for the model's score, in terms [num_items()], for a history that it is about; n counts events on
-  // items that the counts know. `profile` is null or has a row, and either count model may be null. Beside a model, n
-  // is at least 1, and all is divided by the model's weight, to be added to its scores.
+  // its items. `profile` is null or has a row, and either count model may be null. Beside a model, n is at least 1, and
+  // all is divided by the model's weight, to be added to its scores.
   void sum(std::span<float> terms, HistoryView history, const FeatureTable* profile, const CountModel* popularity,
            const CountModel* counts, Beside beside, Workspace& workspace) const;
   // Which part has the largest weight: model (beside one), counts (where there are some), popularity (first choices
   // with it), or profile (with those), where one says something.
-  Source largest(HistoryView history, const FeatureTable* profile, const CountModel* popularity,
-                 const CountModel* counts, Beside beside) const noexcept;
+  Source largest(HistoryView history, const FeatureTable* profile, const CountModel* counts,
+                 Beside beside) const noexcept;
 
   // Adds tensors whose names begin with "profile."; the prior must live until writer.bytes().
   void write(SafetensorsWriter& writer) const;
