@@ -161,7 +161,7 @@ TEST_CASE("A count preset trains, measures and serves a model without an encoder
   CHECK(report["train_seconds"].is_number());
   CHECK(report["config"]["counts"] == preset);
   CHECK(report["metrics"]["ndcg@10"].is_number());
-  CHECK(report["baselines"].size() == 4);
+  CHECK(report["baselines"].size() == 5);
   std::string same = preset;
   std::replace(same.begin(), same.end(), '-', '_');
   if (preset != "ials") CHECK(report["baselines"][same] == report["metrics"]);

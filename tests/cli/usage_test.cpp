@@ -35,7 +35,7 @@ TEST_CASE("Wrong usage ends with status 2 and names what is wrong", "[cli][usage
   check_usage_error(sandbox.attune("embed --model bert --items i.csv --text title --pooling max"), "--pooling");
   check_usage_error(sandbox.attune("embed --model bert --items - --text title --config -"), "--items");
   check_usage_error(sandbox.attune("evaluate --interactions events.csv"), "--model");
-  check_usage_error(sandbox.attune("recommend --model model"), "--user or --history");
+  check_usage_error(sandbox.attune("recommend --model model"), "--user, --history or --profile");
   check_usage_error(sandbox.attune("recommend --model model --user u1 --history i1"), "--user");
   check_usage_error(sandbox.attune("recommend --model model --user u1 -k -3"), "-k");
   check_usage_error(sandbox.attune("score --model model"), "--history");
