@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "attune/error.hpp"
 #include "attune/recommender.hpp"
