@@ -289,7 +289,7 @@ TEST_CASE("A file that is no store, a damaged or a newer one is refused by name"
   SECTION("a newer format") {
     { SqliteEventStore store(file); }
     change(file, "UPDATE meta SET value = 7 WHERE key = 'format'");
-    CHECK(code_of_opening(file, "format version 7, this attune reads up to 1") == ErrorCode::unsupported_version);
+    CHECK(code_of_opening(file, "format version 7, this attune reads up to 2") == ErrorCode::unsupported_version);
   }
   SECTION("no format") {
     { SqliteEventStore store(file); }
