@@ -15,6 +15,7 @@
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
+#include "temporary_directory.hpp"
 
 using namespace attune;
 using Catch::Matchers::Contains;
@@ -160,6 +161,27 @@ TEST_CASE("Policies hold for answers from a profile") {
   CHECK(answer.shortfall.filtered == 1);
   recommender.remove_item("i7");
   CHECK(recommender.recommend({.user = "new", .k = 50}).items.size() == 49);
+}
+
+TEST_CASE("A model directory keeps what is expected of new users, and damage to it is found") {
+  const test::TemporaryDirectory directory;
+  const std::string path = (directory / "model").string();
+  const TrainedModel model = model_with_prior();
+  model.save(path);
+  const std::vector<FieldValue> b{{"group", std::string_view("b")}};
+  const Answer expected = Recommender::open(model).recommend_history({}, {.k = 5, .profile = b});
+  for (const ModelAccess access : {ModelAccess::mapped, ModelAccess::in_memory}) {
+    RecommenderOptions options;
+    options.model_access = access;
+    const Answer answer = Recommender::open(path, options).recommend_history({}, {.k = 5, .profile = b});
+    CHECK(answer.source == Source::profile);
+    CHECK(same_items(answer, expected));
+  }
+  const std::filesystem::path file = directory / "model" / "profile.safetensors";
+  std::filesystem::resize_file(file, std::filesystem::file_size(file) - 1);
+  CHECK_THROWS_WITH(TrainedModel::load(path), Contains("profile.safetensors"));
+  std::filesystem::remove(file);
+  CHECK_THROWS_WITH(TrainedModel::load(path), Contains("profile.safetensors"));
 }
 
 TEST_CASE("Profiles are kept over reloads, and each model reads what it knows of them") {
