@@ -271,6 +271,15 @@ EvaluationOptions measuring_by(const Protocol& protocol, Executor& executor) {
           .keep_user_sums = true};
 }
 
+// The interactions, and what is said of their reading.
+InteractionLog read_log(const TrainOptions& options, const Protocol& protocol, Json& load, Console& console) {
+  Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
+  load = load_json(interactions);
+  if (!options.items.file.empty()) load["items_file"] = items_json(options.items.file, interactions.log.item_ids());
+  if (!console.json()) print_load(console.text(), interactions);
+  return std::move(interactions.log);
+}
+
 }  // namespace
 
 void run(const TrainOptions& options, Console& console) {
@@ -282,11 +291,8 @@ void run(const TrainOptions& options, Console& console) {
   TrainedModel::check_replaceable(options.output);
   const std::optional<TrainedModel> teacher = load_teacher(options.teacher, config);
 
-  Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
-  Json load = load_json(interactions);
-  if (!options.items.file.empty()) load["items_file"] = items_json(options.items.file, interactions.log.item_ids());
-  if (!console.json()) print_load(console.text(), interactions);
-  Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
+  Json load;
+  Split split = split_by(protocol, options.protocol, group_by_user(read_log(options, protocol, load, console)));
   const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 
   std::optional<Content> content = read_content(options, split.train);

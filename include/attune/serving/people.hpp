@@ -103,6 +103,6 @@ struct GroupOptions {
 // score is by how much. A popular item whose choice goes with that of many others comes first, and no second one that
 // tells the same. Counted over the histories of the model, at most 20,000 of them evenly spaced, among the 500 most
 // chosen items that the request allows (k, now, allow, deny and the filter of the policy); Source::popularity where
-// histories are missing: then by id. Deterministic; takes some 50 ms.
+// histories are missing: then by id. Deterministic.
 
 }  // namespace attune::inline v0_1
