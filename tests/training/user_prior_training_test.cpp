@@ -83,7 +83,10 @@ TEST_CASE("What is learned answers held-out users better than popularity, and th
   const UserPrior prior = town.fit(nullptr, &report);
   CHECK(report.users == kUsers / 5);
   CHECK(report.by_events[0].queries == kUsers / 5);
-  CHECK(report.by_events[0].sum > report.by_events[0].popularity + 0.05);
+  // A first event is one of five items of each of two groups: whoever puts those of the right group first has 0.59 on
+  // average, whoever does not know the group 0.45.
+  CHECK(report.by_events[0].sum > 0.52);
+  CHECK(report.by_events[0].sum - report.by_events[0].popularity > (0.59 - 0.45) / 2);
   for (std::size_t events = 1; events < report.by_events.size(); ++events) {
     CHECK(report.by_events[events].sum >= report.by_events[events].popularity);
     CHECK(report.by_events[events].model == 0);
