@@ -114,7 +114,7 @@ class Soak {
       recommender_.observe({.user = id, .item = item, .timestamp = now(), .event_id = event_id});
       ++events_;
       for (int i = 0; i < 3; ++i) ask(random, id, answer, worker);
-      std::this_thread::sleep_for(std::chrono::microseconds(100));
+      std::this_thread::sleep_for(std::chrono::microseconds(100));  // the pace of the load; nothing waits on it
     }
   }
 
@@ -154,7 +154,7 @@ class Soak {
         upsert((changed_ + num_items_ - num_items_ / 10) % num_items_);
       }
       peak.raise_to(Use::now());
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // how often use is looked at
     }
     store_->prune(now() - share(20));
     recommender_.reload(reloads_++ % 2 == 0 ? b_ : a_);

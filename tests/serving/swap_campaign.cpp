@@ -169,7 +169,7 @@ class Latency {
       phase_ = &during_;
       const auto begin = Clock::now();
       recommender_.reload(swaps_++ % 2 == 0 ? b_ : a_);
-      const auto took = Clock::now() - begin;
+      const auto took = Clock::now() - begin;  // requests are measured for as long without a swap; nothing else waits
       phase_ = &after_;
       std::this_thread::sleep_for(took / 2);
       phase_ = &quiet_;
