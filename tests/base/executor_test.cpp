@@ -48,9 +48,9 @@ class Meeting {
 };
 
 TEST_CASE("every task runs exactly once, whatever the number of threads", "[base][executor]") {
-  for (const std::size_t threads : {0, 1, 2, 3, 8}) {
+  for (const std::size_t threads : {0u, 1u, 2u, 3u, 8u}) {
     ThreadPool pool(threads);
-    for (const std::size_t tasks : {0, 1, 2, 7, 1000}) {
+    for (const std::size_t tasks : {0u, 1u, 2u, 7u, 1000u}) {
       CAPTURE(threads, tasks);
       CHECK(run_and_count(pool, tasks) == std::vector<int>(tasks, 1));
     }
@@ -61,7 +61,7 @@ TEST_CASE("every task runs exactly once, whatever the number of threads", "[base
 
 TEST_CASE("the pool creates exactly the threads it was asked for and takes them away again", "[base][executor]") {
   const std::size_t before = test::num_threads_at_rest();
-  for (const std::size_t threads : {0, 1, 2, 5}) {
+  for (const std::size_t threads : {0u, 1u, 2u, 5u}) {
     ThreadPool pool(threads);
     CAPTURE(threads);
     run_and_count(pool, 100);
@@ -84,7 +84,7 @@ TEST_CASE("all threads of the pool work at once, each under its own worker numbe
 }
 
 TEST_CASE("a failing task drops those not started and its exception reaches the caller", "[base][executor]") {
-  for (const std::size_t threads : {1, 3}) {
+  for (const std::size_t threads : {1u, 3u}) {
     ThreadPool pool(threads);
     std::atomic<int> ran{0};
     const auto fail_early = [&](std::size_t task, std::size_t) {

@@ -234,7 +234,7 @@ TEST_CASE("A flipped bit in the binary form gives an error or a sound map", "[da
 
 TEST_CASE("A map that is used where its bytes are is the map they were written from", "[data][id_map]") {
   for (const IdKind kind : {IdKind::string, IdKind::int64}) {
-    for (const std::size_t count : {0, 1, 2, 12, 13, 5000}) {
+    for (const std::size_t count : {0u, 1u, 2u, 12u, 13u, 5000u}) {
       IdMap ids(kind);
       for (std::size_t i = 0; i < count; ++i) {
         kind == IdKind::string ? ids.insert("id " + std::to_string(i * i)) : ids.insert(i * 1'000'003);

@@ -21,7 +21,7 @@ TEST_CASE("a buffer grows to the largest use and then stays where it is", "[mode
 }
 
 TEST_CASE("the memory of a buffer begins at a cache line", "[model][workspace]") {
-  for (const std::size_t count : {1, 3, 100, 4097}) {
+  for (const std::size_t count : {1u, 3u, 100u, 4097u}) {
     Buffer<double> buffer;
     CHECK(reinterpret_cast<std::uintptr_t>(buffer.take(count).data()) % 64 == 0);
   }

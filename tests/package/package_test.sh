@@ -6,14 +6,16 @@
 #   build_tree          a consumer of the build tree
 #   subproject          a consumer that adds the sources as a sub-project
 #   shared              builds attune as a shared library, installs and moves it, and runs both kinds of consumer
-# CMake passes CMAKE, CXX, BUILD_TYPE, LAUNCHER, SOURCE_DIR, BUILD_DIR, LIBDIR, WITH_SQLITE, WITH_SODIUM, WITH_GMP and WORK.
+# CMake passes CMAKE, CXX, BUILD_TYPE, LAUNCHER, SOURCE_DIR, BUILD_DIR, LIBDIR, WITH_SQLITE, WITH_SODIUM, WITH_GMP, WERROR and
+# WORK. What is built again has the flags of the current build, so that a compiler cache knows it.
 set -euo pipefail
 
 consumer=$SOURCE_DIR/tests/package/consumer
 moved=$WORK/moved/attune-package
 settings=(-G Ninja "-DCMAKE_CXX_COMPILER=$CXX" "-DCMAKE_BUILD_TYPE=$BUILD_TYPE" "-DCMAKE_CXX_COMPILER_LAUNCHER=$LAUNCHER"
           "-DEVERY_HEADER_DIR=$WORK/include" --no-warn-unused-cli)
-parts=("-DATTUNE_WITH_SQLITE=$WITH_SQLITE" "-DATTUNE_WITH_SODIUM=$WITH_SODIUM" "-DATTUNE_WITH_GMP=$WITH_GMP")
+like_the_build=("-DATTUNE_WITH_SQLITE=$WITH_SQLITE" "-DATTUNE_WITH_SODIUM=$WITH_SODIUM" "-DATTUNE_WITH_GMP=$WITH_GMP"
+                "-DATTUNE_WARNINGS_AS_ERRORS=$WERROR")
 
 fresh() { rm -rf "$1" && mkdir -p "$1"; }
 
@@ -57,9 +59,9 @@ case $1 in
   find_package) cmake_consumer find_package "-DCMAKE_PREFIX_PATH=$moved" ;;
   pkg_config) pkg_config_consumer pkg_config "$moved" --static ;;
   build_tree) cmake_consumer build_tree "-Dattune_DIR=$BUILD_DIR" -DCMAKE_BUILD_TYPE=Debug ;;
-  subproject) cmake_consumer subproject "-DATTUNE_SOURCE_DIR=$SOURCE_DIR" "${parts[@]}" ;;
+  subproject) cmake_consumer subproject "-DATTUNE_SOURCE_DIR=$SOURCE_DIR" "${like_the_build[@]}" ;;
   shared)
-    "$CMAKE" -S "$SOURCE_DIR" -B "$WORK/shared" "${settings[@]}" -DBUILD_SHARED_LIBS=ON -DATTUNE_WARNINGS_AS_ERRORS=ON "${parts[@]}" \
+    "$CMAKE" -S "$SOURCE_DIR" -B "$WORK/shared" "${settings[@]}" -DBUILD_SHARED_LIBS=ON "${like_the_build[@]}" \
       -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
     "$CMAKE" --build "$WORK/shared"
     install_and_move "$WORK/shared" "$WORK/moved/shared-package"

@@ -77,7 +77,7 @@ TEST_CASE("Control groups of the first version count too", "[platform][memory]")
 
 TEST_CASE("Preferring large pages changes no byte, wherever memory begins and ends", "[platform][memory]") {
   std::vector<unsigned char> memory(std::size_t{5} << 20, 7);
-  for (const std::size_t begin : {0, 1, 4095}) {
+  for (const std::size_t begin : {0u, 1u, 4095u}) {
     for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{4} << 20}) {
       attune::platform::prefer_large_pages(memory.data() + begin, bytes);
     }

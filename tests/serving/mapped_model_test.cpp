@@ -107,7 +107,7 @@ TEST_CASE("Where a vector is damaged no answer is wrong and the cold start speak
   const Saved saved;
   const auto expected = answers_of(saved.open(ModelAccess::in_memory));
   std::size_t right = 0, cold = 0;
-  for (const std::size_t item : {100, 700, 1400}) {
+  for (const std::size_t item : {100u, 700u, 1400u}) {
     const Saved damaged;
     damaged.damage(item);
     REQUIRE_THROWS_AS(damaged.open(ModelAccess::in_memory), Error);

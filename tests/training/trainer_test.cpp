@@ -636,7 +636,7 @@ TEST_CASE("An item that was never trained says nothing to the encoder", "[traini
   const TrainedModel model = Trainer(config).fit(histories, {});
   REQUIRE(model.encoder->knows(5));
   std::vector<float> scores(11), expected(11);
-  for (const ItemHandle untrained : {9, 10}) {
+  for (const ItemHandle untrained : {9u, 10u}) {
     CHECK_FALSE(model.encoder->knows(untrained));
     ModelUnderTest(model).session()({.items = {&untrained, 1}}, {}, scores);
     ModelUnderTest(*model.counts).session()({.items = {&untrained, 1}}, {}, expected);
