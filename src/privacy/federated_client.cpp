@@ -9,28 +9,13 @@
 #include "data/little_endian.hpp"
 #include "privacy/federated_messages.hpp"
 #include "privacy/federated_plan.hpp"
+#include "privacy/local_history.hpp"
 #include "training/batch_gradient.hpp"
-#include "training/learner.hpp"
-#include "training/sequences.hpp"
 
 namespace attune::inline v0_1 {
 namespace {
 
 using detail::FederatedKind;
-
-NegativeSampler uniform_sampler(std::size_t items) { return NegativeSampler(std::vector<std::uint64_t>(items, 1), 0); }
-
-// Histories of one user, without kinds and values, which the objective does not read.
-void keep_known(Histories& histories, HistoryView history, std::size_t num_items) {
-  histories.items.clear();
-  histories.times.clear();
-  for (std::size_t i = 0; i < history.size(); ++i) {
-    if (history.items[i] >= num_items) continue;
-    histories.items.push_back(history.items[i]);
-    if (!history.times.empty()) histories.times.push_back(history.times[i]);
-  }
-  histories.offsets = {0, histories.items.size()};
-}
 
 }  // namespace
 
@@ -42,7 +27,7 @@ struct FederatedClient::Impl {
         fingerprint(detail::fingerprint_of(plan)),
         quantiser(plan.quantiser()),
         encoder(plan.make_encoder()),
-        gradient(config, histories, *encoder, calling_thread, uniform_sampler(plan.num_items)),
+        gradient(config, histories, *encoder, calling_thread, detail::uniform_sampler(plan.num_items)),
         weights(encoder->parameters().total() + plan.num_items * encoder->dim()),
         change(weights.size()) {}
 
@@ -101,14 +86,7 @@ void FederatedClient::Impl::add_gradient(std::span<float> values, double scale) 
 
 // change = the sum of the gradients of the steps, each a mean over targets. Returns the weight of the update.
 std::uint64_t FederatedClient::Impl::learn(const FederatedUser& user) {
-  keep_known(histories, user.history, plan.num_items);
-  auto sequences = detail::training_sequences(histories, detail::targets_window(plan.encoder));
-  if (sequences.empty() || (encoder->needs_time() && histories.times.empty())) {
-    throw Error(ErrorCode::invalid_data, sequences.empty()
-                                             ? "federated client: expected two events on items of the plan, found " +
-                                                   std::to_string(histories.num_events())
-                                             : "federated client: expected times, as the encoder reads them");
-  }
+  auto sequences = detail::take_history(histories, user.history, plan);
   std::ranges::fill(change, 0.0f);
   std::vector<float> moved(plan.local_steps > 1 ? weights : std::vector<float>());
   double targets = 0;

@@ -108,5 +108,14 @@ void set_weights(SequenceEncoder<float>& encoder, std::span<const float> values)
   for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) take(encoder.items().chunk(c));
 }
 
+void copy_encoder(SequenceEncoder<float>& to, const SequenceEncoder<float>& from) {
+  const bool alike = from.parameters().total() == to.parameters().total() && from.dim() == to.dim() &&
+                     from.items().rows() == to.items().rows();
+  if (!alike) throw Error(ErrorCode::invalid_argument, "federated training: expected an encoder as the plan has it");
+  std::vector<float> weights(from.parameters().total() + from.items().rows() * from.dim());
+  copy_weights(weights, from);
+  set_weights(to, weights);
+}
+
 }  // namespace detail
 }  // namespace attune::inline v0_1

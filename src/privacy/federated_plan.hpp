@@ -20,5 +20,7 @@ std::uint64_t fingerprint_of(const FederatedPlan& plan);
 // values: [D].
 void copy_weights(std::span<float> values, const SequenceEncoder<float>& encoder);
 void set_weights(SequenceEncoder<float>& encoder, std::span<const float> values);
+// Throws Error(invalid_argument) for encoders whose weights are not laid out alike.
+void copy_encoder(SequenceEncoder<float>& to, const SequenceEncoder<float>& from);
 
 }  // namespace attune::inline v0_1::detail

@@ -253,18 +253,11 @@ void FederatedServer::Impl::close() noexcept {
 FederatedServer::FederatedServer(const FederatedPlan& plan, const FederatedServerOptions& options,
                                  FederatedAuthentication authentication, const SequenceEncoder<float>* start)
     : impl_(std::make_unique<Impl>(plan, options, std::move(authentication))) {
-  SequenceEncoder<float>& encoder = *impl_->encoder;
   if (start == nullptr) {
-    encoder.initialize(options.seed);
-    return;
+    impl_->encoder->initialize(options.seed);
+  } else {
+    detail::copy_encoder(*impl_->encoder, *start);
   }
-  if (start->parameters().total() != encoder.parameters().total() || start->items().rows() != plan.num_items ||
-      start->dim() != encoder.dim()) {
-    refuse("an encoder as the plan has it to start from");
-  }
-  std::vector<float> weights(impl_->num_values);
-  detail::copy_weights(weights, *start);
-  detail::set_weights(encoder, weights);
 }
 FederatedServer::FederatedServer(FederatedServer&&) noexcept = default;
 FederatedServer& FederatedServer::operator=(FederatedServer&&) noexcept = default;

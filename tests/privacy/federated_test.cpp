@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attune/privacy/federated.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -8,10 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "attune/recommender.hpp"
 #include "data/little_endian.hpp"
 #include "model/sum64.hpp"
 #include "privacy/federated_messages.hpp"
 #include "privacy/federated_plan.hpp"
+#include "temporary_directory.hpp"
 #include "training/batch_gradient.hpp"
 #include "training/small_training.hpp"
 
@@ -87,8 +90,8 @@ ErrorCode refusal(FederatedServer& server, const Bytes& message) {
   return code_of([&] { server.add(message); });
 }
 
-// Rounds of everybody from the server's options; the share of users whose next item is the model's best.
-double accuracy_after(const FederatedPlan& plan, FederatedServerOptions options, std::size_t rounds) {
+// After rounds with everybody.
+FederatedServer trained(const FederatedPlan& plan, const FederatedServerOptions& options, std::size_t rounds) {
   const Histories histories = test::cycle(kUsers, 15, kItems);
   FederatedServer server(plan, options);
   FederatedClient client(plan);
@@ -98,23 +101,27 @@ double accuracy_after(const FederatedPlan& plan, FederatedServerOptions options,
     for (const std::uint64_t user : round.clients) server.add(client.update(user_of(histories, user)));
     server.finish_round();
   }
+  return server;
+}
+
+TrainedModel model_of(const FederatedServer& server) {
+  TrainedModel model;
+  model.item_ids = test::cycle(1, 2, kItems).item_ids;
+  model.encoder = {std::shared_ptr<void>(), &server.encoder()};
+  return model;
+}
+
+// The share of users whose next item is the model's best.
+double accuracy_after(const FederatedPlan& plan, const FederatedServerOptions& options, std::size_t rounds) {
+  const Histories histories = test::cycle(kUsers, 15, kItems);
+  const FederatedServer server = trained(plan, options, rounds);
+  const TrainedModel model = model_of(server);
+  const detail::ScoreAll score_all = ModelUnderTest(model).session();
   double right = 0;
-  Workspace workspace;
-  std::vector<float> vector(server.encoder().dim());
+  std::vector<float> scores(kItems);
   for (std::size_t user = 0; user < kUsers; ++user) {
-    server.encoder().encode(vector, histories.of(user), {}, workspace);
-    const auto cosine = [&](std::size_t item) {
-      double dot = 0, squares = 0;
-      const std::span<const float> row = server.encoder().items().row(item);
-      for (std::size_t d = 0; d < row.size(); ++d) {
-        dot += static_cast<double>(row[d]) * static_cast<double>(vector[d]);
-        squares += static_cast<double>(row[d]) * static_cast<double>(row[d]);
-      }
-      return dot / std::sqrt(squares);
-    };
-    std::size_t best = 0;
-    for (std::size_t item = 1; item < kItems; ++item) best = cosine(item) > cosine(best) ? item : best;
-    right += best == (user + 15) % kItems;
+    score_all(histories.of(user), {}, scores);
+    right += std::ranges::max_element(scores) - scores.begin() == static_cast<std::ptrdiff_t>((user + 15) % kItems);
   }
   return right / kUsers;
 }
@@ -136,6 +143,16 @@ TEST_CASE("Federated training learns what follows what, whatever the server's op
   mean.sgd_learning_rate = averaging.local_learning_rate;
   CHECK(accuracy_after(averaging, mean, 150) == 1);
   CHECK(accuracy_after(small_plan(), fast(), 1) < 0.5);
+}
+
+TEST_CASE("What was trained together is saved, opened and answers as any model", "[privacy][federated]") {
+  const test::TemporaryDirectory directory;
+  const FederatedServer server = trained(small_plan(), fast(), 60);
+  model_of(server).save(directory / "model");
+  const Recommender recommender = Recommender::open(directory / "model");
+  const auto answer = recommender.recommend_history({3, 4, 5}, {.k = 1});
+  REQUIRE(answer.items.size() == 1);
+  CHECK(answer.items.front().item == Id(6));
 }
 
 TEST_CASE("One local step of everybody is the gradient of the batch", "[privacy][federated]") {
