@@ -2,12 +2,13 @@
 
 // How good is a model that was trained where no history leaves its user? Prints one JSON object:
 //
-//   federated_simulation ml-100k|ml-1m [PASSES] [THREADS] [LOCAL_STEPS] [SEED]
+//   federated_simulation ml-100k|ml-1m [PASSES] [THREADS] [LOCAL_STEPS] [SEED] [TAKE_PART]
 //
 // Every user is a client with his own training events (leave-one-out, order alone, ml-1m with the items of the SASRec
 // paper). Messages are those of a deployment, handed over within the process, in the clear: secure aggregation would
 // give the same sums. In a pass (40) each client is asked once; a tenth of those asked drop out. Encoder, learning rate
-// and batches are those of sasrec-small. Then every user's device makes the model its own: how is chosen on validation.
+// and batches are those of sasrec-small. Then every user's device makes the model its own, or, where TAKE_PART is below
+// 100 percent, that of those who did not take part: how is chosen on validation.
 // Data sets are read from ATTUNE_DATA_DIR.
 
 #include <algorithm>
@@ -66,6 +67,7 @@ Split read(const std::string& data) {
 struct Settings {
   std::size_t passes = 40, threads = 1, local_steps = 1;
   std::uint64_t seed = 1;
+  std::size_t take_part = 100;  // percent of the users
 };
 
 // Answers as the devices do: each history is that of a user who lets the model learn from it first.
@@ -137,10 +139,21 @@ class Simulation {
   }
 
  private:
+  bool takes_part(std::uint64_t user) const { return user * 37 % 100 < settings_.take_part; }
+  // Of those who stay away, where anybody does.
+  EvaluationQueries asked_of(const EvaluationQueries& all) const {
+    if (settings_.take_part >= 100) return all;
+    EvaluationQueries some{.histories = all.histories, .queries = {}};
+    for (const auto& query : all.queries) {
+      if (!takes_part(query.user)) some.queries.push_back(query);
+    }
+    return some;
+  }
+
   std::vector<std::uint64_t> users_with_targets() const {
     std::vector<std::uint64_t> users;
     for (std::size_t user = 0; user < split_.train.num_users(); ++user) {
-      if (split_.train.of(user).size() >= 2) users.push_back(user);
+      if (split_.train.of(user).size() >= 2 && takes_part(user)) users.push_back(user);
     }
     return users;
   }
@@ -227,11 +240,12 @@ class Simulation {
   Json personalised() {
     PersonalOptions best;
     double best_ndcg = 0;
+    const EvaluationQueries validation = asked_of(split_.validation), test = asked_of(split_.test);
     Json tried;
     for (const std::size_t blocks : {0, 1}) {
       for (const double rate : {0.003, 0.01, 0.03, 0.1}) {
         const PersonalOptions options{.blocks = blocks, .steps = 5, .learning_rate = rate};
-        const Report report = measured(split_.validation, options);
+        const Report report = measured(validation, options);
         tried.push_back({{"blocks", blocks}, {"learning rate", rate}, {"validation", figures(report)}});
         std::cerr << tried.back().dump() << '\n';
         if (report.ndcg_at(10) <= best_ndcg) continue;
@@ -239,15 +253,17 @@ class Simulation {
         best = options;
       }
     }
-    const Report personal = measured(split_.test, best), common = measured(split_.test);
+    const Report personal = measured(test, best), common = measured(test);
     Json gains;
     for (const auto& [metric, gain] : paired_bootstrap(personal.user_sums, common.user_sums)) {
       gains[metric] = {{"mean", gain.difference}, {"interval", gain.interval}};
     }
     return {{"tried", tried},
-            {"common, validation", figures(measured(split_.validation))},
+            {"common, validation", figures(measured(validation))},
             {"blocks", best.blocks},
             {"learning rate", best.learning_rate},
+            {"queries", test.size()},
+            {"common, test", figures(common)},
             {"test", figures(personal)},
             {"gain", gains}};
   }
@@ -273,8 +289,8 @@ int main(int argc, char** argv) {
   const auto number = [&](int at, std::size_t otherwise) {
     return argc > at ? static_cast<std::size_t>(std::atoll(argv[at])) : otherwise;
   };
-  if (argc < 2 || argc > 6) {
-    std::cerr << "usage: federated_simulation ml-100k|ml-1m [PASSES] [THREADS] [LOCAL_STEPS] [SEED]\n";
+  if (argc < 2 || argc > 7) {
+    std::cerr << "usage: federated_simulation ml-100k|ml-1m [PASSES] [THREADS] [LOCAL_STEPS] [SEED] [TAKE_PART]\n";
     return 2;
   }
   try {
@@ -284,6 +300,7 @@ int main(int argc, char** argv) {
     settings.threads = number(3, settings.threads);
     settings.local_steps = number(4, settings.local_steps);
     settings.seed = number(5, settings.seed);
+    settings.take_part = number(6, settings.take_part);
     Json result{{"data", argv[1]}};
     result.update(Simulation(split, settings).run());
     std::cout << result.dump(2) << '\n';

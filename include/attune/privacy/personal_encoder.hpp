@@ -3,7 +3,8 @@
 
 // A user's own side of a common encoder, on his device: what his history makes of its last layers, kept as a difference
 // that never leaves and that goes on when the common weights change. Item rows stay common, so that answers are
-// searched as before. Not synchronised.
+// searched as before. For users whose history the common model has not learned from: of the others it knows already
+// what they would teach it. Not synchronised.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,7 @@ struct PersonalOptions {
   std::size_t blocks = 1;  // of the newest layers, with the norm behind them; 0: that norm alone
   // Of gradient descent, each on the whole window of the history.
   std::size_t steps = 5;
-  double learning_rate = 0.01;
+  double learning_rate = 0.03;
 
   // Throws Error(invalid_config).
   ATTUNE_EXPORT void validate() const;
