@@ -242,7 +242,7 @@ class Simulation {
     double best_ndcg = 0;
     const EvaluationQueries validation = asked_of(split_.validation), test = asked_of(split_.test);
     Json tried;
-    for (const std::size_t blocks : {0, 1}) {
+    for (const std::size_t blocks : {0u, 1u}) {
       for (const double rate : {0.003, 0.01, 0.03, 0.1}) {
         const PersonalOptions options{.blocks = blocks, .steps = 5, .learning_rate = rate};
         const Report report = measured(validation, options);

@@ -3,8 +3,8 @@
 
 // A user's own side of a common encoder, on his device: what his history makes of its last layers, kept as a difference
 // that never leaves and that goes on when the common weights change. Item rows stay common, so that answers are
-// searched as before. For users whose history the common model has not learned from: of the others it knows already
-// what they would teach it. Not synchronised.
+// searched as before. What it gains depends on the users: measure it on theirs (docs/benchmarks/privacy.md). Not
+// synchronised.
 
 #include <cstddef>
 #include <cstdint>
