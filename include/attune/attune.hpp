@@ -78,5 +78,7 @@
 #include "attune/serving/user_state.hpp"
 
 #include "attune/privacy/accountant.hpp"
+#include "attune/privacy/federated.hpp"
 #include "attune/privacy/noise.hpp"
+#include "attune/privacy/personal_encoder.hpp"
 #include "attune/privacy/private_training.hpp"

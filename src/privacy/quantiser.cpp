@@ -62,7 +62,7 @@ std::vector<std::int64_t> Quantiser::encode(std::span<const float> values, std::
     const double exact = std::clamp(static_cast<double>(values[i]) * steps, -largest, largest),
                  below = std::floor(exact);
     const std::uint64_t drawn = detail::stream_of(seed, detail::Purpose::rounding, i) >> 11;
-    const bool up = std::ldexp(static_cast<double>(drawn), -53) < exact - below;
+    const bool up = static_cast<double>(drawn) * 0x1p-53 < exact - below;
     integers.push_back(static_cast<std::int64_t>(below) + up);
   }
   integers.push_back(static_cast<std::int64_t>(weight));
