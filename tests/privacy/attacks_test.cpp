@@ -279,7 +279,8 @@ TEST_CASE("The server refuses keys that would make others refuse the list", "[pr
                                          {known.masking, one.public_key},
                                          {one.public_key, known.masking},
                                          {known.channel, two.public_key}}) {
-    CHECK(refused([&] { round.server.receive(keys_by(round, 1, channel, masking)); }));
+    const Message keys = keys_by(round, 1, channel, masking);
+    CHECK(refused([&] { round.server.receive(keys); }));
   }
   CHECK(round.server.received() == 1);
   for (const std::size_t c : {1u, 2u, 3u}) round.server.receive(round.answer(c));

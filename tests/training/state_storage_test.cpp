@@ -82,7 +82,9 @@ TEST_CASE("States in bfloat16 hardly turn the vectors of a trained model, and ke
     const ItemHandle target = parts.test.targets(query).front();
     exact_gain += gain(a, target);
     rounded_gain += gain(b, target);
-    for (const ScoredHandle& item : a) common += std::ranges::count(b, item.item, &ScoredHandle::item);
+    for (const ScoredHandle& item : a) {
+      common += static_cast<std::size_t>(std::ranges::count(b, item.item, &ScoredHandle::item));
+    }
   }
   const auto queries = static_cast<double>(parts.test.size());
   INFO("1 - cos " << worst << " of 10 in common " << static_cast<double>(common) / queries << " ndcg "

@@ -122,7 +122,7 @@ TEST_CASE("Training stops after as many epochs as its patience without a better 
   TrainerConfig config = small_config();
   config.adam.learning_rate = 1e-30;  // nothing moves: the first epoch stays the best
   config.epochs = 30;
-  config.patience = GENERATE(1, 4);
+  config.patience = GENERATE(1u, 4u);
   Trainer trainer(config);
   trainer.fit(parts.train, parts.validation);
   CHECK(trainer.epochs().size() == 1 + config.patience);
