@@ -42,10 +42,12 @@ void check(const detail::SoftmaxTable<float>& kernels, Shape shape) {
 
   // Table and scaled rows are at most 1 in size, so sums of weights bound both gradients.
   CHECK(worst_error(sums, wide_sums, [&](std::size_t p) { return relative * wide_sums[p]; }) <= 1);
-  CHECK(worst_error(d_hidden, wide_d_hidden, [&, dim = dim](std::size_t i) { return relative * wide_sums[i / dim]; }) <= 1);
+  CHECK(worst_error(d_hidden, wide_d_hidden, [&, dim = dim](std::size_t i) { return relative * wide_sums[i / dim]; }) <=
+        1);
   std::vector<double> row_sums(rows, 1.0);
   for (std::size_t i = 0; i < wide_weights.size(); ++i) row_sums[i % rows] += wide_weights[i];
-  CHECK(worst_error(d_table, wide_d_table, [&, dim = dim](std::size_t i) { return relative * row_sums[i / dim]; }) <= 1);
+  CHECK(worst_error(d_table, wide_d_table, [&, dim = dim](std::size_t i) { return relative * row_sums[i / dim]; }) <=
+        1);
   for (const Guarded* written : {&packed, &weights, &d_hidden, &sums, &d_table}) CHECK(written->intact());
 }
 
