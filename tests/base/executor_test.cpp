@@ -131,7 +131,7 @@ TEST_CASE("a forked child works in its own thread and can destroy the pool", "[b
 }
 
 // Sanitizers need more address space than a limit that threads can run into.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef ATTUNE_SANITIZED
 TEST_CASE("a pool beyond what the system allows is a clear error and leaves no thread behind", "[base][executor]") {
   const std::size_t before = test::num_threads();
   const pid_t child = fork();
