@@ -97,7 +97,7 @@ void HstuBlock<T>::forward(T* y, T* tape, const T* x, const detail::TrainingPass
     for (std::size_t h = 0; h < heads_; ++h) {
       const auto rule = [&](T* weights, std::size_t first, std::size_t rows, std::size_t keys) {
         for (std::size_t i = first; i < first + rows; ++i, weights += length) {
-          const auto bias = bias_of(i, h, pass.parameters, gaps + i * length);
+          const auto bias = bias_of(i, h, pass.parameters, has_times_ ? gaps + i * length : nullptr);
           kernels_->silu_attention_forward(weights, bias, scale_of(i), i + 1);
           std::fill(weights + i + 1, weights + keys, T(0));
         }
@@ -146,7 +146,7 @@ void HstuBlock<T>::backward(T* d, T* d_parameters, const T* x, const T* tape, co
       const auto rule = [&](T* d_weights, T* weights, std::size_t first, std::size_t rows, std::size_t keys) {
         T* const d_positions = d_parameters + positions_ + position_table(h) + (window_ - 1);
         for (std::size_t i = first; i < first + rows; ++i, weights += length, d_weights += length) {
-          const auto bias = bias_of(i, h, pass.parameters, gaps + i * length);
+          const auto bias = bias_of(i, h, pass.parameters, has_times_ ? gaps + i * length : nullptr);
           kernels_->silu_attention_backward(d_weights, weights, bias, scale_of(i), i + 1);
           if (has_positions_) kernels_->add(d_positions - i, d_weights, i + 1);
           if (has_times_) kernels_->scatter_add(d_parameters + times_, d_weights, bias.gaps, i + 1);
