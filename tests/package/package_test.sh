@@ -16,6 +16,7 @@ settings=(-G Ninja "-DCMAKE_CXX_COMPILER=$CXX" "-DCMAKE_BUILD_TYPE=$BUILD_TYPE" 
           "-DEVERY_HEADER_DIR=$WORK/include" --no-warn-unused-cli)
 like_the_build=("-DATTUNE_WITH_SQLITE=$WITH_SQLITE" "-DATTUNE_WITH_SODIUM=$WITH_SODIUM" "-DATTUNE_WITH_GMP=$WITH_GMP"
                 "-DATTUNE_WARNINGS_AS_ERRORS=$WERROR")
+if [[ $WERROR == ON ]]; then like_the_build+=(-DASKED_FOR=ATTUNE_WARNINGS_AS_ERRORS); fi
 
 fresh() { rm -rf "$1" && mkdir -p "$1"; }
 
