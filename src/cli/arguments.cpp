@@ -450,6 +450,17 @@ void add_verb(CLI::App& app, const std::string& name, const std::string& descrip
   verb->final_callback([&options, &chosen] { chosen = options; });
 }
 
+// Of what was not expected the names of options alone: the rest may be the id of a user.
+std::string reason_of(const CLI::App& app, const CLI::Error& error) {
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
+  const std::vector<std::string> words = app.remaining(true);
+  std::string reason = "expected no further arguments, found " + std::to_string(words.size());
+  for (const std::string& word : words) {
+    if (word.starts_with('-')) reason += ", " + word.substr(0, word.find('='));
+  }
+  return reason;
+}
+
 // One line for the reason, one for where to look.
 ParsedArguments complain(const CLI::App& app, std::string reason) {
   std::string verb;
@@ -524,7 +535,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Error& error) {
-    if (error.get_exit_code() != 0) return complain(app, error.what());
+    if (error.get_exit_code() != 0) return complain(app, reason_of(app, error));
     app.exit(error);  // prints the help or the version that was asked for
     return {};
   }

@@ -33,8 +33,6 @@ float plain_value(const PlainField& field) noexcept {
   return parse_number<float>(field.text).value_or(std::numeric_limits<float>::quiet_NaN());
 }
 
-std::string shown(std::string_view field) { return field.empty() ? "nothing" : in_quotes(field, '\''); }
-
 std::string in_column(std::string_view name) { return "column '" + std::string(name) + "': "; }
 
 }  // namespace
@@ -209,6 +207,13 @@ std::uint32_t InteractionLoader::find(IdColumn& column, std::string_view field) 
     column.last_text = column.ids.id(handle).text();
   }
   return handle;
+}
+
+// Not where it is a user who is out of place, as in a line whose fields are in another order.
+std::string InteractionLoader::shown(std::string_view field) const {
+  if (field.empty()) return "nothing";
+  if (user_.ids.find(to_id(field, user_.kind)) != kNoHandle) return "the id of a user";
+  return in_quotes(field, '\'');
 }
 
 bool InteractionLoader::accepts(const IdColumn& column, const Fields& fields) {

@@ -50,6 +50,7 @@ class InteractionLoader {
   // kNoHandle if the id is new.
   static std::uint32_t find(IdColumn& column, const PlainField& field);
   static std::uint32_t find(IdColumn& column, std::string_view field);
+  std::string shown(std::string_view field) const;  // in messages
   bool accepts(const IdColumn& column, const Fields& fields);
   static std::uint32_t insert(IdColumn& column, const Fields& fields);
   std::optional<float> parse_value(std::size_t column, const Fields& fields);
