@@ -25,6 +25,14 @@ constexpr const char* kSchema[] = {
     "INSERT INTO meta VALUES('salt', random())",
 };
 
+// The names of items that only users who are being erased had.
+constexpr const char* kEraseItems = R"(
+    WITH his AS MATERIALIZED (SELECT DISTINCT item FROM events WHERE user IN (SELECT user FROM erasures)),
+         others AS (SELECT item FROM events
+                    WHERE user <> 0 AND user NOT IN (SELECT user FROM erasures) AND item IN (SELECT item FROM his))
+    UPDATE items SET id = '' WHERE item IN (SELECT item FROM his EXCEPT SELECT item FROM others))";
+
+constexpr const char* kItems = "SELECT item, id FROM items";
 constexpr const char* kColumns = "SELECT user, item, time, kind, value, event_id FROM events ";
 
 }  // namespace
@@ -152,7 +160,7 @@ void EventTables::load(IdNumbers& numbers, const char* sql) {
 
 void EventTables::load_numbers() {
   load(users_, "SELECT user, id FROM users");
-  load(items_, "SELECT item, id FROM items");
+  load(items_, kItems);
   load(kinds_, "SELECT kind, name FROM kinds");
 }
 
@@ -285,6 +293,8 @@ void EventTables::merge(const Id& from, const Id& to, std::span<const Interactio
 void EventTables::finish_erasures() {
   if (database_.number("SELECT count(*) FROM erasures") != 0) {
     SqliteTransaction transaction(database_);
+    database_.execute(kEraseItems);
+    const bool without_items = database_.changes() != 0;
     database_.execute(
         "UPDATE events SET user = 0, item = 0, time = 0, kind = 0, value = 0, event_id = NULL "
         "WHERE user IN (SELECT user FROM erasures)");
@@ -292,6 +302,7 @@ void EventTables::finish_erasures() {
     database_.execute("UPDATE users SET id = NULL WHERE user IN (SELECT user FROM erasures)");
     database_.execute("DELETE FROM erasures");
     transaction.commit();
+    if (without_items) load(items_, kItems);
   }
   empty_log();
 }
