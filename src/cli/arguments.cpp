@@ -454,6 +454,9 @@ void add_verb(CLI::App& app, const std::string& name, const std::string& descrip
 std::string reason_of(const CLI::App& app, const CLI::Error& error) {
   if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
   const std::vector<std::string> words = app.remaining(true);
+  if (app.get_subcommands().empty() && !words.front().starts_with('-')) {
+    return "expected a verb, found '" + words.front() + "'";
+  }
   std::string reason = "expected no further arguments, found " + std::to_string(words.size());
   for (const std::string& word : words) {
     if (word.starts_with('-')) reason += ", " + word.substr(0, word.find('='));

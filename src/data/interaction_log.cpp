@@ -171,7 +171,8 @@ std::uint8_t InteractionLog::event_kind(std::string_view name) {
   const auto known = std::find(event_kinds_.begin(), event_kinds_.end(), name);
   const auto kind = static_cast<std::size_t>(known - event_kinds_.begin());
   if (kind == kMaxKinds) {
-    throw Error(ErrorCode::limit_exceeded, "event: at most " + std::to_string(kMaxKinds) + " kinds, found one more");
+    throw Error(ErrorCode::limit_exceeded,
+                "event: at most " + std::to_string(kMaxKinds) + " kinds, found one more: '" + std::string(name) + "'");
   }
   if (known == event_kinds_.end()) event_kinds_.emplace_back(name);
   return static_cast<std::uint8_t>(kind);

@@ -89,7 +89,7 @@ TEST_CASE("The tool says no user where something is wrong", "[cli][planted]") {
   for (const std::string& arguments :
        {"recommend --model model --user " + u + " " + u, "recommend --model model --users=" + u,
         "recommend --model model -user " + u, "explain --model model --user " + u + " --history i1 --item i2",
-        "recommend --model none --user " + u, "recommend --model model --user " + u + " -k x", u,
+        "recommend --model none --user " + u, "recommend --model model --user " + u + " -k x",
         "--user " + u + " recommend"}) {
     CHECK(status_of(sandbox, arguments) != 0);
   }

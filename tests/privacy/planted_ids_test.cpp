@@ -119,6 +119,7 @@ std::vector<BadFile> bad_files() {
           {"user,item\n\"" + u + "\0\",i1\n"s},
           {"user,item\n" + u + ",\n"},
           {"user,item\n" + u + ",i1\n", numbers},
+          {header + u + ",i1," + u + ",1700000000,,b\n"},
           {good + u + ",i1," + u + ",1700000000,,b\n"},
           {good + u + ",i1,5," + u + ",,b\n"},
           {good + "i1,i2," + u + ",1700000000,,b\n"},
