@@ -11,7 +11,7 @@
 namespace attune::inline v0_1::detail {
 namespace {
 
-constexpr std::array kMagic{std::byte{'A'}, std::byte{'T'}, std::byte{'S'}, std::byte{'L'}};
+constexpr std::array<std::byte, 4> kMagic{std::byte{'A'}, std::byte{'T'}, std::byte{'S'}, std::byte{'L'}};
 constexpr std::byte kVersion{1};
 constexpr std::size_t kStreamHeaderBytes = crypto_secretstream_xchacha20poly1305_HEADERBYTES;
 
