@@ -25,7 +25,13 @@ inline constexpr std::array<std::string_view, 8> kModelFiles{kManifestFile, kWei
 // The tensor of the items' input rows, and the one of the encoder's positions; all others are named by its
 // ParameterList alone.
 inline constexpr const char* kItemsTensor = "items.weight";
+inline constexpr const char* kOutputsTensor = "outputs.weight";  // with separate_outputs
 inline constexpr const char* kPositionsTensor = "position_embedding.weight";
+
+// Whether the weights can be used where they are in the file.
+inline bool can_be_mapped(const EncoderConfig& config, WeightStorage storage) noexcept {
+  return storage == WeightStorage::float32 && !config.separate_outputs;
+}
 
 inline std::string_view text_of(std::span<const std::byte> bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

@@ -39,6 +39,9 @@ void check_model(const TrainedModel& model) {
   if (model.encoder && model.encoder->config().block == BlockKind::custom) {
     throw Error(ErrorCode::unsupported, "update: expected an encoder of sasrec or hstu blocks, found a host's own");
   }
+  if (model.encoder && !model.encoder->config().trainable()) {
+    throw Error(ErrorCode::unsupported, "update: the encoder was trained elsewhere, in a way that is only served here");
+  }
   if (model.counts && !detail::options_of(*model.counts)) {
     throw Error(ErrorCode::unsupported,
                 "update: the counts are of a host's own kind, " + std::string(model.counts->name()));

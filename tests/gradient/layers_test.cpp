@@ -78,7 +78,8 @@ TEST_CASE("The gradient of layer norm matches finite differences", "[gradient][l
 }
 
 TEST_CASE("The gradient of the feed-forward layer matches finite differences", "[gradient][layers]") {
-  const Activation activation = GENERATE(Activation::relu, Activation::gelu, Activation::silu);
+  const Activation activation =
+      GENERATE(Activation::relu, Activation::gelu, Activation::silu, Activation::tanh, Activation::sigmoid);
   ParameterList list;
   const detail::FeedForward<double> layer("feed_forward", 5, 9, activation, list);
   const std::size_t rows = 4;
