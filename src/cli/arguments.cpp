@@ -246,9 +246,9 @@ void add_export(CLI::App& verb, ExportModelOptions& options) {
   verb.add_option("model", options.model, "Model directory")->required();
   verb.add_option("--format", options.format,
                   "recbole: the weights by RecBole's names, as safetensors;\nnpy: vectors of items and users, whose "
-                  "products are the scores")
-      ->type_name("recbole|npy")
-      ->check(one_of({"recbole", "npy"}))
+                  "products are the scores;\nonnx: the encoder as a graph for ONNX Runtime")
+      ->type_name("recbole|npy|onnx")
+      ->check(one_of({"recbole", "npy", "onnx"}))
       ->required();
   verb.add_option("--output", options.output, "File to write, with the ids of the items beside it; for npy a directory")
       ->type_name("PATH")

@@ -63,8 +63,9 @@ Json export_file(const TrainedModel& model, const fs::path& file, std::span<cons
 void run(const ExportModelOptions& options, Console& console) {
   check_config(options.common);
   const TrainedModel model = TrainedModel::load(options.model);
-  const Json files = options.format == "npy" ? export_npy(model, options.output)
-                                             : export_file(model, options.output, export_recbole(model));
+  const auto file_bytes = [&] { return options.format == "onnx" ? export_onnx(model) : export_recbole(model); };
+  const Json files =
+      options.format == "npy" ? export_npy(model, options.output) : export_file(model, options.output, file_bytes());
   if (console.json()) {
     return console.object({{"format", options.format},
                            {"items", model.num_items()},

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "attune/error.hpp"
-#include "attune/model/safetensors.hpp"
 #include "attune/model/sequence_encoder.hpp"
 #include "data/text.hpp"
 #include "model/block_parameters.hpp"
@@ -27,6 +26,8 @@ using detail::Origin;
 using detail::ParameterName;
 using Shape = std::vector<std::size_t>;
 
+constexpr std::string_view kVariant = "variant";
+
 std::string block_name(const DialectTable& table, std::size_t block) {
   return ParameterName("blocks." + std::to_string(block) + ".").theirs(table.block);
 }
@@ -34,13 +35,12 @@ std::string block_name(const DialectTable& table, std::size_t block) {
 // The tensors below a prefix, and which of them were asked for.
 class Checkpoint {
  public:
-  Checkpoint(const SafetensorsFile& file, std::string name, std::string prefix)
-      : file_(file), name_(std::move(name)), prefix_(std::move(prefix)) {}
+  Checkpoint(const SafetensorsFile& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
 
-  const std::string& name() const noexcept { return name_; }
+  const std::string& name() const noexcept { return file_.name(); }
   const auto& metadata() const noexcept { return file_.metadata(); }
   const TensorInfo* find(std::string_view tensor) const {
-    if (!tensor.empty()) asked_.insert(prefix_ + std::string(tensor));
+    asked_.insert(prefix_ + std::string(tensor));
     return file_.find(prefix_ + std::string(tensor));
   }
   const TensorInfo& require(std::string_view tensor, const Shape& shape) const {
@@ -52,7 +52,7 @@ class Checkpoint {
     const TensorInfo* const found = find(tensor);
     if (found == nullptr) return require(tensor, {});  // says that it is missing
     if (found->shape.size() == rank && found->elements() > 0) return *found;
-    throw Error(ErrorCode::corrupt_file, "\"" + name_ + "\": tensor " + detail::in_quotes(found->name, '"') +
+    throw Error(ErrorCode::corrupt_file, "\"" + name() + "\": tensor " + detail::in_quotes(found->name, '"') +
                                              ": expected " + std::to_string(rank) + " extents above 0, found " +
                                              std::to_string(found->shape.size()));
   }
@@ -63,14 +63,14 @@ class Checkpoint {
     for (const TensorInfo& tensor : file_.tensors()) {
       if (!tensor.name.starts_with(prefix_) || asked_.contains(tensor.name)) continue;
       if (std::ranges::find(ignored, std::string_view(tensor.name).substr(prefix_.size())) != ignored.end()) continue;
-      throw Error(ErrorCode::corrupt_file, "\"" + name_ + "\": tensor " + detail::in_quotes(tensor.name, '"') +
+      throw Error(ErrorCode::corrupt_file, "\"" + name() + "\": tensor " + detail::in_quotes(tensor.name, '"') +
                                                " is not one that such a model has");
     }
   }
 
  private:
   const SafetensorsFile& file_;
-  std::string name_, prefix_;
+  std::string prefix_;
   mutable std::set<std::string> asked_;
 };
 
@@ -86,14 +86,14 @@ std::optional<std::string> prefix_of(const SafetensorsFile& file, const DialectT
   return std::nullopt;
 }
 
-const DialectTable& find_dialect(const SafetensorsFile& file, const std::string& name,
-                                 const std::optional<Dialect>& wanted) {
+const DialectTable& find_dialect(const SafetensorsFile& file, const std::optional<Dialect>& wanted) {
   std::string known;
   for (const DialectTable& table : detail::dialects()) {
     if (wanted ? table.dialect == *wanted : prefix_of(file, table).has_value()) return table;
     known += (known.empty() ? "" : ", ") + std::string(table.name);
   }
-  throw Error(ErrorCode::unsupported, "\"" + name + "\": expected the tensors of one of " + known + ", found others");
+  throw Error(ErrorCode::unsupported,
+              "\"" + file.name() + "\": expected the tensors of one of " + known + ", found others");
 }
 
 // Hyper-parameters by their names there.
@@ -128,13 +128,19 @@ class Settings {
 
  private:
   static bool is_read(std::string_view key, const DialectTable& table) {
-    const std::array single{table.variant_setting, table.activation, table.epsilon, table.window, table.score};
+    const std::array single{kVariant,      table.variant_setting, table.activation,
+                            table.epsilon, table.window,          table.score};
     return !key.empty() && (std::ranges::find(single, key) != single.end() ||
                             std::ranges::any_of(table.sizes, [&](const auto& size) { return size.first == key; }));
   }
   void add(const std::string& key, const std::string& value) {
     const auto [place, fresh] = given_.emplace(key, value);
-    if (!fresh && place->second != value) refuse(key, value, place->second);
+    if (!fresh && !same(place->second, value)) refuse(key, value, place->second);
+  }
+  // "1e-8" is "1e-08".
+  static bool same(const std::string& a, const std::string& b) {
+    const auto x = detail::parse_number<double>(a), y = detail::parse_number<double>(b);
+    return a == b || (x && y && *x == *y);
   }
   template <class Number>
   std::optional<Number> number(std::string_view key, const char* expected) const {
@@ -149,21 +155,27 @@ class Settings {
   std::map<std::string, std::string> given_;
 };
 
+// From the option, from a setting of that name, and from what the project itself calls it; they must agree.
 const DialectVariant& find_variant(const DialectTable& table, const Settings& settings, const std::string& wanted) {
-  std::string known;
-  for (const DialectVariant& variant : table.variants) {
-    known += (known.empty() ? "" : ", ") + std::string(variant.name);
-    if (variant.name == wanted) return variant;
-  }
-  if (!wanted.empty()) settings.refuse("variant", "one of " + known, detail::in_quotes(wanted, '"'));
+  std::string name = wanted, known;
+  const auto learn = [&](std::string_view key, const std::string& said) {
+    if (!name.empty() && name != said) settings.refuse(key, "what goes with the variant " + name, said);
+    name = said;
+  };
+  if (const std::string* const said = settings.find(kVariant)) learn(kVariant, *said);
   if (const std::string* const value = settings.find(table.variant_setting)) {
-    for (const auto& [text, name] : table.variant_values) {
-      if (*value == text) return *std::ranges::find(table.variants, name, &DialectVariant::name);
-    }
-    settings.refuse(table.variant_setting, "True or False", detail::in_quotes(*value, '"'));
+    const auto& values = table.variant_values;
+    const auto meant = std::ranges::find(values, *value, [](const auto& one) { return one.first; });
+    if (meant == values.end()) settings.refuse(table.variant_setting, "True or False", detail::in_quotes(*value, '"'));
+    learn(table.variant_setting, std::string(meant->second));
   }
-  if (table.choose) settings.missing("variant", "which one of " + known);
-  return table.variants.front();
+  if (name.empty() && !table.choose) return table.variants.front();
+  for (const DialectVariant& variant : table.variants) {
+    if (variant.name == name) return variant;
+    known += (known.empty() ? "" : ", ") + std::string(variant.name);
+  }
+  if (name.empty()) settings.missing(kVariant, "which one of " + known);
+  settings.refuse(kVariant, "one of " + known, detail::in_quotes(name, '"'));
 }
 
 void set_activation(EncoderConfig& config, const DialectTable& table, const Settings& settings) {
@@ -235,7 +247,7 @@ EncoderConfig config_of(const DialectTable& table, const DialectVariant& variant
     config.inner_dim = checkpoint.require_rank(inner.theirs(origin->theirs.front()), rank).shape[0];
   }
   set_window(config, table, variant, checkpoint, settings);
-  config.separate_outputs = checkpoint.find(table.outputs) != nullptr;
+  config.separate_outputs = !table.outputs.empty() && checkpoint.find(table.outputs) != nullptr;
   const auto& [heads_key, heads] = table.sizes.front();
   if (!settings.count(heads_key)) settings.missing(heads_key, "the number of heads");
   config.*heads = *settings.count(heads_key);
@@ -403,10 +415,13 @@ std::shared_ptr<const IdMap> ids_of(const ImportOptions& options, std::size_t nu
 
 }  // namespace
 
-TrainedModel import_model(const std::string& name, const ImportOptions& options) {
-  const SafetensorsFile file = SafetensorsFile::open(name);
-  const DialectTable& table = find_dialect(file, name, options.dialect);
-  const Checkpoint checkpoint(file, name, prefix_of(file, table).value_or(""));
+TrainedModel import_model(const std::string& file, const ImportOptions& options) {
+  return import_model(SafetensorsFile::open(file), options);
+}
+
+TrainedModel import_model(const SafetensorsFile& file, const ImportOptions& options) {
+  const DialectTable& table = find_dialect(file, options.dialect);
+  const Checkpoint checkpoint(file, prefix_of(file, table).value_or(""));
   const Settings settings(checkpoint, table, options);
   checkpoint.require_rank(block_name(table, 0), 2);
   const DialectVariant& variant = find_variant(table, settings, options.variant);

@@ -30,6 +30,9 @@ void require(bool holds, const char* field, const char* expected, double found) 
 }
 
 void check_model(const TrainedModel& model) {
+  if (model.encoder && !model.encoder->config().trainable()) {
+    throw Error(ErrorCode::unsupported, "update: the encoder was trained elsewhere, in a way that is only served here");
+  }
   if (!model.histories || !model.histories->user_ids || !model.item_ids) {
     throw Error(ErrorCode::invalid_argument, "update: expected a model with the histories it serves, found none");
   }
@@ -38,9 +41,6 @@ void check_model(const TrainedModel& model) {
   }
   if (model.encoder && model.encoder->config().block == BlockKind::custom) {
     throw Error(ErrorCode::unsupported, "update: expected an encoder of sasrec or hstu blocks, found a host's own");
-  }
-  if (model.encoder && !model.encoder->config().trainable()) {
-    throw Error(ErrorCode::unsupported, "update: the encoder was trained elsewhere, in a way that is only served here");
   }
   if (model.counts && !detail::options_of(*model.counts)) {
     throw Error(ErrorCode::unsupported,

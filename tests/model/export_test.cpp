@@ -2,6 +2,7 @@
 #include "attune/model/export.hpp"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "attune/error.hpp"
@@ -37,6 +38,33 @@ void check_refused(const TrainedModel& model, const std::string& word) {
   }
 }
 
+// The last of each field of a message of protocol buffers; numbers as text.
+std::map<unsigned, std::string> fields_of(std::string_view message) {
+  const auto varint = [&] {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+      REQUIRE_FALSE(message.empty());
+      const auto byte = static_cast<unsigned char>(message.front());
+      message.remove_prefix(1);
+      value |= std::uint64_t{byte & 0x7Fu} << shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  std::map<unsigned, std::string> fields;
+  while (!message.empty()) {
+    const std::uint64_t key = varint(), value = varint();
+    if (key % 8 == 0) {
+      fields[static_cast<unsigned>(key / 8)] = std::to_string(value);
+      continue;
+    }
+    REQUIRE(key % 8 == 2);
+    REQUIRE(value <= message.size());
+    fields[static_cast<unsigned>(key / 8)] = message.substr(0, value);
+    message.remove_prefix(value);
+  }
+  return fields;
+}
+
 }  // namespace
 
 TEST_CASE("What is written by RecBole's names is what RecBole wrote, and is read to the same bits", "[model][export]") {
@@ -65,6 +93,23 @@ TEST_CASE("What RecBole has no place for is named", "[model][export]") {
   check_refused(import_model(golden_file("gsasrec_tied")), "position_origin");
   model.encoder = nullptr;
   check_refused(model, "expected an encoder");
+}
+
+TEST_CASE("An ONNX graph is one message that holds the weights, with operators of version 17", "[model][export]") {
+  const TrainedModel model = import_model(golden_file("pmixer_sasrec_2020"));
+  const std::vector<std::byte> bytes = export_onnx(model);
+  const std::map<unsigned, std::string> file = fields_of({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  CHECK(fields_of(file.at(8)).at(2) == "17");
+  const std::string& graph = file.at(7);
+  for (const char* operation : {"Gather", "Softmax", "LayerNormalization", "Trilu"}) {
+    CHECK(graph.find(operation) != std::string::npos);
+  }
+  const std::span<const float> items = model.encoder->items().chunk(0);
+  CHECK(graph.find({reinterpret_cast<const char*>(items.data()), items.size_bytes()}) != std::string::npos);
+  for (const Parameter& parameter : model.encoder->parameters().list())
+    CHECK(graph.find(parameter.name) != std::string::npos);
+
+  CHECK_THROWS_WITH(export_onnx(import_model(golden_file("hstu_d50_b2_h1"))), "export to ONNX: block: expected sasrec");
 }
 
 TEST_CASE("The product of exported vectors is the score", "[model][export]") {

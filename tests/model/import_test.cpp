@@ -162,7 +162,7 @@ TEST_CASE("Every score of an imported model is the one it had where it was train
       {"recbole_sasrec_sigmoid", Dialect::recbole, "", "post_ln", true},
       {"pmixer_sasrec_postln_d32_h2", Dialect::pmixer, "", "post_ln", false},
       {"pmixer_sasrec_preln_d32_h2", Dialect::pmixer, "", "pre_ln", false},
-      {"pmixer_sasrec_2024", Dialect::pmixer, "2024", "2024", false},
+      {"pmixer_sasrec_2024", Dialect::pmixer, "", "2024", false},
       {"pmixer_sasrec_2020", Dialect::pmixer, "2020", "2020", false},
       {"hstu_d32_b3_h4", Dialect::hstu, "", "l2_norm", true},
       {"hstu_d50_b2_h1", Dialect::hstu, "", "l2_norm", true},
@@ -190,6 +190,8 @@ TEST_CASE("Every score of an imported model is the one it had where it was train
 
   const TemporaryDirectory directory;
   model.save((directory / "model").string());
+  const std::string manifest = test::read_text(directory / "model" / "manifest.json");
+  CHECK((manifest.find("encoder.served") == std::string::npos) == model.encoder->config().trainable());
   for (const ModelAccess access : {ModelAccess::in_memory, ModelAccess::mapped}) {
     const TrainedModel loaded = TrainedModel::load((directory / "model").string(), access);
     check_scores(loaded, one.golden);
@@ -202,9 +204,7 @@ TEST_CASE("A state that is carried forward says what a full pass over an importe
       GENERATE("recbole_sasrec_tanh", "pmixer_sasrec_2020", "pmixer_sasrec_postln_d32_h2", "gsasrec_untied",
                "rectools_sasrec_without_positions", "rectools_hstu_times", "rectools_hstu_positions");
   INFO(golden);
-  ImportOptions options;
-  if (golden == "pmixer_sasrec_2020") options.variant = "2020";
-  const TrainedModel model = import_model(golden_file(golden), options);
+  const TrainedModel model = import_model(golden_file(golden));
   const SequenceEncoder<float>& encoder = *model.encoder;
   Workspace workspace;
   std::vector<float> forward(encoder.dim()), anew(encoder.dim());
@@ -277,9 +277,15 @@ TEST_CASE("Settings that contradict the tensors or each other are refused", "[mo
 
 TEST_CASE("A variant is one that the dialect has, and is told where it cannot be seen", "[model][import]") {
   const TemporaryDirectory directory;
-  check_refused(golden_file("pmixer_sasrec_2024"), {}, ErrorCode::invalid_config,
-                {"variant", "post_ln, pre_ln, 2024, 2020"});
-  check_refused(golden_file("pmixer_sasrec_2024"), {.variant = "2021"}, ErrorCode::invalid_config, {"variant", "2021"});
+  Weights early("pmixer_sasrec_2024");
+  early.metadata.erase("variant");
+  check_refused(early.write(directory), {}, ErrorCode::invalid_config, {"variant", "post_ln, pre_ln, 2024, 2020"});
+  check_refused(early.write(directory), {.variant = "2021"}, ErrorCode::invalid_config, {"variant", "2021"});
+  check_scores(import_model(early.write(directory), {.variant = "2024"}), "pmixer_sasrec_2024");
+  check_refused(golden_file("pmixer_sasrec_2024"), {.variant = "2020"}, ErrorCode::invalid_config,
+                {"variant", "2020", "2024"});
+  check_refused(golden_file("pmixer_sasrec_preln_d32_h2"), {.variant = "post_ln"}, ErrorCode::invalid_config,
+                {"norm_first", "post_ln", "pre_ln"});
   check_refused(golden_file("hstu_d50_b2_h1"), {.variant = "pre_ln"}, ErrorCode::invalid_config, {"l2_norm"});
   Weights weights("pmixer_sasrec_preln_d32_h2");
   weights.metadata["norm_first"] = "yes";
@@ -358,7 +364,7 @@ TEST_CASE("Rows get the ids they are given, one each", "[model][import]") {
 }
 
 TEST_CASE("What an event adds is told for encoders that have no backward pass", "[model][import]") {
-  const TrainedModel model = import_model(golden_file("pmixer_sasrec_2020"), {.variant = "2020"});
+  const TrainedModel model = import_model(golden_file("pmixer_sasrec_2020"));
   CHECK_FALSE(model.encoder->config().trainable());
   Asked query = queries_of(SafetensorsFile::open(golden_file("pmixer_sasrec_2020")))[2];
   Workspace workspace;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// A model in the forms that other programs read: RecBole's tensors, and vectors of items and users whose products are
-// the scores. The bytes of a file each; const access alone, safe from any thread.
+// A model in the forms that other programs read: RecBole's tensors, an ONNX graph, and vectors of items and users whose
+// products are the scores. The bytes of a file each; const access alone, safe from any thread.
 
 #include <cstddef>
 #include <span>
@@ -17,6 +17,12 @@ namespace attune::inline v0_1 {
 // Throws Error(unsupported) naming what RecBole has no place for: an encoder of another kind, by the field of its
 // configuration that differs, or counts that are blended in.
 ATTUNE_EXPORT std::vector<std::byte> export_recbole(const TrainedModel& model);
+
+// The encoder as an ONNX graph (opset 17, standard operators, float): the input "events" is a list of 1 to
+// max_sequence_length rows of items (int64, from 0, oldest first), the output "user_vector" [D]. Its metadata has
+// "max_sequence_length" and "score". Throws Error(unsupported) for encoders that are not causal SASRec, and
+// Error(limit_exceeded) beyond 2^28 weights.
+ATTUNE_EXPORT std::vector<std::byte> export_onnx(const TrainedModel& model);
 
 // Vectors [rows, D] in float. The score of an item for a user is the product of their rows, whatever the score kind;
 // zeros stand for items that have no score, and users of whom the encoder knows no event.

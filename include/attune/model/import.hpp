@@ -15,6 +15,7 @@
 
 #include "attune/data/id_map.hpp"
 #include "attune/model/checkpoint.hpp"
+#include "attune/model/safetensors.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -45,5 +46,6 @@ struct ImportOptions {
 // unsupported (no dialect fits, or an activation that is not known), invalid_config (a setting or variant that is
 // missing or contradicts, by name), invalid_argument (as many item ids as rows), non_finite.
 ATTUNE_EXPORT TrainedModel import_model(const std::string& file, const ImportOptions& options = {});
+ATTUNE_EXPORT TrainedModel import_model(const SafetensorsFile& file, const ImportOptions& options = {});
 
 }  // namespace attune::inline v0_1

@@ -46,6 +46,7 @@ class ATTUNE_EXPORT SafetensorsFile {
   static SafetensorsFile view(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                               const std::string& name_for_messages);
 
+  const std::string& name() const noexcept { return name_; }                    // for messages
   const std::vector<TensorInfo>& tensors() const noexcept { return tensors_; }  // in file order of their data
   const std::map<std::string, std::string, std::less<>>& metadata() const noexcept { return metadata_; }
 
