@@ -45,7 +45,7 @@ class EncoderGraph {
     if (config_.padding == Padding::zeros) padding = zero_row();
     const Name mask = causal_mask(count);
     for (std::size_t b = 0; b < config_.num_blocks; ++b) {
-      const std::string block = "blocks." + std::to_string(b) + '.';
+      const std::string block = std::string("blocks.").append(std::to_string(b)) + '.';
       const Name pads = padding.empty()
                             ? ""
                             : graph_.node("Expand", {padding, graph_.node("Concat", {room, width()}, {{"axis", 0}})});

@@ -57,7 +57,7 @@ class OnnxGraph {
   std::string node(const char* operation, const std::vector<std::string>& inputs, Attributes attributes = {}) {
     ProtoMessage node;
     for (const std::string& input : inputs) node.text(1, input);
-    const std::string output = "t" + std::to_string(++names_);
+    const std::string output = next_name();
     node.text(2, output);
     node.text(4, operation);
     for (const auto& [name, value] : attributes) node.message(5, attribute(name, value));
@@ -69,14 +69,12 @@ class OnnxGraph {
   }
   // A list of integers, as shapes and indices are.
   std::string integers(std::initializer_list<std::int64_t> values) {
-    return initializer("c" + std::to_string(++names_), {values.size()}, 7, std::as_bytes(std::span(values)));
+    return initializer(next_name(), {values.size()}, 7, std::as_bytes(std::span(values)));
   }
   std::string integer(std::int64_t value) {
-    return initializer("c" + std::to_string(++names_), {}, 7, std::as_bytes(std::span(&value, 1)));
+    return initializer(next_name(), {}, 7, std::as_bytes(std::span(&value, 1)));
   }
-  std::string scalar(float value) {
-    return initializer("c" + std::to_string(++names_), {}, 1, std::as_bytes(std::span(&value, 1)));
-  }
+  std::string scalar(float value) { return initializer(next_name(), {}, 1, std::as_bytes(std::span(&value, 1))); }
 
   // A list of integers of any length.
   void input(const char* name, const char* extent) { graph_.message(11, value_info(name, 7, extent, 0)); }
@@ -110,6 +108,7 @@ class OnnxGraph {
   }
 
  private:
+  std::string next_name() { return std::string("t").append(std::to_string(++names_)); }
   static ProtoMessage attribute(const char* name, const Value& value) {
     enum : std::uint64_t { kFloat = 1, kInt = 2, kInts = 7 };
     ProtoMessage attribute;

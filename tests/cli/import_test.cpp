@@ -125,7 +125,7 @@ TEST_CASE("An imported model answers, explains, is measured and compressed, and 
   INFO(measured.err);
   CHECK(measured.status == 0);
   check_failure(sandbox.attune("update --model model --interactions events.csv --output next --quiet"),
-                "update: the encoder was trained elsewhere");
+                "expected histories, found none");
   check_failure(sandbox.attune("train --interactions events.csv --teacher model --preset sasrec-small --split none "
                                "--output next --quiet"),
                 "teacher");
