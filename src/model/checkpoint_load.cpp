@@ -157,7 +157,6 @@ std::shared_ptr<const SequenceEncoder<float>> read_encoder(const ModelDirectory&
   const std::string name = directory.name_of(kWeightsFile);
   const auto file = SafetensorsFile::view(bytes, owner, name);
   const Weights weights = load_weights(directory, file, num_items);
-  directory.require_count(kWeightsFile, "tensors", weights.num_tensors, file.tensors().size());
   const auto fill = [&](EmbeddingTable<float>& table, const TensorInfo& tensor) {
     const std::vector<float> values = detail::read_weights(file, tensor, directory.manifest().weight_storage, name);
     table.append_rows(num_items);
@@ -170,6 +169,7 @@ std::shared_ptr<const SequenceEncoder<float>> read_encoder(const ModelDirectory&
   if (encoder.config().separate_outputs) {
     fill(encoder.outputs(), file.require(kOutputsTensor, std::array{num_items, encoder.dim()}));
   }
+  directory.require_count(kWeightsFile, "tensors", weights.num_tensors, file.tensors().size());
   return weights.encoder;
 }
 
