@@ -379,3 +379,27 @@ TEST_CASE("What an event adds is told for encoders that have no backward pass", 
   query.items.erase(query.items.begin() + 1);
   CHECK(attributions[1] == Approx(whole - value()).margin(1e-5));
 }
+
+TEST_CASE("The final norm has an epsilon of its own where it is given one", "[model][import]") {
+  const TrainedModel model = import_model(golden_file("rectools_sasrec_counted_padding"));
+  CHECK(model.encoder->config().final_norm_epsilon == 1e-8);
+  EncoderConfig config = model.encoder->config();
+  config.final_norm_epsilon = 1.0;
+  const auto damped = make_encoder(config, model.num_items());
+  std::ranges::copy(model.encoder->weights(), damped->weights().begin());
+  std::ranges::copy(model.encoder->items().chunk(0), damped->items().chunk(0).begin());
+  const std::vector<ItemHandle> history{3, 1, 4};
+  Workspace workspace;
+  std::vector<float> before(8), after(8);
+  model.encoder->encode(before, {history}, {}, workspace);
+  damped->encode(after, {history}, {}, workspace);
+  const auto bias = std::ranges::find(model.encoder->parameters().list(), "final_norm.bias", &Parameter::name);
+  double ratio = 0;
+  for (std::size_t d = 0; d < 8; ++d) {
+    const auto shift = static_cast<double>(model.encoder->weights()[bias->offset + d]);
+    const double here = (static_cast<double>(after[d]) - shift) / (static_cast<double>(before[d]) - shift);
+    if (d > 0) CHECK(here == Approx(ratio).epsilon(1e-3));
+    ratio = here;
+  }
+  CHECK((ratio > 0.01 && ratio < 0.99));
+}
