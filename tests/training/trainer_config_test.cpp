@@ -92,7 +92,7 @@ TEST_CASE("Unknown and ill-typed fields are named", "[training][trainer_config]"
   CHECK(contains(error_of(R"({"epochs": -5})"), "epochs"));
   CHECK(contains(error_of(R"({"epochs": 1.5})"), "epochs"));
   CHECK(contains(error_of(R"({"adam": {"beta1": true}})"), "adam.beta1: expected a number"));
-  CHECK(contains(error_of(R"({"encoder": {"activation": "tanh"}})"), "expected one of relu, gelu, silu"));
+  CHECK(contains(error_of(R"({"encoder": {"activation": "elu"}})"), "expected one of relu, gelu, silu, tanh, sigmoid"));
   CHECK(contains(error_of(R"({"exclude_seen": 1})"), "expected true or false"));
   CHECK(contains(error_of(R"({"encoder": 5})"), "encoder: expected an object"));
   CHECK(contains(error_of(R"({"epochs": 5, "epochs": 6})"), "epochs stands there twice"));
