@@ -1,4 +1,4 @@
-# libsodium, which secure aggregation is made of: the target sodium::sodium. Debian's package has no CMake package of its
+# libsodium, which secure aggregation and sealing are made of: the target sodium::sodium. Debian's package has no CMake package of its
 # own. Installed beside attuneConfig.cmake, since a static attune has to find it again.
 
 find_path(sodium_INCLUDE_DIR sodium.h)

@@ -29,7 +29,7 @@ void add_common(CLI::App& verb, CommonOptions& options) {
       ->type_name("FILE");
 }
 
-void add_data(CLI::App& verb, DataOptions& options) {
+void add_file(CLI::App& verb, DataOptions& options) {
   verb.add_option("--interactions", options.interactions,
                   "Delimited file with the columns user, item and, if known, timestamp;\nplain, .gz or .xz; '-' is "
                   "standard input")
@@ -43,6 +43,10 @@ void add_data(CLI::App& verb, DataOptions& options) {
       ->needs("--columns");
   verb.add_option("--separator", options.separator, "What stands between two fields (default: found out)")
       ->type_name("TEXT");
+}
+
+void add_data(CLI::App& verb, DataOptions& options) {
+  add_file(verb, options);
   verb.add_flag("--skip-bad-lines", options.skip_bad_lines, "Count lines that cannot be read instead of stopping");
   verb.add_option("--min-rating", options.min_rating, "Drop events with a lower rating")->type_name("R");
   verb.add_option("--k-core", options.k_core, "Drop users and items with fewer events, until none is left")
@@ -435,6 +439,44 @@ void add_privacy_calibrate(CLI::App& verb, PrivacyCalibrateOptions& options) {
   add_common(verb, options.common);
 }
 
+void add_key_file(CLI::App& verb, std::string& file) {
+  verb.add_option("--key-file", file, "Key of the host: 64 hexadecimal digits, as 'attune privacy key' makes them")
+      ->type_name("FILE")
+      ->required();
+}
+
+void add_output(CLI::App& verb, std::string& output, const std::string& description) {
+  verb.add_option("--output", output, description)->type_name("FILE")->required();
+}
+
+void add_privacy_key(CLI::App& verb, PrivacyKeyOptions& options) {
+  add_output(verb, options.output, "File to write, that its user alone may read; it must not be there");
+  add_common(verb, options.common);
+}
+
+void add_privacy_seal(CLI::App& verb, PrivacySealOptions& options) {
+  add_key_file(verb, options.key_file);
+  verb.add_option("--input", options.input, "Model directory or any file; '-' is standard input")
+      ->type_name("PATH")
+      ->required();
+  add_output(verb, options.output, "File to write");
+  add_common(verb, options.common);
+}
+
+void add_privacy_unseal(CLI::App& verb, PrivacyUnsealOptions& options) {
+  add_key_file(verb, options.key_file);
+  verb.add_option("--input", options.input, "Sealed file")->type_name("FILE")->required();
+  add_output(verb, options.output, "File or model directory to write, that its user alone may read");
+  add_common(verb, options.common);
+}
+
+void add_privacy_pseudonymise(CLI::App& verb, PrivacyPseudonymiseOptions& options) {
+  add_key_file(verb, options.key_file);
+  add_file(verb, options.data);
+  add_output(verb, options.output, "CSV file to write: the same, with pseudonyms in the column of users");
+  add_common(verb, options.common);
+}
+
 void add_doctor(CLI::App& verb, DoctorOptions& options) { add_common(verb, options.common); }
 
 // The verb's name, what it does, its options as values and how they are declared.
@@ -444,6 +486,20 @@ void add_verb(CLI::App& app, const std::string& name, const std::string& descrip
   CLI::App* verb = app.add_subcommand(name, description);
   declare(*verb, options);
   verb->final_callback([&options, &chosen] { chosen = options; });
+}
+
+// Of what was not expected the names of options alone: the rest may be the id of a user.
+std::string reason_of(const CLI::App& app, const CLI::Error& error) {
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
+  const std::vector<std::string> words = app.remaining(true);
+  if (app.get_subcommands().empty() && !words.front().starts_with('-')) {
+    return "expected a verb, found '" + words.front() + "'";
+  }
+  std::string reason = "expected no further arguments, found " + std::to_string(words.size());
+  for (const std::string& word : words) {
+    if (word.starts_with('-')) reason += ", " + word.substr(0, word.find('='));
+  }
+  return reason;
 }
 
 // One line for the reason, one for where to look.
@@ -488,6 +544,10 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   MetricsOptions metrics;
   PrivacyEpsilonOptions privacy_epsilon;
   PrivacyCalibrateOptions privacy_calibrate;
+  PrivacyKeyOptions privacy_key;
+  PrivacySealOptions privacy_seal;
+  PrivacyUnsealOptions privacy_unseal;
+  PrivacyPseudonymiseOptions privacy_pseudonymise;
   DoctorOptions doctor;
   std::optional<Command> chosen;
   add_verb(app, "train", "Train a model on interactions and write it to a directory", train, add_train, chosen);
@@ -503,18 +563,24 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "explain", "Show which past events speak for an item", explain, add_explain, chosen);
   add_verb(app, "inspect", "Show what a model directory or a safetensors file holds", inspect, add_inspect, chosen);
   add_verb(app, "metrics", "Measure ready-made lists, or a policy on logged decisions", metrics, add_metrics, chosen);
-  CLI::App& privacy = *app.add_subcommand("privacy", "Account for differential privacy: what noise is worth");
+  CLI::App& privacy = *app.add_subcommand("privacy", "Budgets of differential privacy, sealed files and pseudonyms");
   privacy.require_subcommand(1);
   add_verb(privacy, "epsilon", "The privacy that mechanisms with Gaussian noise leave", privacy_epsilon,
            add_privacy_epsilon, chosen);
   add_verb(privacy, "calibrate", "The noise that keeps within a budget", privacy_calibrate, add_privacy_calibrate,
            chosen);
+  add_verb(privacy, "key", "Make a key for the next three", privacy_key, add_privacy_key, chosen);
+  add_verb(privacy, "seal", "Encrypt a file or a model directory", privacy_seal, add_privacy_seal, chosen);
+  add_verb(privacy, "unseal", "Decrypt what was sealed, if nobody has changed it", privacy_unseal, add_privacy_unseal,
+           chosen);
+  add_verb(privacy, "pseudonymise", "Replace the ids of users by pseudonyms under a key", privacy_pseudonymise,
+           add_privacy_pseudonymise, chosen);
   add_verb(app, "doctor", "Show the version, the build and the instruction sets in use", doctor, add_doctor, chosen);
 
   try {
     app.parse(argc, argv);
   } catch (const CLI::Error& error) {
-    if (error.get_exit_code() != 0) return complain(app, error.what());
+    if (error.get_exit_code() != 0) return complain(app, reason_of(app, error));
     app.exit(error);  // prints the help or the version that was asked for
     return {};
   }

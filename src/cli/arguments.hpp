@@ -192,6 +192,28 @@ struct PrivacyCalibrateOptions {
   std::uint64_t steps = 1;
 };
 
+// With the key of a host (docs/privacy.md).
+struct PrivacyKeyOptions {
+  CommonOptions common;
+  std::string output;
+};
+
+struct PrivacySealOptions {
+  CommonOptions common;
+  std::string key_file, input, output;
+};
+
+struct PrivacyUnsealOptions {
+  CommonOptions common;
+  std::string key_file, input, output;
+};
+
+struct PrivacyPseudonymiseOptions {
+  CommonOptions common;
+  DataOptions data;  // as the file is read; nothing is cleaned
+  std::string key_file, output;
+};
+
 struct DoctorOptions {
   CommonOptions common;
 };
@@ -199,7 +221,8 @@ struct DoctorOptions {
 using Command =
     std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, ImportModelOptions, ExportModelOptions,
                  EmbedOptions, EvaluateOptions, RecommendOptions, ScoreOptions, ExplainOptions, InspectOptions,
-                 MetricsOptions, PrivacyEpsilonOptions, PrivacyCalibrateOptions, DoctorOptions>;
+                 MetricsOptions, PrivacyEpsilonOptions, PrivacyCalibrateOptions, PrivacyKeyOptions, PrivacySealOptions,
+                 PrivacyUnsealOptions, PrivacyPseudonymiseOptions, DoctorOptions>;
 
 // Exit statuses of the tool.
 inline constexpr int kDone = 0;

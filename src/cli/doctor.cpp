@@ -40,7 +40,7 @@ std::string compiler() {
 #endif
 }
 
-void print(std::ostream& out, const Json& result) {
+void print_build(std::ostream& out, const Json& result) {
   out << "attune " << result["version"].get<std::string>() << ", built with "
       << result["build"]["compiler"].get<std::string>() << '\n';
   std::vector<std::vector<std::string>> rows{{"instruction set", "compiled", "supported here", "active"}};
@@ -72,7 +72,7 @@ void run(const DoctorOptions& options, Console& console) {
        {{"active", simd_level()}, {"compiled", detail::compiled_levels()}, {"supported", detail::supported_levels()}}},
       {"parts", {{"gzip", true}, {"xz", true}, {"sqlite", kWithSqlite}, {"sodium", kWithSodium}, {"gmp", kWithGmp}}}};
   if (console.json()) return console.object(result);
-  print(console.text(), result);
+  print_build(console.text(), result);
 }
 
 }  // namespace attune::cli

@@ -51,16 +51,21 @@ std::vector<Timestamp> parse_times(const std::vector<std::string>& texts, const 
 
 }  // namespace
 
-Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console,
-                               IdKind users) {
-  console.line("reading " + (options.interactions == "-" ? "standard input" : options.interactions));
+ReadOptions reading_of(const DataOptions& options) {
   ReadOptions reading;
   reading.columns = options.columns;
   reading.skip_header = options.skip_header;
   reading.separator = options.separator;
+  reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;
+  return reading;
+}
+
+Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console,
+                               IdKind users) {
+  console.line("reading " + (options.interactions == "-" ? "standard input" : options.interactions));
+  ReadOptions reading = reading_of(options);
   reading.item_ids = items;
   reading.user_ids = users;
-  reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;
   reading.min_rating = cleaning.min_rating;
   Interactions result;
   const InteractionLog log = attune::read_interactions(options.interactions, reading, &result.load);

@@ -33,6 +33,7 @@ struct Interactions {
   LoadReport load;
   CleaningReport cleaning;
 };
+ReadOptions reading_of(const DataOptions& options);  // ids are text, whatever the rating
 Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console,
                                IdKind users = IdKind::string);
 // Every record accounted for: those kept, those dropped and why.

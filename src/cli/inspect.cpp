@@ -64,7 +64,7 @@ void add_rows(std::vector<std::vector<std::string>>& rows, const std::string& ke
   for (const auto& [name, member] : inner.items()) add_rows(rows, key + '.' + name, member);
 }
 
-void print(std::ostream& out, const Json& result) {
+void print_model(std::ostream& out, const Json& result) {
   std::vector<std::vector<std::string>> rows;
   for (const char* part : {"model", "notes", "metadata"}) {
     if (!result.contains(part)) continue;
@@ -95,7 +95,7 @@ void run(const InspectOptions& options, Console& console) {
     add_tensors(result, SafetensorsFile::open(options.path));
   }
   if (console.json()) return console.object(result);
-  print(console.text(), result);
+  print_model(console.text(), result);
 }
 
 }  // namespace attune::cli

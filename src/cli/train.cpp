@@ -252,8 +252,8 @@ void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel&
   print_profiles(out, profiles);
   print_protocol(out, protocol, report);
   if (report.queries != 0) print_comparison(out, report, baselines, 10);
-  out << "model written to " << output << "; ask it with\n  attune recommend --model " << output << " --user "
-      << to_string(model.histories->user_ids->id(0)) << '\n';
+  out << "model written to " << output << "; ask it with\n  attune recommend --model " << output << " --history "
+      << to_string(model.item_ids->id(0)) << '\n';
 }
 
 MemoryEstimate checked_memory(const TrainerConfig& config, const Histories& train, const TrainOptions& options,

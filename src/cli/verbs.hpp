@@ -24,6 +24,10 @@ void run(const InspectOptions& options, Console& console);
 void run(const MetricsOptions& options, Console& console);
 void run(const PrivacyEpsilonOptions& options, Console& console);
 void run(const PrivacyCalibrateOptions& options, Console& console);
+void run(const PrivacyKeyOptions& options, Console& console);
+void run(const PrivacySealOptions& options, Console& console);
+void run(const PrivacyUnsealOptions& options, Console& console);
+void run(const PrivacyPseudonymiseOptions& options, Console& console);
 void run(const DoctorOptions& options, Console& console);
 
 }  // namespace attune::cli

@@ -33,8 +33,6 @@ float plain_value(const PlainField& field) noexcept {
   return parse_number<float>(field.text).value_or(std::numeric_limits<float>::quiet_NaN());
 }
 
-std::string shown(std::string_view field) { return field.empty() ? "nothing" : in_quotes(field, '\''); }
-
 std::string in_column(std::string_view name) { return "column '" + std::string(name) + "': "; }
 
 }  // namespace
@@ -211,6 +209,17 @@ std::uint32_t InteractionLoader::find(IdColumn& column, std::string_view field) 
   return handle;
 }
 
+// No message shows a user who is out of place, as in a line whose fields are in another order.
+bool InteractionLoader::is_user(const Fields& fields, std::size_t column) const {
+  const std::string_view field = fields[column];
+  return field == fields[user_.index] || user_.ids.find(to_id(field, user_.kind)) != kNoHandle;
+}
+
+std::string InteractionLoader::shown(const Fields& fields, std::size_t column) const {
+  if (fields[column].empty()) return "nothing";
+  return is_user(fields, column) ? "the id of a user" : in_quotes(fields[column], '\'');
+}
+
 bool InteractionLoader::accepts(const IdColumn& column, const Fields& fields) {
   const std::string_view field = fields[column.index];
   const IdKind kind = column.kind;
@@ -219,7 +228,8 @@ bool InteractionLoader::accepts(const IdColumn& column, const Fields& fields) {
     return refuse(std::string("empty ") + column.name, in_column(column.name) + "expected an id, found nothing");
   }
   const char* const expected = kind == IdKind::string ? "text without NUL" : "a 64-bit integer";
-  const std::string found = &column == &user_ ? std::to_string(field.size()) + " other characters" : shown(field);
+  const std::string found =
+      &column == &user_ ? std::to_string(field.size()) + " other characters" : shown(fields, column.index);
   return refuse(std::string("bad id in ") + column.name,
                 in_column(column.name) + "expected " + expected + ", found " + found);
 }
@@ -235,7 +245,7 @@ std::optional<float> InteractionLoader::parse_value(std::size_t column, const Fi
   const auto value = parse_number<float>(field);
   if (value && std::isfinite(*value)) return value;
   const std::string& name = file_.columns()[column];
-  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + shown(field));
+  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + shown(fields, column));
   return std::nullopt;
 }
 
@@ -245,7 +255,7 @@ std::optional<Timestamp> InteractionLoader::parse_time(const Fields& fields) {
   if (time != kNoTime) return time;
   const std::string& name = file_.columns()[time_index_];
   refuse("bad time in " + name,
-         in_column(name) + "expected " + time_.expected() + ", found " + shown(fields[time_index_]));
+         in_column(name) + "expected " + time_.expected() + ", found " + shown(fields, time_index_));
   return std::nullopt;
 }
 
@@ -254,7 +264,8 @@ std::uint8_t InteractionLoader::event_kind(const Fields& fields) {
   try {
     return log_.event_kind(fields[event_]);
   } catch (const Error& error) {
-    throw Error(error.code(), file_.place() + error.what());
+    const std::string of_user = "event: expected a kind of event, found the id of a user";
+    throw Error(error.code(), file_.place() + (is_user(fields, event_) ? of_user : error.what()));
   }
 }
 

@@ -50,6 +50,8 @@ class InteractionLoader {
   // kNoHandle if the id is new.
   static std::uint32_t find(IdColumn& column, const PlainField& field);
   static std::uint32_t find(IdColumn& column, std::string_view field);
+  bool is_user(const Fields& fields, std::size_t column) const;
+  std::string shown(const Fields& fields, std::size_t column) const;  // in messages
   bool accepts(const IdColumn& column, const Fields& fields);
   static std::uint32_t insert(IdColumn& column, const Fields& fields);
   std::optional<float> parse_value(std::size_t column, const Fields& fields);

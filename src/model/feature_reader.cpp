@@ -130,12 +130,16 @@ class FeatureReader {
     bool good = !detail::without_outer_blanks(text).empty();
     for (const FeatureSpec* const spec : column.readers) {
       good &= accepts(*spec, reader, [&] {
-        if (spec->kind == FeatureKind::number) detail::number_of(value, *spec);
-        if (spec->kind == FeatureKind::time) detail::time_of(value, *spec);
+        if (spec->kind != FeatureKind::number && spec->kind != FeatureKind::time) return;
+        if (is_id(text) && !detail::parse_number<double>(text)) detail::refuse(*spec, "a number or a time", "an id");
+        spec->kind == FeatureKind::number ? detail::number_of(value, *spec) : detail::time_of(value, *spec);
       });
     }
     if (good) records_.add(row, value);
   }
+
+  // Of an item or a user, whom no message names: it is out of place where the fields of a line are in another order.
+  bool is_id(std::string_view text) const { return ids_.find(detail::id_of(text, ids_.kind())) != kNoHandle; }
 
   // Numbers of all its columns, several in a field where '|' separates them; none at all is a missing vector.
   void add_vector(std::uint32_t row, const VectorColumns& columns, std::span<const std::string_view> fields,
@@ -149,7 +153,7 @@ class FeatureReader {
         const std::size_t before = numbers_.size();
         detail::for_each_name(fields[field], [&](std::string_view text) {
           const auto number = detail::parse_number<float>(text);
-          if (!number) detail::refuse(spec, "numbers", detail::in_quotes(text, '"'));
+          if (!number) detail::refuse(spec, "numbers", is_id(text) ? "an id" : detail::in_quotes(text, '"'));
           numbers_.push_back(*number);
         });
         empty += numbers_.size() == before ? 1 : 0;

@@ -22,7 +22,7 @@ const char* name_of(FieldType type) noexcept {
   return "a vector";
 }
 
-std::string quoted(std::string_view text) { return in_quotes(text, '"'); }
+std::string in_double_quotes(std::string_view text) { return in_quotes(text, '"'); }
 
 std::optional<double> finite(double number, const FeatureSpec& feature, const char* expected) {
   if (std::isnan(number)) return std::nullopt;
@@ -34,7 +34,7 @@ std::optional<double> finite(double number, const FeatureSpec& feature, const ch
 
 void refuse(const FeatureSpec& feature, const std::string& expected, const std::string& found) {
   throw Error(ErrorCode::invalid_data,
-              "feature " + quoted(feature.name) + ": expected " + expected + ", found " + found);
+              "feature " + in_double_quotes(feature.name) + ": expected " + expected + ", found " + found);
 }
 
 const FieldValue* find_field(std::span<const FieldValue> record, std::string_view field) noexcept {
@@ -48,7 +48,7 @@ std::optional<double> number_of(const FieldValue& value, const FeatureSpec& feat
   const std::string_view text = without_outer_blanks(text_of(value, feature));
   if (text.empty()) return std::nullopt;
   const auto number = parse_number<double>(text);
-  if (!number || !std::isfinite(*number)) refuse(feature, kExpected, quoted(text));
+  if (!number || !std::isfinite(*number)) refuse(feature, kExpected, in_double_quotes(text));
   return number;
 }
 
@@ -62,7 +62,7 @@ std::optional<double> time_of(const FieldValue& value, const FeatureSpec& featur
     if (text.empty()) return std::nullopt;
     Timestamp milliseconds = parse_iso8601(text);
     if (const auto whole = parse_number<std::int64_t>(text)) milliseconds = from_seconds_or_milliseconds(*whole);
-    if (milliseconds == kNoTime) refuse(feature, kExpected, quoted(text));
+    if (milliseconds == kNoTime) refuse(feature, kExpected, in_double_quotes(text));
     time = static_cast<double>(milliseconds);
   }
   if (time && std::abs(*time) >= kMostMilliseconds) refuse(feature, kExpected, digits_of(*time) + " milliseconds");

@@ -42,8 +42,8 @@ std::span<const Number> array_of(const SafetensorsFile& file, const std::string&
   return {reinterpret_cast<const Number*>(bytes.data()), info->shape[0]};
 }
 
-struct Rows {
-  explicit Rows(const SequenceEncoder<float>& encoder)
+struct ItemRows {
+  explicit ItemRows(const SequenceEncoder<float>& encoder)
       : scorer(encoder.outputs(), encoder.config().score), nonzero(scorer.scorable_bits().size()) {
     for (std::size_t row = 0; row < scorer.size(); ++row) {
       nonzero[row / 64] |= std::uint64_t{!encoder.items().is_zero(row)} << (row % 64);
@@ -68,7 +68,7 @@ std::vector<std::byte> opening_bytes(const IdMap& ids, const SequenceEncoder<flo
   add(kIdSlots, std::span(index.slots));
   if (ids.kind() == IdKind::string) add(kIdOffsets, std::span(index.offsets));
   if (encoder == nullptr) return writer.bytes();
-  const Rows rows(*encoder);
+  const ItemRows rows(*encoder);
   const std::vector<std::uint64_t> sums = CheckedBlocks::sums_of(weights);
   add(kNonzeroRows, std::span(rows.nonzero));
   add(kScorableRows, rows.scorer.scorable_bits());

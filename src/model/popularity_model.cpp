@@ -13,8 +13,6 @@
 namespace attune::inline v0_1 {
 namespace {
 
-constexpr double kMillisecondsPerDay = 24.0 * 3600 * 1000;
-
 // scores[item] += weight * share of all counts.
 void add_shares(std::span<float> scores, std::span<const std::uint64_t> counts, double weight) {
   const double total = std::accumulate(counts.begin(), counts.end(), 0.0);
@@ -26,6 +24,7 @@ void add_shares(std::span<float> scores, std::span<const std::uint64_t> counts, 
 
 // An event without a time is older than any window.
 std::vector<std::uint64_t> events_within(const Histories& histories, double days) {
+  constexpr double kMillisecondsPerDay = 24.0 * 3600 * 1000;
   const auto newest = std::ranges::max_element(histories.times);
   if (newest == histories.times.end() || *newest == kNoTime) {
     throw Error(ErrorCode::invalid_data, "popularity.window_days: expected events with times, found none");

@@ -20,14 +20,14 @@ namespace attune::inline v0_1 {
 namespace {
 
 constexpr std::size_t kGroup = detail::kCodedGroup;
-constexpr double kFloatRounding = 0x1p-24;
-constexpr std::size_t kSampleRows = 128;  // that stand in for queries
+constexpr double kUnitRoundoff = 0x1p-24;  // of float
+constexpr std::size_t kSampleRows = 128;   // that stand in for queries
 constexpr std::size_t kSampleBest = 10;
 constexpr double kStandardErrors = 2;  // that the recall of the samples must be above what is asked
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-float rounded_up(double x) noexcept { return std::nextafter(static_cast<float>(x), kInfinity); }
-float rounded_down(double x) noexcept { return std::nextafter(static_cast<float>(x), -kInfinity); }
+float above(double x) noexcept { return std::nextafter(static_cast<float>(x), kInfinity); }
+float below(double x) noexcept { return std::nextafter(static_cast<float>(x), -kInfinity); }
 
 double dot(const float* x, const float* y, std::size_t dim) noexcept {
   double sum = 0;
@@ -38,16 +38,16 @@ double dot(const float* x, const float* y, std::size_t dim) noexcept {
 // The sine of an angle, no smaller for what rounding does to its cosine.
 float sine_above(float cosine) noexcept {
   const auto c = static_cast<double>(cosine);
-  return rounded_up(std::sqrt(std::max(0.0, 1 - c * c) + 1e-14));
+  return above(std::sqrt(std::max(0.0, 1 - c * c) + 1e-14));
 }
 
 RowClusters::Cone cone_of(double cosine, double norm) noexcept {
   RowClusters::Cone cone;
-  cone.low = rounded_down(cosine - 1e-12);
-  cone.high = rounded_up(cosine + 1e-12);
+  cone.low = below(cosine - 1e-12);
+  cone.high = above(cosine + 1e-12);
   cone.sine_low = sine_above(cone.low);
   cone.sine_high = sine_above(cone.high);
-  cone.norm = rounded_up(norm);
+  cone.norm = above(norm);
   return cone;
 }
 
@@ -111,7 +111,7 @@ RowClusters::Build::Build(const ScorerRows<float>& rows_, const ClusterOptions& 
   }
   // Additions of a dot product as in RowCodes; the centroids' norms; scale and term.
   const std::size_t additions = rows.stride() / detail::kLanes + 5;
-  rounding = (static_cast<double>(additions) * 1.001 + 8) * kFloatRounding;
+  rounding = (static_cast<double>(additions) * 1.001 + 8) * kUnitRoundoff;
   const auto root = static_cast<std::size_t>(std::sqrt(static_cast<double>(rows.num_scorable())));
   const std::size_t per_list = options.rows_per_list != 0 ? options.rows_per_list : std::max(root, kGroup);
   if (rows.num_scorable() < per_list) return;

@@ -49,13 +49,10 @@ class Descriptor {
  public:
   explicit Descriptor(int value) noexcept : value_(value) {}
   Descriptor(Descriptor&&) = delete;
-  ~Descriptor() { close(); }
-  int value() const noexcept { return value_; }
-  // False if the system reports a late write error. Not repeated after a signal: Linux has closed it even then.
-  bool close() noexcept {
-    const int value = std::exchange(value_, -1);
-    return value < 0 || ::close(value) == 0 || errno == EINTR;
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
   }
+  int value() const noexcept { return value_; }
   int release() noexcept { return std::exchange(value_, -1); }
 
  private:
@@ -90,12 +87,10 @@ void write_fully(int descriptor, const fs::path& path, std::span<const std::byte
   }
 }
 
-void write_new_file(const fs::path& path, std::span<const std::byte> bytes) {
-  Descriptor file(uninterrupted([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
-  if (file.value() < 0) fail("create", path, errno);
-  write_fully(file.value(), path, bytes);
-  if (uninterrupted([&] { return ::fsync(file.value()); }) != 0) fail("write", path, errno);
-  if (!file.close()) fail("write", path, errno);
+void write_new_file(const fs::path& path, std::span<const std::byte> bytes, Access access = Access::by_umask) {
+  OutputFile file(path, access);
+  file.write(bytes);
+  file.finish();
 }
 
 void sync_directory(const fs::path& directory) {
@@ -187,11 +182,11 @@ std::string sibling_stem(const fs::path& target) { return std::string(".") + tar
 // A fresh directory beside `target`. Whatever stands at its path in the end is removed.
 class Sibling {
  public:
-  explicit Sibling(const fs::path& target) {
+  explicit Sibling(const fs::path& target, Access access = Access::by_umask) {
     const std::string stem = sibling_stem(target) + std::to_string(process_id()) + "-";
     for (int attempt = 0;; ++attempt) {
       path_ = parent_of(target) / (stem + std::to_string(attempt));
-      if (::mkdir(path_.c_str(), 0777) == 0) {
+      if (::mkdir(path_.c_str(), access == Access::owner_only ? 0700 : 0777) == 0) {
         lock_.emplace(path_);
         // Somebody else may have taken it for abandoned just before it was locked.
         if (lock_->state() != Lock::State::taken && is_there(path_)) return;
@@ -390,12 +385,46 @@ void AppendFile::append(std::span<const std::byte> record) {
   failed_ = false;
 }
 
-void replace_file(const fs::path& path, std::span<const std::byte> bytes) {
+OutputFile::OutputFile(const fs::path& path, Access access) : path_(path) {
+  const mode_t mode = access == Access::owner_only ? 0600 : 0666;
+  descriptor_ = uninterrupted([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode); });
+  if (descriptor_ < 0) fail("create", path, errno);
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void OutputFile::write(std::span<const std::byte> bytes) { write_fully(descriptor_, path_, bytes); }
+
+void OutputFile::finish() {
+  if (uninterrupted([&] { return ::fsync(descriptor_); }) != 0) fail("write", path_, errno);
+  // A late error of writing. Not repeated after a signal: Linux has closed it even then.
+  if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) fail("write", path_, errno);
+}
+
+void create_file(const fs::path& path, std::span<const std::byte> bytes, Access access) {
+  if (!is_there(parent_of(path))) create_with_parents(parent_of(path));
+  OutputFile file(path, access);
+  try {
+    file.write(bytes);
+    file.finish();
+    sync_directory(parent_of(path));
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+    throw;
+  }
+}
+
+void replace_file(const fs::path& path, Access access, const std::function<void(OutputFile&)>& write) {
   const fs::path fresh = beside(path);
   if (!is_there(parent_of(path))) create_with_parents(parent_of(path));
   remove_path(fresh);
   try {
-    write_new_file(fresh, bytes);
+    OutputFile file(fresh, access);
+    write(file);
+    file.finish();
     rename_path(fresh, path);
   } catch (...) {
     std::error_code ignored;
@@ -403,6 +432,10 @@ void replace_file(const fs::path& path, std::span<const std::byte> bytes) {
     throw;
   }
   sync_directory(parent_of(path));
+}
+
+void replace_file(const fs::path& path, std::span<const std::byte> bytes) {
+  replace_file(path, Access::by_umask, [&](OutputFile& file) { file.write(bytes); });
 }
 
 void remove_file(const fs::path& path) {
@@ -414,14 +447,22 @@ void check_replaceable(const fs::path& directory, const std::string& marker) {
   const Sibling probe(require_replaceable(directory, marker));
 }
 
-void replace_directory(const fs::path& directory, std::span<const NamedBytes> files, const std::string& marker,
-                       Swap swap) {
+void replace_directory(const fs::path& directory, const std::string& marker, Access access,
+                       const std::function<void(const fs::path&)>& write, Swap swap) {
   require_replaceable(directory, marker);
   const fs::path target = resolved(directory);
   if (!is_there(target)) create_with_parents(parent_of(target));
-  Sibling sibling(target);
-  for (const NamedBytes& file : files) write_new_file(sibling.path() / file.name, file.bytes);
+  Sibling sibling(target, access);
+  write(sibling.path());
   put_in_place(sibling, target, directory, swap);
+}
+
+void replace_directory(const fs::path& directory, std::span<const NamedBytes> files, const std::string& marker,
+                       Swap swap) {
+  const auto write = [&](const fs::path& fresh) {
+    for (const NamedBytes& file : files) write_new_file(fresh / file.name, file.bytes);
+  };
+  replace_directory(directory, marker, Access::by_umask, write, swap);
 }
 
 void replace_files(const fs::path& directory, std::span<const NamedBytes> files, const std::string& marker) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -80,6 +81,27 @@ class AppendFile {
   bool failed_ = false;
 };
 
+// Who may use what is written: those whom the umask of the process allows, or its user alone (0600, directories 0700).
+enum class Access { by_umask, owner_only };
+
+// A file that was not there before, written piece by piece. It is on the disk after finish(); where that is not
+// reached, whoever made it removes it.
+class OutputFile {
+ public:
+  OutputFile(const std::filesystem::path& path, Access access);
+  OutputFile(OutputFile&&) = delete;
+  ~OutputFile();
+  void write(std::span<const std::byte> bytes);
+  void finish();
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+// The same in one piece. Nothing is left where it throws.
+void create_file(const std::filesystem::path& path, std::span<const std::byte> bytes, Access access);
+
 struct NamedBytes {
   std::string name;  // a bare file name
   std::span<const std::byte> bytes;
@@ -88,6 +110,8 @@ struct NamedBytes {
 // Replaces or creates a file, durably, as a whole or not at all: the bytes are written beside it under the name
 // "<path>.new", synced, renamed, and the directory is synced. Missing directories are created.
 void replace_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
+// The same for what `write` writes. Where it throws nothing is replaced and nothing left.
+void replace_file(const std::filesystem::path& path, Access access, const std::function<void(OutputFile&)>& write);
 // Removes what replace_file wrote, finished or not. Nothing there is no error.
 void remove_file(const std::filesystem::path& path);
 
@@ -109,6 +133,11 @@ enum class Swap { exchange, two_renames };
 // several machines write to at once, is not safe: one may take for abandoned what another is writing.
 void replace_directory(const std::filesystem::path& directory, std::span<const NamedBytes> files,
                        const std::string& marker, Swap swap = Swap::exchange);
+// The same for the files that `write` makes in the directory it is given. Where it throws nothing is replaced and
+// nothing left. A directory that is replaced leaves its permissions to the new one.
+void replace_directory(const std::filesystem::path& directory, const std::string& marker, Access access,
+                       const std::function<void(const std::filesystem::path& fresh)>& write,
+                       Swap swap = Swap::exchange);
 
 // Puts these files into a directory that holds `marker`, together or not at all, as replace_directory puts all of them.
 // The other files stay the same files, also for those who have them mapped; on a file system without hard links they

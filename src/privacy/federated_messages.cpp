@@ -15,7 +15,9 @@ constexpr std::array<std::byte, 4> kMagic{std::byte{'A'}, std::byte{'T'}, std::b
 constexpr std::uint8_t kVersion = 1;
 constexpr std::size_t kVersionAt = 4, kKindAt = 5, kZerosAt = 6, kPlanAt = 8, kRoundAt = 16;
 
-const char* to_string(FederatedKind kind) noexcept { return kind == FederatedKind::round ? "round" : "update"; }
+const char* to_string(FederatedKind kind) noexcept {
+  return kind == FederatedKind::round ? "round" : kind == FederatedKind::update ? "update" : "state";
+}
 
 }  // namespace
 

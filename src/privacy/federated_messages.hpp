@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The messages of federated training as bytes. Both begin with a header: "ATFL", version (1 byte), kind (1 byte), two
-// zeros, fingerprint of the plan (8 bytes), number of the round (8 bytes); and end with a checksum of all before (8
-// bytes) and a tag, whose length is the host's. Numbers are little-endian.
+// The messages of federated training, and what a server keeps over a restart, as bytes. All begin with a header:
+// "ATFL", version (1 byte), kind (1 byte), two zeros, fingerprint of the plan (8 bytes), number of the round (8 bytes);
+// and end with a checksum of all before (8 bytes) and, but for a state, a tag, whose length is the host's. Numbers are
+// little-endian.
 //
 //   kind    from     body
 //   round   server   D weights, 4 bytes each
 //   update  client   number of the client (8 bytes), checksum of the round's message (8 bytes), D + 1 integers, 4 bytes
 //                    each
+//   state   itself   optimiser (8 bytes); D weights; with Adam its first and its second moments, D each, V steps of
+//                    rows, 4 bytes each, and the learning rates of all steps, 8 bytes each; else D velocities
 //
 // What is no such message is Error(invalid_data), one of a higher version Error(unsupported_version).
 
@@ -22,7 +25,7 @@
 
 namespace attune::inline v0_1::detail {
 
-enum class FederatedKind : std::uint8_t { round = 1, update };
+enum class FederatedKind : std::uint8_t { round = 1, update, state };
 
 inline constexpr std::size_t kFederatedHeaderBytes = 24, kFederatedSumBytes = 8;
 inline constexpr std::size_t kUpdateHeadBytes = 16;  // of the body of an update: client and checksum

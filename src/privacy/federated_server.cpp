@@ -5,6 +5,7 @@
 #include <numbers>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
@@ -50,7 +51,9 @@ struct FederatedServer::Impl {
         encoder(plan.make_encoder()),
         adam(*encoder, options.adam),
         gradient(encoder->parameters().total(), plan.num_items, encoder->dim()),
-        num_values(encoder->parameters().total() + plan.num_items * encoder->dim()) {}
+        num_values(encoder->parameters().total() + plan.num_items * encoder->dim()) {
+    if (options.optimizer == ServerOptimizer::sgd) velocity.resize(num_values);
+  }
 
   Executor& executor() { return options.executor != nullptr ? *options.executor : calling_thread; }
   FederatedRound begin_round(std::span<const std::uint64_t> available);
@@ -62,6 +65,8 @@ struct FederatedServer::Impl {
   void step(std::span<const float> mean);
   FederatedRoundReport finish_round();
   void close() noexcept;
+  std::vector<std::byte> state() const;
+  void restore(std::span<const std::byte> state);
   std::size_t received() const noexcept { return summed.empty() ? updates.size() : summed_clients.size(); }
 
   const FederatedPlan plan;
@@ -205,7 +210,6 @@ void FederatedServer::Impl::step(std::span<const float> mean) {
     adam.step(encoder->weights(), encoder->items(), gradient, 1.0, learning_rate_scale());
     return;
   }
-  velocity.resize(num_values);
   std::vector<float> weights(num_values);
   detail::copy_weights(weights, *encoder);
   const auto momentum = static_cast<float>(options.sgd_momentum),
@@ -250,6 +254,80 @@ void FederatedServer::Impl::close() noexcept {
   summed_clients.clear();
 }
 
+std::vector<std::byte> FederatedServer::Impl::state() const {
+  std::vector<std::byte> bytes = detail::new_message(FederatedKind::state, fingerprint, round, 0);
+  const auto append = [&bytes](const auto& values) { detail::append_array(bytes, std::span(std::as_const(values))); };
+  detail::append_number(bytes, static_cast<std::uint64_t>(options.optimizer));
+  std::vector<float> weights(num_values);
+  detail::copy_weights(weights, *encoder);
+  append(weights);
+  if (options.optimizer == ServerOptimizer::adam) {
+    const AdamState& moments = adam.state();
+    append(moments.dense_m);
+    append(moments.row_m);
+    append(moments.dense_v);
+    append(moments.row_v);
+    append(moments.row_steps);
+    append(moments.rates);
+  } else {
+    append(velocity);
+  }
+  detail::seal_message(bytes, {});
+  return bytes;
+}
+
+void FederatedServer::Impl::restore(std::span<const std::byte> state) {
+  if (stage != Stage::idle) refuse("the round in progress to be finished or abandoned");
+  const auto kind = FederatedKind::state;
+  const bool is_adam = options.optimizer == ServerOptimizer::adam;
+  const std::size_t around = detail::kFederatedHeaderBytes + detail::kFederatedSumBytes;
+  std::size_t least = sizeof(std::uint64_t) + num_values * sizeof(float) * (is_adam ? 3 : 2);
+  if (is_adam) least += plan.num_items * sizeof(std::uint32_t);
+  // Of steps there may be any number, so the body is as long as the bytes say.
+  const std::size_t body = state.size() < around + least ? least : state.size() - around;
+  const auto message = detail::open_message(state, kind, fingerprint, body);
+  detail::check_tag(message, kind, FederatedAuthentication::kServer, {});
+  if (message.round >= std::uint64_t{1} << 62) detail::refuse_message(kind, "a round that another can follow");
+  std::span<const std::byte> left = message.body;
+  const auto take = [&left](auto& values, std::size_t count) {
+    values.resize(count);
+    std::ranges::copy(left.first(std::span(values).size_bytes()), std::as_writable_bytes(std::span(values)).begin());
+    left = left.subspan(std::span(values).size_bytes());
+  };
+  std::vector<std::uint64_t> optimizer;
+  take(optimizer, 1);
+  const std::size_t of_rates = body - least;
+  if (optimizer.front() != static_cast<std::uint64_t>(options.optimizer) || of_rates % sizeof(double) != 0 ||
+      (!is_adam && of_rates != 0)) {
+    detail::refuse_message(kind, "the optimiser of this server, found another");
+  }
+  std::vector<float> weights, new_velocity;
+  take(weights, num_values);
+  if (!std::ranges::all_of(weights, [](float x) { return std::isfinite(x); })) {
+    detail::refuse_message(kind, "finite weights");
+  }
+  if (is_adam) {
+    const std::size_t dense = gradient.dense().size(), rows = num_values - dense;
+    AdamState moments;
+    take(moments.dense_m, dense);
+    take(moments.row_m, rows);
+    take(moments.dense_v, dense);
+    take(moments.row_v, rows);
+    take(moments.row_steps, plan.num_items);
+    take(moments.rates, of_rates / sizeof(double));
+    try {
+      adam.restore(std::move(moments));
+    } catch (const Error& error) {
+      detail::refuse_message(kind, std::string("moments that fit: ") + error.what());
+    }
+  } else {
+    take(new_velocity, num_values);
+  }
+  detail::set_weights(*encoder, weights);
+  velocity = std::move(new_velocity);
+  round = message.round;
+}
+
 FederatedServer::FederatedServer(const FederatedPlan& plan, const FederatedServerOptions& options,
                                  FederatedAuthentication authentication, const SequenceEncoder<float>* start)
     : impl_(std::make_unique<Impl>(plan, options, std::move(authentication))) {
@@ -289,5 +367,7 @@ bool FederatedServer::forget(std::uint64_t client) {
 
 FederatedRoundReport FederatedServer::finish_round() { return impl_->finish_round(); }
 void FederatedServer::abandon_round() noexcept { impl_->close(); }
+std::vector<std::byte> FederatedServer::state() const { return impl_->state(); }
+void FederatedServer::restore(std::span<const std::byte> state) { impl_->restore(state); }
 
 }  // namespace attune::inline v0_1

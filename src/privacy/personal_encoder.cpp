@@ -19,7 +19,7 @@ namespace {
 
 // "ATPD", version (4 bytes), fingerprint of the plan, place of the first weight (8 bytes each), the difference,
 // and a checksum of all before. Numbers are little-endian.
-constexpr std::uint32_t kMagic = 0x44'50'54'41, kVersion = 1;
+constexpr std::uint32_t kDeltaMagic = 0x44'50'54'41, kDeltaVersion = 1;
 
 // Of the dense weights: the first one of the newest `blocks`, behind which norms stand.
 std::size_t first_personal(const SequenceEncoder<float>& encoder, std::size_t blocks) {
@@ -110,8 +110,8 @@ const SequenceEncoder<float>& PersonalEncoder::encoder() const noexcept { return
 
 std::vector<std::byte> PersonalEncoder::to_bytes() const {
   std::vector<std::byte> bytes;
-  detail::append_number(bytes, kMagic);
-  detail::append_number(bytes, kVersion);
+  detail::append_number(bytes, kDeltaMagic);
+  detail::append_number(bytes, kDeltaVersion);
   detail::append_number(bytes, detail::fingerprint_of(impl_->plan));
   detail::append_number(bytes, std::uint64_t{impl_->first});
   detail::append_array(bytes, std::span<const float>(impl_->difference));
@@ -122,9 +122,9 @@ std::vector<std::byte> PersonalEncoder::to_bytes() const {
 void PersonalEncoder::restore(std::span<const std::byte> bytes) {
   const std::string name = "the difference of a personal encoder";
   detail::ByteReader reader(bytes, name);
-  reader.require(reader.number<std::uint32_t>() == kMagic, "expected \"ATPD\" at the beginning");
-  if (const auto version = reader.number<std::uint32_t>(); version != kVersion) {
-    reader.require(version > kVersion, "expected version 1, found " + std::to_string(version));
+  reader.require(reader.number<std::uint32_t>() == kDeltaMagic, "expected \"ATPD\" at the beginning");
+  if (const auto version = reader.number<std::uint32_t>(); version != kDeltaVersion) {
+    reader.require(version > kDeltaVersion, "expected version 1, found " + std::to_string(version));
     throw Error(ErrorCode::unsupported_version, name + ": expected version 1, found " + std::to_string(version));
   }
   const bool same = reader.number<std::uint64_t>() == detail::fingerprint_of(impl_->plan) &&

@@ -18,7 +18,7 @@
 namespace attune::inline v0_1 {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+using detail::kInfinity;
 
 // Logarithm of a sum of exponentials.
 class LogSum {

@@ -19,9 +19,10 @@
 namespace attune::inline v0_1 {
 namespace {
 
+using detail::kInfinity;
+
 using Spectrum = std::vector<std::complex<double>>;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLeastDelta = 1e-10;  // Fourier transforms in double say nothing about smaller ones
 constexpr double kTail = 1e-4;         // of delta: what all that is cut off may come to, which is added
 constexpr double kPointsPerDeviation = 64;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serving/event_tables.hpp"
 
+#include <set>
+
 #include "attune/error.hpp"
 #include "data/id_table.hpp"
 #include "serving/event_clock.hpp"
@@ -25,6 +27,7 @@ constexpr const char* kSchema[] = {
     "INSERT INTO meta VALUES('salt', random())",
 };
 
+constexpr const char* kItems = "SELECT item, id FROM items";
 constexpr const char* kColumns = "SELECT user, item, time, kind, value, event_id FROM events ";
 
 }  // namespace
@@ -152,7 +155,7 @@ void EventTables::load(IdNumbers& numbers, const char* sql) {
 
 void EventTables::load_numbers() {
   load(users_, "SELECT user, id FROM users");
-  load(items_, "SELECT item, id FROM items");
+  load(items_, kItems);
   load(kinds_, "SELECT kind, name FROM kinds");
 }
 
@@ -282,9 +285,33 @@ void EventTables::merge(const Id& from, const Id& to, std::span<const Interactio
   finish_erasures();
 }
 
+// The names of those that only users who are being erased had; whether there were any. One scan takes less than a query
+// that says this.
+bool EventTables::erase_items() {
+  enum : std::uint8_t { kLeaves = 1, kStays = 2 };
+  std::set<std::int64_t> leaving;
+  SqliteStatement users(database_, "SELECT user FROM erasures");
+  while (users.next()) leaving.insert(users.number(0));
+  std::vector<std::uint8_t> had(static_cast<std::size_t>(database_.number("SELECT count(*) FROM items")) + 1);
+  SqliteStatement rows(database_, "SELECT user, item FROM events WHERE user <> 0");
+  while (rows.next()) {
+    const auto item = static_cast<std::size_t>(rows.number(1));
+    if (item < had.size()) had[item] |= leaving.contains(rows.number(0)) ? kLeaves : kStays;
+  }
+  SqliteStatement erasure(database_, "UPDATE items SET id = '' WHERE item = ?");
+  bool any = false;
+  for (std::size_t item = 0; item < had.size(); ++item) {
+    if (had[item] != kLeaves) continue;
+    erasure.bind(0, static_cast<std::int64_t>(item)).run();
+    any = true;
+  }
+  return any;
+}
+
 void EventTables::finish_erasures() {
   if (database_.number("SELECT count(*) FROM erasures") != 0) {
     SqliteTransaction transaction(database_);
+    const bool without_items = erase_items();
     database_.execute(
         "UPDATE events SET user = 0, item = 0, time = 0, kind = 0, value = 0, event_id = NULL "
         "WHERE user IN (SELECT user FROM erasures)");
@@ -292,6 +319,7 @@ void EventTables::finish_erasures() {
     database_.execute("UPDATE users SET id = NULL WHERE user IN (SELECT user FROM erasures)");
     database_.execute("DELETE FROM erasures");
     transaction.commit();
+    if (without_items) load(items_, kItems);
   }
   empty_log();
 }

@@ -87,6 +87,7 @@ class EventTables {
   void append(const Interaction& event, std::int64_t user);
   std::int64_t number_of(const Id& id, IdNumbers& numbers, SqliteStatement& insertion);
   void begin_erasure(const Id& user);
+  bool erase_items();
   void finish_erasures();
   void finish_pruning();
   void empty_log();

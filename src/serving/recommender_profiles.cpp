@@ -16,7 +16,9 @@
 namespace attune::inline v0_1 {
 namespace {
 
-[[noreturn]] void refuse(const std::string& why) { throw Error(ErrorCode::invalid_argument, "upsert_user: " + why); }
+[[noreturn]] void refuse_profile(const std::string& why) {
+  throw Error(ErrorCode::invalid_argument, "upsert_user: " + why);
+}
 
 // Throws Error(invalid_argument) for what the model does not read, or reads otherwise.
 void check_fields(std::span<const FieldValue> fields, const UserPrior* prior) {
@@ -24,9 +26,9 @@ void check_fields(std::span<const FieldValue> fields, const UserPrior* prior) {
     const bool infinite = value.type() == FieldType::number && std::isinf(value.number());
     const bool bad = std::ranges::any_of(value.vector(), [](float number) { return !std::isfinite(number); });
     const std::string name = detail::in_quotes(value.field(), '"');
-    if (infinite || bad) refuse("field " + name + ": expected finite numbers, found others");
+    if (infinite || bad) refuse_profile("field " + name + ": expected finite numbers, found others");
     if (prior != nullptr && !reads(prior->featurizer(), value.field())) {
-      refuse("expected fields that the model reads, found " + name);
+      refuse_profile("expected fields that the model reads, found " + name);
     }
   }
   if (prior == nullptr) return;
@@ -35,7 +37,7 @@ void check_fields(std::span<const FieldValue> fields, const UserPrior* prior) {
     prior->featurizer().apply(fields, row);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::invalid_data) throw;
-    refuse(error.what());
+    refuse_profile(error.what());
   }
 }
 
@@ -71,7 +73,7 @@ float cosine(const FeatureTable& a, const FeatureTable& b) noexcept {
 void Recommender::upsert_user(const User& user) { impl_->upsert(user); }
 
 void Recommender::Impl::upsert(const User& user) {
-  if (!users.accepts(user.id)) refuse("expected the id of a user, found one that no user can have");
+  if (!users.accepts(user.id)) refuse_profile("expected the id of a user, found one that no user can have");
   check_fields(user.fields, current()->prior.get());
   const std::lock_guard lock(profiles_mutex);
   KeptFields fields = profiles.of(user.id);

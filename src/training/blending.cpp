@@ -32,10 +32,10 @@ double gain_in_errors(const Tried& first, const Tried& second, std::uint64_t see
 }
 
 // The choice for one model of counts, step by step.
-class Choice {
+class BlendChoice {
  public:
-  Choice(const EvaluationQueries& queries, const EvaluationOptions& measuring, const TrainerConfig& config,
-         const TimeBudget& budget, const Progress& progress)
+  BlendChoice(const EvaluationQueries& queries, const EvaluationOptions& measuring, const TrainerConfig& config,
+              const TimeBudget& budget, const Progress& progress)
       : queries_(queries), measuring_(measuring), config_(config), budget_(budget), progress_(progress) {
     measuring_.keep_user_sums = true;
   }
@@ -101,7 +101,7 @@ std::size_t blending_validations(const TrainerConfig& config) {
 bool choose_blend(TrainedModel& model, const Histories& train, const EvaluationQueries& queries,
                   EvaluationOptions measuring, const TrainerConfig& config, const TimeBudget& budget,
                   const Progress& progress) {
-  Choice choice(queries, measuring, config, budget, progress);
+  BlendChoice choice(queries, measuring, config, budget, progress);
   Tried best = choice.best_weight(model);
   TrainerConfig rival_config = config;
   for (const CountKind kind : rivals_of(config)) {

@@ -23,7 +23,7 @@ namespace {
 using detail::TrainingSequence;
 using Clock = std::chrono::steady_clock;
 
-void require(bool holds, const char* field, const char* expected, double found) {
+void require_field(bool holds, const char* field, const char* expected, double found) {
   if (holds) return;
   throw Error(ErrorCode::invalid_config,
               std::string("update: ") + field + " must be " + expected + ", found " + std::to_string(found));
@@ -79,13 +79,13 @@ EvaluationQueries queries_of(const std::shared_ptr<const Histories>& histories, 
 }
 
 // What is learned from, and which of it is new.
-struct Lessons {
+struct UpdateLessons {
   Histories histories;
   std::vector<bool> is_new;  // [events]
 };
 
-Lessons lessons_of(const detail::MergedHistories& merged, const std::vector<bool>& held) {
-  Lessons lessons;
+UpdateLessons lessons_of(const detail::MergedHistories& merged, const std::vector<bool>& held) {
+  UpdateLessons lessons;
   const Histories& from = merged.histories;
   Histories& to = lessons.histories;
   to.user_ids = from.user_ids;
@@ -106,7 +106,7 @@ Lessons lessons_of(const detail::MergedHistories& merged, const std::vector<bool
 }
 
 // Of each user with new events, from the newest back: windows until every new event was a target.
-std::vector<TrainingSequence> new_sequences(const Lessons& lessons, std::size_t window) {
+std::vector<TrainingSequence> new_sequences(const UpdateLessons& lessons, std::size_t window) {
   std::vector<TrainingSequence> sequences;
   const Histories& histories = lessons.histories;
   for (std::size_t user = 0; user < histories.num_users(); ++user) {
@@ -123,7 +123,7 @@ std::vector<TrainingSequence> new_sequences(const Lessons& lessons, std::size_t 
 }
 
 // The newest windows of the users that nothing is new of.
-std::vector<TrainingSequence> old_sequences(const Lessons& lessons, std::size_t window) {
+std::vector<TrainingSequence> old_sequences(const UpdateLessons& lessons, std::size_t window) {
   auto sequences = detail::training_sequences(lessons.histories, window);
   std::erase_if(sequences, [&](const TrainingSequence& sequence) {
     const auto own = lessons.is_new.begin() + static_cast<std::ptrdiff_t>(lessons.histories.offsets[sequence.user]);
@@ -221,7 +221,7 @@ std::vector<TrainingSequence> mixed(std::span<const TrainingSequence> fresh, std
   return all;
 }
 
-std::shared_ptr<const SequenceEncoder<float>> train(const TrainedModel& model, const Lessons& lessons,
+std::shared_ptr<const SequenceEncoder<float>> train(const TrainedModel& model, const UpdateLessons& lessons,
                                                     const UpdaterConfig& updating, Executor& executor,
                                                     const Progress& progress, UpdateReport& report) {
   const TrainerConfig config = training_config(model, updating);
@@ -251,10 +251,11 @@ std::shared_ptr<const SequenceEncoder<float>> train(const TrainedModel& model, c
 }  // namespace
 
 void UpdaterConfig::validate() const {
-  require(epochs >= 1, "epochs", "at least 1", static_cast<double>(epochs));
-  require(learning_rate > 0 && std::isfinite(learning_rate), "learning_rate", "positive and finite", learning_rate);
-  require(replay >= 0 && std::isfinite(replay), "replay", "at least 0 and finite", replay);
-  require(held_out >= 0 && held_out < 1, "held_out", "at least 0 and below 1", held_out);
+  require_field(epochs >= 1, "epochs", "at least 1", static_cast<double>(epochs));
+  require_field(learning_rate > 0 && std::isfinite(learning_rate), "learning_rate", "positive and finite",
+                learning_rate);
+  require_field(replay >= 0 && std::isfinite(replay), "replay", "at least 0 and finite", replay);
+  require_field(held_out >= 0 && held_out < 1, "held_out", "at least 0 and below 1", held_out);
 }
 
 Updater::Updater(UpdaterConfig config, Executor* executor) : config_(config), executor_(executor) {
@@ -276,7 +277,7 @@ TrainedModel Updater::update(const TrainedModel& model, const InteractionLog& ev
   if (report_.new_events == 0) return model;
 
   const std::vector<bool> held = held_out_events(merged, config_.held_out);
-  const Lessons lessons = lessons_of(merged, held);
+  const UpdateLessons lessons = lessons_of(merged, held);
   TrainedModel updated = model;
   updated.version.clear();
   updated.histories = std::make_shared<const Histories>(std::move(merged.histories));

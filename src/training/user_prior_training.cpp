@@ -17,7 +17,7 @@ namespace attune::inline v0_1 {
 namespace {
 
 using Weights = UserPrior::Weights;
-constexpr std::size_t kSteps = UserPrior::kMostEvents + 1, kAlternatives = 1024, kMostUsers = 300, kCutoff = 10;
+constexpr std::size_t kSteps = UserPrior::kMostEvents + 1, kAlternatives = 1024, kMostUsers = 300, kPlaces = 10;
 enum Part : std::size_t { popularity, first_choices, counts, model, kParts };  // then the odds of each feature
 constexpr double kSmoothings[] = {30, 300, 3000};
 constexpr double kPull = 4;  // towards what weights are without anything learned
@@ -92,10 +92,10 @@ class PartReader {
 };
 
 // What learning needs of all queries, and how it is measured.
-class Lessons {
+class PriorLessons {
  public:
-  Lessons(const TrainedModel& trained, const FeatureTable& features, const Histories& histories,
-          const std::vector<bool>& held_out, const UserPriorOptions& options, Executor& executor)
+  PriorLessons(const TrainedModel& trained, const FeatureTable& features, const Histories& histories,
+               const std::vector<bool>& held_out, const UserPriorOptions& options, Executor& executor)
       : trained_(trained), features_(features), histories_(histories), options_(options), executor_(executor) {
     std::vector<UserHandle> users;
     for (UserHandle user = 0; user < histories.num_users(); ++user) {
@@ -188,10 +188,10 @@ class Lessons {
     if (!reader.possible(query, target)) return 0;
     const double own = score_of(target);
     std::size_t rank = 1;
-    for (ItemHandle item = 0; item < reader.items() && rank <= kCutoff; ++item) {
+    for (ItemHandle item = 0; item < reader.items() && rank <= kPlaces; ++item) {
       rank += item != target && score_of(item) >= own && reader.possible(query, item);
     }
-    return rank <= kCutoff ? 1 / std::log2(static_cast<double>(rank) + 1) : 0;
+    return rank <= kPlaces ? 1 / std::log2(static_cast<double>(rank) + 1) : 0;
   }
 
   const TrainedModel& trained_;
@@ -252,7 +252,7 @@ struct Learned {
 };
 
 // How much of everybody is mixed in, and how much each feature counts at all steps together.
-Learned learn_features(const Lessons& lessons, const std::vector<UserPrior>& priors, const TrainedModel& trained,
+Learned learn_features(const PriorLessons& lessons, const std::vector<UserPrior>& priors, const TrainedModel& trained,
                        Executor& executor) {
   constexpr double kHalf = 0.5;
   Learned best;
@@ -301,7 +301,7 @@ Sums most_likely(const std::vector<std::vector<detail::Choice>>& choices, const 
 
 // Probable is not the same as well ranked: what is most likely goes a part of the way from what answers alone, with
 // more or less of the counts, by the NDCG@10 of all steps from `first` to before `end` together.
-void choose_ways(Sums& sums, const Lessons& lessons, const UserPrior& prior, const TrainedModel& trained,
+void choose_ways(Sums& sums, const PriorLessons& lessons, const UserPrior& prior, const TrainedModel& trained,
                  std::size_t first, std::size_t end) {
   constexpr std::array kShares{1.0, 0.75, 0.5, 0.25, 0.0};
   constexpr std::array kFurtherCounts{0.0, 0.5, 1.0, 2.0};
@@ -327,7 +327,7 @@ void choose_ways(Sums& sums, const Lessons& lessons, const UserPrior& prior, con
   for (std::size_t events = first; events < end; ++events) sums[events] = ways[events][best];
 }
 
-void describe(UserPriorReport& report, const Lessons& lessons, const UserPrior& prior, const Sums& learned) {
+void describe(UserPriorReport& report, const PriorLessons& lessons, const UserPrior& prior, const Sums& learned) {
   report.users = lessons.num_users();
   for (std::size_t events = 0; events < kSteps; ++events) {
     std::vector<std::vector<double>> sums;
@@ -396,7 +396,7 @@ UserPrior fit_user_prior(const TrainedModel& trained, const Featurizer& featuriz
   InlineExecutor calling_thread;
   Executor& executor = options.executor ? *options.executor : calling_thread;
   const Histories seen = without_events_of(histories, held_out);
-  const Lessons lessons(trained, features, histories, held_out, options, executor);
+  const PriorLessons lessons(trained, features, histories, held_out, options, executor);
   std::vector<UserPrior> priors;
   for (const double smoothing : kSmoothings) priors.push_back(UserPrior::fit(featurizer, features, seen, smoothing));
   const Learned learned = learn_features(lessons, priors, trained, executor);

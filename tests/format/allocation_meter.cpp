@@ -12,7 +12,7 @@
 namespace {
 
 std::atomic<bool> watching = false;
-std::atomic<std::size_t> allocations = 0, largest_bytes = 0, peak_bytes = 0;
+std::atomic<std::size_t> allocations = 0, allowed_allocations = 0, largest_bytes = 0, peak_bytes = 0;
 std::atomic<std::ptrdiff_t> live_bytes = 0;  // negative when what is freed was allocated before
 
 void raise(std::atomic<std::size_t>& most, std::size_t value) {
@@ -21,12 +21,12 @@ void raise(std::atomic<std::size_t>& most, std::size_t value) {
 }
 
 void* allocate(std::size_t size, std::size_t alignment = alignof(std::max_align_t)) {
+  if (watching && ++allocations > allowed_allocations) throw std::bad_alloc();
   void* const memory =
       std::aligned_alloc(alignment, (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment);
   if (memory == nullptr) throw std::bad_alloc();
   if (watching) {
     const auto usable = static_cast<std::ptrdiff_t>(::malloc_usable_size(memory));
-    ++allocations;
     raise(largest_bytes, size);
     raise(peak_bytes, static_cast<std::size_t>(std::max<std::ptrdiff_t>(live_bytes += usable, 0)));
   }
@@ -61,8 +61,9 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { rel
 
 namespace attune::test {
 
-AllocationMeter::AllocationMeter() noexcept {
+AllocationMeter::AllocationMeter(std::size_t allowed) noexcept {
   allocations = 0;
+  allowed_allocations = allowed;
   largest_bytes = 0;
   peak_bytes = 0;
   live_bytes = 0;

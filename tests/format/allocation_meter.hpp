@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 
 namespace attune::test {
 
@@ -9,7 +10,8 @@ namespace attune::test {
 // time.
 class AllocationMeter {
  public:
-  AllocationMeter() noexcept;
+  // Of `allowed` allocations; all further ones throw std::bad_alloc.
+  explicit AllocationMeter(std::size_t allowed = std::numeric_limits<std::size_t>::max()) noexcept;
   ~AllocationMeter();
   AllocationMeter(const AllocationMeter&) = delete;
   AllocationMeter& operator=(const AllocationMeter&) = delete;

@@ -57,13 +57,19 @@ FederatedPlan plan() {
 // round ends as without it.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  const bool to_server = data[0] % 2 == 0, whole = data[0] / 2 % 2 == 0, sealed = data[0] / 4 % 2 == 0;
+  const bool to_server = data[0] % 2 == 0, whole = data[0] / 2 % 2 == 0, sealed = data[0] / 4 % 2 == 0,
+             restored = data[0] / 8 % 2 == 1;
   const std::span<const std::uint8_t> rest(data + 1, size - 1);
   const std::vector<std::uint64_t> clients{0, 1};
   const std::vector<ItemHandle> history{0, 1, 2};
   const FederatedUser user{.client = 0, .history = {.items = history}};
   FederatedServer server(plan(), {});
   FederatedClient client(plan());
+  if (restored) {
+    FederatedServer again(plan(), {});
+    if (accepted([&] { again.restore(forged(again.state(), whole, sealed, rest)); })) again.begin_round(clients);
+    return 0;
+  }
   const FederatedRound round = server.begin_round(clients);
   if (!to_server) {
     FederatedClient told(plan());

@@ -7,7 +7,8 @@
 #   subproject          a consumer that adds the sources as a sub-project
 #   shared              builds attune as a shared library, installs and moves it, and runs both kinds of consumer
 # CMake passes CMAKE, CXX, BUILD_TYPE, LAUNCHER, SOURCE_DIR, BUILD_DIR, LIBDIR, WITH_SQLITE, WITH_SODIUM, WITH_GMP, WERROR and
-# WORK. What is built again has the flags of the current build, so that a compiler cache knows it.
+# WORK. The sub-project has the flags of the current build, so that a compiler cache knows its units; a shared library
+# shares none with a static one, and is built as fast as may be.
 set -euo pipefail
 
 consumer=$SOURCE_DIR/tests/package/consumer
@@ -16,6 +17,7 @@ settings=(-G Ninja "-DCMAKE_CXX_COMPILER=$CXX" "-DCMAKE_BUILD_TYPE=$BUILD_TYPE" 
           "-DEVERY_HEADER_DIR=$WORK/include" --no-warn-unused-cli)
 like_the_build=("-DATTUNE_WITH_SQLITE=$WITH_SQLITE" "-DATTUNE_WITH_SODIUM=$WITH_SODIUM" "-DATTUNE_WITH_GMP=$WITH_GMP"
                 "-DATTUNE_WARNINGS_AS_ERRORS=$WERROR")
+if [[ $WERROR == ON ]]; then like_the_build+=(-DASKED_FOR=ATTUNE_WARNINGS_AS_ERRORS); fi
 
 fresh() { rm -rf "$1" && mkdir -p "$1"; }
 
@@ -61,8 +63,9 @@ case $1 in
   build_tree) cmake_consumer build_tree "-Dattune_DIR=$BUILD_DIR" -DCMAKE_BUILD_TYPE=Debug ;;
   subproject) cmake_consumer subproject "-DATTUNE_SOURCE_DIR=$SOURCE_DIR" "${like_the_build[@]}" ;;
   shared)
-    "$CMAKE" -S "$SOURCE_DIR" -B "$WORK/shared" "${settings[@]}" -DBUILD_SHARED_LIBS=ON "${like_the_build[@]}" \
-      -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
+    "$CMAKE" -S "$SOURCE_DIR" -B "$WORK/shared" "${settings[@]}" "${like_the_build[@]}" -DBUILD_SHARED_LIBS=ON \
+      -DCMAKE_BUILD_TYPE=Debug -DCMAKE_UNITY_BUILD=ON \
+      -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_EXAMPLES=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
     "$CMAKE" --build "$WORK/shared"
     install_and_move "$WORK/shared" "$WORK/moved/shared-package"
     "$WORK/moved/shared-package/bin/attune" --help > /dev/null

@@ -374,6 +374,64 @@ TEST_CASE("A file is replaced durably, as a whole or not at all", "[platform][fi
   CHECK(content_of(directory.path()) == Content{{"state", text}});
 }
 
+TEST_CASE("What only its user may see nobody else does, and what fails while it is written leaves nothing",
+          "[platform][files]") {
+  const TemporaryDirectory directory;
+  const auto mode = [&](const std::string& name) {
+    return fs::status(directory / name).permissions() & fs::perms::all;
+  };
+  const std::string text = "new";
+  const auto write = [&](platform::OutputFile& file) {
+    file.write(std::as_bytes(std::span(text)));
+    file.write(std::as_bytes(std::span(text)));
+  };
+  const auto fail = [](const auto&) { throw Error(ErrorCode::corrupt_file, "half"); };
+  platform::replace_file(directory / "file", platform::Access::owner_only, write);
+  CHECK(mode("file") == (fs::perms::owner_read | fs::perms::owner_write));
+  CHECK(read_text(directory / "file") == "newnew");
+  CHECK(error_of([&] { platform::replace_file(directory / "file", platform::Access::owner_only, fail); }));
+
+  const auto fill = [&](const fs::path& fresh) {
+    platform::OutputFile file(fresh / kMarker, platform::Access::owner_only);
+    write(file);
+    file.finish();
+  };
+  platform::replace_directory(directory / "model", kMarker, platform::Access::owner_only, fill);
+  CHECK(mode("model") == fs::perms::owner_all);
+  const auto fill_and_fail = [&](const fs::path& fresh) {
+    fill(fresh);
+    fail(fresh);
+  };
+  CHECK(error_of(
+      [&] { platform::replace_directory(directory / "model", kMarker, platform::Access::owner_only, fill_and_fail); }));
+  CHECK(content_of(directory.path()) == Content{{"file", "newnew"}, {"model", "/"}, {"model/manifest.json", "newnew"}});
+}
+
+TEST_CASE("A file that is there is not created, and one that cannot be written leaves nothing", "[platform][files]") {
+  const TemporaryDirectory directory;
+  const std::string text = "key";
+  const auto create = [&] {
+    platform::create_file(directory / "deeper/key", std::as_bytes(std::span(text)), platform::Access::owner_only);
+  };
+  create();
+  CHECK(error_of(create)->code() == ErrorCode::io_error);
+  CHECK(read_text(directory / "deeper/key") == text);
+  fs::remove(directory / "deeper/key");
+  for (int call = 0;; ++call) {
+    INFO(call);
+    std::optional<Error> error;
+    {
+      Faults faults;
+      faults.fail_at = call;
+      faults.error = ENOSPC;
+      error = error_of(create);
+      if (faults.calls <= call) break;
+    }
+    CHECK(error);
+    CHECK_FALSE(fs::exists(directory / "deeper/key"));
+  }
+}
+
 TEST_CASE("What an interrupted replacement left is overwritten, and removed with the file", "[platform][files]") {
   const TemporaryDirectory directory;
   const auto bytes = [](const std::string& text) { return std::as_bytes(std::span(text)); };

@@ -282,6 +282,77 @@ TEST_CASE("A round ends with those that answered, and late updates are of anothe
   CHECK(round.server.begin_round(everybody()).number == 3);
 }
 
+TEST_CASE("A server that starts anew goes on to the same bits, and never with a round that was",
+          "[privacy][federated]") {
+  for (const ServerOptimizer optimizer : {ServerOptimizer::adam, ServerOptimizer::sgd}) {
+    FederatedServerOptions options = fast();
+    options.optimizer = optimizer;
+    options.sgd_momentum = 0.9;
+    const Histories histories = test::cycle(kUsers, 15, kItems);
+    const auto one_round = [&](FederatedServer& server) {
+      FederatedClient client(small_plan());
+      const FederatedRound round = server.begin_round(everybody());
+      client.begin(round.message);
+      for (const std::uint64_t user : round.clients) server.add(client.update(user_of(histories, user)));
+      server.finish_round();
+      return round.number;
+    };
+    FederatedServer first = trained(small_plan(), options, 3);
+    const Bytes kept = first.state();
+    FederatedServer second(small_plan(), options);
+    second.restore(kept);
+    CHECK(second.state() == kept);
+    CHECK(one_round(first) == 4);
+    CHECK(one_round(second) == 4);
+    CHECK(second.state() == first.state());
+
+    second.begin_round(everybody());
+    FederatedServer third(small_plan(), options);
+    third.restore(second.state());
+    CHECK(third.stage() == FederatedStage::idle);
+    CHECK(weights_of(third.encoder()) == weights_of(second.encoder()));
+    CHECK(third.begin_round(everybody()).number == 6);
+    CHECK(code_of([&] { third.restore(kept); }) == ErrorCode::invalid_argument);
+  }
+}
+
+TEST_CASE("What a server kept is refused where it is cut, changed or of another, and the server is as before",
+          "[privacy][federated]") {
+  const Bytes kept = trained(small_plan(), fast(), 2).state();
+  FederatedServer server = trained(small_plan(), fast(), 1);
+  const auto refused = [&](const Bytes& bytes) { return code_of([&] { server.restore(bytes); }); };
+  for (std::size_t at = 0; at < kept.size(); at += at < 40 ? 1 : 97) {
+    Bytes bad = kept;
+    bad[at] ^= std::byte{4};
+    const ErrorCode code = refused(bad);
+    if (code != ErrorCode::invalid_data && code != ErrorCode::unsupported_version) FAIL("byte " << at);
+  }
+  for (std::size_t size = 0; size < kept.size(); size += 1 + size / 50) {
+    REQUIRE(refused({kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(size)}) == ErrorCode::invalid_data);
+  }
+  Bytes longer = kept;
+  longer.insert(longer.end() - 8, 4, std::byte{0});
+  CHECK(refused(resealed(longer)) == ErrorCode::invalid_data);
+  longer.push_back(std::byte{0});
+  CHECK(refused(longer) == ErrorCode::invalid_data);
+  CHECK(refused(server.begin_round(everybody()).message) == ErrorCode::invalid_argument);
+  server.abandon_round();
+  constexpr std::size_t kBody = detail::kFederatedHeaderBytes;
+  CHECK(refused(with(kept, 16, ~std::uint64_t{0})) == ErrorCode::invalid_data);
+  CHECK(refused(with(kept, kBody, std::uint64_t{0})) == ErrorCode::invalid_data);
+  CHECK(refused(with(kept, kBody + 8, std::numeric_limits<float>::infinity())) == ErrorCode::invalid_data);
+  const std::size_t row_steps = kept.size() - 8 - 2 * 8 - kItems * 4;  // before two rates and the checksum
+  CHECK(refused(with(kept, row_steps, std::uint32_t{3})) == ErrorCode::invalid_data);
+  FederatedServerOptions other = fast();
+  other.optimizer = ServerOptimizer::sgd;
+  CHECK(refused(FederatedServer(small_plan(), other).state()) == ErrorCode::invalid_data);
+  CHECK(refused(FederatedServer(small_plan(5), fast()).state()) == ErrorCode::invalid_data);
+  CHECK(weights_of(server.encoder()) == weights_of(trained(small_plan(), fast(), 1).encoder()));
+  CHECK(server.round() == 2);
+  server.restore(kept);
+  CHECK(server.state() == kept);
+}
+
 TEST_CASE("A client that is forgotten leaves nothing pending and cannot come back", "[privacy][federated]") {
   Started with(small_plan()), without(small_plan());
   for (const std::uint64_t user : {4u, 5u, 6u}) with.server.add(with.update(user));

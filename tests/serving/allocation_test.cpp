@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A program of its own, because it counts every allocation of the process, and refuses some.
+// A program of its own, because every allocation of the process is counted, and some are refused.
 
-#include <atomic>
-#include <cstdlib>
+#include <memory>
 #include <new>
 
 #include "attune/model/ranker.hpp"
@@ -12,47 +11,16 @@
 #include "attune/serving/exploration.hpp"
 #include "attune/serving/policy.hpp"
 #include "catch.hpp"
+#include "format/allocation_meter.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
-
-namespace {
-
-std::atomic<std::size_t> allocations = 0;
-std::atomic<std::size_t> allocations_left = SIZE_MAX;
-
-void* allocate(std::size_t size, std::size_t alignment) {
-  ++allocations;
-  if (allocations_left == 0) throw std::bad_alloc();
-  --allocations_left;
-  void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  try {
-    return allocate(size, alignof(std::max_align_t));
-  } catch (const std::bad_alloc&) {
-    return nullptr;
-  }
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate(size, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 using namespace attune;
 
 TEST_CASE("The counter counts", "[serving][allocation]") {
-  const std::size_t before = allocations;
+  const test::AllocationMeter meter;
   const auto one = std::make_unique<int>(1);
-  CHECK(allocations == before + 1);
+  CHECK(meter.count() == 1);
 }
 
 TEST_CASE("A warm recommender allocates nothing to observe and to recommend", "[serving][allocation]") {
@@ -76,9 +44,9 @@ TEST_CASE("A warm recommender allocates nothing to observe and to recommend", "[
     recommender.recommend({.user = "nobody", .k = 20}, answer);
   };
   for (std::size_t i = 0; i < 8; ++i) round(i);
-  const std::size_t before = allocations;
+  const test::AllocationMeter meter;
   for (std::size_t i = 8; i < 28; ++i) round(i);
-  CHECK(allocations - before == 0);
+  CHECK(meter.count() == 0);
   CHECK(answer.items.size() == 20);
 }
 
@@ -104,14 +72,14 @@ TEST_CASE("A warm recommender allocates nothing to obey rules, whatever changes 
     recommender.upsert_item(changes[i % 2]);
     recommender.remove_item("i12");
     time += 10'000;
-    const std::size_t before = allocations;
+    const test::AllocationMeter meter;
     for (const char* user : {"u1", "nobody"}) {
       recommender.recommend({.user = user, .now = time, .policy = &policy}, answer);
       recommender.recommend({.user = user, .now = time, .policy = &policy, .deny = ids}, answer);
       recommender.recommend({.user = user, .now = time, .cool_down = 5'000'000, .allow = ids, .min_score = 0}, answer);
       recommender.recommend({.user = user, .k = 20, .now = time}, answer);
     }
-    used += allocations - before;
+    used += meter.count();
   };
   for (std::size_t i = 0; i < 8; ++i) round(i);
   used = 0;
@@ -137,9 +105,9 @@ TEST_CASE("A warm recommender allocates nothing for impressions and for users wh
     recommender.recommend({.user = "u1", .k = 20, .cool_down = 5'000}, answer);
   };
   for (std::size_t i = 0; i < 8; ++i) round(i);
-  const std::size_t before = allocations;
+  const test::AllocationMeter meter;
   for (std::size_t i = 8; i < 28; ++i) round(i);
-  CHECK(allocations - before == 0);
+  CHECK(meter.count() == 0);
   CHECK(answer.items.size() == 20);
 }
 
@@ -166,9 +134,9 @@ TEST_CASE("A warm recommender allocates nothing to explore", "[serving][allocati
     time += 1000;
   };
   for (std::uint64_t i = 0; i < 10; ++i) round(i);
-  const std::size_t before = allocations;
+  const test::AllocationMeter meter;
   for (std::uint64_t i = 10; i < 30; ++i) round(i % 10);
-  CHECK(allocations - before == 0);
+  CHECK(meter.count() == 0);
   CHECK(answer.items.size() == 10);
 }
 
@@ -194,9 +162,9 @@ TEST_CASE("A warm recommender of counts of every kind allocates nothing, whateve
     recommender.recommend({.user = "nobody", .k = 20}, answer);
   };
   for (std::size_t i = 0; i < 8; ++i) round(i);
-  const std::size_t before = allocations;
+  const test::AllocationMeter meter;
   for (std::size_t i = 8; i < 20; ++i) round(i);
-  CHECK(allocations - before == 0);
+  CHECK(meter.count() == 0);
   CHECK(answer.items.size() == 20);
 }
 
@@ -220,9 +188,9 @@ TEST_CASE("A warm recommender allocates nothing for caps, pins and diversity eit
     }
   };
   round();
-  const std::size_t before = allocations;
+  const test::AllocationMeter meter;
   for (std::size_t i = 0; i < 10; ++i) round();
-  CHECK(allocations - before == 0);
+  CHECK(meter.count() == 0);
   CHECK(answer.items.size() >= 18);
 }
 
@@ -253,9 +221,9 @@ TEST_CASE("A warm recommender with a ranker allocates nothing of its own", "[ser
     recommender.recommend({.user = "u1", .k = 40, .exclude_seen = false}, answer);
   };
   round();
-  const std::size_t before = allocations;
+  const test::AllocationMeter meter;
   for (std::size_t i = 0; i < 10; ++i) round();
-  CHECK(allocations - before == 0);
+  CHECK(meter.count() == 0);
   CHECK(answer.items.size() == 40);
   CHECK(answer.reranked == reranked);
 }
@@ -272,12 +240,12 @@ TEST_CASE("Users who take each other's cache allocate nothing either", "[serving
   for (std::size_t u = 0; u < 8; ++u) users.push_back(test::user_name(u));
   Answer answer;
   for (const std::string& user : users) recommender.recommend({.user = user}, answer);
-  const std::size_t before = allocations;
+  const test::AllocationMeter meter;
   for (const std::string& user : users) {
     recommender.observe({.user = user, .item = "i1"});
     recommender.recommend({.user = user}, answer);
   }
-  CHECK(allocations - before == 0);
+  CHECK(meter.count() == 0);
   CHECK(recommender.info().cache_bytes == 2 * one);
 }
 
@@ -291,6 +259,18 @@ class CountingStore final : public EventStore {
   std::size_t stored = 0;
 };
 
+// Whether the call finds memory enough.
+template <class Call>
+bool succeeds_with(std::size_t allocations, Call call) {
+  const test::AllocationMeter meter(allocations);
+  try {
+    call();
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 TEST_CASE("A batch that runs out of memory leaves in the store what it leaves in memory", "[serving][allocation]") {
@@ -303,14 +283,7 @@ TEST_CASE("A batch that runs out of memory leaves in the store what it leaves in
   for (std::size_t left = 0;; ++left) {
     const auto store = std::make_shared<CountingStore>();
     Recommender recommender = Recommender::open(model, {.event_store = store});
-    bool whole = true;
-    allocations_left = left;
-    try {
-      recommender.observe_batch(batch);
-    } catch (const std::bad_alloc&) {
-      whole = false;
-    }
-    allocations_left = SIZE_MAX;
+    const bool whole = succeeds_with(left, [&] { recommender.observe_batch(batch); });
     const std::size_t in_memory = recommender.recommend({.user = "new user"}).shortfall.seen;
     REQUIRE(store->stored + recommender.info().unstored_events == in_memory);
     failures += !whole;
@@ -330,14 +303,7 @@ TEST_CASE("An upsert that runs out of memory may be repeated", "[serving][alloca
   for (std::size_t left = 0;; ++left) {
     Recommender recommender = Recommender::open(model, {.item_fields = {{"genre", FieldType::category}}});
     const Policy policy = recommender.compile({.filter = "genre = 'another name of a genre'"});
-    bool whole = true;
-    allocations_left = left;
-    try {
-      recommender.upsert_items(items);
-    } catch (const std::bad_alloc&) {
-      whole = false;
-    }
-    allocations_left = SIZE_MAX;
+    const bool whole = succeeds_with(left, [&] { recommender.upsert_items(items); });
     recommender.upsert_items(items);
     REQUIRE(recommender.recommend({.k = 50, .policy = &policy}).items.size() == 2);
     if (whole) break;

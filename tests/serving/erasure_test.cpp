@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <random>
@@ -11,7 +12,9 @@
 
 #include "attune/error.hpp"
 #include "attune/recommender.hpp"
+#include "attune/serving/shadow.hpp"
 #include "attune/serving/sqlite_event_store.hpp"
+#include "attune/serving/telemetry.hpp"
 #include "catch.hpp"
 #include "serving/answers.hpp"
 #include "serving/small_model.hpp"
@@ -102,6 +105,94 @@ TEST_CASE("Forgetting leaves no byte in the model directory and the event store"
   }
   CHECK(traces(site.path(), user) == 0);
   CHECK(site.open().export_user(user).empty());
+}
+
+TEST_CASE("No byte of an id is left, however long it is and whatever its kind", "[serving][erasure]") {
+  const Site site;
+  {
+    Recommender recommender = site.open();
+    for (const std::size_t length : {6u, 32u, 300u, 5'000u}) {
+      std::string user = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";  // as a pseudonym looks
+      user.resize(length, '#');
+      for (int i = 0; i < 20; ++i) recommender.observe({.user = user, .item = "i1", .event_id = user});
+      const std::string_view start = std::string_view(user).substr(0, 32);
+      CHECK_FALSE(recommender.export_user(user).empty());  // when it is written
+      CHECK(traces(site.path(), start) > 0);
+      recommender.forget_user(user);
+      CHECK(traces(site.path(), start) == 0);
+    }
+  }
+  constexpr std::int64_t kUser = 0x7f3a'5c19'e2d4'b688;
+  std::string bytes;
+  for (int shift = 0; shift < 64; shift += 8) bytes += static_cast<char>(kUser >> shift & 0xFF);
+  const std::string other_order(bytes.rbegin(), bytes.rend());
+  auto users = std::make_shared<IdMap>(IdKind::int64);
+  users->insert(5);
+  users->insert(kUser);
+  TrainedModel model = make_model({.users = 2});
+  auto histories = std::make_shared<Histories>(*model.histories);
+  histories->user_ids = users;
+  model.histories = histories;
+  model.save(site.model_path());
+  std::filesystem::remove(site.store_path());
+  Recommender recommender = site.open();
+  for (int i = 0; i < 20; ++i) recommender.observe({.user = kUser, .item = "i1"});
+  CHECK_FALSE(recommender.export_user(kUser).empty());
+  CHECK(traces(site.path(), bytes) > 0);        // in the model
+  CHECK(traces(site.path(), other_order) > 0);  // in the store
+  recommender.forget_user(kUser);
+  CHECK(traces(site.path(), bytes) == 0);
+  CHECK(traces(site.path(), other_order) == 0);
+}
+
+TEST_CASE("An item that only the forgotten user had is not named in the store any more", "[serving][erasure]") {
+  const Site site;
+  for (int again = 0; again < 2; ++again) {
+    Recommender recommender = site.open();
+    for (const std::string user : {"leaves", "stays"}) {
+      recommender.observe({.user = user, .item = "of both"});
+      recommender.observe({.user = user, .item = "of the one who " + user});
+    }
+    recommender.forget_user("leaves");
+    CHECK(traces(site.path(), "of the one who leaves") == 0);
+    CHECK(traces(site.path(), "of the one who stays") > 0);
+    CHECK(traces(site.path(), "of both") > 0);
+    recommender.observe({.user = "leaves", .item = "of the one who leaves"});
+    recommender.observe({.user = "leaves", .item = "of the one who stays"});
+  }
+  const Recommender recommender = site.open();
+  const std::string own = recommender.export_user("leaves"), of_other = recommender.export_user("stays");
+  CHECK(std::ranges::count(own, '\n') == 2);
+  CHECK(own.find("of the one who leaves") < own.find("of the one who stays"));
+  CHECK(std::ranges::count(of_other, '\n') == 4);
+}
+
+TEST_CASE("Forgetting takes what waits to be written and what a candidate is measured on, and the log names nobody",
+          "[serving][erasure]") {
+  struct Log final : Telemetry {
+    void log(LogLevel, std::string_view line) noexcept override { lines.append(line); }
+    std::string lines;
+  };
+  const Site site;
+  const auto log = std::make_shared<Log>();
+  const std::string user = "u1000003";
+  {
+    const auto store = std::make_shared<SqliteEventStore>(
+        site.store_path(),
+        SqliteEventStoreOptions{.durability = Durability::relaxed, .relaxed_interval = std::chrono::hours(1)});
+    Recommender recommender = Recommender::open(site.model_path(), {.event_store = store, .telemetry = log});
+    recommender.shadow(site.model_path(), {.share = 1});
+    for (int i = 0; i < 50; ++i) recommender.observe({.user = user, .item = "i1"});
+    recommender.forget_user(user);
+    recommender.end_shadow();
+    CHECK(traces(site.path(), user) == 0);
+    store->flush();
+    CHECK(traces(site.path(), user) == 0);
+    CHECK(recommender.export_user(user).empty());
+  }
+  CHECK(traces(site.path(), user) == 0);
+  CHECK_FALSE(log->lines.empty());
+  CHECK(log->lines.find(user) == std::string::npos);
 }
 
 TEST_CASE("A delivery that is repeated after a restart counts once", "[serving][store]") {

@@ -117,13 +117,14 @@ TEST_CASE("No other weights have a lower cross-entropy", "[training][ranker_trai
     return sum / static_cast<double>(lists.size());
   };
   const double best = loss(ranker);
+  constexpr double kWorthOfDecay = 1e-6;  // the fit holds weights back a little, and most those that change least
   CHECK(best < loss({40, std::vector<float>(LearnedRanker::kNumFeatures, 0.0f)}) - 0.5);
   for (std::size_t f = 0; f < ranker.weights.size(); ++f) {
     for (const float step : {-0.1f, 0.1f}) {
       LearnedRanker other = ranker;
       other.weights[f] += step * std::max(1.0f, std::abs(ranker.weights[f]));
       INFO(LearnedRanker::feature_names()[f]);
-      CHECK(loss(other) >= best);
+      CHECK(loss(other) >= best - kWorthOfDecay);
     }
   }
 }

@@ -176,6 +176,15 @@ class ATTUNE_EXPORT FederatedServer {
   // The weights stay; late updates are of another round.
   void abandon_round() noexcept;
 
+  // What the next round depends on, for a server that starts anew: the weights, the optimiser, the number of the round.
+  // Pending updates are left out, so a round in progress is abandoned for whoever restores it. To be kept after each
+  // begin_round(): clients take no round twice.
+  std::vector<std::byte> state() const;
+  // Goes on from state() of a server of the same plan and optimiser, in its last round. Throws Error and changes
+  // nothing: invalid_argument while a round is in progress; invalid_data for bytes that are cut, changed, of another
+  // plan or optimiser, or hold weights that are not finite; unsupported_version for those of a newer attune.
+  void restore(std::span<const std::byte> state);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

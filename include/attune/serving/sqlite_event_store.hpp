@@ -60,7 +60,7 @@ class ATTUNE_EXPORT SqliteEventStore final : public EventStore {
   // What is on the disk, also when the store has failed.
   void replay(const std::function<void(const Interaction&)>& visit) override;
   void visit(const Id& user, const std::function<void(const Interaction&)>& visit) override;
-  // In a time that grows with the file, some 0.1 s per million events. A process that is killed meanwhile finishes
+  // In a time that grows with the file, some 0.3 s per million events. A process that is killed meanwhile finishes
   // when it opens the file again. What stays of the user is a 64-bit hash, salted per file.
   void erase(const Id& user) override;
   void merge(const Id& from, const Id& to, std::span<const Interaction> further) override;
