@@ -10,15 +10,13 @@
 
 #include "attune/error.hpp"
 #include "attune/serving/sqlite_event_store.hpp"
+#include "fuzz/verdict.hpp"
 #include "serving/stored_events.hpp"
 
 namespace {
 
 using namespace attune;
-
-void require(bool holds) {
-  if (!holds) __builtin_trap();
-}
+using test::require;
 
 // What a store gives is what an event can be.
 std::vector<test::StoredEvent> sound_events(SqliteEventStore& store) {

@@ -18,17 +18,15 @@
 #include "attune/serving/policy.hpp"
 #include "attune/serving/shadow.hpp"
 #include "attune/serving/telemetry.hpp"
+#include "fuzz/verdict.hpp"
 #include "serving/small_model.hpp"
 
 namespace {
 
 using namespace attune;
+using test::require;
 
 constexpr std::size_t kNames = 24, kUsers = 12;
-
-void require(bool holds) {
-  if (!holds) __builtin_trap();
-}
 
 // Bytes as choices; zeros once they are used up.
 class Choices {

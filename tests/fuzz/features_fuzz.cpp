@@ -13,15 +13,13 @@
 
 #include "attune/error.hpp"
 #include "attune/model/featurizer.hpp"
+#include "fuzz/verdict.hpp"
 #include "model/vector_file.hpp"
 
 namespace {
 
 using namespace attune;
-
-void require(bool holds) {
-  if (!holds) __builtin_trap();
-}
+using test::require;
 
 // Calls use(); an Error is an answer too.
 template <class Use>

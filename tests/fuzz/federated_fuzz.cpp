@@ -2,29 +2,16 @@
 #include <cstdint>
 
 #include "attune/error.hpp"
+#include "fuzz/verdict.hpp"
 #include "privacy/federated_messages.hpp"
 
 namespace {
 
 using namespace attune;
+using test::accepted;
+using test::require;
 
 using Message = std::vector<std::byte>;
-
-void require(bool holds) {
-  if (!holds) __builtin_trap();
-}
-
-// True where the call goes through; what it throws otherwise is what it may.
-template <class Call>
-bool accepted(Call call) {
-  try {
-    call();
-    return true;
-  } catch (const Error& error) {
-    require(error.code() == ErrorCode::invalid_data || error.code() == ErrorCode::unsupported_version);
-    return false;
-  }
-}
 
 // The bytes alone, or a message with bytes of it changed; with the checksum that it should have, if asked for.
 Message forged(Message message, bool whole, bool sealed, std::span<const std::uint8_t> bytes) {

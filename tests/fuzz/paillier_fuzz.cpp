@@ -3,28 +3,15 @@
 
 #include "attune/error.hpp"
 #include "attune/privacy/paillier.hpp"
+#include "fuzz/verdict.hpp"
 
 namespace {
 
 using namespace attune;
+using test::accepted;
+using test::require;
 
 using Message = std::vector<std::byte>;
-
-void require(bool holds) {
-  if (!holds) __builtin_trap();
-}
-
-// True where the call goes through; what it throws otherwise is what it may.
-template <class Call>
-bool accepted(Call call) {
-  try {
-    call();
-    return true;
-  } catch (const Error& error) {
-    require(error.code() == ErrorCode::invalid_data || error.code() == ErrorCode::unsupported_version);
-    return false;
-  }
-}
 
 // A message with bytes of it changed, or the bytes alone.
 Message forged(Message message, bool whole, std::span<const std::uint8_t> bytes) {

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "fuzz/verdict.hpp"
 #include "privacy/aggregation_messages.hpp"
 #include "privacy/aggregation_round.hpp"
 #include "privacy/simulated_round.hpp"
@@ -14,22 +15,6 @@ using namespace attune::test;
 
 using Stage = AggregationStage;
 using Input = std::span<const std::uint8_t>;
-
-void require(bool holds) {
-  if (!holds) __builtin_trap();
-}
-
-// True where the call goes through; what it throws otherwise is what it may.
-template <class Call>
-bool accepted(Call call) {
-  try {
-    call();
-    return true;
-  } catch (const Error& error) {
-    require(error.code() == ErrorCode::invalid_data || error.code() == ErrorCode::unsupported_version);
-    return false;
-  }
-}
 
 // The bytes as they are, as a change of a message, or as what follows the header of one.
 Message forged(const Message& message, unsigned way, Input bytes) {

@@ -13,6 +13,7 @@
 #include "attune/model/safetensors.hpp"
 #include "attune/model/transformer_encoder.hpp"
 #include "catch.hpp"
+#include "errors.hpp"
 #include "model/manifest.hpp"
 #include "model/small_model.hpp"
 #include "platform/failing_calls.hpp"
@@ -23,15 +24,6 @@ using namespace attune::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-std::optional<Error> error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
 
 void require_error(const std::optional<Error>& error, ErrorCode code, const std::string& part) {
   REQUIRE(error);

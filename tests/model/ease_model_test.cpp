@@ -7,6 +7,7 @@
 #include "attune/error.hpp"
 #include "attune/executor.hpp"
 #include "catch.hpp"
+#include "errors.hpp"
 #include "model/count_data.hpp"
 
 using namespace attune;
@@ -30,18 +31,6 @@ Eigen::MatrixXd closed_form(const Users& users, std::size_t num_items, double la
 
 double weight(const Eigen::MatrixXd& weights, std::size_t x, std::size_t y) {
   return weights(static_cast<Eigen::Index>(x), static_cast<Eigen::Index>(y));
-}
-
-ErrorCode code_of(const std::function<void()>& call, const std::string& part) {
-  try {
-    call();
-  } catch (const Error& error) {
-    INFO(error.what());
-    CHECK(std::string(error.what()).find(part) != std::string::npos);
-    return error.code();
-  }
-  FAIL("accepted");
-  return {};
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/safetensors.hpp"
 #include "catch.hpp"
+#include "errors.hpp"
 #include "model/manifest.hpp"
 #include "model/opening_file.hpp"
 #include "model/small_model.hpp"
@@ -28,15 +29,6 @@ std::vector<std::byte> some_bytes(std::size_t size) {
   std::vector<std::byte> bytes(size);
   for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(i * 37 + i / 251);
   return bytes;
-}
-
-std::optional<Error> error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
 }
 
 class SavedModel {

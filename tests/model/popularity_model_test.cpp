@@ -6,6 +6,7 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "errors.hpp"
 #include "model/count_data.hpp"
 
 using namespace attune;
@@ -14,18 +15,6 @@ using namespace attune::test;
 namespace {
 
 constexpr Timestamp kDay = 24 * 3600 * 1000;
-
-ErrorCode code_of(const std::function<void()>& call, const std::string& part) {
-  try {
-    call();
-  } catch (const Error& error) {
-    INFO(error.what());
-    CHECK(std::string(error.what()).find(part) != std::string::npos);
-    return error.code();
-  }
-  FAIL("accepted");
-  return {};
-}
 
 }  // namespace
 

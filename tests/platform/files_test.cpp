@@ -14,10 +14,12 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "errors.hpp"
 #include "platform/failing_calls.hpp"
 #include "temporary_directory.hpp"
 
 using namespace attune;
+using attune::test::error_of;
 using attune::test::Faults;
 using attune::test::read_text;
 using attune::test::TemporaryDirectory;
@@ -25,16 +27,6 @@ using attune::test::write_text;
 namespace fs = std::filesystem;
 
 namespace {
-
-template <class Call>
-std::optional<Error> error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

@@ -10,25 +10,17 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "errors.hpp"
 
 namespace attune {
 namespace {
+
+using test::code_of;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 double renyi(const GaussianMechanism& mechanism, double delta) { return renyi_epsilon({&mechanism, 1}, delta).epsilon; }
 double tight(const GaussianMechanism& mechanism, double delta) { return tight_epsilon({&mechanism, 1}, delta).epsilon; }
-
-template <class Function>
-ErrorCode code_of(Function function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  FAIL("nothing was thrown");
-  return {};
-}
 
 }  // namespace
 

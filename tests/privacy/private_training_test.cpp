@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "errors.hpp"
 #include "privacy/private_counts.hpp"
 #include "privacy/private_encoder.hpp"
 #include "training/small_training.hpp"
@@ -17,6 +18,7 @@ namespace {
 using detail::CellCount;
 using detail::Contributions;
 using detail::mix;
+using test::code_of;
 
 constexpr double kBound = 65536;
 
@@ -35,17 +37,6 @@ double norm_of(const std::map<std::uint64_t, std::int64_t>& cells) {
 
 void add(std::map<std::uint64_t, std::int64_t>& sum, const std::vector<CellCount>& cells, std::int64_t sign = 1) {
   for (const CellCount& cell : cells) sum[cell.cell] += sign * cell.count;
-}
-
-template <class Function>
-ErrorCode code_of(Function function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  FAIL("nothing was thrown");
-  return {};
 }
 
 PrivateTrainingConfig small_encoder() {

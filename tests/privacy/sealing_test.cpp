@@ -11,6 +11,7 @@
 #include "attune/recommender.hpp"
 #include "catch.hpp"
 #include "data/little_endian.hpp"
+#include "errors.hpp"
 #include "model/model_files.hpp"
 #include "privacy/hexadecimal.hpp"
 #include "privacy/sealed_stream.hpp"
@@ -18,6 +19,7 @@
 #include "temporary_directory.hpp"
 
 using namespace attune;
+using test::error_of;
 using test::from_hex;
 using test::read_text;
 using test::TemporaryDirectory;
@@ -47,16 +49,6 @@ Bytes noise(std::size_t size) {
   Bytes bytes(size);
   for (std::size_t i = 0; i < size; ++i) bytes[i] = std::byte{static_cast<unsigned char>(i * 131 + i / 251)};
   return bytes;
-}
-
-template <class Call>
-std::optional<Error> error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
 }
 
 bool refused(const Bytes& sealed, const HostKey& key = kKey) {

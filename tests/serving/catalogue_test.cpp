@@ -5,8 +5,10 @@
 
 #include "attune/error.hpp"
 #include "catch.hpp"
+#include "errors.hpp"
 
 using namespace attune;
+using test::code_of;
 
 namespace {
 
@@ -14,16 +16,6 @@ IdMap ids(std::initializer_list<const char*> names) {
   IdMap map;
   for (const char* name : names) map.insert(name);
   return map;
-}
-
-ErrorCode code_of(auto&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  FAIL("no error");
-  return {};
 }
 
 }  // namespace

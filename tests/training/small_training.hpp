@@ -13,6 +13,7 @@
 #include "attune/error.hpp"
 #include "attune/training/trainer.hpp"
 #include "catch.hpp"
+#include "errors.hpp"
 
 namespace attune::test {
 
@@ -67,17 +68,6 @@ inline std::vector<float> all_weights(const TrainedModel& model) {
     all.insert(all.end(), row.begin(), row.end());
   }
   return all;
-}
-
-inline ErrorCode code_of(const std::function<void()>& call, std::string* message = nullptr) {
-  try {
-    call();
-  } catch (const Error& error) {
-    if (message) *message = error.what();
-    return error.code();
-  }
-  FAIL("expected an error");
-  return {};
 }
 
 }  // namespace attune::test
