@@ -38,11 +38,6 @@ struct Peer {
   Secret mask_seed;
 };
 
-template <class Range>
-bool contains(const Range& sorted, std::uint32_t client) noexcept {
-  return std::ranges::binary_search(sorted, client);
-}
-
 }  // namespace
 
 struct AggregationClient::Impl {

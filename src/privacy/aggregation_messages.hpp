@@ -21,6 +21,7 @@
 //
 // What is no such message is Error(invalid_data), one of a higher version Error(unsupported_version).
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -85,6 +86,11 @@ class MessageList {
   std::span<const std::byte> entries_;
   std::size_t entry_bytes_;
 };
+
+template <class Range>
+bool contains(const Range& sorted, std::uint32_t client) noexcept {
+  return std::ranges::binary_search(sorted, client);
+}
 
 struct PeerKeys {
   Bytes32 channel, masking;

@@ -32,10 +32,6 @@ MessageKind kind_at(Stage stage) {
   throw Error(ErrorCode::invalid_data, "AggregationServer: expected no more message, found one");
 }
 
-bool is_among(std::span<const std::uint32_t> sorted, std::uint32_t client) noexcept {
-  return std::ranges::binary_search(sorted, client);
-}
-
 // What a client has said so far.
 struct Record {
   bool answered = false;             // in this stage
@@ -207,7 +203,7 @@ void AggregationServer::Impl::list_confirmations() {
 // own.
 std::vector<Mask> AggregationServer::Impl::masks_of(std::size_t i, const Secret& secret) const {
   const std::uint32_t client = sharers[i];
-  if (is_among(survivors, client)) {
+  if (contains(survivors, client)) {
     if (commitment_to(secret, transcript, client) != records[client].commitment) {
       fail_sum("a share of a survivor's mask is wrong");
     }
@@ -309,7 +305,7 @@ void AggregationServer::receive(std::span<const std::byte> message) {
   if (message.size() != size) {
     refuse_message(kind, std::to_string(size) + " bytes, found " + std::to_string(message.size()));
   }
-  if (!is_among(self.active, client)) refuse_message(kind, "a client of this stage");
+  if (!contains(self.active, client)) refuse_message(kind, "a client of this stage");
   Record& record = self.records[client];
   if (record.answered) refuse_message(kind, "one of each client, found a second");
   const Bytes32& domain = self.stage == Stage::keys ? self.context : self.transcript;
@@ -334,7 +330,7 @@ void AggregationServer::advance() {
 
 std::vector<std::byte> AggregationServer::message_for(std::size_t client) const {
   const Impl& self = *impl_;
-  if (client >= self.round.clients.size() || !is_among(self.active, static_cast<std::uint32_t>(client))) {
+  if (client >= self.round.clients.size() || !contains(self.active, static_cast<std::uint32_t>(client))) {
     throw Error(ErrorCode::invalid_argument, "AggregationServer: expected a client of this stage");
   }
   if (self.stage == Stage::inputs) return self.shares_for(static_cast<std::uint32_t>(client));

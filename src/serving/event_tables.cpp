@@ -2,6 +2,7 @@
 #include "serving/event_tables.hpp"
 
 #include <set>
+#include <unordered_map>
 
 #include "attune/error.hpp"
 #include "data/id_table.hpp"
@@ -292,17 +293,14 @@ bool EventTables::erase_items() {
   std::set<std::int64_t> leaving;
   SqliteStatement users(database_, "SELECT user FROM erasures");
   while (users.next()) leaving.insert(users.number(0));
-  std::vector<std::uint8_t> had(static_cast<std::size_t>(database_.number("SELECT count(*) FROM items")) + 1);
+  std::unordered_map<std::int64_t, std::uint8_t> had;  // numbers may leave gaps
   SqliteStatement rows(database_, "SELECT user, item FROM events WHERE user <> 0");
-  while (rows.next()) {
-    const auto item = static_cast<std::size_t>(rows.number(1));
-    if (item < had.size()) had[item] |= leaving.contains(rows.number(0)) ? kLeaves : kStays;
-  }
+  while (rows.next()) had[rows.number(1)] |= leaving.contains(rows.number(0)) ? kLeaves : kStays;
   SqliteStatement erasure(database_, "UPDATE items SET id = '' WHERE item = ?");
   bool any = false;
-  for (std::size_t item = 0; item < had.size(); ++item) {
-    if (had[item] != kLeaves) continue;
-    erasure.bind(0, static_cast<std::int64_t>(item)).run();
+  for (const auto& [item, whose] : had) {
+    if (whose != kLeaves) continue;
+    erasure.bind(0, item).run();
     any = true;
   }
   return any;

@@ -447,6 +447,20 @@ TEST_CASE("An erased user leaves no byte in any file, and can come again", "[ser
   CHECK(traces(path.path(), "again") == 0);  // an item that nobody else had
 }
 
+TEST_CASE("What a user alone had goes with him, whatever numbers it has", "[serving][store][erasure]") {
+  const StorePath path;
+  {
+    SqliteEventStore store(path);
+    append(store, {{.user = "u", .item = "his own"}, {.user = "u", .item = "also his"}});
+    store.flush();
+  }
+  change(path, "UPDATE items SET item = item * 1000; UPDATE events SET item = item * 1000");
+  SqliteEventStore store(path);
+  store.erase("u");
+  CHECK(traces(path.path(), "his own") == 0);
+  CHECK(traces(path.path(), "also his") == 0);
+}
+
 TEST_CASE("Erasures that a process has begun are finished when the file is opened", "[serving][store][erasure]") {
   const StorePath path;
   {
