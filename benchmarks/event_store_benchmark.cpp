@@ -2,7 +2,7 @@
 
 // What durable feedback costs: events acknowledged per second by a durable store and how long an acknowledgement takes,
 // with 8 writers that have 64 events in flight each; events per second and thread that a recommender with a relaxed
-// store observes; and how long a store of a million events takes to open and to serve.
+// store observes; and how long a store of a million events takes to open, to serve and to forget a user.
 
 #include <benchmark/benchmark.h>
 
@@ -125,17 +125,21 @@ void relaxed_observe(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(events));
 }
 
-// Store and recommender, of a million events by so many users.
-void recovery(benchmark::State& state) {
-  const std::size_t events = smoke() ? 1'000 : 1'000'000, users = static_cast<std::size_t>(state.range(0));
-  const StoreFile file;
-  {
-    SqliteEventStore store(file.path(), {.durability = Durability::relaxed});
-    for (std::size_t i = 0; i < events; ++i) {
-      const Event event(i, users);
-      store.append({&event.interaction, 1}, {});
-    }
+// A million events by so many users, in a file. Gives their number.
+std::size_t fill(const StoreFile& file, std::size_t users) {
+  const std::size_t events = smoke() ? 1'000 : 1'000'000;
+  SqliteEventStore store(file.path(), {.durability = Durability::relaxed});
+  for (std::size_t i = 0; i < events; ++i) {
+    const Event event(i, users);
+    store.append({&event.interaction, 1}, {});
   }
+  return events;
+}
+
+// Store and recommender.
+void recovery(benchmark::State& state) {
+  const StoreFile file;
+  const std::size_t events = fill(file, static_cast<std::size_t>(state.range(0)));
   const attune::TrainedModel model = service::make_model(service::sasrec_small(), 100'000, 1);
   for (auto _ : state) {
     const auto start = Clock::now();
@@ -148,10 +152,20 @@ void recovery(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(events));
 }
 
+void erasure(benchmark::State& state) {
+  const StoreFile file;
+  const std::size_t events = fill(file, 10'000);
+  SqliteEventStore store(file.path());
+  std::uint64_t user = 0;
+  for (auto _ : state) store.erase(attune::Id(user++));
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(events));
+}
+
 BENCHMARK(durable_appends)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(relaxed_observe)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(recovery)->ArgName("users")->Arg(10'000)->Arg(100'000)->Arg(1'000'000)->UseManualTime()->Unit(
     benchmark::kMillisecond);
+BENCHMARK(erasure)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 }  // namespace
 
