@@ -18,6 +18,10 @@ function(attune_compile_options target)
   if(ATTUNE_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${ATTUNE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -O1)
     target_link_options(${target} PRIVATE -fsanitize=${ATTUNE_SANITIZE})
+    if(ATTUNE_SANITIZE MATCHES "address")
+      # They look at a pointer before each access, which ASan judges by itself, and double to quadruple the compile time.
+      target_compile_options(${target} PRIVATE -fno-sanitize=null,object-size,pointer-overflow)
+    endif()
   endif()
 endfunction()
 
@@ -32,24 +36,28 @@ function(attune_part name)
     # What is private to a file shadows nothing in the next, and is no interface.
     target_compile_options(attune_${name} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   endif()
-  target_compile_definitions(attune_${name} PRIVATE ATTUNE_BUILDING $<$<BOOL:${BUILD_SHARED_LIBS}>:ATTUNE_SHARED>)
+  target_compile_definitions(attune_${name} PRIVATE ATTUNE_BUILDING $<$<AND:$<BOOL:${WIN32}>,$<BOOL:${BUILD_SHARED_LIBS}>>:ATTUNE_SHARED>)
   target_include_directories(attune_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(attune_${name} PRIVATE Threads::Threads ZLIB::ZLIB LibLZMA::LibLZMA utf8proc::utf8proc nlohmann_json::nlohmann_json)
   # As objects and not as a linked target, so that no part appears in the exported package.
   target_sources(attune PRIVATE $<TARGET_OBJECTS:attune_${name}>)
 endfunction()
 
-# attune_test(<name> <sources...> PARTS <folders...> [PER_LEVEL | LEVELS <levels...>]): one Catch2 program with a CTest
-# entry per case. It links the objects of the parts, so that it can reach internal functions too. PER_LEVEL repeats the
-# program once per instruction-set level (label per_simd_level), LEVELS runs it as a whole at these alone; where the
-# level cannot run, the kernels say so and the run counts as skipped.
+# attune_test(<name> <sources...> PARTS <folders...> [PER_LEVEL | LEVELS <levels...> [WITHOUT <tag>]]): one Catch2 program
+# with a CTest entry per case. It links the objects of the parts, so that it can reach internal functions too. PER_LEVEL
+# repeats the program once per instruction-set level (label per_simd_level), LEVELS runs it as a whole at these alone,
+# but for cases of a tag; where the level cannot run, the kernels say so and the run counts as skipped.
 function(attune_test name)
-  cmake_parse_arguments(arg "PER_LEVEL" "" "PARTS;LEVELS" ${ARGN})
+  cmake_parse_arguments(arg "PER_LEVEL" "WITHOUT" "PARTS;LEVELS" ${ARGN})
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
   attune_compile_options(${name})
   # Most of a test is assertions, which take the compiler longer than they ever take, and of whose concatenated strings
   # g++ 12 warns falsely (-Wrestrict) at higher levels.
-  target_compile_options(${name} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O1>)
+  if(ATTUNE_SANITIZE)
+    target_compile_options(${name} PRIVATE -O0)
+  else()
+    target_compile_options(${name} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O1>)
+  endif()
   # Files of tests may call their helpers alike, so that it is what they all include that is compiled together. By g++ 12
   # not: it then warns inside the standard library.
   set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
@@ -74,8 +82,12 @@ function(attune_test name)
   if(arg_PER_LEVEL)
     set(arg_LEVELS ${attune_simd_levels})
   endif()
+  set(left_out)
+  if(arg_WITHOUT)
+    set(left_out "~${arg_WITHOUT}")
+  endif()
   foreach(level IN LISTS arg_LEVELS)
-    add_test(NAME "${name} at level ${level}" COMMAND ${name})
+    add_test(NAME "${name} at level ${level}" COMMAND ${name} ${left_out})
     set_tests_properties("${name} at level ${level}" PROPERTIES
       ENVIRONMENT "ATTUNE_SIMD=${level}" LABELS per_simd_level
       SKIP_REGULAR_EXPRESSION "ATTUNE_SIMD=${level}: this (CPU|build) lacks")

@@ -78,7 +78,8 @@ TEST_CASE("The gradient of layer norm matches finite differences", "[gradient][l
 }
 
 TEST_CASE("The gradient of the feed-forward layer matches finite differences", "[gradient][layers]") {
-  const Activation activation = GENERATE(Activation::relu, Activation::gelu, Activation::silu);
+  const Activation activation =
+      GENERATE(Activation::relu, Activation::gelu, Activation::silu, Activation::tanh, Activation::sigmoid);
   ParameterList list;
   const detail::FeedForward<double> layer("feed_forward", 5, 9, activation, list);
   const std::size_t rows = 4;
@@ -100,7 +101,8 @@ TEST_CASE("The gradient of attention matches finite differences for sequences pa
   CHECK(attention_error(mask, {5, 1, 8}, attention_dropout) <= 1e-6);
 }
 
-TEST_CASE("The gradient of attention matches finite differences beyond one block of query rows", "[gradient][layers]") {
+TEST_CASE("The gradient of attention matches finite differences beyond one block of query rows",
+          "[gradient][layers][slow]") {
   const AttentionMask mask = GENERATE(AttentionMask::causal, AttentionMask::bidirectional);
   CHECK(attention_error(mask, {101}, 0.3) <= 1e-6);
 }

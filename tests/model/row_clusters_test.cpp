@@ -81,7 +81,8 @@ TEST_CASE("Every scorable row is in one place, and its list and group know how n
   }
 }
 
-TEST_CASE("With confidence 1 no score exceeds the bound of its group, nor that of its list", "[model][row_clusters]") {
+TEST_CASE("With confidence 1 no score exceeds the bound of its group, nor that of its list",
+          "[model][row_clusters][slow]") {
   Generator random(2);
   const auto kind = GENERATE(Rows::isotropic, Rows::clustered, Rows::one_hot, Rows::equal, Rows::near_ties,
                              Rows::opposite, Rows::lengths);

@@ -110,7 +110,7 @@ TEST_CASE("The rotation spreads a single element over all", "[model][row_codes]"
   }
 }
 
-TEST_CASE("No score exceeds its bound, wherever the bound is aimed", "[model][row_codes]") {
+TEST_CASE("No score exceeds its bound, wherever the bound is aimed", "[model][row_codes][slow]") {
   Generator random(2);
   const auto bits = GENERATE(4u, 8u);
   const auto kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);

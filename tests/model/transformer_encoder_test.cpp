@@ -97,7 +97,7 @@ void check_appends(const EncoderConfig& config, double tolerance) {
 }  // namespace
 
 TEST_CASE("A state has the bits of a full encode and equals the training pass after each of 500 appends",
-          "[model][encoder]") {
+          "[model][encoder][slow]") {
   for (const EncoderConfig& config : serving_configs()) {
     check_appends<float>(config, 1e-5);
     if (config.embedding_dim < 64) check_appends<double>(config, 1e-12);  // naive kernels: small shapes only

@@ -7,8 +7,8 @@
 #   subproject          a consumer that adds the sources as a sub-project
 #   shared              builds attune as a shared library, installs and moves it, and runs both kinds of consumer
 # CMake passes CMAKE, CXX, BUILD_TYPE, LAUNCHER, SOURCE_DIR, BUILD_DIR, LIBDIR, WITH_SQLITE, WITH_SODIUM, WITH_GMP, WERROR and
-# WORK. The sub-project has the flags of the current build, so that a compiler cache knows its units; a shared library
-# shares none with a static one, and is built as fast as may be.
+# WORK. The sub-project and the shared library have the flags of the current build, so that a compiler cache knows their
+# units.
 set -euo pipefail
 
 consumer=$SOURCE_DIR/tests/package/consumer
@@ -64,7 +64,6 @@ case $1 in
   subproject) cmake_consumer subproject "-DATTUNE_SOURCE_DIR=$SOURCE_DIR" "${like_the_build[@]}" ;;
   shared)
     "$CMAKE" -S "$SOURCE_DIR" -B "$WORK/shared" "${settings[@]}" "${like_the_build[@]}" -DBUILD_SHARED_LIBS=ON \
-      -DCMAKE_BUILD_TYPE=Debug -DCMAKE_UNITY_BUILD=ON \
       -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_EXAMPLES=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
     "$CMAKE" --build "$WORK/shared"
     install_and_move "$WORK/shared" "$WORK/moved/shared-package"

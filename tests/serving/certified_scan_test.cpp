@@ -230,13 +230,13 @@ std::size_t compare_batches(Rows kind, ScoreKind score_kind, std::size_t seed) {
 
 }  // namespace
 
-TEST_CASE("Storages in codes answer as the float rows do, bit for bit", "[serving][certified_scan]") {
+TEST_CASE("Storages in codes answer as the float rows do, bit for bit", "[serving][certified_scan][slow]") {
   const auto kind = GENERATE(from_range(std::begin(kAllRows), std::end(kAllRows)));
   const auto score_kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
   CHECK(compare_storages(kind, score_kind, 0) > 500);
 }
 
-TEST_CASE("Batches are answered as one query after the other, bit for bit", "[serving][certified_scan]") {
+TEST_CASE("Batches are answered as one query after the other, bit for bit", "[serving][certified_scan][slow]") {
   const auto kind = GENERATE(from_range(std::begin(kAllRows), std::end(kAllRows)));
   const auto score_kind = GENERATE(ScoreKind::cosine, ScoreKind::dot);
   CHECK(compare_batches(kind, score_kind, 0) == 3 * 46);

@@ -104,7 +104,7 @@ TEST_CASE("A new row that is the best is found at once, and not once it has gone
 }
 
 TEST_CASE("An answer that may miss something finds what was asked for, with filters and terms as well",
-          "[serving][pruned_search]") {
+          "[serving][pruned_search][slow]") {
   Generator random(3);
   const EmbeddingTable<float> table = make_table(20'000, true, random);
   const CosineScorer<float> exact(ScorerRows<float>(table, ScoreKind::cosine));

@@ -54,6 +54,32 @@ TEST_CASE("A reloaded model answers as if it had been opened, whatever the order
   CHECK(cold.items.size() == 50);
 }
 
+TEST_CASE("Rows that scores are made of move with the items they belong to", "[serving][reload]") {
+  TrainedModel model = make_model({.seed = 2, .items = 40, .first_item = 30});
+  EncoderConfig config = model.encoder->config();
+  config.separate_outputs = true;
+  const std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, 40);
+  encoder->initialize(3);
+  for (std::size_t row = 0; row < 40; ++row) {
+    for (std::size_t d = 0; d < config.embedding_dim; ++d) {
+      encoder->outputs().row(row)[d] = encoder->items().row((row + 7) % 40)[d] + static_cast<float>(d % 3);
+    }
+  }
+  model.encoder = encoder;
+  const Recommender fresh = Recommender::open(model);
+  Recommender reloaded = Recommender::open(make_model({.items = 50}));
+  reloaded.reload(model);
+  const std::vector<Id> history{"i31", "i60", "i42"};
+  const Answer a = fresh.recommend_history(history, {.k = 100}), b = reloaded.recommend_history(history, {.k = 100});
+  CHECK(a.source == Source::model);
+  REQUIRE(a.items.size() == 37);
+  for (const Recommendation& r : a.items) {
+    const auto same = std::ranges::find(b.items, r.item, &Recommendation::item);
+    REQUIRE(same != b.items.end());
+    CHECK(same->score == r.score);
+  }
+}
+
 TEST_CASE("Counts of every kind are asked in their own rows, wherever the catalogue has their items",
           "[serving][reload]") {
   const bool encoder = GENERATE(true, false);

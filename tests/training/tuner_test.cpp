@@ -207,7 +207,7 @@ TEST_CASE("A trial that goes on has the epochs of one that was never stopped", "
   }
 }
 
-TEST_CASE("A search that is stopped anywhere ends as one that was not", "[tuner]") {
+TEST_CASE("A search that is stopped anywhere ends as one that was not", "[tuner][slow]") {
   const TemporaryDirectory directory;
   const Split split = small_split();
   const auto expected = results_of(tuner_in(directory / "whole").search(split.train, split.validation));
@@ -234,7 +234,7 @@ TEST_CASE("A search that is stopped anywhere ends as one that was not", "[tuner]
   CHECK(parts > 20);
 }
 
-TEST_CASE("A search resumes from any prefix of its journal, a torn line included", "[tuner]") {
+TEST_CASE("A search resumes from any prefix of its journal, a torn line included", "[tuner][slow]") {
   const TemporaryDirectory directory;
   const Split split = small_split();
   const auto expected = results_of(tuner_in(directory / "search").search(split.train, split.validation));
@@ -258,7 +258,7 @@ TEST_CASE("A search resumes from any prefix of its journal, a torn line included
   }
 }
 
-TEST_CASE("A state that is ahead of the journal is taken as it is", "[tuner]") {
+TEST_CASE("A state that is ahead of the journal is taken as it is", "[tuner][slow]") {
   const TemporaryDirectory directory;
   const Split split = small_split();
   const auto expected = results_of(tuner_in(directory / "whole").search(split.train, split.validation));

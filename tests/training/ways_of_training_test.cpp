@@ -118,7 +118,7 @@ std::string refusal(const TrainerConfig& config, const Histories& train) {
 
 }  // namespace
 
-TEST_CASE("Every way of training learns what always comes next", "[training][ways]") {
+TEST_CASE("Every way of training learns what always comes next", "[training][ways][slow]") {
   const Split parts = split(cycles(40, 30, 12), SplitOptions::parse("leave-one-out"));
   for (const Way& way : ways()) {
     INFO(way.name);
