@@ -222,6 +222,44 @@ void add_compress(CLI::App& verb, CompressOptions& options) {
   add_common(verb, options.common);
 }
 
+void add_import(CLI::App& verb, ImportModelOptions& options) {
+  verb.add_option("file", options.file, "Weights: a safetensors file (docs/import.md says how to make one)")
+      ->required();
+  verb.add_option("--dialect", options.dialect,
+                  "Where they were trained: recbole, pmixer, hstu, gsasrec,\nrectools-sasrec, rectools-hstu (default: "
+                  "found out)")
+      ->type_name("NAME");
+  verb.add_option("--variant", options.variant,
+                  "pmixer: post_ln, pre_ln, 2024, 2020; hstu: l2_norm, layer_norm;\nrectools-sasrec: counted_padding, "
+                  "key_padding_mask")
+      ->type_name("NAME");
+  verb.add_option("--heads", options.heads, "Attention heads, where the metadata of the file does not say")
+      ->type_name("N")
+      ->check(from_one_to(64));
+  verb.add_option("--item-ids", options.item_ids,
+                  "The item of each row: one id a line, or a delimited file with the\ncolumns item and, if known, row "
+                  "(default: 1, 2, ...)")
+      ->type_name("FILE");
+  verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
+  add_common(verb, options.common);
+  verb.get_option("--config")
+      ->description("Hyper-parameters by the names they have there, as a JSON file\n('-': standard input)");
+}
+
+void add_export(CLI::App& verb, ExportModelOptions& options) {
+  verb.add_option("model", options.model, "Model directory")->required();
+  verb.add_option("--format", options.format,
+                  "recbole: the weights by RecBole's names, as safetensors;\nnpy: vectors of items and users, whose "
+                  "products are the scores;\nonnx: the encoder as a graph for ONNX Runtime")
+      ->type_name("recbole|npy|onnx")
+      ->check(one_of({"recbole", "npy", "onnx"}))
+      ->required();
+  verb.add_option("--output", options.output, "File to write, with the ids of the items beside it; for npy a directory")
+      ->type_name("PATH")
+      ->required();
+  add_common(verb, options.common);
+}
+
 void add_embed(CLI::App& verb, EmbedOptions& options) {
   verb.add_option("--model", options.model,
                   "Directory of a pretrained BERT: config.json, model.safetensors and\ntokenizer.json or vocab.txt")
@@ -495,6 +533,8 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   TuneOptions tune;
   UpdateOptions update;
   CompressOptions compress;
+  ImportModelOptions import_model;
+  ExportModelOptions export_model;
   EmbedOptions embed;
   EvaluateOptions evaluate;
   RecommendOptions recommend;
@@ -514,6 +554,8 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "tune", "Search the training options that suit interactions best", tune, add_tune, chosen);
   add_verb(app, "update", "Teach a model the events that came after it", update, add_update, chosen);
   add_verb(app, "compress", "Write a model with its weights in 8 bits", compress, add_compress, chosen);
+  add_verb(app, "import", "Make a model of weights that were trained in PyTorch", import_model, add_import, chosen);
+  add_verb(app, "export", "Write a model in the forms that other programs read", export_model, add_export, chosen);
   add_verb(app, "embed", "Turn texts of items into vectors by a pretrained language model", embed, add_embed, chosen);
   add_verb(app, "evaluate", "Measure a model on interactions", evaluate, add_evaluate, chosen);
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);

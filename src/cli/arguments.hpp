@@ -92,6 +92,19 @@ struct CompressOptions {
   std::string model, output;
 };
 
+struct ImportModelOptions {
+  CommonOptions common;
+  std::string file, output;
+  std::string dialect, variant;  // "" where they are not named
+  std::optional<std::size_t> heads;
+  std::string item_ids;  // a file; "" for none
+};
+
+struct ExportModelOptions {
+  CommonOptions common;
+  std::string model, format, output;
+};
+
 struct EmbedOptions {
   CommonOptions common;
   std::string model, items, output = "vectors.npy";
@@ -205,10 +218,11 @@ struct DoctorOptions {
   CommonOptions common;
 };
 
-using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, EmbedOptions, EvaluateOptions,
-                             RecommendOptions, ScoreOptions, ExplainOptions, InspectOptions, MetricsOptions,
-                             PrivacyEpsilonOptions, PrivacyCalibrateOptions, PrivacyKeyOptions, PrivacySealOptions,
-                             PrivacyUnsealOptions, PrivacyPseudonymiseOptions, DoctorOptions>;
+using Command =
+    std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, ImportModelOptions, ExportModelOptions,
+                 EmbedOptions, EvaluateOptions, RecommendOptions, ScoreOptions, ExplainOptions, InspectOptions,
+                 MetricsOptions, PrivacyEpsilonOptions, PrivacyCalibrateOptions, PrivacyKeyOptions, PrivacySealOptions,
+                 PrivacyUnsealOptions, PrivacyPseudonymiseOptions, DoctorOptions>;
 
 // Exit statuses of the tool.
 inline constexpr int kDone = 0;

@@ -13,10 +13,10 @@
 
 #include "attune/data/reader.hpp"
 #include "attune/error.hpp"
+#include "attune/model/export.hpp"
 #include "attune/model/text_encoder.hpp"
 #include "cli/input.hpp"
 #include "cli/verbs.hpp"
-#include "data/little_endian.hpp"
 #include "platform/clock.hpp"
 #include "platform/files.hpp"
 
@@ -62,23 +62,6 @@ Items read_items(const std::string& file, const std::vector<std::string>& column
   return items;
 }
 
-// Version 1.0 of NumPy's format: rows of float32, row-major.
-std::vector<std::byte> npy_file(std::span<const float> rows, std::size_t count) {
-  constexpr std::size_t kAlignment = 64, kBeforeText = 10;
-  std::string text = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(count) + ", " +
-                     std::to_string(rows.size() / count) + "), }";
-  while ((kBeforeText + text.size() + 1) % kAlignment != 0) text += ' ';
-  text += '\n';
-  std::vector<std::byte> bytes;
-  bytes.reserve(kBeforeText + text.size() + rows.size_bytes());
-  const std::string magic("\x93NUMPY\x01\x00", 8);
-  detail::append_array(bytes, std::span<const char>(magic));
-  detail::append_number(bytes, static_cast<std::uint16_t>(text.size()));
-  detail::append_array(bytes, std::span<const char>(text));
-  detail::append_array(bytes, rows);
-  return bytes;
-}
-
 // In parts, so that a bar can show how far it is.
 TextEncoder::Vectors encode(const TextEncoder& encoder, const std::vector<std::string>& texts, Executor& executor,
                             Console& console) {
@@ -112,7 +95,7 @@ void run(const EmbedOptions& options, Console& console) {
   const double seconds = platform::seconds_since(start);
   std::string ids;
   for (const std::string& id : items.ids) ids += id + '\n';
-  platform::replace_file(options.output, npy_file(vectors.rows, items.ids.size()));
+  platform::replace_file(options.output, npy_bytes(vectors.rows, encoder.dim()));
   platform::replace_file(ids_file, std::as_bytes(std::span(ids)));
 
   if (console.json()) {

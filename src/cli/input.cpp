@@ -200,6 +200,16 @@ Id id_of(const std::string& text, IdKind kind) {
   return number ? Id(*number) : Id(text);
 }
 
+bool is_heading_of_ids(std::string_view line) {
+  if (line == kPaddingId) return true;
+  for (std::size_t begin = 0; begin <= line.size();) {
+    const std::size_t end = std::min(line.find_first_of(",\t;|", begin), line.size());
+    if (detail::without_outer_blanks(line.substr(begin, end - begin)) == "item") return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
 std::vector<Id> History::ids(IdKind kind) const {
   std::vector<Id> all;
   all.reserve(text.size());

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "attune/data/categories.hpp"
@@ -42,6 +43,11 @@ void print_load(std::ostream& out, const Interactions& interactions);
 
 // The title of each item, from a file with the columns item and title.
 std::map<std::string, std::string> read_titles(const std::string& file);
+
+// Where rows of a list of ids begin with the one of padding.
+inline constexpr std::string_view kPaddingId = "[PAD]";
+// Whether such a list takes its first line for that, or for the names of the columns of a table.
+bool is_heading_of_ids(std::string_view line);
 
 // By item of `ids`: the column of --categories, or genres where the file has it, and that of --provider.
 struct ItemCategories {

@@ -34,6 +34,7 @@ Json inspect_directory(const std::filesystem::path& directory) {
                 {"counts", model.counts ? Json(model.counts->name()) : Json()},
                 {"blend_weight", model.blend_weight},
                 {"weight_storage", model.encoder ? Json(to_string(model.weight_storage)) : Json()},
+                {"cacheable", model.encoder ? Json(model.encoder->cacheable()) : Json()},
                 {"ranker", detail::json_of(model.ranker)},
                 {"items", model.num_items()},
                 {"users", model.histories ? model.histories->num_users() : 0},

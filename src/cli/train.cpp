@@ -137,7 +137,7 @@ void fit_content(TrainedModel& model, Content& content, Executor& executor) {
   }
   Featurizer featurizer = featurizer_of(content, trained);
   const FeatureTable features = featurizer.table(content.records);
-  const ScorerRows<float> vectors(model.encoder->items(), model.encoder->config().score);
+  const ScorerRows<float> vectors(model.encoder->outputs(), model.encoder->config().score);
   model.content = std::make_shared<const ContentTower>(
       ContentTower::fit(std::move(featurizer), features, vectors, {.executor = &executor}, &content.learned));
 }

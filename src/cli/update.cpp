@@ -101,6 +101,10 @@ void run(const UpdateOptions& options, Console& console) {
   trainer_config("default", options.common);
   const TrainedModel old = TrainedModel::load(options.model);
   TrainedModel::check_replaceable(options.output);
+  if (old.encoder && !old.encoder->config().trainable()) {
+    throw Error(ErrorCode::unsupported,
+                options.model + ": the encoder was trained elsewhere, in a way that is only served here");
+  }
   if (!old.histories) throw Error(ErrorCode::invalid_argument, options.model + ": expected histories, found none");
   Protocol protocol = protocol_of(options, old);
   const Interactions interactions = read_interactions(options.data, protocol.cleaning, old.item_ids->kind(), console,

@@ -13,6 +13,8 @@ void train_private(const TrainOptions& options, Console& console);  // with --pr
 void run(const TuneOptions& options, Console& console);
 void run(const UpdateOptions& options, Console& console);
 void run(const CompressOptions& options, Console& console);
+void run(const ImportModelOptions& options, Console& console);
+void run(const ExportModelOptions& options, Console& console);
 void run(const EmbedOptions& options, Console& console);
 void run(const EvaluateOptions& options, Console& console);
 void run(const RecommendOptions& options, Console& console);

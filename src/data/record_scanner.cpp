@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "attune/error.hpp"
+#include "data/text.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -29,10 +30,9 @@ bool is_blank(std::string_view record) noexcept {
 
 RecordScanner::RecordScanner(std::unique_ptr<ByteSource> source, std::string file)
     : source_(std::move(source)), file_(std::move(file)), buffer_(kFirstBufferBytes + 1) {
-  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
   begin_ = end_ = buffer_.data();
   fill();
-  if (start().starts_with(kByteOrderMark)) begin_ += kByteOrderMark.size();
+  begin_ += start().size() - without_byte_order_mark(start()).size();
   if (begin_ == end_) throw Error(ErrorCode::invalid_data, file_ + ": expected lines of text, found an empty file");
   set_separator(separator_);
 }

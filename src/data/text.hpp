@@ -14,6 +14,13 @@
 
 namespace attune::inline v0_1::detail {
 
+// Which some programs write in front of UTF-8.
+inline std::string_view without_byte_order_mark(std::string_view text) noexcept {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  return text;
+}
+
 inline std::string_view without_outer_blanks(std::string_view text) noexcept {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);

@@ -84,12 +84,12 @@ class Tensors {
 };
 
 // Where the values of one of our parameters stand: [out, in] matrices, to be turned, or vectors, side by side.
-struct Origin {
+struct BertOrigin {
   std::vector<std::string> tensors;
   bool matrix = false;
 };
 
-Origin origin_of(const std::string& parameter) {
+BertOrigin bert_origin_of(const std::string& parameter) {
   if (parameter.starts_with("embedding_norm.")) return {{"embeddings.LayerNorm" + parameter.substr(14)}};
   const std::size_t block = std::string_view("blocks.").size(), layer = parameter.find('.', block) + 1;
   const std::size_t kind_at = parameter.rfind('.');
@@ -109,7 +109,7 @@ Origin origin_of(const std::string& parameter) {
 
 // `weights` is [in, out] or [out].
 void fill(std::span<float> weights, const Parameter& parameter, const Tensors& tensors) {
-  const Origin origin = origin_of(parameter.name);
+  const BertOrigin origin = bert_origin_of(parameter.name);
   const std::size_t out = parameter.shape.back(), part = out / origin.tensors.size();
   for (std::size_t t = 0; t < origin.tensors.size(); ++t) {
     float* const column = weights.data() + t * part;

@@ -30,6 +30,7 @@ using detail::kItemIdsFile;
 using detail::kItemsTensor;
 using detail::kManifestFile;
 using detail::kOpeningFile;
+using detail::kOutputsTensor;
 using detail::kProfileFile;
 using detail::kWeightsFile;
 using detail::Manifest;
@@ -81,7 +82,8 @@ void check_counts(const TrainedModel& model) {
 void check_parts(const TrainedModel& model) {
   require(model.item_ids != nullptr, "it has no item ids");
   const std::size_t items = model.num_items();
-  require(!model.encoder || model.encoder->items().rows() == items, "the encoder has not one row per item id");
+  require(!model.encoder || (model.encoder->items().rows() == items && model.encoder->outputs().rows() == items),
+          "the encoder has not one row per item id");
   require(!model.popularity || model.popularity->num_items() == items, "popularity has not one count per item id");
   if (model.counts) check_counts(model);
   require(std::isfinite(model.blend_weight) && (model.blend_weight == 0 || (model.counts && model.encoder)),
@@ -97,12 +99,8 @@ void check_parts(const TrainedModel& model) {
 }
 
 Bytes weights_bytes(const SequenceEncoder<float>& encoder, WeightStorage storage) {
-  std::vector<float> items;
-  items.reserve(encoder.items().rows() * encoder.dim());
-  for (std::size_t c = 0; c < encoder.items().num_chunks(); ++c) {
-    const auto chunk = encoder.items().chunk(c);
-    items.insert(items.end(), chunk.begin(), chunk.end());
-  }
+  const std::vector<float> items = detail::values_of(encoder.items());
+  std::vector<float> outputs;
   SafetensorsWriter writer;
   std::vector<detail::WeightCodes> all_codes;  // which the writer takes no copies of
   const auto add = [&](const std::string& name, const std::vector<std::size_t>& shape, std::span<const float> values) {
@@ -113,6 +111,10 @@ Bytes weights_bytes(const SequenceEncoder<float>& encoder, WeightStorage storage
     writer.add(detail::scale_name(name), codes.scale_shape, std::span(codes.scales));
   };
   add(kItemsTensor, {encoder.items().rows(), encoder.dim()}, items);
+  if (encoder.config().separate_outputs) {
+    outputs = detail::values_of(encoder.outputs());
+    add(kOutputsTensor, {encoder.outputs().rows(), encoder.dim()}, outputs);
+  }
   for (const Parameter& parameter : encoder.parameters().list()) {
     add(parameter.name, parameter.shape, encoder.weights().subspan(parameter.offset, parameter.size));
   }
@@ -175,7 +177,7 @@ void TrainedModel::save(const std::string& directory) const {
   std::map<std::string, Bytes> files;
   files[kItemIdsFile] = detail::item_ids_bytes(*item_ids);
   if (encoder) files[kWeightsFile] = weights_bytes(*encoder, weight_storage);
-  const bool mappable = encoder && weight_storage == WeightStorage::float32;
+  const bool mappable = encoder && detail::can_be_mapped(encoder->config(), weight_storage);
   files[kOpeningFile] = detail::opening_bytes(
       *item_ids, mappable ? encoder.get() : nullptr,
       mappable ? std::span<const std::byte>(files.at(kWeightsFile)) : std::span<const std::byte>{});

@@ -8,8 +8,9 @@
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/content_tower.hpp"
 #include "attune/model/safetensors.hpp"
-#include "attune/model/transformer_encoder.hpp"
+#include "attune/model/sequence_encoder.hpp"
 #include "attune/model/user_prior.hpp"
+#include "model/block_parameters.hpp"
 #include "model/counts_file.hpp"
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
@@ -32,6 +33,7 @@ using detail::kItemIdsFile;
 using detail::kItemsTensor;
 using detail::kManifestFile;
 using detail::kOpeningFile;
+using detail::kOutputsTensor;
 using detail::kPositionsTensor;
 using detail::kProfileFile;
 using detail::kWeightsFile;
@@ -39,7 +41,7 @@ using detail::Manifest;
 using detail::Opening;
 using Bytes = std::vector<std::byte>;
 
-bool can_be_mapped(const Manifest& manifest) {
+bool has_opening(const Manifest& manifest) {
   const auto opening = manifest.files.find(kOpeningFile);
   return opening != manifest.files.end() && opening->second.sum64.has_value();
 }
@@ -50,7 +52,7 @@ class ModelDirectory {
       : directory_(directory),
         text_(platform::read_file(directory / kManifestFile, detail::kMaxManifestBytes)),
         manifest_(detail::parse_manifest(detail::text_of(text_), name_of(kManifestFile))),
-        mapped_(access == ModelAccess::mapped && can_be_mapped(manifest_)) {}
+        mapped_(access == ModelAccess::mapped && has_opening(manifest_)) {}
 
   const Manifest& manifest() const noexcept { return manifest_; }
   bool mapped() const noexcept { return mapped_; }
@@ -120,12 +122,7 @@ void check_tensors(const SafetensorsFile& file, const EncoderConfig& config) {
     file.require(kPositionsTensor, std::array{config.max_sequence_length, config.embedding_dim});
   }
   for (std::size_t index = 0; index < config.num_blocks; ++index) {
-    ParameterList block;
-    if (config.block == BlockKind::hstu) {
-      HstuBlock<float>(config, index, block);
-    } else {
-      SasrecBlock<float>(config, index, block);
-    }
+    const ParameterList block = detail::block_parameters(config, index);
     for (const Parameter& parameter : block.list()) file.require(parameter.name, parameter.shape);
   }
 }
@@ -144,7 +141,8 @@ Weights load_weights(const ModelDirectory& directory, const SafetensorsFile& fil
   const TensorInfo& items = file.require(kItemsTensor, std::array{num_items, config.embedding_dim});
   check_tensors(file, config);
   std::shared_ptr<SequenceEncoder<float>> encoder = make_encoder(config, 0);
-  std::size_t tensors = detail::has_codes(storage, items.shape) ? 2 : 1;
+  const std::size_t per_table = detail::has_codes(storage, items.shape) ? 2 : 1;
+  std::size_t tensors = config.separate_outputs ? 2 * per_table : per_table;
   for (const Parameter& parameter : encoder->parameters().list()) {
     const TensorInfo& tensor = file.require(parameter.name, parameter.shape);
     const std::vector<float> values = detail::read_weights(file, tensor, storage, directory.name_of(kWeightsFile));
@@ -159,13 +157,19 @@ std::shared_ptr<const SequenceEncoder<float>> read_encoder(const ModelDirectory&
   const std::string name = directory.name_of(kWeightsFile);
   const auto file = SafetensorsFile::view(bytes, owner, name);
   const Weights weights = load_weights(directory, file, num_items);
-  const std::vector<float> items = detail::read_weights(file, weights.items, directory.manifest().weight_storage, name);
-  directory.require_count(kWeightsFile, "tensors", weights.num_tensors, file.tensors().size());
-  EmbeddingTable<float>& table = weights.encoder->items();
-  table.append_rows(num_items);
-  for (std::size_t row = 0; row < num_items; ++row) {
-    std::copy_n(items.begin() + static_cast<std::ptrdiff_t>(row * table.dim()), table.dim(), table.row(row).begin());
+  const auto fill = [&](EmbeddingTable<float>& table, const TensorInfo& tensor) {
+    const std::vector<float> values = detail::read_weights(file, tensor, directory.manifest().weight_storage, name);
+    table.append_rows(num_items);
+    for (std::size_t row = 0; row < num_items; ++row) {
+      std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(row * table.dim()), table.dim(), table.row(row).begin());
+    }
+  };
+  SequenceEncoder<float>& encoder = *weights.encoder;
+  fill(encoder.items(), weights.items);
+  if (encoder.config().separate_outputs) {
+    fill(encoder.outputs(), file.require(kOutputsTensor, std::array{num_items, encoder.dim()}));
   }
+  directory.require_count(kWeightsFile, "tensors", weights.num_tensors, file.tensors().size());
   return weights.encoder;
 }
 
@@ -200,10 +204,10 @@ std::shared_ptr<const SequenceEncoder<float>> map_encoder(const ModelDirectory& 
   return encoder;
 }
 
-// Ids and encoder, from where they are; but for an encoder in codes, which cannot be used as it is in the file.
+// Ids and encoder, from where they are; but for an encoder that cannot be used as it is in the file.
 void map_parts(TrainedModel& model, const ModelDirectory& directory) {
   const Manifest& manifest = directory.manifest();
-  const bool mappable = manifest.encoder && manifest.weight_storage == WeightStorage::float32;
+  const bool mappable = manifest.encoder && detail::can_be_mapped(*manifest.encoder, manifest.weight_storage);
   const auto [bytes, owner] = directory.read(kOpeningFile);
   auto opening = std::make_shared<Opening>(
       detail::parse_opening(bytes, owner, directory.name_of(kOpeningFile), manifest.items.count, mappable));

@@ -59,8 +59,18 @@ void EncoderConfig::validate() const {
   if (time_buckets > 0 && max_sequence_length > kLongestWithTimes) {
     refuse("max_sequence_length", "at most 8192 where time_buckets is not 0", max_sequence_length);
   }
+  if (mask_token && position_origin == PositionOrigin::newest)
+    refuse("position_origin", "oldest with mask_token", "newest");
+  if (padding != Padding::none) {
+    const char* const found = padding == Padding::zeros ? "zeros" : "learned";
+    if (block != BlockKind::sasrec) refuse("padding", "none unless block is sasrec", found);
+    if (mask != AttentionMask::causal) refuse("padding", "none under a bidirectional mask", found);
+    if (position_origin != PositionOrigin::newest) refuse("padding", "none where position_origin is oldest", found);
+    if (embedding_norm) refuse("padding", "none with embedding_norm", found);
+  }
   if (request_time && time_buckets == 0) refuse("request_time", "false without time_buckets", "true");
   check_range("layer_norm_epsilon", layer_norm_epsilon, 1e-30, 1.0, "1e-30 to 1");
+  if (final_norm_epsilon != 0) check_range("final_norm_epsilon", final_norm_epsilon, 1e-30, 1.0, "0, or 1e-30 to 1");
   check_dropout("dropout", dropout);
   check_dropout("attention_dropout", attention_dropout);
   if (score != ScoreKind::cosine && score != ScoreKind::dot) refuse("score", "cosine or dot", to_string(score));

@@ -22,8 +22,11 @@ template <class Enum>
 using Names = std::vector<std::pair<std::string_view, Enum>>;
 
 inline const Names<Activation>& names_of(Activation) {
-  static const Names<Activation> names{
-      {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
+  static const Names<Activation> names{{"relu", Activation::relu},
+                                       {"gelu", Activation::gelu},
+                                       {"silu", Activation::silu},
+                                       {"tanh", Activation::tanh},
+                                       {"sigmoid", Activation::sigmoid}};
   return names;
 }
 inline const Names<BlockKind>& names_of(BlockKind) {
@@ -31,7 +34,16 @@ inline const Names<BlockKind>& names_of(BlockKind) {
   return names;
 }
 inline const Names<NormPlacement>& names_of(NormPlacement) {
-  static const Names<NormPlacement> names{{"pre", NormPlacement::pre}, {"post", NormPlacement::post}};
+  static const Names<NormPlacement> names{
+      {"pre", NormPlacement::pre}, {"post", NormPlacement::post}, {"query", NormPlacement::query}};
+  return names;
+}
+inline const Names<PositionOrigin>& names_of(PositionOrigin) {
+  static const Names<PositionOrigin> names{{"oldest", PositionOrigin::oldest}, {"newest", PositionOrigin::newest}};
+  return names;
+}
+inline const Names<Padding>& names_of(Padding) {
+  static const Names<Padding> names{{"none", Padding::none}, {"zeros", Padding::zeros}, {"learned", Padding::learned}};
   return names;
 }
 inline const Names<AttentionMask>& names_of(AttentionMask) {
@@ -69,6 +81,8 @@ void visit_encoder(Config& config, Visit&& visit) {
   visit("mask", config.mask);
   visit("mask_token", config.mask_token);
   visit("absolute_positions", config.absolute_positions);
+  visit("position_origin", config.position_origin);
+  visit("padding", config.padding);
   visit("activation", config.activation);
   visit("norm_placement", config.norm_placement);
   visit("relative_positions", config.relative_positions);
@@ -82,8 +96,10 @@ void visit_encoder(Config& config, Visit&& visit) {
   visit("final_norm", config.final_norm);
   visit("scale_items", config.scale_items);
   visit("layer_norm_epsilon", config.layer_norm_epsilon);
+  visit("final_norm_epsilon", config.final_norm_epsilon);
   visit("dropout", config.dropout);
   visit("attention_dropout", config.attention_dropout);
+  visit("separate_outputs", config.separate_outputs);
   visit("score", config.score);
   visit("temperature", config.temperature);
 }

@@ -26,13 +26,14 @@ constexpr std::string_view kSasrecEncoder = "encoder.sasrec";
 constexpr std::string_view kHstuEncoder = "encoder.hstu";
 constexpr std::string_view kHstuFeedForward = "encoder.hstu.feed_forward";
 constexpr std::string_view kMaskToken = "encoder.mask_token";
+constexpr std::string_view kServedEncoder = "encoder.served";  // of those that training knows nothing of
 constexpr std::string_view kInt8Weights = "weights.int8";
 constexpr std::string_view kMarkovBlend = "blend.markov";
 constexpr std::string_view kPopularityWindow = "popularity.window";
 constexpr std::string_view kLinearRanker = "ranker.linear";
 constexpr std::string_view kUserPrior = "users.prior";
-constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder,      kHstuFeedForward, kMaskToken, kInt8Weights,
-                                    kMarkovBlend,   kPopularityWindow, kLinearRanker,    kUserPrior};
+constexpr std::array kKnownFeatures{kSasrecEncoder, kHstuEncoder, kHstuFeedForward,  kMaskToken,    kServedEncoder,
+                                    kInt8Weights,   kMarkovBlend, kPopularityWindow, kLinearRanker, kUserPrior};
 
 std::string_view name_of(IdKind kind) { return kind == IdKind::string ? "string" : "int64"; }
 
@@ -103,6 +104,7 @@ Json features_of(const Manifest& manifest) {
     features.push_back(hstu ? kHstuEncoder : kSasrecEncoder);
     if (hstu && manifest.encoder->feed_forward) features.push_back(kHstuFeedForward);
     if (manifest.encoder->mask_token) features.push_back(kMaskToken);
+    if (!manifest.encoder->trainable()) features.push_back(kServedEncoder);
     if (manifest.weight_storage == WeightStorage::int8) features.push_back(kInt8Weights);
   }
   if (manifest.popularity && manifest.popularity->window_days != 0) features.push_back(kPopularityWindow);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Names that saving and loading a model directory share.
+// What saving and loading a model directory share.
 
 #include <array>
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "model/manifest.hpp"
 
@@ -25,7 +26,24 @@ inline constexpr std::array<std::string_view, 8> kModelFiles{kManifestFile, kWei
 // The tensor of the items' input rows, and the one of the encoder's positions; all others are named by its
 // ParameterList alone.
 inline constexpr const char* kItemsTensor = "items.weight";
+inline constexpr const char* kOutputsTensor = "outputs.weight";  // with separate_outputs
 inline constexpr const char* kPositionsTensor = "position_embedding.weight";
+
+// Whether the weights can be used where they are in the file.
+inline bool can_be_mapped(const EncoderConfig& config, WeightStorage storage) noexcept {
+  return storage == WeightStorage::float32 && !config.separate_outputs;
+}
+
+// [rows, dim]
+inline std::vector<float> values_of(const EmbeddingTable<float>& table) {
+  std::vector<float> values;
+  values.reserve(table.rows() * table.dim());
+  for (std::size_t c = 0; c < table.num_chunks(); ++c) {
+    const auto chunk = table.chunk(c);
+    values.insert(values.end(), chunk.begin(), chunk.end());
+  }
+  return values;
+}
 
 inline std::string_view text_of(std::span<const std::byte> bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

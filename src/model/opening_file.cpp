@@ -44,7 +44,7 @@ std::span<const Number> array_of(const SafetensorsFile& file, const std::string&
 
 struct ItemRows {
   explicit ItemRows(const SequenceEncoder<float>& encoder)
-      : scorer(encoder.items(), encoder.config().score), nonzero(scorer.scorable_bits().size()) {
+      : scorer(encoder.outputs(), encoder.config().score), nonzero(scorer.scorable_bits().size()) {
     for (std::size_t row = 0; row < scorer.size(); ++row) {
       nonzero[row / 64] |= std::uint64_t{!encoder.items().is_zero(row)} << (row % 64);
     }

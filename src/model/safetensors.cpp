@@ -56,6 +56,7 @@ std::string_view to_string(DType dtype) noexcept {
     case DType::i64: return "I64";
     case DType::u64: return "U64";
     case DType::u32: return "U32";
+    case DType::boolean: return "BOOL";
   }
   return "unknown";
 }
@@ -63,7 +64,8 @@ std::string_view to_string(DType dtype) noexcept {
 std::size_t size_of(DType dtype) noexcept {
   switch (dtype) {
     case DType::i8:
-    case DType::u8: return 1;
+    case DType::u8:
+    case DType::boolean: return 1;
     case DType::f16:
     case DType::bf16: return 2;
     case DType::f32:

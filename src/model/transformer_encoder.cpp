@@ -2,6 +2,7 @@
 #include "attune/model/transformer_encoder.hpp"
 
 #include "attune/error.hpp"
+#include "model/block_parameters.hpp"
 
 namespace attune::inline v0_1 {
 
@@ -19,6 +20,16 @@ std::unique_ptr<SequenceEncoder<float>> make_encoder(const EncoderConfig& config
     case BlockKind::custom: break;
   }
   throw Error(ErrorCode::invalid_config, "config: block must be sasrec or hstu, found a host's own");
+}
+
+ParameterList detail::block_parameters(const EncoderConfig& config, std::size_t index) {
+  ParameterList parameters;
+  if (config.block == BlockKind::hstu) {
+    HstuBlock<float>(config, index, parameters);
+  } else {
+    SasrecBlock<float>(config, index, parameters);
+  }
+  return parameters;
 }
 
 }  // namespace attune::inline v0_1

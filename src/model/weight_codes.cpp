@@ -17,7 +17,8 @@ constexpr int kLargestCode = 127;
 
 // Vectors are multiplied by a matrix, whose output channels are its columns; tables are looked up by row.
 bool is_table(const std::string& tensor) noexcept {
-  return tensor == kItemsTensor || tensor == kPositionsTensor || !tensor.ends_with(".weight");
+  return tensor == kItemsTensor || tensor == kOutputsTensor || tensor == kPositionsTensor ||
+         !tensor.ends_with(".weight");
 }
 
 // 17 of the 24 significant bits, so that a code times its scale is exact and the largest element has the code 127: what

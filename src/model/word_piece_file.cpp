@@ -25,8 +25,7 @@ struct Source {
 Source read_vocabulary_lines(const std::filesystem::path& file) {
   constexpr std::uint64_t kMost = std::uint64_t{256} << 20;
   const std::vector<std::byte> bytes = platform::read_file(file, kMost);
-  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  std::string_view text = without_byte_order_mark({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   Source source{file.string(), {}, {}};
   for (std::uint32_t row = 0; !text.empty(); ++row) {
     const std::size_t end = text.find('\n');

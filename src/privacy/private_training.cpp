@@ -36,6 +36,7 @@ void validate(const PrivateCountsOptions& counts) {
 void validate(const PrivateEncoderOptions& encoder) {
   using detail::require_option;
   encoder.encoder.validate();
+  require_option(encoder.encoder.trainable(), "encoder", "one that training knows", "one that is only served");
   encoder.objective.validate();
   require_option(encoder.sampling_probability > 0 && encoder.sampling_probability <= 1, "encoder.sampling_probability",
                  "above 0 and at most 1", std::to_string(encoder.sampling_probability));

@@ -71,6 +71,8 @@ std::shared_ptr<const SequenceEncoder<float>> RowOrder::apply(
   std::ranges::copy(encoder->weights(), ordered->weights().begin());
   for (ItemHandle row = 0; row < handles_.size(); ++row) {
     std::ranges::copy(encoder->items().row(row), ordered->items().row(handles_[row]).begin());
+    if (!encoder->config().separate_outputs) continue;
+    std::ranges::copy(encoder->outputs().row(row), ordered->outputs().row(handles_[row]).begin());
   }
   return ordered;
 }

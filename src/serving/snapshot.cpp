@@ -125,7 +125,7 @@ std::unique_ptr<const detail::EngineInterface> make_engine(const TrainedModel& m
                         LiveScorer<Storage>(CosineScorer<Storage>(std::move(rows), scale), scale),
                         std::move(cold_start), blend ? counts : nullptr, static_cast<float>(model.blend_weight)));
   };
-  const std::shared_ptr<const EmbeddingTable<float>> items(encoder, &encoder->items());
+  const std::shared_ptr<const EmbeddingTable<float>> items(encoder, &encoder->outputs());
   const unsigned bits = bits_of(options.scorer_storage, items->rows());
   if (bits == 4 && options.search != SearchKind::scan) {
     return with_rows(in_lists(ScorerRows<float>(*items, config.score), model, options, search_recall));

@@ -194,7 +194,7 @@ ModelUnderTest::ModelUnderTest(const TrainedModel& model) : num_items_(model.num
     };
     return;
   }
-  auto rows = std::make_shared<const ScorerRows<float>>(model.encoder->items(), model.encoder->config().score);
+  auto rows = std::make_shared<const ScorerRows<float>>(model.encoder->outputs(), model.encoder->config().score);
   make_session_ = [&model, rows = std::move(rows)]() -> detail::ScoreAll {
     return [session = std::make_shared<EncoderSession>(model, rows)](HistoryView history, const Context& context,
                                                                      std::span<float> scores) {

@@ -127,6 +127,7 @@ void check_distillation(const TrainerConfig& config) {
   require(config.objective.loss == LossKind::softmax, "objective.loss", "softmax, as there is a teacher");
   require(!config.encoder.mask_token, "encoder.mask_token", "false, as there is a teacher: it says what comes next");
   require(config.teacher->causal(), "teacher", "causal: it says what comes next");
+  require(config.teacher->config().trainable(), "teacher", "an encoder that training knows");
 }
 
 bool names_what_adapts(const Json& json) {
@@ -230,6 +231,8 @@ void TrainerConfig::validate() const {
   require(encoder.mask == AttentionMask::causal || encoder.mask_token, "encoder.mask",
           "causal, or have encoder.mask_token: training predicts every next event, or those that are hidden");
   require(encoder.block != BlockKind::custom, "encoder.block", "sasrec or hstu");
+  require(encoder.trainable(), "encoder",
+          "one that training knows, without norm_placement query, position_origin newest, padding, separate_outputs");
   objective.validate();
   check_distillation(*this);
   require(adam.learning_rate > 0 && std::isfinite(adam.learning_rate), "adam.learning_rate", "positive and finite");

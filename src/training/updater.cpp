@@ -30,6 +30,9 @@ void require_field(bool holds, const char* field, const char* expected, double f
 }
 
 void check_model(const TrainedModel& model) {
+  if (model.encoder && !model.encoder->config().trainable()) {
+    throw Error(ErrorCode::unsupported, "update: the encoder was trained elsewhere, in a way that is only served here");
+  }
   if (!model.histories || !model.histories->user_ids || !model.item_ids) {
     throw Error(ErrorCode::invalid_argument, "update: expected a model with the histories it serves, found none");
   }

@@ -15,6 +15,9 @@ namespace {
 const detail::KernelTable<double> kReference = detail::reference_kernels<double>();
 const detail::KernelTable<float>& active() { return detail::kernels<float>(); }
 
+constexpr Activation kActivations[] = {Activation::relu, Activation::gelu, Activation::silu, Activation::tanh,
+                                       Activation::sigmoid};
+
 // n values from low to high, both included.
 Guarded sweep(float low, float high, std::size_t n) {
   Guarded x(n);
@@ -95,7 +98,7 @@ TEST_CASE("max starts from minus infinity and skips NaN", "[kernels][elementwise
 }
 
 TEST_CASE("Activations and their slopes are right to 1e-6", "[kernels][elementwise]") {
-  for (const Activation kind : {Activation::relu, Activation::gelu, Activation::silu}) {
+  for (const Activation kind : kActivations) {
     for (const float limit : {0.01f, 6.0f, 100.0f}) {
       INFO("activation " << static_cast<int>(kind) << " up to " << limit);
       Guarded x = sweep(-limit, limit, 40001);
@@ -114,7 +117,7 @@ TEST_CASE("Activations and their slopes are right to 1e-6", "[kernels][elementwi
 
 TEST_CASE("Activations work in place at every length and show NaN", "[kernels][elementwise]") {
   Random random(6);
-  for (const Activation kind : {Activation::relu, Activation::gelu, Activation::silu}) {
+  for (const Activation kind : kActivations) {
     for (const std::size_t n : kLengths) {
       INFO("activation " << static_cast<int>(kind) << " n " << n);
       Guarded x(n, random, -3.0f, 3.0f), d(n, random);
@@ -143,6 +146,14 @@ TEST_CASE("Activations have the right limits", "[kernels][elementwise]") {
     active().activation_backward(kind, d_x, d_y, huge, 2);
     CHECK((y[0] == 0.0f && y[1] == 1e30f));
     CHECK((d_x[0] == 0.0f && d_x[1] == 1.0f));
+  }
+  for (const Activation kind : {Activation::tanh, Activation::sigmoid}) {
+    float y[2], d_x[2];
+    const float d_y[] = {1.0f, 1.0f};
+    active().activation_forward(kind, y, huge, 2);
+    active().activation_backward(kind, d_x, d_y, huge, 2);
+    CHECK((y[0] == (kind == Activation::tanh ? -1.0f : 0.0f) && y[1] == 1.0f));
+    CHECK((d_x[0] == 0.0f && d_x[1] == 0.0f));
   }
 }
 

@@ -57,6 +57,32 @@ TEST_CASE("A value outside its limits is refused by the name of its field", "[mo
       {"embedding_dim", [](auto& c) { c.embedding_dim = 0; }},
       {"embedding_dim", [](auto& c) { c.embedding_dim = 4098; }},
       {"num_blocks", [](auto& c) { c.num_blocks = 0; }},
+      {"padding", [](auto& c) { c.padding = Padding::zeros; }},
+      {"padding",
+       [](auto& c) {
+         c.padding = Padding::learned;
+         c.position_origin = PositionOrigin::newest;
+         c.mask = AttentionMask::bidirectional;
+       }},
+      {"padding",
+       [](auto& c) {
+         c.padding = Padding::learned;
+         c.position_origin = PositionOrigin::newest;
+         c.embedding_norm = true;
+       }},
+      {"padding",
+       [](auto& c) {
+         c.padding = Padding::learned;
+         c.position_origin = PositionOrigin::newest;
+         c.block = BlockKind::hstu;
+       }},
+      {"position_origin",
+       [](auto& c) {
+         c.position_origin = PositionOrigin::newest;
+         c.mask = AttentionMask::bidirectional;
+         c.mask_token = true;
+       }},
+      {"final_norm_epsilon", [](auto& c) { c.final_norm_epsilon = 2; }},
       {"num_blocks", [=](auto& c) { c.num_blocks = huge; }},
       {"num_heads", [](auto& c) { c.num_heads = 0; }},
       {"num_heads", [](auto& c) { c.num_heads = 3; }},
@@ -121,4 +147,21 @@ TEST_CASE("A hop of 0 stands for a quarter of the window", "[model][config]") {
   CHECK(config.effective_hop() == 1);
   config.hop = 2;
   CHECK(config.effective_hop() == 2);
+}
+
+TEST_CASE("What appending leaves valid is cacheable, and what training knows is trainable", "[model][config]") {
+  EncoderConfig config;
+  CHECK((config.cacheable() && config.trainable()));
+  config.norm_placement = NormPlacement::query;
+  CHECK((config.cacheable() && !config.trainable()));
+  config.norm_placement = NormPlacement::post;
+  config.position_origin = PositionOrigin::newest;
+  CHECK((!config.cacheable() && !config.trainable()));
+  config.absolute_positions = false;
+  CHECK((config.cacheable() && !config.trainable()));
+  config.padding = Padding::zeros;
+  CHECK((!config.cacheable() && !config.trainable()));
+  config = {};
+  config.separate_outputs = true;
+  CHECK((config.cacheable() && !config.trainable()));
 }

@@ -99,7 +99,7 @@ TEST_CASE("Tables have a scale for each row, matrices that vectors go through on
   const Shape shape{3, 4};
   const std::vector<float> matrix(12, 0.5f);
   const auto scales = [&](const std::string& tensor) { return WeightCodes(tensor, shape, matrix).scale_shape; };
-  for (const char* tensor : {kTable, "position_embedding.weight", "blocks.1.position_bias"}) {
+  for (const char* tensor : {kTable, "outputs.weight", "position_embedding.weight", "blocks.1.position_bias"}) {
     CHECK(scales(tensor) == Shape{3, 1});
   }
   for (const char* tensor : {kMatrix, "blocks.7.feed_forward.outer.weight"}) CHECK(scales(tensor) == Shape{1, 4});

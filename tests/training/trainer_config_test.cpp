@@ -92,7 +92,7 @@ TEST_CASE("Unknown and ill-typed fields are named", "[training][trainer_config]"
   CHECK(contains(error_of(R"({"epochs": -5})"), "epochs"));
   CHECK(contains(error_of(R"({"epochs": 1.5})"), "epochs"));
   CHECK(contains(error_of(R"({"adam": {"beta1": true}})"), "adam.beta1: expected a number"));
-  CHECK(contains(error_of(R"({"encoder": {"activation": "tanh"}})"), "expected one of relu, gelu, silu"));
+  CHECK(contains(error_of(R"({"encoder": {"activation": "elu"}})"), "expected one of relu, gelu, silu, tanh, sigmoid"));
   CHECK(contains(error_of(R"({"exclude_seen": 1})"), "expected true or false"));
   CHECK(contains(error_of(R"({"encoder": 5})"), "encoder: expected an object"));
   CHECK(contains(error_of(R"({"epochs": 5, "epochs": 6})"), "epochs stands there twice"));
@@ -128,6 +128,10 @@ TEST_CASE("Values out of range are refused by name", "[training][trainer_config]
       contains(error_of(R"({"encoder": {"block": "hstu", "mask": "bidirectional"}})"), "mask must be causal for hstu"));
   CHECK(contains(error_of(R"({"encoder": {"block": "hstu", "request_time": true}})"), "request_time"));
   CHECK(contains(error_of(R"({"encoder": {"mask_token": true}})"), "mask_token"));
+  for (const char* served : {R"("norm_placement": "query")", R"("position_origin": "newest")",
+                             R"("position_origin": "newest", "padding": "zeros")", R"("separate_outputs": true)"}) {
+    CHECK(contains(error_of(std::string(R"({"encoder": {)").append(served).append("}}")), "one that training knows"));
+  }
   CHECK(contains(error_of(R"({"popularity": {"window_days": -1}})"), "popularity.window_days"));
   CHECK(contains(error_of(R"({"item_knn": {"neighbours": 0}})"), "item_knn.neighbours"));
   CHECK(contains(error_of(R"({"ease": {"lambda": 0}})"), "ease.lambda"));
@@ -161,6 +165,10 @@ TEST_CASE("What a teacher cannot teach is refused", "[training][trainer_config]"
   config.encoder = {};
   config.teacher = make_encoder(both_ways, 3);
   CHECK(contains(refused(), "teacher must be causal"));
+  EncoderConfig to_newest;
+  to_newest.position_origin = PositionOrigin::newest;
+  config.teacher = make_encoder(to_newest, 3);
+  CHECK(contains(refused(), "teacher must be an encoder that training knows"));
 }
 
 TEST_CASE("Presets leave dropout and batches to the data", "[training][trainer_config]") {

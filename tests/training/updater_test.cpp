@@ -366,6 +366,13 @@ TEST_CASE("What cannot be updated is refused by name", "[training][updater]") {
   numbers.append({.user = "u1", .item = 4, .timestamp = 1});
   CHECK(code(numbers) == ErrorCode::invalid_argument);
   CHECK(message.find("item ids to be text") != std::string::npos);
+  const auto encoder = model.encoder;
+  EncoderConfig served = encoder->config();
+  served.separate_outputs = true;
+  model.encoder = make_encoder(served, model.num_items());
+  CHECK(code(events) == ErrorCode::unsupported);
+  CHECK(message.find("trained elsewhere") != std::string::npos);
+  model.encoder = encoder;
   model.histories = nullptr;
   CHECK(code(events) == ErrorCode::invalid_argument);
   CHECK(message.find("histories") != std::string::npos);

@@ -43,6 +43,10 @@ class SelfAttention {
 
   // Stores keys and values of x [R, D]; writes their queries to q [R, D] unless it is null. scratch [R, 3 D].
   void project(T* q, const T* x, const ServingPass<T>& pass, T* scratch) const;
+  // q [R, D]: the queries of x [R, D] alone.
+  void project_queries(T* q, const T* x, std::size_t rows, const T* parameters) const {
+    qkv_.forward_columns(q, x, 0, dim_, rows, parameters);
+  }
   // y [R, D] from q [R, D] against a cache that holds `length` positions. scratch: attend_scratch_size.
   void attend(T* y, const T* q, std::size_t length, const ServingPass<T>& pass, T* scratch) const;
   std::size_t attend_scratch_size(std::size_t rows, std::size_t window) const noexcept {

@@ -13,7 +13,7 @@
 
 namespace attune::inline v0_1::detail {
 
-enum class Activation : std::uint8_t { relu, gelu, silu };
+enum class Activation : std::uint8_t { relu, gelu, silu, tanh, sigmoid };
 
 // One step of Adam or AdamW (Loshchilov & Hutter 2019) as torch.optim computes it; `step_size` is lr / (1 - beta1^t),
 // `inverse_sqrt_correction` is 1 / sqrt(1 - beta2^t).
@@ -163,7 +163,7 @@ struct KernelTable {
   T (*exp_sum)(T* x, std::size_t n, T scale, T shift);
   T (*max)(const T* x, std::size_t n);  // of what is no NaN; -infinity for n = 0
 
-  // gelu is x/2 (1 + erf(x / sqrt 2)), silu is x / (1 + exp(-x)). In place allowed in both.
+  // gelu is x/2 (1 + erf(x / sqrt 2)), silu is x / (1 + exp(-x)), sigmoid 1 / (1 + exp(-x)). In place allowed in both.
   void (*activation_forward)(Activation kind, T* y, const T* x, std::size_t n);
   void (*activation_backward)(Activation kind, T* d_x, const T* d_y, const T* x, std::size_t n);
 

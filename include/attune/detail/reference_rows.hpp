@@ -193,6 +193,8 @@ void activation_forward(Activation kind, T* y, const T* x, std::size_t n) {
       case Activation::relu: y[i] = x[i] < T(0) ? T(0) : x[i]; break;
       case Activation::gelu: y[i] = x[i] * normal_cdf(x[i]); break;
       case Activation::silu: y[i] = x[i] * sigmoid(x[i]); break;
+      case Activation::tanh: y[i] = std::tanh(x[i]); break;
+      case Activation::sigmoid: y[i] = sigmoid(x[i]); break;
     }
   }
 }
@@ -202,6 +204,8 @@ T activation_slope(Activation kind, T x) {
   switch (kind) {
     case Activation::gelu: return normal_cdf(x) + x * normal_pdf(x);
     case Activation::silu: return sigmoid(x) * (T(1) + x * (T(1) - sigmoid(x)));
+    case Activation::tanh: return T(1) - std::tanh(x) * std::tanh(x);
+    case Activation::sigmoid: return sigmoid(x) * (T(1) - sigmoid(x));
     case Activation::relu: break;
   }
   return x > T(0) ? T(1) : T(0);

@@ -146,6 +146,16 @@ const T* SasrecBlock<T>::attention_input(const T* x, std::size_t rows, const T* 
 }
 
 template <class T>
+void SasrecBlock<T>::project(T* queries, T* x, const detail::ServingPass<T>& pass, const ServingScratch& work) const {
+  if (placement_ != NormPlacement::query) {
+    return attention_.project(queries, attention_input(x, pass.rows, pass.parameters, work), pass, work.attention);
+  }
+  attention_.project(nullptr, x, pass, work.attention);
+  attention_norm_.forward(x, work.stats, x, pass.rows, pass.parameters);
+  attention_.project_queries(queries, x, pass.rows, pass.parameters);
+}
+
+template <class T>
 void SasrecBlock<T>::remember(const T* x, const detail::ServingPass<T>& pass, T* scratch) const {
   const ServingScratch work = serving_layout(scratch, pass.rows);
   for (std::size_t first = 0; first < pass.rows; first += kServingRows) {
@@ -160,8 +170,7 @@ void SasrecBlock<T>::extend(T* x, const detail::ServingPass<T>& pass, T* scratch
   const ServingScratch work = serving_layout(scratch, pass.rows);
   for (std::size_t first = 0; first < pass.rows; first += kServingRows) {
     const std::size_t count = std::min(kServingRows, pass.rows - first);
-    const T* input = attention_input(x + first * dim_, count, pass.parameters, work);
-    attention_.project(work.queries + first * dim_, input, pass.part(first, count), work.attention);
+    project(work.queries + first * dim_, x + first * dim_, pass.part(first, count), work);
   }
   for (std::size_t first = 0; first < pass.rows; first += kServingRows) {
     const std::size_t count = std::min(kServingRows, pass.rows - first);
@@ -179,10 +188,11 @@ void SasrecBlock<T>::finish(T* x, std::size_t rows, const T* parameters, const S
     feed_forward_.forward(work.rows, work.feed_forward, work.rows, rows, parameters);
     kernels_->add(x, work.rows, rows * dim_);
   } else {
-    attention_norm_.forward(x, work.stats, x, rows, parameters);
+    const bool post = placement_ == NormPlacement::post;
+    (post ? attention_norm_ : feed_forward_norm_).forward(x, work.stats, x, rows, parameters);
     feed_forward_.forward(work.rows, work.feed_forward, x, rows, parameters);
     kernels_->add(x, work.rows, rows * dim_);
-    feed_forward_norm_.forward(x, work.stats, x, rows, parameters);
+    if (post) feed_forward_norm_.forward(x, work.stats, x, rows, parameters);
   }
 }
 

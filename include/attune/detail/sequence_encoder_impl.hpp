@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
 #include "attune/model/sequence_encoder.hpp"
@@ -70,6 +71,24 @@ void SequenceEncoder<T>::initialize(std::uint64_t seed) {
   }
 }
 
+template <class T>
+void SequenceEncoder<T>::leave_one_out(std::span<T> attributions, HistoryView history, const Context& context,
+                                       std::span<const T> d_user_vector, BasicWorkspace<T>& workspace) const {
+  std::vector<T> vector(dim());
+  const auto value = [&](HistoryView events) {
+    encode(vector, events, context, workspace);
+    return std::inner_product(vector.begin(), vector.end(), d_user_vector.begin(), T(0));
+  };
+  const T whole = value(history);
+  for (std::size_t i = 0; i < history.size(); ++i) {
+    std::vector<ItemHandle> items(history.items.begin(), history.items.end());
+    std::vector<Timestamp> times(history.times.begin(), history.times.end());
+    items.erase(items.begin() + static_cast<std::ptrdiff_t>(i));
+    if (!times.empty()) times.erase(times.begin() + static_cast<std::ptrdiff_t>(i));
+    attributions[i] = whole - value({items, times});
+  }
+}
+
 // An encoder with a mask token reads its answer off a hidden item at the end.
 template <class T>
 void SequenceEncoder<T>::attributions(std::span<T> attributions, HistoryView history, const Context& context,
@@ -78,6 +97,9 @@ void SequenceEncoder<T>::attributions(std::span<T> attributions, HistoryView his
   if (history.empty()) return;
   const std::size_t start = window_start(history.size(), config_.window(), config_.effective_hop());
   const HistoryView suffix = history.subview(start, history.size() - start);
+  if (!config_.trainable()) {
+    return leave_one_out(attributions.subspan(start), suffix, context, d_user_vector, workspace);
+  }
   std::vector<ItemHandle> items(suffix.items.begin(), suffix.items.end());
   std::vector<Timestamp> times(suffix.times.begin(), suffix.times.end());
   if (config_.mask_token) {

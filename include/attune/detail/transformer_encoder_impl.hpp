@@ -30,12 +30,15 @@ TransformerEncoder<T, Block>::TransformerEncoder(const EncoderConfig& config, st
         parameters_.add("position_embedding.weight", {config_.max_sequence_length, dim()}, Initial::normal, true);
   }
   if (config_.mask_token) hidden_item_ = parameters_.add("mask_embedding.weight", {dim()}, Initial::normal);
+  if (config_.padding == Padding::learned) padding_ = parameters_.add("padding.weight", {dim()}, Initial::normal);
   if (config_.time_buckets > 0) time_gaps_.emplace(config_.time_buckets);
   if (config_.embedding_norm) {
     embedding_norm_.emplace("embedding_norm", dim(), config_.layer_norm_epsilon, parameters_);
   }
   for (std::size_t b = 0; b < config_.num_blocks; ++b) blocks_.emplace_back(config_, b, parameters_);
-  if (config_.final_norm) final_norm_.emplace("final_norm", dim(), config_.layer_norm_epsilon, parameters_);
+  const double final_epsilon =
+      config_.final_norm_epsilon != 0 ? config_.final_norm_epsilon : config_.layer_norm_epsilon;
+  if (config_.final_norm) final_norm_.emplace("final_norm", dim(), final_epsilon, parameters_);
   this->make_weights();
 }
 
@@ -79,6 +82,19 @@ std::span<const ItemHandle> TransformerEncoder<T, Block>::with_hidden_item(std::
   return sequence;
 }
 
+// All places in front of the oldest event hold one state, since they see each other alone.
+template <class T, template <class> class Block>
+void TransformerEncoder<T, Block>::pad(T* row, std::size_t block, std::size_t count, const KeyValueCache<T>& cache,
+                                       T* scratch) const {
+  const detail::ServingPass<T> pass{cache, 1, 0, weights_.data(), nullptr, 0};
+  if (config_.padding == Padding::learned && block + 1 < blocks_.size()) {
+    blocks_[block].extend(row, pass, scratch);
+  } else {
+    blocks_[block].remember(row, pass, scratch);
+  }
+  cache.repeat(0, count);
+}
+
 // [rows, stride]: a row looks back from its own time or, where it knows that, from the time of the event behind it.
 template <class T, template <class> class Block>
 const std::uint8_t* TransformerEncoder<T, Block>::gaps_of(const Rows& rows, std::size_t stride,
@@ -104,29 +120,37 @@ template <class Caches>
 const T* TransformerEncoder<T, Block>::extend(const Rows& rows, std::size_t reserved, Caches cache,
                                               BasicWorkspace<T>& workspace) const {
   const std::size_t count = rows.items.size(), gap_stride = rows.position + count;
+  const std::size_t padding = padding_of(rows.length);
   detail::Carver<T> sizes(nullptr);
   sizes.take(reserved);
+  sizes.take(padding > 0 ? dim() : 0);
   sizes.take(count * dim());
   sizes.take(std::max(blocks_.front().serving_scratch_size(count), detail::LayerNorm<T>::tape_size(count)));
   detail::Carver<T> carver(workspace.encoder.take(sizes.used()).data());
   carver.take(reserved);
+  T* const pad_row = carver.take(padding > 0 ? dim() : 0);
   T* x = carver.take(count * dim());
   T* scratch = carver.take(0);
 
-  embed(x, rows.items, rows.position);
+  const bool to_newest = config_.position_origin == PositionOrigin::newest;
+  embed(x, rows.items, rows.position + (to_newest ? config_.max_sequence_length - rows.length : 0));
+  if (padding > 0 && padding_) std::copy_n(weights_.data() + *padding_, dim(), pad_row);
+  if (padding > 0 && !padding_) std::fill_n(pad_row, dim(), T(0));
   if (embedding_norm_) embedding_norm_->forward(x, scratch, x, count, weights_.data());
   const std::uint8_t* const gaps = gaps_of(rows, gap_stride, workspace);
   const auto pass = [&](std::size_t block) {
-    return detail::ServingPass<T>{cache(block), count, rows.position, weights_.data(), gaps, gap_stride};
+    if (padding > 0) pad(pad_row, block, padding, cache(block), scratch);
+    return detail::ServingPass<T>{cache(block), count, padding + rows.position, weights_.data(), gaps, gap_stride};
   };
   const std::size_t last = blocks_.size() - 1;
   for (std::size_t b = 0; b < last; ++b) blocks_[b].extend(x, pass(b), scratch);
   // Nobody reads what the last block makes of the rows before the last.
   const std::size_t unread = count - (rows.last_wanted ? 1 : 0);
-  if (unread > 0) blocks_[last].remember(x, pass(last).part(0, unread), scratch);
+  const detail::ServingPass<T> final_pass = pass(last);
+  if (unread > 0) blocks_[last].remember(x, final_pass.part(0, unread), scratch);
   if (!rows.last_wanted) return nullptr;
   x += unread * dim();
-  blocks_[last].extend(x, pass(last).part(unread, 1), scratch);
+  blocks_[last].extend(x, final_pass.part(unread, 1), scratch);
   return x;
 }
 
@@ -151,8 +175,8 @@ void TransformerEncoder<T, Block>::advance(State& state, HistoryView history, Ba
   if (settled < end) {  // this may throw: until it has not, the state is what it was
     const auto items = with_hidden_item(history.items.subspan(start + settled, end - settled), workspace);
     const T* hidden = extend(
-        {items, settled, times, kNoTime, !last_row_is_open()}, 0, [&](std::size_t block) { return state.cache(block); },
-        workspace);
+        {items, settled, length, times, kNoTime, !last_row_is_open()}, 0,
+        [&](std::size_t block) { return state.cache(block); }, workspace);
     if (hidden != nullptr) std::copy(hidden, hidden + dim(), state.hidden());
   }
   state.set_range(start, n);
@@ -166,7 +190,7 @@ void TransformerEncoder<T, Block>::user_vector(std::span<T> user_vector, State& 
                                                BasicWorkspace<T>& workspace) const {
   if (!last_row_is_open()) return apply_final_norm(user_vector.data(), state.hidden());
   const std::size_t length = state.length(), settled = state.num_settled();
-  const Rows rows{state.newest().last(length - settled), settled, {state.times(), length}, context.now, true};
+  const Rows rows{state.newest().last(length - settled), settled, length, {state.times(), length}, context.now, true};
   apply_final_norm(user_vector.data(), extend(
                                            rows, 0, [&](std::size_t block) { return state.cache(block); }, workspace));
   state.set_settled(length - 1);
@@ -183,9 +207,10 @@ void TransformerEncoder<T, Block>::encode(std::span<T> user_vector, HistoryView 
   const HistoryView suffix = history.subview(start, history.size() - start);
   const auto items = with_hidden_item(suffix.items, workspace);
   // One cache serves every block in turn.
-  const auto cache = [&](std::size_t) { return KeyValueCache<T>(workspace.encoder.data(), items.size(), dim()); };
-  const T* hidden = extend({items, 0, suffix.times, context.now, true}, KeyValueCache<T>::size(items.size(), dim()),
-                           cache, workspace);
+  const std::size_t places = padding_of(items.size()) + items.size();
+  const auto cache = [&](std::size_t) { return KeyValueCache<T>(workspace.encoder.data(), places, dim()); };
+  const T* hidden = extend({items, 0, items.size(), suffix.times, context.now, true},
+                           KeyValueCache<T>::size(places, dim()), cache, workspace);
   apply_final_norm(user_vector.data(), hidden);
 }
 

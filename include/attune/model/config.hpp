@@ -15,7 +15,11 @@ namespace attune::inline v0_1 {
 using detail::Activation;
 
 enum class BlockKind : std::uint8_t { sasrec, hstu, custom };  // custom: a host's own, which no file can name
-enum class NormPlacement : std::uint8_t { pre, post };         // x + f(LN(x))  |  LN(x + f(x))
+enum class NormPlacement : std::uint8_t { pre, post, query };  // see sasrec_block.hpp
+enum class PositionOrigin : std::uint8_t { oldest, newest };  // counted from the oldest event | to the newest, at W - 1
+// What fills the window in front of the oldest event and is attended to like an event: a row that every block reads as
+// zeros, or a learned one that goes through the blocks.
+enum class Padding : std::uint8_t { none, zeros, learned };
 enum class AttentionMask : std::uint8_t { causal, bidirectional };
 
 struct EncoderConfig {
@@ -31,7 +35,9 @@ struct EncoderConfig {
   // A learned row stands where an event is hidden: what masked training predicts, and the last row of every encoded
   // suffix, which takes one place of the window. Needs a bidirectional mask.
   bool mask_token = false;
-  bool absolute_positions = true;  // a learned row per position, counted from the oldest event
+  bool absolute_positions = true;  // a learned row per position
+  PositionOrigin position_origin = PositionOrigin::oldest;
+  Padding padding = Padding::none;  // needs sasrec and positions to the newest
 
   Activation activation = Activation::gelu;           // of the feed-forward layer
   NormPlacement norm_placement = NormPlacement::pre;  // sasrec
@@ -49,9 +55,11 @@ struct EncoderConfig {
   bool final_norm = true;       // layer norm after the last block (a cosine score makes it needless for hstu)
   bool scale_items = false;     // multiply item rows by sqrt(embedding_dim)
   double layer_norm_epsilon = 1e-8;
+  double final_norm_epsilon = 0;   // of the final norm; 0: as the others
   double dropout = 0.2;            // of the input and of the residual branches
   double attention_dropout = 0.0;  // of the attention weights (sasrec)
 
+  bool separate_outputs = false;        // items have a second row each, which scores are made of
   ScoreKind score = ScoreKind::cosine;  // cosine or dot
   double temperature = 0.05;            // cosine logits are divided by it in training
 
@@ -60,6 +68,17 @@ struct EncoderConfig {
   }
   // Most events of a history that are encoded at once.
   std::size_t window() const noexcept { return max_sequence_length - (mask_token ? 1 : 0); }
+
+  // Appending an event leaves the rows of older ones as they are.
+  bool cacheable() const noexcept {
+    return mask == AttentionMask::causal && padding == Padding::none &&
+           !(absolute_positions && position_origin == PositionOrigin::newest);
+  }
+  // Training knows it. Other encoders were trained elsewhere (model/import.hpp) and are only served.
+  bool trainable() const noexcept {
+    return norm_placement != NormPlacement::query && position_origin == PositionOrigin::oldest &&
+           padding == Padding::none && !separate_outputs;
+  }
 
   // Throws Error(invalid_config) naming the field, what is allowed and what was given. Upper limits: width and inner
   // width 4096, 64 blocks, 64 heads, window 65536, with time buckets 8192. Dropout rates are rounded to 1/256: one

@@ -19,7 +19,7 @@
 namespace attune::inline v0_1 {
 
 // Element types that can be loaded. Others of the format are recognised and refused as unsupported.
-enum class DType : std::uint8_t { f32, f16, bf16, i8, u8, i32, i64, u64, u32 };
+enum class DType : std::uint8_t { f32, f16, bf16, i8, u8, i32, i64, u64, u32, boolean };
 ATTUNE_EXPORT std::string_view to_string(DType dtype) noexcept;  // "F32", ...
 ATTUNE_EXPORT std::size_t size_of(DType dtype) noexcept;         // bytes
 
@@ -46,6 +46,7 @@ class ATTUNE_EXPORT SafetensorsFile {
   static SafetensorsFile view(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                               const std::string& name_for_messages);
 
+  const std::string& name() const noexcept { return name_; }                    // for messages
   const std::vector<TensorInfo>& tensors() const noexcept { return tensors_; }  // in file order of their data
   const std::map<std::string, std::string, std::less<>>& metadata() const noexcept { return metadata_; }
 

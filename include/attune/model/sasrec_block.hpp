@@ -2,11 +2,15 @@
 #pragma once
 
 // One block of SASRec (Kang & McAuley 2018): multi-head softmax attention and a position-wise feed-forward layer, each
-// with a residual and a layer norm before (pre) or after (post) it. Training and serving compute the same rows: the
-// one with everything kept for the backward pass, the other against a key/value cache. Immutable, safe from any thread.
+// with a residual and a layer norm before (pre) or after (post) it, or as its authors' code has it (query). Training
+// and serving compute the same rows: the one with everything kept for the backward pass, the other against a key/value
+// cache. Immutable, safe from any thread.
 //
 //   pre:   x1 = x + drop(attention(LN(x)))     y = x1 + drop(feed_forward(LN(x1)))
 //   post:  x1 = LN(x + drop(attention(x)))     y = LN(x1 + drop(feed_forward(x1)))
+//   query: x1 = LN(q + attention(q; keys and values of x)) for q = LN(x)     y = x1 + feed_forward(x1)
+//
+// The last is for models that were trained elsewhere, and has no training pass.
 //
 // N tokens of a packed batch, R rows of one sequence, D width; T is float or double.
 
@@ -27,7 +31,7 @@ class SasrecBlock {
   // Registers its parameters under "blocks.<index>.".
   SasrecBlock(const EncoderConfig& config, std::size_t index, ParameterList& parameters);
 
-  // Training. d_parameters is laid out like the dense array of the encoder.
+  // Training, pre and post. d_parameters is laid out like the dense array of the encoder.
 
   // Elements of T that forward keeps for backward, and that both need on top while they run.
   std::size_t tape_size(const SequenceBatch& batch) const noexcept { return layout<T>(nullptr, batch).size; }
@@ -76,8 +80,10 @@ class SasrecBlock {
   ServingScratch serving_layout(T* scratch, std::size_t rows) const noexcept;
   // x [R, D] becomes the block's output, R <= kServingRows; work.rows holds what attention gave.
   void finish(T* x, std::size_t rows, const T* parameters, const ServingScratch& work) const;
-  // What attention reads: x, or its norm in work.rows.
+  // What attention makes keys and values of: x, or its norm in work.rows.
   const T* attention_input(const T* x, std::size_t rows, const T* parameters, const ServingScratch& work) const;
+  // Stores keys and values of x [R, D] and leaves queries [R, D]; x becomes what attention is added to.
+  void project(T* queries, T* x, const detail::ServingPass<T>& pass, const ServingScratch& work) const;
 
   // y += x after dropout on y.
   void add_residual(T* y, const T* x, const detail::TrainingPass<T>& pass, std::size_t part) const;

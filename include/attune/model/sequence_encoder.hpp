@@ -36,14 +36,17 @@ class SequenceEncoder {
   const EncoderConfig& config() const noexcept { return config_; }
   std::size_t dim() const noexcept { return config_.embedding_dim; }
   bool causal() const noexcept { return config_.mask == AttentionMask::causal; }
-  // Appending one event to a state is exact: causal, and positions count from the oldest event.
-  bool cacheable() const noexcept { return causal(); }
+  // Appending one event to a state is exact.
+  bool cacheable() const noexcept { return config_.cacheable(); }
   // Reads the times of a history. Events without one count as simultaneous.
   bool needs_time() const noexcept { return config_.time_buckets > 0; }
 
   EmbeddingTable<T>& items() noexcept { return items_; }
   const EmbeddingTable<T>& items() const noexcept { return items_; }
   const ParameterList& parameters() const noexcept { return parameters_; }
+  // The rows that scores are made of: the items' own, or with config().separate_outputs others.
+  EmbeddingTable<T>& outputs() noexcept { return config_.separate_outputs ? outputs_ : items_; }
+  const EmbeddingTable<T>& outputs() const noexcept { return config_.separate_outputs ? outputs_ : items_; }
   // Dense, laid out by parameters().
   std::span<T> weights() noexcept { return {weights_.data(), parameters_.total()}; }
   std::span<const T> weights() const noexcept { return {weights_.data(), parameters_.total()}; }
@@ -72,11 +75,12 @@ class SequenceEncoder {
 
   // attributions [history]: of each event its row times the gradient of <d_user_vector, user vector> with respect to it
   // (gradient times input: Shrikumar, Greenside & Kundaje 2017), about how much it adds to a score with that gradient;
-  // 0 before the encoded suffix. Takes about as long as three full passes, and allocates.
+  // 0 before the encoded suffix. Takes about as long as three full passes, and allocates. Where the configuration is
+  // not trainable(), what the user vector loses without the event, at a full pass for each.
   void attributions(std::span<T> attributions, HistoryView history, const Context& context,
                     std::span<const T> d_user_vector, BasicWorkspace<T>& workspace) const;
 
-  // Training. No sequence of a batch may be longer than max_sequence_length.
+  // Training, where the configuration is trainable(). No sequence of a batch may be longer than max_sequence_length.
 
   // hidden [N, D], one row per token, after the final norm. `tape` (grown as needed) keeps what backward needs.
   virtual void forward(std::span<T> hidden, Buffer<T>& tape, const SequenceBatch& batch,
@@ -90,15 +94,21 @@ class SequenceEncoder {
   SequenceEncoder(SequenceEncoder&&) noexcept = default;
   SequenceEncoder& operator=(SequenceEncoder&&) noexcept = default;
   SequenceEncoder(const EncoderConfig& config, std::size_t num_items)
-      : config_((config.validate(), config)), items_(num_items, config.embedding_dim) {}
+      : config_((config.validate(), config)),
+        items_(num_items, config.embedding_dim),
+        outputs_(config.separate_outputs ? num_items : 0, config.embedding_dim) {}
 
   // Once every parameter is registered: all weights zero but norms one.
   void make_weights();
 
   EncoderConfig config_;
   ParameterList parameters_;
-  EmbeddingTable<T> items_;
+  EmbeddingTable<T> items_, outputs_;
   Buffer<T> weights_;
+
+ private:
+  void leave_one_out(std::span<T> attributions, HistoryView history, const Context& context,
+                     std::span<const T> d_user_vector, BasicWorkspace<T>& workspace) const;
 };
 
 // The encoder that a configuration asks for. Throws Error(invalid_config).

@@ -55,6 +55,10 @@ struct KeyValueCache {
       store(rounded, position, key, value, [](T x) { return detail::to_bfloat16(static_cast<float>(x)); });
     }
   }
+  // Writes row `position` into those behind it as well, up to row `end`.
+  void repeat(std::size_t position, std::size_t end) const noexcept {
+    rounded.keys == nullptr ? repeat(exact, position, end) : repeat(rounded, position, end);
+  }
   // Calls body(CachedRows) with what is there.
   template <class Body>
   void read(std::size_t heads, std::size_t head_dim, Body body) const {
@@ -71,6 +75,16 @@ struct KeyValueCache {
     S* const lane = part.keys + position / detail::kLanes * dim * detail::kLanes + position % detail::kLanes;
     for (std::size_t d = 0; d < dim; ++d) lane[d * detail::kLanes] = convert(key[d]);
     std::transform(value, value + dim, part.values + position * dim, convert);
+  }
+  template <class S>
+  void repeat(const Part<S>& part, std::size_t position, std::size_t end) const noexcept {
+    const auto lane = [&](std::size_t row) {
+      return part.keys + row / detail::kLanes * dim * detail::kLanes + row % detail::kLanes;
+    };
+    for (std::size_t row = position + 1; row < end; ++row) {
+      for (std::size_t d = 0; d < dim; ++d) lane(row)[d * detail::kLanes] = lane(position)[d * detail::kLanes];
+      std::copy_n(part.values + position * dim, dim, part.values + row * dim);
+    }
   }
   static std::size_t padded(std::size_t window) noexcept {
     return (window + detail::kLanes - 1) / detail::kLanes * detail::kLanes;

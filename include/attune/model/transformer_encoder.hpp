@@ -70,13 +70,13 @@ class TransformerEncoder final : public SequenceEncoder<T> {
   // Rows of x [R, D] from items (kNoHandle: hidden): scaled item row plus the row of its position.
   void embed(T* x, std::span<const ItemHandle> items, std::size_t position) const;
 
-  // Serving: rows at positions position ... position + items.size() - 1 of a sequence. `times` are those of the
-  // sequence from its first event on, empty where there are none; `now` is that of the request. cache(b) gives the
-  // cache of block b. Returns the last row after the last block, or null when nobody asks for it: in the workspace
-  // behind its first `reserved` elements.
+  // Serving: rows at positions position ... position + items.size() - 1 of a sequence of `length`. `times` are those of
+  // the sequence from its first event on, empty where there are none; `now` is that of the request. cache(b) gives the
+  // cache of block b, with room for the padding in front of the sequence. Returns the last row after the last block, or
+  // null when nobody asks for it: in the workspace behind its first `reserved` elements.
   struct Rows {
     std::span<const ItemHandle> items;
-    std::size_t position;
+    std::size_t position, length;
     std::span<const Timestamp> times;
     Timestamp now;
     bool last_wanted;
@@ -85,9 +85,16 @@ class TransformerEncoder final : public SequenceEncoder<T> {
   const T* extend(const Rows& rows, std::size_t reserved, Caches cache, BasicWorkspace<T>& workspace) const;
   const std::uint8_t* gaps_of(const Rows& rows, std::size_t stride, BasicWorkspace<T>& workspace) const;
   std::span<const ItemHandle> with_hidden_item(std::span<const ItemHandle> items, BasicWorkspace<T>& workspace) const;
+  // Fills the first `count` places of a cache with padding; `row` [D], which all of them read, becomes what the next
+  // block reads.
+  void pad(T* row, std::size_t block, std::size_t count, const KeyValueCache<T>& cache, T* scratch) const;
   void apply_final_norm(T* y, const T* x) const;
   // The newest row depends on the time of the request, and waits for it.
   bool last_row_is_open() const noexcept { return config_.request_time; }
+  // Places in front of a sequence that are attended to.
+  std::size_t padding_of(std::size_t length) const noexcept {
+    return config_.padding == Padding::none ? 0 : config_.max_sequence_length - length;
+  }
   std::size_t start_of(std::size_t n) const noexcept {
     return window_start(n, config_.window(), config_.effective_hop());
   }
@@ -96,6 +103,7 @@ class TransformerEncoder final : public SequenceEncoder<T> {
   T item_scale_;
   std::optional<std::size_t> positions_;    // offset of [W, D] in the dense array
   std::optional<std::size_t> hidden_item_;  // offset of [D]
+  std::optional<std::size_t> padding_;      // offset of [D]
   std::optional<detail::TimeGaps> time_gaps_;
   std::vector<Block<T>> blocks_;
   std::optional<detail::LayerNorm<T>> embedding_norm_, final_norm_;

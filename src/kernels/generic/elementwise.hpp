@@ -13,12 +13,30 @@ struct Relu {
   static Vec slope_times(Vec x, Vec d_y) { return select_less(Vec::zero(), x, d_y, Vec::zero()); }
 };
 
+struct Sigmoid {
+  static Vec value(Vec x) { return Vec::broadcast(1.0f) / (Vec::broadcast(1.0f) + exp(Vec::zero() - x)); }
+  static Vec slope_times(Vec x, Vec d_y) {
+    const Vec s = value(x);
+    return d_y * (s * (Vec::broadcast(1.0f) - s));
+  }
+};
+
 struct Silu {
-  static Vec sigmoid(Vec x) { return Vec::broadcast(1.0f) / (Vec::broadcast(1.0f) + exp(Vec::zero() - x)); }
   static Vec value(Vec x) { return x / (Vec::broadcast(1.0f) + exp(Vec::zero() - x)); }
   static Vec slope_times(Vec x, Vec d_y) {
-    const Vec one = Vec::broadcast(1.0f), s = sigmoid(x);
+    const Vec one = Vec::broadcast(1.0f), s = Sigmoid::value(x);
     return d_y * (s * fma(x, one - s, one));
+  }
+};
+
+struct Tanh {
+  static Vec value(Vec x) {
+    const Vec two = Vec::broadcast(2.0f);
+    return fma(two, Sigmoid::value(two * x), Vec::broadcast(-1.0f));
+  }
+  static Vec slope_times(Vec x, Vec d_y) {
+    const Vec y = value(x);
+    return d_y * (Vec::broadcast(1.0f) - y * y);
   }
 };
 
@@ -64,6 +82,8 @@ void activation_forward(Activation kind, float* y, const float* x, std::size_t n
     case Activation::relu: return activate<Relu>(y, x, n);
     case Activation::gelu: return activate<Gelu>(y, x, n);
     case Activation::silu: return activate<Silu>(y, x, n);
+    case Activation::tanh: return activate<Tanh>(y, x, n);
+    case Activation::sigmoid: return activate<Sigmoid>(y, x, n);
   }
 }
 void activation_backward(Activation kind, float* d_x, const float* d_y, const float* x, std::size_t n) {
@@ -71,6 +91,8 @@ void activation_backward(Activation kind, float* d_x, const float* d_y, const fl
     case Activation::relu: return activate_backward<Relu>(d_x, d_y, x, n);
     case Activation::gelu: return activate_backward<Gelu>(d_x, d_y, x, n);
     case Activation::silu: return activate_backward<Silu>(d_x, d_y, x, n);
+    case Activation::tanh: return activate_backward<Tanh>(d_x, d_y, x, n);
+    case Activation::sigmoid: return activate_backward<Sigmoid>(d_x, d_y, x, n);
   }
 }
 
