@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "attune/model/embedding_table.hpp"
 #include "model/manifest.hpp"
 
 namespace attune::inline v0_1::detail {

@@ -51,6 +51,7 @@ class ItemContents {
   void set(ItemHandle item, std::span<const FieldValue> changes);
   // Valid until set().
   std::vector<FieldValue> of(ItemHandle item) const;
+  bool has(ItemHandle item) const { return items_.contains(item); }
   std::vector<ItemHandle> items() const;  // of which something is known
 
  private:

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -31,6 +32,13 @@
 #include "serving/user_vectors.hpp"
 
 namespace attune::inline v0_1 {
+
+// Rows that a tower's featurizer has read of all that is known of items.
+struct ReadContents {
+  std::shared_ptr<const ContentTower> tower;
+  FeatureTable features;
+  std::unordered_map<ItemHandle, std::size_t> rows;
+};
 
 class Eligibility;
 class ShadowRun;
@@ -54,9 +62,9 @@ struct Recommender::Impl {
   // With content_mutex held.
   void show(std::shared_ptr<const Snapshot> next);
   // Of a model with a tower: the same with the vectors that content gives to items, which `known` learns; `now` itself
-  // where it gives none.
+  // where it gives none. What `read` has of this tower is not read again.
   std::shared_ptr<const Snapshot> with_contents(std::shared_ptr<const Snapshot> now, std::span<const ItemHandle> items,
-                                                NewItems& known);
+                                                NewItems& known, const ReadContents* read = nullptr);
   void take_in_events();
   // What each feature of an item adds to its product with a user's vector.
   std::vector<FeatureContribution> features_of(const Snapshot& now, ItemHandle item, std::vector<float> user_vector);

@@ -38,10 +38,10 @@ void Recommender::Impl::upsert(std::span<const Item> items) {
   const std::shared_ptr<const Snapshot> now = current();
   if (!now->tower) return catalogue->upsert(items);
   const Featurizer& featurizer = now->tower->featurizer();
-  FeatureTable features(featurizer.shapes());
+  ReadContents read{now->tower, FeatureTable(featurizer.shapes()), {}};
   for (std::size_t i = 0; i < items.size(); ++i) {
     try {
-      featurizer.apply(items[i].fields, features);
+      featurizer.apply(items[i].fields, read.features);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::invalid_data) throw;
       throw Error(ErrorCode::invalid_argument, "upsert, item " + std::to_string(i) + " of the batch (" +
@@ -54,14 +54,19 @@ void Recommender::Impl::upsert(std::span<const Item> items) {
   for (std::size_t first = 0; first < items.size(); first += kTogether) {
     std::vector<ItemHandle> handles;
     const std::lock_guard lock(content_mutex);
-    for (const Item& item : items.subspan(first, std::min(kTogether, items.size() - first))) {
-      if (item.fields.empty()) continue;
-      handles.push_back(catalogue->find(item.id));
-      contents.set(handles.back(), item.fields);
+    for (std::size_t i = first; i < std::min(first + kTogether, items.size()); ++i) {
+      if (items[i].fields.empty()) continue;
+      handles.push_back(catalogue->find(items[i].id));
+      if (contents.has(handles.back())) {
+        read.rows.erase(handles.back());
+      } else {
+        read.rows[handles.back()] = i;
+      }
+      contents.set(handles.back(), items[i].fields);
     }
     std::ranges::sort(handles);
     handles.erase(std::unique(handles.begin(), handles.end()), handles.end());
-    if (auto latest = current(); latest->tower) show(with_contents(std::move(latest), handles, *new_items));
+    if (auto latest = current(); latest->tower) show(with_contents(std::move(latest), handles, *new_items, &read));
     take_in_events();
   }
 }
@@ -72,15 +77,23 @@ void Recommender::Impl::show(std::shared_ptr<const Snapshot> next) {
 }
 
 std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(std::shared_ptr<const Snapshot> now,
-                                                                 std::span<const ItemHandle> items, NewItems& known) {
+                                                                 std::span<const ItemHandle> items, NewItems& known,
+                                                                 const ReadContents* read) {
   const ContentTower& tower = *now->tower;
   FeatureTable features(tower.featurizer().shapes());
-  std::vector<ItemHandle> read;
+  std::vector<FeatureBlock> blocks(features.num_features());
+  std::vector<ItemHandle> taken;
   for (const ItemHandle item : items) {
     if (!now->takes_content(item)) continue;
     try {
-      tower.featurizer().apply(contents.of(item), features);
-      read.push_back(item);
+      if (read && read->tower == now->tower && read->rows.contains(item)) {
+        const std::size_t row = read->rows.at(item);
+        for (std::size_t f = 0; f < blocks.size(); ++f) blocks[f] = read->features.of(row, f);
+        features.add_row(blocks);
+      } else {
+        tower.featurizer().apply(contents.of(item), features);
+      }
+      taken.push_back(item);
     } catch (const Error& error) {  // this model reads a field otherwise than the one that took it
       if (error.code() != ErrorCode::invalid_data) throw;
     }
@@ -88,19 +101,19 @@ std::shared_ptr<const Snapshot> Recommender::Impl::with_contents(std::shared_ptr
   std::vector<float> rows;
   std::vector<ContentFacts> facts;
   std::vector<ItemHandle> changed;
-  for (std::size_t i = 0; i < read.size(); ++i) {
+  for (std::size_t i = 0; i < taken.size(); ++i) {
     rows.resize(rows.size() + tower.dim());
     const auto row = std::span(rows).last(tower.dim());
     const bool says_something = tower.embed(row, features, i);
-    if (!says_something && !now->content->has(read[i])) {
+    if (!says_something && !now->content->has(taken[i])) {
       rows.resize(rows.size() - tower.dim());
       continue;
     }
-    changed.push_back(read[i]);
+    changed.push_back(taken[i]);
     ContentFacts& fact = facts.emplace_back();
     if (!says_something) continue;
-    known.set_content(read[i], row, *events_told);
-    fact = known.describe(read[i], row, tower.mean_length());
+    known.set_content(taken[i], row, *events_told);
+    fact = known.describe(taken[i], row, tower.mean_length());
   }
   if (changed.empty()) return now;
   return with_content(*now, changed, rows, facts, ++editions);

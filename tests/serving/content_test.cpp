@@ -156,6 +156,12 @@ TEST_CASE("Content that changes changes the vector, and what is not named stays"
                                 {.id = "fresh", .fields = {{"title", "worde"}}}};
   recommender.upsert_items(twice);
   CHECK(score() == expected({{"letter", "d"}, {"title", "worde"}}));
+  std::vector<Item> many{{.id = "other", .fields = {{"letter", "a"}}}};
+  for (int i = 0; i < 70; ++i) many.push_back({.id = "fresh", .fields = {{"letter", "d"}}});
+  many.push_back({.id = "other", .fields = {{"title", "wordb"}}});
+  recommender.upsert_items(many);
+  CHECK(static_cast<double>(find(recommender.rank("u1", {"other"}), "other")->score) ==
+        expected({{"letter", "a"}, {"title", "wordb"}}));
   recommender.upsert_item({.id = "fresh", .fields = {{"title", "worda"}, {"title", "wordf"}}});
   CHECK(score() == expected({{"letter", "d"}, {"title", "worda"}, {"title", "wordf"}}));
   recommender.upsert_item({.id = "fresh", .fields = {{"letter", ""}, {"title", ""}}});
