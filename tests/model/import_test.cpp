@@ -313,7 +313,7 @@ TEST_CASE("What RecTools' HSTU scores by and scales has to be told", "[model][im
 TEST_CASE("A row of padding that scaling makes infinite is refused", "[model][import]") {
   const TemporaryDirectory directory;
   Weights weights("pmixer_sasrec_2024");
-  weights.tensors.at("item_emb.weight").second.front() = 3e38f;
+  weights.tensors.at("model.item_emb.weight").second.front() = 3e38f;
   check_refused(weights.write(directory), {}, ErrorCode::non_finite, {"item_emb.weight", "padding"});
 }
 
