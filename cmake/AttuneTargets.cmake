@@ -84,7 +84,7 @@ function(attune_test name)
   endif()
   set(left_out)
   if(arg_WITHOUT)
-    set(left_out "~${arg_WITHOUT}")
+    set(left_out "~${arg_WITHOUT}~[.]")  # a filter alone takes in hidden cases
   endif()
   foreach(level IN LISTS arg_LEVELS)
     add_test(NAME "${name} at level ${level}" COMMAND ${name} ${left_out})

@@ -108,9 +108,11 @@ void check(const Outcome& outcome, const std::string& path, const std::filesyste
   CHECK(wrong == 0);
 }
 
-// Runs with the first, second, ... call failing until none fails; returns how many runs that took.
-int fail_each(std::atomic<int>& fail_at, std::atomic<int>& calls, const std::function<void(bool)>& arm) {
-  for (int n = 0;; ++n) {
+// Runs with one call failing, the first and every `stride`-th after it, until none fails; returns how many calls there
+// were to fail.
+int fail_each(std::atomic<int>& fail_at, std::atomic<int>& calls, const std::function<void(bool)>& arm,
+              int stride = 1) {
+  for (int n = 0;; n += stride) {
     const test::TemporaryDirectory directory;
     const std::string path = (directory / "events.db").string();
     arm(true);
@@ -131,6 +133,16 @@ int fail_each(std::atomic<int>& fail_at, std::atomic<int>& calls, const std::fun
   }
 }
 
+void fail_allocations(int stride) {
+  const bool for_ever = GENERATE(false, true);
+  REQUIRE(MemoryFaults::installed);
+  const DiskFaults without_syncs;
+  const int calls = fail_each(
+      MemoryFaults::fail_at, MemoryFaults::calls, [&](bool armed) { MemoryFaults::for_ever = armed && for_ever; },
+      stride);
+  CHECK(calls > 100);
+}
+
 }  // namespace
 
 TEST_CASE("Whatever write, sync or opening fails, no acknowledgement is false", "[serving][store][faults]") {
@@ -141,12 +153,11 @@ TEST_CASE("Whatever write, sync or opening fails, no acknowledgement is false", 
 }
 
 TEST_CASE("Whatever allocation fails, no acknowledgement is false", "[serving][store][faults][memory]") {
-  const bool for_ever = GENERATE(false, true);
-  REQUIRE(MemoryFaults::installed);
-  const DiskFaults without_syncs;
-  const int runs = fail_each(MemoryFaults::fail_at, MemoryFaults::calls,
-                             [&](bool armed) { MemoryFaults::for_ever = armed && for_ever; });
-  CHECK(runs > 100);
+  fail_allocations(7);
+}
+
+TEST_CASE("Not one allocation that fails makes an acknowledgement false", "[.long][serving][store][faults][memory]") {
+  fail_allocations(1);
 }
 
 TEST_CASE("A store whose disk has failed stays failed, and serving goes on", "[serving][store][faults]") {
