@@ -75,7 +75,10 @@ function(attune_test name)
     target_link_libraries(${name} PRIVATE attune_${part})
   endforeach()
   target_link_libraries(${name} PRIVATE attune_test_main Threads::Threads ZLIB::ZLIB LibLZMA::LibLZMA utf8proc::utf8proc nlohmann_json::nlohmann_json)
-  # Sanitized, a program takes long enough at each level once.
+  # Sanitized, a program takes long enough at each level once, and without slow cases.
+  if(arg_PER_LEVEL AND ATTUNE_SANITIZE MATCHES "address")
+    set(arg_WITHOUT [slow])
+  endif()
   if(NOT arg_LEVELS AND NOT (arg_PER_LEVEL AND ATTUNE_SANITIZE MATCHES "address"))
     catch_discover_tests(${name} TEST_PREFIX "${name}: " DISCOVERY_MODE PRE_TEST)
   endif()
