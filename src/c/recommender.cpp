@@ -87,7 +87,13 @@ std::vector<Id> ids_of(const char* const* texts, std::size_t count, IdKind kind,
   if (count == 0) return ids;
   required(texts, name);
   ids.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) ids.push_back(detail::id_of(required(texts[i], name), kind));
+  for (std::size_t i = 0; i < count; ++i) {
+    if (texts[i] == nullptr) {
+      throw Error(ErrorCode::invalid_argument,
+                  std::string(name) + ": expected a text as entry " + std::to_string(i) + ", found NULL");
+    }
+    ids.push_back(detail::id_of(texts[i], kind));
+  }
   return ids;
 }
 
@@ -118,7 +124,7 @@ class BorrowedRequest {
 };
 
 // Numbers become digits, in memory that the view shares with `digits`.
-std::string_view text_of(const Id& id, char (&digits)[24]) {
+std::string_view id_text(const Id& id, char (&digits)[24]) {
   if (!id.is_number()) return id.text();
   return {digits, static_cast<std::size_t>(std::to_chars(digits, digits + sizeof digits, id.number()).ptr - digits)};
 }
@@ -141,7 +147,7 @@ class TextWriter {
 std::size_t text_size(const Answer& answer) {
   char digits[24];
   std::size_t size = answer.model_version.size() + 1;
-  for (const Recommendation& next : answer.items) size += text_of(next.item, digits).size() + 1;
+  for (const Recommendation& next : answer.items) size += id_text(next.item, digits).size() + 1;
   return size;
 }
 
@@ -151,7 +157,7 @@ void write_columns(const Answer& answer, attune_answer& to) {
   to.model_version = writer.append(answer.model_version);
   for (std::size_t i = 0; i < answer.items.size(); ++i) {
     const Recommendation& next = answer.items[i];
-    to.items[i] = writer.append(text_of(next.item, digits));
+    to.items[i] = writer.append(id_text(next.item, digits));
     if (to.scores != nullptr) to.scores[i] = next.score;
     if (to.probabilities != nullptr) to.probabilities[i] = next.probability;
   }

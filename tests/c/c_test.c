@@ -306,7 +306,7 @@ static void null_is_refused(attune_recommender* recommender) {
   request.user = "somebody";
   CHECK_REFUSED(attune_recommend(recommender, &request, NULL), ATTUNE_INVALID_ARGUMENT, "attune_answer");
   CHECK_REFUSED(attune_recommend_history(recommender, nothing, 1, NULL, NULL, &answer), ATTUNE_INVALID_ARGUMENT,
-                "items");
+                "items: expected a text as entry 0, found NULL");
   CHECK_REFUSED(attune_observe(recommender, NULL, NULL), ATTUNE_INVALID_ARGUMENT, "attune_events");
   CHECK(attune_observe(recommender, &events, NULL) == ATTUNE_OK);
   events.count = 1;

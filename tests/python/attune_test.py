@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python package: with NumPy where it is there, without it otherwise."""
 
+import json
 import math
+import os
+import subprocess
 import tempfile
 import threading
 import unittest
@@ -83,6 +86,27 @@ class AttuneTest(unittest.TestCase):
     def test_frames_are_measured_like_files(self):
         measured = attune.evaluate(self.model, circle(lambda number: f"i{number}"), bootstrap=0)
         self.assertEqual(measured["metrics"]["ndcg@10"], self.report["metrics"]["ndcg@10"])
+
+    @unittest.skipUnless("ATTUNE_TOOL" in os.environ, "without the tool")
+    def test_package_and_tool_measure_each_others_models_alike(self):
+        def tool(*arguments):
+            command = [os.environ["ATTUNE_TOOL"], *map(str, arguments), "--interactions", str(self.file), "--json"]
+            return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+        asked = {"split": "temporal:0.8", "min_rating": 1, "k_core": 3}
+        mine = attune.train(self.file, self.elsewhere, preset="markov", config={"exclude_seen": False}, **asked)
+        measured = tool("evaluate", "--model", self.elsewhere)
+        self.assertEqual(measured["metrics"]["ndcg@10"], mine["metrics"]["ndcg@10"])
+        for name in ("split", "seen", "min_rating", "k_core", "queries"):
+            self.assertEqual(measured["protocol"][name], mine["protocol"][name])
+
+        tool("train", "--output", self.elsewhere, "--preset", "markov", "--split", "temporal:0.7", "--seen", "keep",
+             "--min-rating", "2", "--k-core", "2", "--basket")
+        measured, mine = tool("evaluate", "--model", self.elsewhere), attune.evaluate(self.elsewhere, self.file)
+        self.assertEqual(mine["metrics"]["ndcg@10"], measured["metrics"]["ndcg@10"])
+        self.assertEqual(mine["confidence"]["ndcg@10"], measured["confidence"]["ndcg@10"])
+        for name in ("split", "seen", "min_rating", "k_core", "queries"):
+            self.assertEqual(mine["protocol"][name], measured["protocol"][name])
 
     def test_progress_may_stop_and_may_raise(self):
         seen = []

@@ -11,6 +11,7 @@ if ! "$python" -c 'import setuptools, pip, wheel' 2> /dev/null; then
   echo "skipped: $python has no pip, setuptools or wheel"
   exit 0
 fi
+export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 rm -rf "$work"
 mkdir -p "$work"
 cp -r "$source" "$work/source" # pip builds where the sources are
