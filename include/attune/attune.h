@@ -88,7 +88,7 @@ ATTUNE_API attune_status attune_simd_level(const char** level);
 // most 1,023 bytes. No id of a user is in it.
 ATTUNE_API const char* attune_last_error(void);
 // "invalid_argument", ...; "unknown" for what is no status.
-ATTUNE_API const char* attune_status_name(attune_status status);
+ATTUNE_API const char* attune_status_name(int status);
 
 // Frees a text that a call has handed over (its char** arguments). NULL is fine.
 ATTUNE_API void attune_free(char* text);

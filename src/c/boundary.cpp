@@ -62,9 +62,9 @@ attune_status attune_simd_level(const char** level) {
 
 const char* attune_last_error(void) { return attune::c::last_error; }
 
-const char* attune_status_name(attune_status status) {
+const char* attune_status_name(int status) {
   if (status >= ATTUNE_INVALID_ARGUMENT && status <= ATTUNE_CANCELLED) {
-    return attune::to_string(static_cast<attune::ErrorCode>(static_cast<int>(status) - 1));
+    return attune::to_string(static_cast<attune::ErrorCode>(status - 1));
   }
   switch (status) {
     case ATTUNE_OK: return "ok";

@@ -102,7 +102,7 @@ static void it_says_what_it_is(void) {
   CHECK(strcmp(attune_status_name(ATTUNE_CORRUPT_FILE), "corrupt_file") == 0);
   CHECK(strcmp(attune_status_name(ATTUNE_CANCELLED), "cancelled") == 0);
   CHECK(strcmp(attune_status_name(ATTUNE_BUFFER_TOO_SMALL), "buffer_too_small") == 0);
-  CHECK(strcmp(attune_status_name((attune_status)99), "unknown") == 0);
+  CHECK(strcmp(attune_status_name(99), "unknown") == 0);
 }
 
 static void models_are_trained_and_measured(const char* file, const char* numbers, const char* model,
