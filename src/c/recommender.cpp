@@ -220,16 +220,19 @@ attune_outcome outcome_of(Observed observed) {
 
 void observe(attune_recommender& recommender, const attune_events& events, std::int32_t* outcomes) {
   const std::vector<Interaction> interactions = interactions_of(recommender, events);
-  const auto acknowledged = std::make_shared<std::promise<bool>>();
+  std::shared_ptr<std::promise<bool>> acknowledged;
   Completion done;
-  if (events.durable != 0) done = [acknowledged](bool stored) { acknowledged->set_value(stored); };
+  if (events.durable != 0) {
+    acknowledged = std::make_shared<std::promise<bool>>();
+    done = [acknowledged](bool stored) { acknowledged->set_value(stored); };
+  }
   const std::vector<Observed> observed = recommender.facade.observe_batch(interactions, done);
   bool to_store = false;
   for (std::size_t i = 0; i < observed.size(); ++i) {
     to_store |= observed[i] != Observed::rejected;
     if (outcomes != nullptr) outcomes[i] = outcome_of(observed[i]);
   }
-  if (events.durable == 0 || !to_store || acknowledged->get_future().get()) return;
+  if (!acknowledged || !to_store || acknowledged->get_future().get()) return;
   throw Error(ErrorCode::io_error, "answers reflect the events, but the event store failed to keep them");
 }
 

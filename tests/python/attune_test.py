@@ -4,6 +4,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -123,6 +124,20 @@ class AttuneTest(unittest.TestCase):
 
         with self.assertRaises(KeyError):
             attune.train(self.file, self.elsewhere, preset="sasrec-small", config=TINY, progress=fail)
+
+    @unittest.skipUnless(os.name == "posix", "without POSIX signals")
+    def test_an_interrupted_training_ends(self):
+        seen = []
+
+        def interrupt(epoch):
+            if not seen:
+                os.kill(os.getpid(), signal.SIGINT)
+            seen.append(epoch)
+
+        endless = {**TINY, "epochs": 10**6, "patience": 10**6}
+        with self.assertRaises(KeyboardInterrupt):
+            attune.train(self.file, self.elsewhere, preset="sasrec-small", config=endless, progress=interrupt)
+        self.assertTrue(seen)
 
     def test_what_cannot_be_trained_is_refused_by_name(self):
         self.refused("io_error", "no such file", attune.train, "no such file", self.elsewhere)

@@ -7,7 +7,9 @@ import csv
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -34,25 +36,29 @@ def train(
     """Trains a model and writes it to the directory `output`; returns a report with the metrics of the test part.
 
     `interactions` has the columns user and item, and optionally timestamp, rating, value, event and event_id. Integer ids of
-    a frame stay integers. `config` overrides options of training ({"epochs": 5}). `progress` is called after every epoch;
-    False stops, and the best epoch so far is the result. `options` are split, min_rating, k_core, columns, separator,
+    a frame stay integers. `config` overrides options of training ({"epochs": 5}). `progress` is called after every epoch, in
+    another thread; False stops, and the best epoch so far is the result. Ctrl-C stops as well. `options` are split, min_rating, k_core, columns, separator,
     skip_bad_lines, user_ids and item_ids, as in attune.h. All cores work unless `threads` says otherwise."""
     if config is not None:
         options["config"] = dict(config)
     raised: list[BaseException] = []
+    stopped = threading.Event()
 
     def after_epoch(epoch: bytes, _context: Any) -> int:
         try:
-            return int(progress is not None and progress(json.loads(epoch)) is False)
-        except BaseException as error:  # of the host, or a signal such as Ctrl-C: raised again outside of the library
+            return int(stopped.is_set() or (progress is not None and progress(json.loads(epoch)) is False))
+        except BaseException as error:  # raised again outside of the library
             raised.append(error)
             return 1
 
-    with _file_of(interactions, options) as file:
+    # In a thread of its own, so that this one can be interrupted: a signal in a callback would be lost.
+    with _file_of(interactions, options) as file, ThreadPoolExecutor(1) as pool:
+        training = pool.submit(handed_over, library.attune_train, text(file), text(preset), text(os.fspath(output)),
+                               _json(options, threads), Progress(after_epoch), None)
         try:
-            report = handed_over(library.attune_train, text(file), text(preset), text(os.fspath(output)),
-                                 _json(options, threads), Progress(after_epoch), None)
+            report = training.result()
         finally:
+            stopped.set()
             if raised:
                 raise raised[0]
     result: dict[str, Any] = json.loads(report)
