@@ -13,7 +13,7 @@ namespace {
 
 void add_data(CLI::App& verb, DataOptions& options) {
   add_file(verb, options);
-  verb.add_flag("--skip-bad-lines", options.skip_bad_lines, "Count lines that cannot be read instead of stopping");
+  add_skip_bad_lines(verb, options);
   verb.add_option("--min-rating", options.min_rating, "Drop events with a lower rating")->type_name("R");
   verb.add_option("--k-core", options.k_core, "Drop users and items with fewer events, until none is left")
       ->type_name("N")
@@ -378,6 +378,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   CompressOptions compress;
   ImportModelOptions import_model;
   ExportModelOptions export_model;
+  ConvertOptions convert;
   EmbedOptions embed;
   EvaluateOptions evaluate;
   RecommendOptions recommend;
@@ -399,6 +400,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "compress", "Write a model with its weights in 8 bits", compress, add_compress, chosen);
   add_verb(app, "import", "Make a model of weights that were trained in PyTorch", import_model, add_import, chosen);
   add_verb(app, "export", "Write a model in the forms that other programs read", export_model, add_export, chosen);
+  add_verb(app, "convert", "Write interactions, items or users in another form", convert, add_convert, chosen);
   add_verb(app, "embed", "Turn texts of items into vectors by a pretrained language model", embed, add_embed, chosen);
   add_verb(app, "evaluate", "Measure a model on interactions", evaluate, add_evaluate, chosen);
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);

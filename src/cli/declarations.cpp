@@ -18,6 +18,24 @@ void add_output(CLI::App& verb, std::string& output, const std::string& descript
   verb.add_option("--output", output, description)->type_name("FILE")->required();
 }
 
+// How the records of a file are found in it.
+void add_reading(CLI::App& verb, DataOptions& options) {
+  verb.add_option_function<std::string>(
+          "--columns", [&options](const std::string& text) { options.columns = split_commas(text); },
+          "Columns of a file without a header line, as in user,item,,timestamp;\nof JSON lines: other names for the "
+          "fields of the first line")
+      ->type_name("A,B,...");
+  verb.add_flag("--skip-header", options.skip_header, "The first line names columns that --columns replaces")
+      ->needs("--columns");
+  verb.add_option("--separator", options.separator, "What stands between two fields (default: found out)")
+      ->type_name("TEXT");
+  verb.add_option_function<std::string>(
+          "--encoding", [&options](const std::string& text) { options.latin_1 = text == "latin-1"; },
+          "What the file is in (default: utf-8)")
+      ->check(one_of({"utf-8", "latin-1"}))
+      ->type_name("utf-8|latin-1");
+}
+
 }  // namespace
 
 CLI::Validator quietly(CLI::Validator validator) { return validator.description(""); }
@@ -38,19 +56,33 @@ void add_common(CLI::App& verb, CommonOptions& options) {
 }
 
 void add_file(CLI::App& verb, DataOptions& options) {
-  verb.add_option("--interactions", options.interactions,
-                  "Delimited file with the columns user, item and, if known, timestamp;\nplain, .gz or .xz; '-' is "
-                  "standard input")
+  verb.add_option(
+          "--interactions", options.interactions,
+          "Delimited, RecBole's atomic file or JSON lines with the columns user, item\nand, if known, timestamp; "
+          "plain, .gz or .xz; '-' is standard input")
       ->type_name("FILE")
       ->required();
-  verb.add_option_function<std::string>(
-          "--columns", [&options](const std::string& text) { options.columns = split_commas(text); },
-          "Columns of a file without a header line, as in user,item,,timestamp")
-      ->type_name("A,B,...");
-  verb.add_flag("--skip-header", options.skip_header, "The first line names columns that --columns replaces")
-      ->needs("--columns");
-  verb.add_option("--separator", options.separator, "What stands between two fields (default: found out)")
-      ->type_name("TEXT");
+  add_reading(verb, options);
+}
+
+void add_skip_bad_lines(CLI::App& verb, DataOptions& options) {
+  verb.add_flag("--skip-bad-lines", options.skip_bad_lines, "Count lines that cannot be read instead of stopping");
+}
+
+void add_convert(CLI::App& verb, ConvertOptions& options) {
+  verb.add_option(
+          "input", options.data.interactions,
+          "Interactions, items or users: delimited, RecBole's atomic file or JSON\nlines; plain, .gz or .xz; '-' "
+          "is standard input")
+      ->required();
+  verb.add_option(
+          "output", options.output,
+          "File to write, in the form that its name says: .csv, .tsv, .jsonl,\n.ndjson, .inter, .item or .user, "
+          "and .gz behind it to compress")
+      ->required();
+  add_reading(verb, options.data);
+  add_skip_bad_lines(verb, options.data);
+  add_common(verb, options.common);
 }
 
 void add_embed(CLI::App& verb, EmbedOptions& options) {
