@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <limits>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <ostream>

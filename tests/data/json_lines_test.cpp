@@ -147,17 +147,17 @@ TEST_CASE("A field of JSON lines that is no id, number or time is a bad value as
 TEST_CASE("Bad lines of JSON are counted and skipped where that is asked for", "[data][json_lines]") {
   const Loaded loaded = load(kGood + "{\n" + R"({"user":"v","item":["b"],"rating":1})" + "\n" +
                                  R"({"user":"v","item":"b","rating":1,"rating":2})" + "\n" +
-                                 R"({"user":"v","item":"b","rating":1,"more":2})" + "\nnull\n\n" + kGood +
+                                 R"({"user":"v","item":"b","rating":1,"more":2})" + "\nnull\n\n\"open\n" + kGood +
                                  R"({"user":"w","item":"c","rating)",
                              skipping());
   REQUIRE(loaded.pairs() == std::vector<std::string>{"u a", "u a"});
-  REQUIRE(loaded.report.records == 8);
+  REQUIRE(loaded.report.records == 9);
   REQUIRE(loaded.report.blank_lines == 1);
   std::vector<std::string> dropped;
   for (const auto& [reason, lines, first] : loaded.report.dropped) {
     dropped.push_back(reason + " " + std::to_string(lines) + " " + std::to_string(first));
   }
-  REQUIRE(dropped == std::vector<std::string>{"not a JSON object 3 2", "nested value 1 3", "repeated field 1 4",
+  REQUIRE(dropped == std::vector<std::string>{"not a JSON object 4 2", "nested value 1 3", "repeated field 1 4",
                                               "unknown field 1 5"});
 }
 
