@@ -129,6 +129,24 @@ TEST_CASE("convert reports what it kept and what it refused", "[cli][convert]") 
   CHECK(lines["load"]["dropped"][1]["reason"] == "too few fields");
 }
 
+TEST_CASE("convert writes numbers of JSON where a text is one, and no part of a record that it refuses",
+          "[cli][convert]") {
+  const Sandbox sandbox;
+  const std::string input =
+      "user,item,rating,timestamp\n1,2,05,2024-05-01\n1,\xE9,5,2024-05-02\n1,3,,2024-05-03\n1,4,5.,2024-05-04\n";
+  const Run run = sandbox.attune("convert - out.jsonl --skip-bad-lines --json", input);
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(run.json()["load"]["dropped"][0]["reason"] == "not UTF-8");
+  CHECK(run.json()["load"]["dropped"][0]["first_line"] == 3);
+  CHECK(sandbox.read("out.jsonl") == R"({"user":"1","item":"2","rating":"05","timestamp":"2024-05-01"})"
+                                     "\n"
+                                     R"({"user":"1","item":"3","rating":"","timestamp":"2024-05-03"})"
+                                     "\n"
+                                     R"({"user":"1","item":"4","rating":"5.","timestamp":"2024-05-04"})"
+                                     "\n");
+}
+
 TEST_CASE("convert stops at a record that it cannot read or write and leaves what was there", "[cli][convert]") {
   const Sandbox sandbox;
   const auto error = [&](const std::string& arguments, const std::string& input) {
