@@ -502,6 +502,29 @@ std::string reason_of(const CLI::App& app, const CLI::Error& error) {
   return reason;
 }
 
+struct PrivacyOptions {
+  PrivacyEpsilonOptions epsilon;
+  PrivacyCalibrateOptions calibrate;
+  PrivacyKeyOptions key;
+  PrivacySealOptions seal;
+  PrivacyUnsealOptions unseal;
+  PrivacyPseudonymiseOptions pseudonymise;
+};
+void add_privacy(CLI::App& app, PrivacyOptions& options, std::optional<Command>& chosen) {
+  CLI::App& privacy = *app.add_subcommand("privacy", "Budgets of differential privacy, sealed files and pseudonyms");
+  privacy.require_subcommand(1);
+  add_verb(privacy, "epsilon", "The privacy that mechanisms with Gaussian noise leave", options.epsilon,
+           add_privacy_epsilon, chosen);
+  add_verb(privacy, "calibrate", "The noise that keeps within a budget", options.calibrate, add_privacy_calibrate,
+           chosen);
+  add_verb(privacy, "key", "Make a key for the next three", options.key, add_privacy_key, chosen);
+  add_verb(privacy, "seal", "Encrypt a file or a model directory", options.seal, add_privacy_seal, chosen);
+  add_verb(privacy, "unseal", "Decrypt what was sealed, if nobody has changed it", options.unseal, add_privacy_unseal,
+           chosen);
+  add_verb(privacy, "pseudonymise", "Replace the ids of users by pseudonyms under a key", options.pseudonymise,
+           add_privacy_pseudonymise, chosen);
+}
+
 // One line for the reason, one for where to look.
 ParsedArguments complain(const CLI::App& app, std::string reason) {
   std::string verb;
@@ -542,12 +565,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   ExplainOptions explain;
   InspectOptions inspect;
   MetricsOptions metrics;
-  PrivacyEpsilonOptions privacy_epsilon;
-  PrivacyCalibrateOptions privacy_calibrate;
-  PrivacyKeyOptions privacy_key;
-  PrivacySealOptions privacy_seal;
-  PrivacyUnsealOptions privacy_unseal;
-  PrivacyPseudonymiseOptions privacy_pseudonymise;
+  PrivacyOptions privacy;
   DoctorOptions doctor;
   std::optional<Command> chosen;
   add_verb(app, "train", "Train a model on interactions and write it to a directory", train, add_train, chosen);
@@ -563,18 +581,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "explain", "Show which past events speak for an item", explain, add_explain, chosen);
   add_verb(app, "inspect", "Show what a model directory or a safetensors file holds", inspect, add_inspect, chosen);
   add_verb(app, "metrics", "Measure ready-made lists, or a policy on logged decisions", metrics, add_metrics, chosen);
-  CLI::App& privacy = *app.add_subcommand("privacy", "Budgets of differential privacy, sealed files and pseudonyms");
-  privacy.require_subcommand(1);
-  add_verb(privacy, "epsilon", "The privacy that mechanisms with Gaussian noise leave", privacy_epsilon,
-           add_privacy_epsilon, chosen);
-  add_verb(privacy, "calibrate", "The noise that keeps within a budget", privacy_calibrate, add_privacy_calibrate,
-           chosen);
-  add_verb(privacy, "key", "Make a key for the next three", privacy_key, add_privacy_key, chosen);
-  add_verb(privacy, "seal", "Encrypt a file or a model directory", privacy_seal, add_privacy_seal, chosen);
-  add_verb(privacy, "unseal", "Decrypt what was sealed, if nobody has changed it", privacy_unseal, add_privacy_unseal,
-           chosen);
-  add_verb(privacy, "pseudonymise", "Replace the ids of users by pseudonyms under a key", privacy_pseudonymise,
-           add_privacy_pseudonymise, chosen);
+  add_privacy(app, privacy, chosen);
   add_verb(app, "doctor", "Show the version, the build and the instruction sets in use", doctor, add_doctor, chosen);
 
   try {

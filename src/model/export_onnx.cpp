@@ -127,11 +127,12 @@ class EncoderGraph {
       const Name front = pre ? norm(block + "attention_norm", pads, epsilon) : pads;
       keys = graph_.node("Concat", {front, keys}, {{"axis", 0}});
     }
-    const auto head_dim = static_cast<double>(encoder_.dim() / config_.num_heads);
+    const std::size_t head_dim = encoder_.dim() / config_.num_heads;
     const Name turned =
         graph_.node("Transpose", {projected(block, keys, 1)}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}});
-    Name weights = graph_.node("Mul", {graph_.node("MatMul", {projected(block, normed, 0), turned}),
-                                       graph_.scalar(static_cast<float>(1.0 / std::sqrt(head_dim)))});
+    Name weights =
+        graph_.node("Mul", {graph_.node("MatMul", {projected(block, normed, 0), turned}),
+                            graph_.scalar(static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim))))});
     if (!mask.empty()) weights = graph_.node("Add", {weights, mask});
     weights = graph_.node("Softmax", {weights}, {{"axis", -1}});
     const Name context = graph_.node("Transpose", {graph_.node("MatMul", {weights, projected(block, keys, 2)})},
