@@ -2,7 +2,7 @@
 
 // How many bytes of interactions does one thread read per second, from a file that the system has in its cache?
 // MovieLens-1M, decompressed, where ATTUNE_DATA_DIR has it; and a million ratings in its form (6,040 users in turn,
-// 3,706 items, whole stars, seconds), generated.
+// 3,706 items, whole stars, seconds), generated, delimited and as JSON lines.
 
 #include <benchmark/benchmark.h>
 
@@ -35,15 +35,24 @@ class TemporaryFile {
   std::filesystem::path path_;
 };
 
+// What stands around and between the four fields of a line.
+struct Form {
+  const char *header, *before_user, *before_item, *before_rating, *before_timestamp, *behind;
+};
+constexpr Form kCommas{"user,item,rating,timestamp\n", "", ",", ",", ",", "\n"};
+constexpr Form kTwoColons{"user::item::rating::timestamp\n", "", "::", "::", "::", "\n"};
+constexpr Form kObjects{"", R"({"user":")", R"(","item":")", R"(","rating":)", R"(,"timestamp":)", "}\n"};
+
 class Ratings : public TemporaryFile {
  public:
-  explicit Ratings(const std::string& separator) {
+  explicit Ratings(const Form& form) {
     std::ofstream out(path());
-    out << "user" << separator << "item" << separator << "rating" << separator << "timestamp\n";
+    out << form.header;
     std::mt19937 random(1);
     for (std::size_t i = 0; i < kRatings; ++i) {
-      out << 1 + i * kUsers / kRatings << separator << 1 + random() % kItems << separator << 1 + random() % 5
-          << separator << 956'703'932 + random() % 90'000'000 << '\n';
+      out << form.before_user << 1 + i * kUsers / kRatings << form.before_item << 1 + random() % kItems
+          << form.before_rating << 1 + random() % 5 << form.before_timestamp << 956'703'932 + random() % 90'000'000
+          << form.behind;
     }
   }
 };
@@ -85,15 +94,14 @@ void read_movielens(benchmark::State& state, attune::IdKind ids) {
   read(state, Movielens(compressed), ids);
 }
 
-void read_ratings(benchmark::State& state, const std::string& separator, attune::IdKind ids) {
-  read(state, Ratings(separator), ids);
-}
+void read_ratings(benchmark::State& state, const Form& form, attune::IdKind ids) { read(state, Ratings(form), ids); }
 
 BENCHMARK_CAPTURE(read_movielens, text_ids, attune::IdKind::string)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(read_movielens, int64_ids, attune::IdKind::int64)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(read_ratings, commas, ",", attune::IdKind::string)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(read_ratings, commas_int64_ids, ",", attune::IdKind::int64)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(read_ratings, two_colons, "::", attune::IdKind::string)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(read_ratings, commas, kCommas, attune::IdKind::string)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(read_ratings, commas_int64_ids, kCommas, attune::IdKind::int64)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(read_ratings, two_colons, kTwoColons, attune::IdKind::string)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(read_ratings, json_lines, kObjects, attune::IdKind::string)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 

@@ -33,6 +33,7 @@ struct DataOptions {
   std::vector<std::string> columns;
   bool skip_header = false;
   std::string separator;
+  bool latin_1 = false;
   bool skip_bad_lines = false;
   std::optional<double> min_rating;
   std::optional<std::size_t> k_core;
@@ -103,6 +104,12 @@ struct ImportModelOptions {
 struct ExportModelOptions {
   CommonOptions common;
   std::string model, format, output;
+};
+
+struct ConvertOptions {
+  CommonOptions common;
+  DataOptions data;  // as the file is read, whatever it is about; nothing is cleaned
+  std::string output;
 };
 
 struct EmbedOptions {
@@ -220,9 +227,9 @@ struct DoctorOptions {
 
 using Command =
     std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, ImportModelOptions, ExportModelOptions,
-                 EmbedOptions, EvaluateOptions, RecommendOptions, ScoreOptions, ExplainOptions, InspectOptions,
-                 MetricsOptions, PrivacyEpsilonOptions, PrivacyCalibrateOptions, PrivacyKeyOptions, PrivacySealOptions,
-                 PrivacyUnsealOptions, PrivacyPseudonymiseOptions, DoctorOptions>;
+                 ConvertOptions, EmbedOptions, EvaluateOptions, RecommendOptions, ScoreOptions, ExplainOptions,
+                 InspectOptions, MetricsOptions, PrivacyEpsilonOptions, PrivacyCalibrateOptions, PrivacyKeyOptions,
+                 PrivacySealOptions, PrivacyUnsealOptions, PrivacyPseudonymiseOptions, DoctorOptions>;
 
 // Exit statuses of the tool.
 inline constexpr int kDone = 0;

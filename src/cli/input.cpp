@@ -15,18 +15,13 @@
 namespace attune::cli {
 namespace {
 
-struct Drop {
-  std::string reason;
-  std::size_t count, first_line;  // 0: not known
-};
-
-std::vector<Drop> drops(const Interactions& interactions) {
-  std::vector<Drop> all;
-  for (const auto& drop : interactions.load.dropped) all.push_back({drop.reason, drop.lines, drop.first_line});
+// What was dropped by reading, and by cleaning, where no line is known.
+LoadReport with_cleaning(const Interactions& interactions) {
+  LoadReport load = interactions.load;
   const CleaningReport& cleaning = interactions.cleaning;
-  if (cleaning.duplicates != 0) all.push_back({"duplicate", cleaning.duplicates, 0});
-  if (cleaning.outside_core != 0) all.push_back({"outside the k-core", cleaning.outside_core, 0});
-  return all;
+  if (cleaning.duplicates != 0) load.dropped.push_back({"duplicate", cleaning.duplicates, 0});
+  if (cleaning.outside_core != 0) load.dropped.push_back({"outside the k-core", cleaning.outside_core, 0});
+  return load;
 }
 
 // The times of an option, recognised together, as those of a file.
@@ -57,6 +52,7 @@ ReadOptions reading_of(const DataOptions& options) {
   reading.skip_header = options.skip_header;
   reading.separator = options.separator;
   reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;
+  reading.encoding = options.latin_1 ? Encoding::latin_1 : Encoding::utf_8;
   return reading;
 }
 
@@ -77,48 +73,68 @@ Interactions read_interactions(const DataOptions& options, const Cleaning& clean
   return result;
 }
 
-Json load_json(const Interactions& interactions) {
-  const LoadReport& load = interactions.load;
+Json records_json(const LoadReport& load) {
   Json json{{"file", load.file},
+            {"form", load.form},
             {"compression", load.compression},
             {"separator", load.separator},
             {"columns", load.columns},
-            {"time_unit", load.time_unit},
             {"bytes", load.bytes},
             {"lines", load.lines},
             {"header_lines", load.header_lines},
             {"blank_lines", load.blank_lines},
             {"records", load.records},
             {"dropped", Json::array()},
-            {"interactions", interactions.cleaning.after},
-            {"users", interactions.cleaning.users},
-            {"items", interactions.cleaning.items},
-            {"first_time", load.first_time == kNoTime ? Json() : Json(load.first_time)},
-            {"last_time", load.last_time == kNoTime ? Json() : Json(load.last_time)},
             {"seconds", load.seconds}};
-  for (const Drop& drop : drops(interactions)) {
-    Json entry{{"reason", drop.reason}, {"lines", drop.count}};
+  for (const LoadReport::Dropped& drop : load.dropped) {
+    Json entry{{"reason", drop.reason}, {"lines", drop.lines}};
     if (drop.first_line != 0) entry["first_line"] = drop.first_line;
     json["dropped"].push_back(std::move(entry));
   }
   return json;
 }
 
+Json load_json(const Interactions& interactions) {
+  const LoadReport load = with_cleaning(interactions);
+  Json json = records_json(load);
+  json.update({{"time_unit", load.time_unit},
+               {"interactions", interactions.cleaning.after},
+               {"users", interactions.cleaning.users},
+               {"items", interactions.cleaning.items},
+               {"first_time", load.first_time == kNoTime ? Json() : Json(load.first_time)},
+               {"last_time", load.last_time == kNoTime ? Json() : Json(load.last_time)}});
+  return json;
+}
+
+void print_records(std::ostream& out, const LoadReport& load) {
+  out << grouped(load.lines) << " lines: " << plural(load.records, "record", "records") << ", "
+      << grouped(load.header_lines) << " header, " << grouped(load.blank_lines) << " blank; ";
+  if (load.form == "json_lines") {
+    out << "JSON lines";
+  } else {
+    out << "separator " << (load.separator == "\t" ? "tab" : "'" + load.separator + "'");
+  }
+  if (!load.time_unit.empty()) out << "; times: " << load.time_unit;
+  out << '\n';
+}
+
+void print_dropped(std::ostream& out, const LoadReport& load) {
+  for (const LoadReport::Dropped& drop : load.dropped) {
+    out << "  " << grouped(drop.lines) << " dropped: " << drop.reason;
+    if (drop.first_line != 0) out << ", first in line " << drop.first_line;
+    out << '\n';
+  }
+}
+
 void print_load(std::ostream& out, const Interactions& interactions) {
-  const LoadReport& load = interactions.load;
+  const LoadReport load = with_cleaning(interactions);
   out << load.file << ": " << plural(interactions.cleaning.after, "interaction", "interactions") << " of "
       << plural(interactions.cleaning.users, "user", "users") << " with "
       << plural(interactions.cleaning.items, "item", "items");
   if (load.first_time != kNoTime) out << ", " << date(load.first_time) << " to " << date(load.last_time);
-  const std::string separator = load.separator == "\t" ? "tab" : "'" + load.separator + "'";
-  out << "\n  " << grouped(load.lines) << " lines: " << plural(load.records, "record", "records") << ", "
-      << grouped(load.header_lines) << " header, " << grouped(load.blank_lines) << " blank; separator " << separator
-      << "; times: " << load.time_unit << '\n';
-  for (const Drop& drop : drops(interactions)) {
-    out << "  " << grouped(drop.count) << " dropped: " << drop.reason;
-    if (drop.first_line != 0) out << ", first in line " << drop.first_line;
-    out << '\n';
-  }
+  out << "\n  ";
+  print_records(out, load);
+  print_dropped(out, load);
 }
 
 std::map<std::string, std::string> read_titles(const std::string& file) {

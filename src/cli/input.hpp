@@ -37,8 +37,12 @@ struct Interactions {
 ReadOptions reading_of(const DataOptions& options);  // ids are text, whatever the rating
 Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console,
                                IdKind users = IdKind::string);
-// Every record accounted for: those kept, those dropped and why.
+// Every record of a file accounted for: its lines, and the records that were dropped and why.
+Json records_json(const LoadReport& load);
+// The same and what the interactions are.
 Json load_json(const Interactions& interactions);
+void print_records(std::ostream& out, const LoadReport& load);
+void print_dropped(std::ostream& out, const LoadReport& load);
 void print_load(std::ostream& out, const Interactions& interactions);
 
 // The title of each item, from a file with the columns item and title.

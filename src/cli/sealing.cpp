@@ -16,6 +16,7 @@
 
 #include "attune/privacy/pseudonyms.hpp"
 #include "cli/input.hpp"
+#include "cli/table_writer.hpp"
 #include "data/separator.hpp"
 #include "platform/files.hpp"
 
@@ -40,34 +41,12 @@ std::size_t user_column(const DelimitedReader& reader, const std::string& file) 
   return user;
 }
 
-std::string in_csv(std::string_view field) {
-  if (field.find_first_of("\",\r\n") == std::string_view::npos) return std::string(field);
-  std::string quoted = "\"";
-  for (const char c : field) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
-
-// Without the columns that have no name.
-template <class Field>
-std::string csv_line(const std::vector<std::string>& columns, const std::vector<Field>& fields) {
-  std::string line;
-  const char* separator = "";
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    if (columns[i].empty()) continue;
-    line += separator + in_csv(fields[i]);
-    separator = ",";
-  }
-  return line + '\n';
-}
-
-// The next record with a pseudonym in its column `user`, as a line; "" at the end.
-std::string next_line(DelimitedReader& reader, std::size_t user, const Pseudonyms& pseudonyms) {
+// Appends the next record with a pseudonym in its column `user`; false at the end.
+bool append_next(DelimitedReader& reader, std::size_t user, const Pseudonyms& pseudonyms, const TableLines& table,
+                 std::string& lines) {
   const std::vector<std::string>& columns = reader.columns();
   std::vector<std::string_view> fields;
-  if (!reader.next(fields)) return {};
+  if (!reader.next(fields)) return false;
   if (fields.size() != columns.size()) {
     throw Error(ErrorCode::invalid_data, reader.place() + "expected " + std::to_string(columns.size()) +
                                              " fields, found " + std::to_string(fields.size()));
@@ -78,7 +57,8 @@ std::string next_line(DelimitedReader& reader, std::size_t user, const Pseudonym
   }
   const std::string pseudonym = pseudonyms.of(fields[user]);
   fields[user] = pseudonym;
-  return csv_line(columns, fields);
+  table.append(fields, lines);
+  return true;
 }
 
 }  // namespace
@@ -115,9 +95,9 @@ void run(const PrivacyPseudonymiseOptions& options, Console& console) {
   std::size_t records = 0;
   platform::replace_file(options.output, platform::Access::by_umask, [&](platform::OutputFile& file) {
     constexpr std::size_t kWrittenAtOnce = std::size_t{1} << 16;
-    std::string lines = csv_line(reader.columns(), reader.columns());
-    for (std::string line; !(line = next_line(reader, user, pseudonyms)).empty(); ++records) {
-      lines += line;
+    const TableLines table(TableForm::Kind::csv, reader.columns(), options.output);
+    std::string lines = table.header();
+    for (; append_next(reader, user, pseudonyms, table, lines); ++records) {
       if (lines.size() < kWrittenAtOnce) continue;
       file.write(std::as_bytes(std::span(lines)));
       lines.clear();

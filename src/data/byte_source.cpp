@@ -171,6 +171,41 @@ class XzSource final : public ByteSource {
   bool finished_ = false;
 };
 
+class Latin1Source final : public ByteSource {
+ public:
+  explicit Latin1Source(std::unique_ptr<ByteSource> source) : source_(std::move(source)), buffer_(kInputBytes) {}
+
+  std::size_t read(std::span<std::byte> out) override {
+    std::size_t filled = 0;
+    while (filled < out.size() && (begin_ < end_ || refill())) {
+      const auto byte = std::to_integer<unsigned>(buffer_[begin_]);
+      if (byte < 0x80) {
+        out[filled++] = buffer_[begin_++];
+      } else if (!std::exchange(half_way_, !half_way_)) {
+        out[filled++] = static_cast<std::byte>(0xC0 | byte >> 6);
+      } else {
+        out[filled++] = static_cast<std::byte>(0x80 | (byte & 0x3F));
+        ++begin_;
+      }
+    }
+    return filled;
+  }
+  std::string_view compression() const noexcept override { return source_->compression(); }
+  std::uint64_t expected_bytes() const noexcept override { return source_->expected_bytes(); }
+
+ private:
+  bool refill() {
+    begin_ = 0;
+    end_ = source_->read(buffer_);
+    return end_ > 0;
+  }
+
+  std::unique_ptr<ByteSource> source_;
+  std::vector<std::byte> buffer_;
+  std::size_t begin_ = 0, end_ = 0;
+  bool half_way_ = false;  // the first of the two bytes is out
+};
+
 void refuse_unreadable(const Input& input, std::string_view start) {
   constexpr std::array<std::pair<std::string_view, const char*>, 4> kUnreadable{{{"PK\3\4"sv, "a zip archive"},
                                                                                  {"\x28\xB5\x2F\xFD"sv, "zstd"},
@@ -186,6 +221,10 @@ void refuse_unreadable(const Input& input, std::string_view start) {
 }  // namespace
 
 std::string display_name(const std::filesystem::path& path) { return path == "-" ? "standard input" : path.string(); }
+
+std::unique_ptr<ByteSource> from_latin_1(std::unique_ptr<ByteSource> source) {
+  return std::make_unique<Latin1Source>(std::move(source));
+}
 
 std::unique_ptr<ByteSource> open_byte_source(const std::filesystem::path& path) {
   Input input(path);

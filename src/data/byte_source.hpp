@@ -30,6 +30,9 @@ class ByteSource {
 // "-" is standard input. Throws Error(unsupported) for zip, zstd and UTF-16.
 std::unique_ptr<ByteSource> open_byte_source(const std::filesystem::path& path);
 
+// Latin-1 as UTF-8.
+std::unique_ptr<ByteSource> from_latin_1(std::unique_ptr<ByteSource> source);
+
 // How messages call it.
 std::string display_name(const std::filesystem::path& path);
 

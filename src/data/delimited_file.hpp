@@ -1,49 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// A delimited file opened: separator found out, names of the columns known, counts of lines kept.
+// A file of records opened: form and separator found out, names of the columns known, every line accounted for.
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "attune/data/reader.hpp"
+#include "data/json_lines.hpp"
+#include "data/known_tables.hpp"
 #include "data/record_scanner.hpp"
 
 namespace attune::inline v0_1::detail {
 
 class DelimitedFile {
  public:
-  DelimitedFile(const std::filesystem::path& path, const ReadOptions& options);
+  DelimitedFile(const std::filesystem::path& path, const ReadOptions& options)
+      : DelimitedFile(with_known_columns(path, options), path) {}
 
   const std::vector<std::string>& columns() const noexcept { return columns_; }
   // The first column of that name, upper and lower case alike, or DelimitedReader::npos.
   std::size_t column(std::string_view name) const noexcept;
 
-  // Status::record, malformed or end: blank lines and the header are passed and counted.
-  RecordScanner::Status next(std::vector<std::string_view>& fields);
+  // False at the end. Blank lines and the header are passed and counted, malformed records refused.
+  bool next(std::vector<std::string_view>& fields);
   // As RecordScanner has them. Neither shows a header.
-  bool peek_plain(std::span<PlainField> fields) noexcept { return !may_repeat_columns_ && scanner_.peek_plain(fields); }
-  void take_plain() noexcept { scanner_.take_plain(); }
+  bool peek_plain(std::span<PlainField> fields) noexcept { return plain_lines_ && scanner_.peek_plain(fields); }
+  void take_plain() noexcept {
+    scanner_.take_plain();
+    ++records_;
+  }
+
+  // Counts the last record as dropped; false.
+  bool drop(const std::string& reason);
+  // Under BadValue::error throws Error(invalid_data), else drops; false.
+  bool refuse(const std::string& reason, const std::string& expected_and_found);
 
   const RecordScanner& scanner() const noexcept { return scanner_; }
-  std::size_t header_lines() const noexcept { return header_lines_; }
-  std::size_t blank_lines() const noexcept { return blank_lines_; }
-
+  std::size_t records() const noexcept { return records_; }
+  const std::vector<LoadReport::Dropped>& dropped() const noexcept { return dropped_; }
   // "FILE:LINE: " of the last record.
   std::string place() const;
+  // What is known of the file so far: up to `records`, and `dropped`.
+  LoadReport report() const;
 
  private:
+  DelimitedFile(const ReadOptions& options, const std::filesystem::path& path);
   RecordScanner::Status next_record(std::vector<std::string_view>& fields);
+  // Whether a record says nothing but the names that are known.
+  bool repeats_columns(const std::vector<std::string_view>& fields) const noexcept;
   void read_header();
+  void read_first_object();
 
+  BadValue bad_value_;
   RecordScanner scanner_;
   std::vector<std::string> columns_;
-  std::size_t header_lines_ = 0, blank_lines_ = 0;
-  bool may_repeat_columns_ = false;  // the next record may be a header that says what is known
+  std::string_view form_ = "delimited";
+  std::optional<JsonLines> json_;
+  std::optional<std::string_view> first_object_;  // until it is a record
+  bool may_repeat_columns_ = false;               // the next record may be a header that says what is known
+  bool plain_lines_ = false;                      // what follows is none, and lines are what the scanner sees
+  std::size_t header_lines_ = 0, blank_lines_ = 0, records_ = 0;
+  std::vector<LoadReport::Dropped> dropped_;
 };
 
 }  // namespace attune::inline v0_1::detail

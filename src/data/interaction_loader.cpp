@@ -39,7 +39,6 @@ std::string in_column(std::string_view name) { return "column '" + std::string(n
 
 InteractionLoader::InteractionLoader(const std::filesystem::path& path, const ReadOptions& options)
     : file_(path, options),
-      bad_value_(options.bad_value),
       min_rating_(options.min_rating),
       log_(options.user_ids, options.item_ids),
       user_{"user",   find_column("user"), log_.user_ids(), options.user_ids, options.user_ids == IdKind::string, {},
@@ -88,10 +87,13 @@ void InteractionLoader::require_columns() const {
   if (missing.empty()) return;
 
   const std::string& separator = file_.scanner().separator();
+  const std::string advice =
+      separator.empty() ? "; where its fields have other names, name the columns in their order (--columns)"
+                        : "; where there is no header line, name the columns (--columns); where fields are not "
+                          "separated by " +
+                              (separator == "\t" ? "a tab" : "'" + separator + "'") + ", name the separator";
   throw Error(ErrorCode::invalid_data,
-              file_.scanner().file() + ": missing column " + missing + "; found " + found_columns() +
-                  "; where there is no header line, name the columns (--columns); where fields are not separated by " +
-                  (separator == "\t" ? "a tab" : "'" + separator + "'") + ", name the separator");
+              file_.scanner().file() + ": missing column " + missing + "; found " + found_columns() + advice);
 }
 
 // The names only where one of them is known: else they may be a line of data, with the id of a user in it.
@@ -109,22 +111,16 @@ std::string InteractionLoader::found_columns() const {
 }
 
 InteractionLog InteractionLoader::load(LoadReport& report) {
-  using Status = RecordScanner::Status;
   Fields fields;
-  for (Status status = file_.next(fields); status != Status::end; status = file_.next(fields)) {
-    ++records_;
-    if (status == Status::malformed) {
-      refuse("text behind a closing quote", "expected a separator behind a closing quote, found other text");
-    } else {
-      load_record(fields);
-    }
-    while (load_plain()) ++records_;
+  while (file_.next(fields)) {
+    load_record(fields);
+    while (load_plain()) continue;
   }
   if (log_.empty()) {
-    std::string problem =
-        file_.scanner().file() + ": expected interactions, found none in " + std::to_string(records_) + " records";
-    if (!dropped_.empty()) {
-      problem += "; first dropped in line " + std::to_string(dropped_[0].first_line) + ": " + dropped_[0].reason;
+    std::string problem = file_.scanner().file() + ": expected interactions, found none in " +
+                          std::to_string(file_.records()) + " records";
+    if (const auto& dropped = file_.dropped(); !dropped.empty()) {
+      problem += "; first dropped in line " + std::to_string(dropped[0].first_line) + ": " + dropped[0].reason;
     }
     throw Error(ErrorCode::invalid_data, problem);
   }
@@ -162,8 +158,8 @@ bool InteractionLoader::load_plain() {
 bool InteractionLoader::load_record(const Fields& fields) {
   const std::size_t expected = file_.columns().size();
   if (fields.size() != expected) {
-    return refuse(fields.size() < expected ? "too few fields" : "too many fields",
-                  "expected " + std::to_string(expected) + " fields, found " + std::to_string(fields.size()));
+    return file_.refuse(fields.size() < expected ? "too few fields" : "too many fields",
+                        "expected " + std::to_string(expected) + " fields, found " + std::to_string(fields.size()));
   }
   const std::uint32_t known_user = find(user_, fields[user_.index]);
   const std::uint32_t known_item = find(item_, fields[item_.index]);
@@ -176,13 +172,13 @@ bool InteractionLoader::load_record(const Fields& fields) {
   if (min_rating_) {
     const auto rating = rating_ == value_ ? value : parse_value(rating_, fields);
     if (!rating) return false;
-    if (*rating < *min_rating_) return drop("below the minimum rating");
+    if (*rating < *min_rating_) return file_.drop("below the minimum rating");
   }
   const std::uint8_t kind = event_kind(fields);
   const auto event = event_id(fields);
   if (!event) return false;
   const UserHandle user = known_user != kNoHandle ? known_user : insert(user_, fields);
-  if (*event != kNoHandle && !log_.claim_event_id(*event, user)) return drop("repeated event_id");
+  if (*event != kNoHandle && !log_.claim_event_id(*event, user)) return file_.drop("repeated event_id");
   append(user, known_item != kNoHandle ? known_item : insert(item_, fields), *time, kind, *value);
   return true;
 }
@@ -225,13 +221,13 @@ bool InteractionLoader::accepts(const IdColumn& column, const Fields& fields) {
   const IdKind kind = column.kind;
   if (column.ids.accepts(to_id(field, kind))) return true;
   if (field.empty()) {
-    return refuse(std::string("empty ") + column.name, in_column(column.name) + "expected an id, found nothing");
+    return file_.refuse(std::string("empty ") + column.name, in_column(column.name) + "expected an id, found nothing");
   }
   const char* const expected = kind == IdKind::string ? "text without NUL" : "a 64-bit integer";
   const std::string found =
       &column == &user_ ? std::to_string(field.size()) + " other characters" : shown(fields, column.index);
-  return refuse(std::string("bad id in ") + column.name,
-                in_column(column.name) + "expected " + expected + ", found " + found);
+  return file_.refuse(std::string("bad id in ") + column.name,
+                      in_column(column.name) + "expected " + expected + ", found " + found);
 }
 
 std::uint32_t InteractionLoader::insert(IdColumn& column, const Fields& fields) {
@@ -245,7 +241,7 @@ std::optional<float> InteractionLoader::parse_value(std::size_t column, const Fi
   const auto value = parse_number<float>(field);
   if (value && std::isfinite(*value)) return value;
   const std::string& name = file_.columns()[column];
-  refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + shown(fields, column));
+  file_.refuse("bad number in " + name, in_column(name) + "expected a finite number, found " + shown(fields, column));
   return std::nullopt;
 }
 
@@ -254,8 +250,8 @@ std::optional<Timestamp> InteractionLoader::parse_time(const Fields& fields) {
   const Timestamp time = time_.parse(fields[time_index_], file_.scanner().line());
   if (time != kNoTime) return time;
   const std::string& name = file_.columns()[time_index_];
-  refuse("bad time in " + name,
-         in_column(name) + "expected " + time_.expected() + ", found " + shown(fields, time_index_));
+  file_.refuse("bad time in " + name,
+               in_column(name) + "expected " + time_.expected() + ", found " + shown(fields, time_index_));
   return std::nullopt;
 }
 
@@ -273,7 +269,7 @@ std::optional<std::uint32_t> InteractionLoader::event_id(const Fields& fields) {
   if (event_id_ == kNone || fields[event_id_].empty()) return kNoHandle;
   const Id id = fields[event_id_];
   if (log_.event_ids_.accepts(id)) return log_.event_ids_.insert(id);
-  refuse("bad event_id", in_column("event_id") + "expected text without NUL");
+  file_.refuse("bad event_id", in_column("event_id") + "expected text without NUL");
   return std::nullopt;
 }
 
@@ -285,19 +281,6 @@ void InteractionLoader::append(UserHandle user, ItemHandle item, Timestamp time,
   const RecordScanner& scanner = file_.scanner();
   const std::uint64_t expected = scanner.expected_bytes() / (scanner.scanned_bytes() / kEnoughToTell);
   log_.reserve(expected + expected / 8);
-}
-
-bool InteractionLoader::refuse(const std::string& reason, const std::string& expected_and_found) {
-  if (bad_value_ == BadValue::error) throw Error(ErrorCode::invalid_data, file_.place() + expected_and_found);
-  return drop(reason);
-}
-
-bool InteractionLoader::drop(const std::string& reason) {
-  auto entry =
-      std::find_if(dropped_.begin(), dropped_.end(), [&](const auto& known) { return known.reason == reason; });
-  if (entry == dropped_.end()) entry = dropped_.insert(entry, {reason, 0, file_.scanner().line()});
-  ++entry->lines;
-  return false;
 }
 
 // Within the places that a user's events have in the log, so that other users keep theirs.
@@ -323,21 +306,11 @@ void InteractionLoader::order_by_position() {
 }
 
 void InteractionLoader::complete(LoadReport& report) {
-  const RecordScanner& scanner = file_.scanner();
-  time_.finish(log_.times_, scanner.file());
+  time_.finish(log_.times_, file_.scanner().file());
   if (time_.kind() == TimeColumn::Kind::position) order_by_position();
-  report.file = scanner.file();
-  report.compression = scanner.compression();
-  report.separator = scanner.separator();
+  report = file_.report();
   report.time_unit = time_.unit();
-  report.columns = file_.columns();
-  report.bytes = scanner.bytes();
-  report.lines = scanner.lines();
-  report.header_lines = file_.header_lines();
-  report.blank_lines = file_.blank_lines();
-  report.records = records_;
   report.interactions = log_.size();
-  report.dropped = std::move(dropped_);
   report.users = log_.user_ids().size();
   report.items = log_.item_ids().size();
   report.first_time = report.last_time = log_.times_.front();

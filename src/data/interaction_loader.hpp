@@ -62,23 +62,15 @@ class InteractionLoader {
 
   void append(UserHandle user, ItemHandle item, Timestamp time, std::uint8_t kind, float value);
 
-  // Counts what is not taken; false.
-  bool drop(const std::string& reason);
-  // Under BadValue::error throws, else drops; false.
-  bool refuse(const std::string& reason, const std::string& expected_and_found);
-
   void order_by_position();
   void complete(LoadReport& report);
 
   DelimitedFile file_;
-  BadValue bad_value_;
   std::optional<float> min_rating_;
   InteractionLog log_;
   IdColumn user_, item_;
   std::size_t value_, rating_, event_, event_id_, time_index_ = DelimitedReader::npos;  // npos: no such column
   TimeColumn time_;
-  std::size_t records_ = 0;
-  std::vector<LoadReport::Dropped> dropped_;
   std::vector<PlainField> plain_;  // of the line that load_plain() looks at
 };
 

@@ -21,11 +21,10 @@ InteractionLog read_interactions(const std::string& file, const ReadOptions& opt
 
 struct DelimitedReader::Impl {
   detail::DelimitedFile file;
-  BadValue bad_value;
 };
 
 DelimitedReader::DelimitedReader(const std::string& file, const ReadOptions& options)
-    : impl_(new Impl{detail::DelimitedFile(file, options), options.bad_value}) {}
+    : impl_(new Impl{detail::DelimitedFile(file, options)}) {}
 DelimitedReader::~DelimitedReader() = default;
 DelimitedReader::DelimitedReader(DelimitedReader&&) noexcept = default;
 
@@ -39,18 +38,13 @@ std::size_t DelimitedReader::required_column(std::string_view name) const {
               impl_->file.scanner().file() + ": expected a column '" + std::string(name) + "', found none");
 }
 
-bool DelimitedReader::next(std::vector<std::string_view>& fields) {
-  using Status = detail::RecordScanner::Status;
-  Status status = impl_->file.next(fields);
-  while (status == Status::malformed) {
-    if (impl_->bad_value == BadValue::error) {
-      throw Error(ErrorCode::invalid_data,
-                  impl_->file.place() + "expected a separator behind a closing quote, found other text");
-    }
-    status = impl_->file.next(fields);
-  }
-  return status == Status::record;
+bool DelimitedReader::next(std::vector<std::string_view>& fields) { return impl_->file.next(fields); }
+
+void DelimitedReader::refuse(const std::string& reason, const std::string& expected_and_found) {
+  impl_->file.refuse(reason, expected_and_found);
 }
+
+LoadReport DelimitedReader::report() const { return impl_->file.report(); }
 
 std::size_t DelimitedReader::line() const noexcept { return impl_->file.scanner().line(); }
 std::string DelimitedReader::place() const { return impl_->file.place(); }

@@ -38,12 +38,12 @@ RecordScanner::RecordScanner(std::unique_ptr<ByteSource> source, std::string fil
 }
 
 void RecordScanner::set_separator(std::string separator) {
-  assert(!separator.empty());
   separator_ = std::move(separator);
-  quotes_ = separator_ != "::";
+  quotes_ = separator_ != "::" && !separator_.empty();
   merge_separators_ = separator_ == " ";
   byte_classes_.fill(ByteClass::plain);
   class_of('\n') = class_of('\r') = ByteClass::perhaps;
+  if (separator_.empty()) return;
   class_of(separator_.front()) = separator_.size() == 1 ? ByteClass::separator : ByteClass::perhaps;
 }
 

@@ -37,7 +37,8 @@ class RecordScanner {
   std::string_view start() const noexcept { return {begin_, static_cast<std::size_t>(end_ - begin_)}; }
   bool whole() const noexcept { return source_ended_; }
 
-  // Before the first record; not empty. Quotes mean nothing beside "::"; several blanks separate like one.
+  // Before the first record. Quotes mean nothing beside "::"; several blanks separate like one; "": a line is one
+  // field.
   void set_separator(std::string separator);
   const std::string& separator() const noexcept { return separator_; }
 

@@ -8,8 +8,8 @@
 #include <tuple>
 #include <utility>
 
+#include "data/json_scanner.hpp"
 #include "data/little_endian.hpp"
-#include "model/json_scanner.hpp"
 
 namespace attune::inline v0_1::detail {
 namespace {
@@ -56,7 +56,7 @@ std::optional<std::uint64_t> product(std::uint64_t a, std::uint64_t b) noexcept 
 class HeaderParser {
  public:
   HeaderParser(std::string_view json, std::uint64_t data_size, const std::string& file)
-      : scanner_(json, file), data_size_(data_size) {
+      : scanner_(json, '"' + file + "\": ", "header"), data_size_(data_size) {
     header_.tensors.reserve(std::min(kMaxTensors, json.size() / kShortestEntry + 1));
   }
 

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "attune/model/safetensors.hpp"
+#include "data/json_scanner.hpp"
 #include "data/little_endian.hpp"
-#include "model/json_scanner.hpp"
 #include "model/safetensors_header.hpp"
 
 namespace attune::inline v0_1 {

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "attune/error.hpp"
+#include "data/json_scanner.hpp"
 #include "data/text.hpp"
-#include "model/json_scanner.hpp"
 
 namespace attune::inline v0_1::detail {
 namespace {

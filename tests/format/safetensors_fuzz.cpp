@@ -5,7 +5,7 @@
 //   a fuzzer    for hours, guided by coverage; clang++ only, from the root of the repository, all on one line:
 //                 clang++ -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -DATTUNE_LIBFUZZER -Iinclude -Isrc
 //                   -Itests tests/format/safetensors_fuzz.cpp tests/format/safetensors_bytes.cpp
-//                   src/model/json_scanner.cpp src/model/safetensors*.cpp src/platform/files.cpp
+//                   src/data/json_scanner.cpp src/model/safetensors*.cpp src/platform/files.cpp
 //                   src/platform/process.cpp -o safetensors_fuzz
 //                 ./safetensors_fuzz -max_len=4096 -max_total_time=3600
 //

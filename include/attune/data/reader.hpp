@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Delimited files (RFC 4180; CSV, TSV, `::`; plain, .gz or .xz; "-" is standard input) read in one pass with bounded
-// memory. Every line is accounted for: kept, or counted under a reason in the report.
+// Files of records, read in one pass with bounded memory: delimited (RFC 4180; CSV, TSV, `::`), RecBole's atomic files,
+// JSON lines; plain, .gz or .xz; "-" is standard input. Every line is accounted for: kept, or counted under a reason in
+// the report.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,9 +20,15 @@ namespace attune::inline v0_1 {
 
 enum class BadValue { error, skip };  // a line that cannot be used: stop with file and line, or count it and go on
 
+enum class Encoding : std::uint8_t { utf_8, latin_1 };  // what a file is in; what is read is UTF-8
+
+// JSON lines are told by their first bytes unless a separator is named: each is an object of text, numbers, true, false
+// and null (which is an empty field, as is one that is not there). The fields of the first are the columns, in its
+// order. Atomic files are told by their header line: `rating:float` is the column rating; user_id, item_id and
+// session_id are user, item and session. u.data, u.item and u.user of MovieLens 100K are known by these names.
 struct ReadOptions {
   // Names of the columns when the file has no header line, in order; "" for a column to ignore. Upper and lower case
-  // are alike. A first line that repeats them is a header.
+  // are alike. A first line that repeats them is a header. Of JSON lines: other names for the fields of the first.
   std::vector<std::string> columns = {};
   bool skip_header = false;    // with `columns`: the first record is a header, which they replace
   std::string separator = {};  // "" finds it out: comma, tab, semicolon, `::`, `|` or blank
@@ -30,6 +37,7 @@ struct ReadOptions {
   BadValue bad_value = BadValue::error;
   // Events with a lower `rating` (a lower `value` where there is no column of ratings) are dropped and counted.
   std::optional<float> min_rating = {};
+  Encoding encoding = Encoding::utf_8;
 };
 
 struct LoadReport {
@@ -39,9 +47,10 @@ struct LoadReport {
     std::size_t first_line = 0;  // 1-based, as an editor counts
   };
   std::string file;
+  std::string form;         // "delimited", "atomic", "json_lines"
   std::string compression;  // "none", "gzip", "xz"
-  std::string separator;
-  std::string time_unit;  // "seconds", "milliseconds", "iso-8601", "position", "none"
+  std::string separator;    // "" in JSON lines
+  std::string time_unit;    // "seconds", "milliseconds", "iso-8601", "position", "none"
   std::vector<std::string> columns;
   std::size_t bytes = 0;  // after decompression
   std::size_t lines = 0;  // physical lines: header + blank + records (a quoted line break makes a record span several)
@@ -64,7 +73,7 @@ struct LoadReport {
 ATTUNE_EXPORT InteractionLog read_interactions(const std::string& file, const ReadOptions& options = {},
                                                LoadReport* report = nullptr);
 
-// One record after another of any delimited file, header handled. Fields are unquoted views, valid until next().
+// One record after another of any such file, header handled. Fields are unquoted views, valid until next().
 class ATTUNE_EXPORT DelimitedReader {
  public:
   explicit DelimitedReader(const std::string& file, const ReadOptions& options = {});
@@ -78,9 +87,15 @@ class ATTUNE_EXPORT DelimitedReader {
   std::size_t required_column(std::string_view name) const;
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
-  // False at the end. A record may have any number of fields; comparing with columns().size() is the caller's. Throws
-  // Error as read_interactions does; text behind a closing quote is a bad value.
+  // False at the end. A record of a delimited file may have any number of fields; comparing with columns().size() is
+  // the caller's. Throws Error as read_interactions does; bad values are text behind a closing quote, and lines that
+  // are no object of JSON with fields of the first, each once and none of them an object or array.
   bool next(std::vector<std::string_view>& fields);
+  // What the caller cannot use of the record that next() gave: under BadValue::error throws Error(invalid_data), else
+  // counts the record as dropped.
+  void refuse(const std::string& reason, const std::string& expected_and_found);
+  // Of what was read so far; nothing of times, users and items, which this reader does not look at.
+  LoadReport report() const;
   std::size_t line() const noexcept;  // of the record that next() gave, 1-based
   std::string place() const;          // the same as "FILE:LINE: ", for messages
 

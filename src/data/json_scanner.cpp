@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/json_scanner.hpp"
+#include "data/json_scanner.hpp"
 
 #include <algorithm>
 #include <limits>
 
 namespace attune::inline v0_1::detail {
 
-JsonScanner::JsonScanner(std::string_view text, const std::string& file) : text_(text), file_(file) {
-  if (!is_utf8(text)) fail_whole("the header is not UTF-8");
+JsonScanner::JsonScanner(std::string_view text, std::string place, std::string name)
+    : text_(text), place_(std::move(place)), name_(std::move(name)) {
+  if (!is_utf8(text)) fail_whole("the " + name_ + " is not UTF-8");
 }
 
 void JsonScanner::skip_white_space() noexcept {
@@ -31,24 +32,36 @@ void JsonScanner::expect(char character) {
 
 void JsonScanner::end() {
   skip_white_space();
-  if (position_ != text_.size()) fail("expected the end of the header, found " + found());
+  if (position_ != text_.size()) fail("expected the end of the " + name_ + ", found " + found());
 }
 
 char JsonScanner::next() {
-  if (position_ == text_.size()) fail("the header ends inside a string");
+  if (position_ == text_.size()) fail("the " + name_ + " ends inside a string");
   return text_[position_++];
 }
 
+char JsonScanner::peek() {
+  skip_white_space();
+  if (position_ == text_.size()) fail("expected a value, found " + found());
+  return text_[position_];
+}
+
 std::string JsonScanner::string(std::size_t most_bytes) {
+  std::string out;
+  string(out, most_bytes);
+  return out;
+}
+
+void JsonScanner::string(std::string& out, std::size_t most_bytes) {
   skip_white_space();
   if (position_ == text_.size() || text_[position_] != '"') fail("expected a string, found " + found());
   ++position_;
-  std::string out;
+  out.clear();
   // Escapes are longer than what they stand for: this is room enough unless a quote is escaped.
   out.reserve(std::min(most_bytes, std::min(text_.find('"', position_), text_.size()) - position_));
   for (;;) {
     const char c = next();
-    if (c == '"') return out;
+    if (c == '"') return;
     if (static_cast<unsigned char>(c) < 0x20) fail("control character inside a string");
     if (c == '\\') {
       append_escaped(out);
@@ -119,19 +132,69 @@ std::uint64_t JsonScanner::number() {
   return value;
 }
 
+std::string_view JsonScanner::scalar(std::string& buffer) {
+  if (peek() == '"') {
+    string(buffer, text_.size());
+    return buffer;
+  }
+  const std::string_view rest = text_.substr(position_);
+  const auto pass = [&](std::size_t size) {
+    position_ += size;
+    return rest.substr(0, size);
+  };
+  for (const std::string_view word : {"true", "false"}) {
+    if (rest.starts_with(word)) return pass(word.size());
+  }
+  if (rest.starts_with("null")) return pass(4).substr(4);
+  const std::size_t digits = json_number_size(rest);
+  if (digits == 0) fail("expected text, a number, true, false or null, found " + found());
+  return pass(digits);
+}
+
+void JsonScanner::skip(int most_levels) {
+  const char first = peek();
+  std::string buffer;
+  if (first != '{' && first != '[') {
+    scalar(buffer);
+    return;
+  }
+  if (most_levels == 0) fail("too many objects and arrays in one another", ErrorCode::limit_exceeded);
+  if (first == '{') return members(text_.size(), [&](const std::string&) { skip(most_levels - 1); });
+  expect('[');
+  if (accept(']')) return;
+  do skip(most_levels - 1);
+  while (accept(','));
+  expect(']');
+}
+
 std::string JsonScanner::found() const {
-  if (position_ == text_.size()) return "the end of the header";
+  if (position_ == text_.size()) return "the end of the " + name_;
   const char c = text_[position_];
   if (c > 0x20 && c < 0x7F) return std::string("'") + c + "'";
   return "byte " + std::to_string(static_cast<unsigned char>(c));
 }
 
 void JsonScanner::fail(const std::string& what, ErrorCode code) const {
-  throw Error(code, "\"" + file_ + "\": header, byte " + std::to_string(position_) + ": " + what);
+  throw Error(code, place_ + name_ + ", byte " + std::to_string(position_) + ": " + what);
 }
 
-void JsonScanner::fail_whole(const std::string& what, ErrorCode code) const {
-  throw Error(code, "\"" + file_ + "\": " + what);
+void JsonScanner::fail_whole(const std::string& what, ErrorCode code) const { throw Error(code, place_ + what); }
+
+std::size_t json_number_size(std::string_view text) noexcept {
+  const auto at = [&](std::size_t i) { return i < text.size() ? text[i] : '\0'; };
+  const auto digits_from = [&](std::size_t i) {
+    while (at(i) >= '0' && at(i) <= '9') ++i;
+    return i;
+  };
+  const std::size_t first = at(0) == '-' ? 1 : 0;
+  std::size_t end = at(first) == '0' ? first + 1 : digits_from(first);
+  if (end == first) return 0;
+  if (const std::size_t fraction = end + 1; at(end) == '.' && digits_from(fraction) > fraction) {
+    end = digits_from(fraction);
+  }
+  if (at(end) != 'e' && at(end) != 'E') return end;
+  const std::size_t exponent = end + (at(end + 1) == '+' || at(end + 1) == '-' ? 2 : 1);
+  return digits_from(exponent) > exponent ? digits_from(exponent) : end;
 }
 
 // Table 3-7 of the Unicode standard: no overlong forms, no surrogates, nothing beyond U+10FFFF.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// As much JSON as the header of a safetensors file may hold: objects, strings and unsigned integers. Never recursive,
-// so no nesting can exhaust a stack; whatever does not belong is an error at its byte.
+// JSON from left to right, where the caller knows what may come next: no nesting can exhaust a stack. Whatever does not
+// belong is an error at its byte.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,15 +17,23 @@ namespace attune::inline v0_1::detail {
 
 class JsonScanner {
  public:
-  // Throws unless the text is UTF-8. `file` is for messages; both must outlive the scanner.
-  JsonScanner(std::string_view text, const std::string& file);
+  // Throws unless the text is UTF-8, which must outlive the scanner. For messages: `place` stands before them and
+  // `name` is what they call the text.
+  JsonScanner(std::string_view text, std::string place, std::string name);
 
   // Consumes the character after white space, or throws.
   void expect(char character);
   // Consumes the character after white space if it is next.
   bool accept(char character) noexcept;
+  // The next character after white space, which stays; throws at the end.
+  char peek();
   // Unescaped; Error(limit_exceeded) beyond so many bytes.
   std::string string(std::size_t most_bytes);
+  // Text, a number as it is written, true or false; nothing for null. Valid as long as the text of the scanner and
+  // `buffer`, which holds what is unescaped. Throws for an object or array.
+  std::string_view scalar(std::string& buffer);
+  // Passes a value with at most `most_levels` of objects and arrays in one another.
+  void skip(int most_levels);
   // Digits only: no sign, fraction, exponent or leading zero, at most 2^64 - 1.
   std::uint64_t number();
   // Throws unless only white space is left.
@@ -52,15 +60,18 @@ class JsonScanner {
   void skip_white_space() noexcept;
   // Throws at the end of the text.
   char next();
+  void string(std::string& out, std::size_t most_bytes);
   void append_escaped(std::string& out);
   std::uint32_t four_hex_digits();
   std::string found() const;
 
   std::string_view text_;
-  const std::string& file_;
+  std::string place_, name_;
   std::size_t position_ = 0;
 };
 
+// How many bytes at the start of a text are a number of JSON; 0 where it does not begin with one.
+std::size_t json_number_size(std::string_view text) noexcept;
 bool is_utf8(std::string_view text) noexcept;
 void append_utf8(std::string& out, std::uint32_t code_point);
 
