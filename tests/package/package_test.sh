@@ -3,6 +3,7 @@
 #   install             installs the current build and moves the result away from its prefix
 #   find_package        a consumer of the moved package
 #   pkg_config          the same consumer without CMake
+#   c                   a consumer in C99 of the moved package, with CMake and without
 #   build_tree          a consumer of the build tree
 #   subproject          a consumer that adds the sources as a sub-project
 #   shared              builds attune as a shared library, installs and moves it, and runs both kinds of consumer
@@ -53,6 +54,22 @@ pkg_config_consumer() {
   (cd "$WORK/$1" && LD_LIBRARY_PATH=$2/$LIBDIR ./consumer)
 }
 
+# c_consumer <name> <package>
+c_consumer() {
+  fresh "$WORK/$1"
+  cp "$SOURCE_DIR/tests/package/consumer/main.c" "$WORK/$1"
+  printf '%s\n' 'cmake_minimum_required(VERSION 3.23)' 'project(consumer LANGUAGES C)' 'set(CMAKE_C_STANDARD 99)' \
+    'find_package(attune 0.1 CONFIG REQUIRED)' 'add_executable(consumer main.c)' \
+    'target_link_libraries(consumer PRIVATE attune::c)' > "$WORK/$1/CMakeLists.txt"
+  "$CMAKE" -S "$WORK/$1" -B "$WORK/$1/build" -G Ninja "-DCMAKE_PREFIX_PATH=$2"
+  "$CMAKE" --build "$WORK/$1/build"
+  "$WORK/$1/build/consumer"
+  export PKG_CONFIG_PATH=$2/$LIBDIR/pkgconfig
+  # shellcheck disable=SC2046
+  cc -std=c99 -pedantic -Wall -Wextra -Werror "$WORK/$1/main.c" -o "$WORK/$1/consumer" $(pkg-config --cflags --libs attune_c)
+  LD_LIBRARY_PATH=$2/$LIBDIR "$WORK/$1/consumer"
+}
+
 case $1 in
   install)
     install_and_move "$BUILD_DIR" "$moved"
@@ -60,6 +77,7 @@ case $1 in
     ;;
   find_package) cmake_consumer find_package "-DCMAKE_PREFIX_PATH=$moved" ;;
   pkg_config) pkg_config_consumer pkg_config "$moved" --static ;;
+  c) c_consumer c "$moved" ;;
   build_tree) cmake_consumer build_tree "-Dattune_DIR=$BUILD_DIR" -DCMAKE_BUILD_TYPE=Debug ;;
   subproject) cmake_consumer subproject "-DATTUNE_SOURCE_DIR=$SOURCE_DIR" "${like_the_build[@]}" ;;
   shared)
@@ -70,6 +88,7 @@ case $1 in
     "$WORK/moved/shared-package/bin/attune" --help > /dev/null
     cmake_consumer shared_find_package "-DCMAKE_PREFIX_PATH=$WORK/moved/shared-package"
     pkg_config_consumer shared_pkg_config "$WORK/moved/shared-package"
+    c_consumer shared_c "$WORK/moved/shared-package"
     "$SOURCE_DIR/tests/symbols/exports.sh" "$WORK/moved/shared-package/$LIBDIR/libattune.so"
     ;;
   *)

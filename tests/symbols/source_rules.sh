@@ -28,7 +28,7 @@ lengths() {
 
 mapfile -t headers < <(find include/attune -name '*.hpp')
 mapfile -t sources < <(find src -name '*.cpp' -o -name '*.hpp' -o -name '*.inc')
-mapfile -t units < <(find include src tests examples benchmarks -name '*.hpp' -o -name '*.cpp' -o -name '*.inc')
+mapfile -t units < <(find include src tests examples benchmarks -name '*.hpp' -o -name '*.cpp' -o -name '*.inc' -o -name '*.h' -o -name '*.c')
 code=(include src tests examples benchmarks cmake CMakeLists.txt CMakePresets.json)
 own=(--exclude=source_rules.sh)
 

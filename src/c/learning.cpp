@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Training and measuring behind attune.h: the verbs of the tool, without what files say of items and users.
+
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "attune/data/reader.hpp"
+#include "attune/executor.hpp"
+#include "attune/training/trainer.hpp"
+#include "c/boundary.hpp"
+
+namespace attune::c {
+namespace {
+
+using Notes = std::map<std::string, std::string>;
+
+// The options of a call, each taken once; finish() refuses what nobody took.
+class Options {
+ public:
+  explicit Options(const char* text) : left_(text == nullptr ? Json::object() : object_of(text, "options")) {}
+
+  Json take(const char* name) {
+    Json value;
+    if (const auto found = left_.find(name); found != left_.end()) {
+      value = std::move(*found);
+      left_.erase(name);
+    }
+    return value;
+  }
+  std::optional<std::string> text(const char* name) {
+    return take<std::string>(name, "a text", [](const Json& value) { return value.is_string(); });
+  }
+  std::optional<std::size_t> count(const char* name) {
+    return take<std::size_t>(name, "a whole number, 0 or more",
+                             [](const Json& value) { return value.is_number_unsigned(); });
+  }
+  std::optional<bool> flag(const char* name) {
+    return take<bool>(name, "true or false", [](const Json& value) { return value.is_boolean(); });
+  }
+  std::optional<float> number(const char* name) {
+    return take<float>(name, "a number", [](const Json& value) { return value.is_number(); });
+  }
+  template <class Value>
+  std::optional<std::vector<Value>> list(const char* name, const char* expected, bool (*is_value)(const Json&)) {
+    return take<std::vector<Value>>(name, expected, [is_value](const Json& value) {
+      return value.is_array() && std::all_of(value.begin(), value.end(), is_value);
+    });
+  }
+  IdKind ids(const char* name) {
+    const std::string kind = text(name).value_or("string");
+    if (kind != "string" && kind != "int64") refuse(where(name), "\"string\" or \"int64\"", kind);
+    return kind == "int64" ? IdKind::int64 : IdKind::string;
+  }
+  void finish() const {
+    for (const auto& [name, value] : left_.items()) refuse(where(name), "no such option", value);
+  }
+
+ private:
+  static std::string where(const std::string& name) { return "options: " + name; }
+
+  template <class Value, class Check>
+  std::optional<Value> take(const char* name, const char* expected, Check&& is_value) {
+    const Json value = take(name);
+    if (value.is_null()) return std::nullopt;
+    if (!is_value(value)) refuse(where(name), expected, value);
+    return value.template get<Value>();
+  }
+
+  Json left_;
+};
+
+// How a model is measured, in the notes that the tool keeps in a model too.
+struct Protocol {
+  SplitOptions split;
+  bool split_given = false;
+  bool exclude_seen = true, request_time = false;
+  std::optional<float> min_rating;
+  std::size_t k_core = 0;
+
+  static Protocol of(const Notes& notes);
+  void apply(Options& options);
+  void write(Notes& notes) const;
+  Json json(const Report& report, const std::string& note) const;
+};
+
+constexpr float kNoMinimum = -std::numeric_limits<float>::infinity();  // as notes write it
+
+Protocol Protocol::of(const Notes& notes) {
+  const auto value = [&](const char* name, const char* otherwise) {
+    const auto found = notes.find(name);
+    return found == notes.end() ? std::string(otherwise) : found->second;
+  };
+  Protocol protocol;
+  protocol.split = SplitOptions::parse(value("split", "temporal"));
+  protocol.split.baskets = value("baskets", "off") == "on";
+  protocol.split_given = true;
+  protocol.exclude_seen = value("seen", "filter") == "filter";
+  protocol.request_time = value("request_time", "off") == "on";
+  const std::string core = value("k_core", "0"), rating = value("min_rating", "-inf");
+  std::from_chars(core.data(), core.data() + core.size(), protocol.k_core);
+  float minimum = kNoMinimum;
+  std::from_chars(rating.data(), rating.data() + rating.size(), minimum);
+  if (minimum > kNoMinimum) protocol.min_rating = minimum;
+  return protocol;
+}
+
+void Protocol::apply(Options& options) {
+  if (const auto asked = options.text("split")) {
+    split = SplitOptions::parse(*asked);
+    split_given = true;
+  }
+  if (const auto minimum = options.number("min_rating")) min_rating = minimum;
+  k_core = options.count("k_core").value_or(k_core);
+}
+
+void Protocol::write(Notes& notes) const {
+  notes["split"] = split.name();
+  notes["seen"] = exclude_seen ? "filter" : "keep";
+  notes["k_core"] = std::to_string(k_core);
+  std::array<char, 64> text;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), min_rating.value_or(kNoMinimum));
+  notes["min_rating"] = std::string(text.data(), end.ptr);
+}
+
+Json Protocol::json(const Report& report, const std::string& note) const {
+  return {{"split", split.name()},
+          {"users", report.users},
+          {"items", report.items},
+          {"queries", report.queries},
+          {"seen", exclude_seen ? "filter" : "keep"},
+          {"request_time", request_time ? "on" : "off"},
+          {"min_rating", min_rating ? Json(*min_rating) : Json()},
+          {"k_core", k_core},
+          {"note", note}};
+}
+
+struct Interactions {
+  Split split;
+  Json load;  // every record accounted for
+};
+
+ReadOptions reading_of(Options& options) {
+  ReadOptions reading;
+  reading.columns =
+      options.list<std::string>("columns", "a list of texts", [](const Json& value) { return value.is_string(); })
+          .value_or(reading.columns);
+  reading.separator = options.text("separator").value_or("");
+  if (options.flag("skip_bad_lines").value_or(false)) reading.bad_value = BadValue::skip;
+  reading.user_ids = options.ids("user_ids");
+  return reading;
+}
+
+// Without times, which the default split needs, it is leave-one-out, unless another was asked for.
+Interactions read_interactions(const char* file, ReadOptions reading, Protocol& protocol) {
+  reading.min_rating = protocol.min_rating;
+  LoadReport load;
+  CleaningReport cleaning;
+  const InteractionLog log = attune::read_interactions(file, reading, &load);
+  Histories histories = [&] {
+    try {
+      return group_by_user(clean(log, {.k_core = protocol.k_core}, &cleaning));
+    } catch (const Error& error) {
+      throw Error(error.code(), std::string(file) + ": " + error.what());
+    }
+  }();
+  if (!protocol.split_given && histories.times.empty()) protocol.split = SplitOptions::parse("leave-one-out");
+  Json dropped = Json::array();
+  for (const auto& drop : load.dropped) {
+    dropped.push_back({{"reason", drop.reason}, {"lines", drop.lines}, {"first_line", drop.first_line}});
+  }
+  if (cleaning.duplicates != 0) dropped.push_back({{"reason", "duplicate"}, {"lines", cleaning.duplicates}});
+  if (cleaning.outside_core != 0) {
+    dropped.push_back({{"reason", "outside the k-core"}, {"lines", cleaning.outside_core}});
+  }
+  return {.split = split(std::move(histories), protocol.split),
+          .load = {{"file", file},
+                   {"records", load.records},
+                   {"time_unit", load.time_unit},
+                   {"interactions", cleaning.after},
+                   {"users", cleaning.users},
+                   {"items", cleaning.items},
+                   {"dropped", std::move(dropped)}}};
+}
+
+Json epoch_json(const EpochReport& epoch, bool refit) {
+  Json json{{"epoch", epoch.epoch}, {"epochs", epoch.epochs}, {"loss", epoch.loss}};
+  if (epoch.validated) {
+    json["hr@10"] = epoch.hit_rate_10;
+    json["ndcg@10"] = epoch.ndcg_10;
+  }
+  json["best"] = epoch.best;
+  json["refit"] = refit;
+  json["seconds"] = epoch.seconds;
+  return json;
+}
+
+Progress progress_to(attune_progress callback, void* context) {
+  if (callback == nullptr) return {};
+  const auto tell = [callback, context](const EpochReport& epoch, bool refit) {
+    return callback(text_of(epoch_json(epoch, refit)).c_str(), context) == 0;
+  };
+  return {.epoch = [tell](const EpochReport& epoch) { return tell(epoch, false); },
+          .refit = [tell](const EpochReport& epoch) { return tell(epoch, true); }};
+}
+
+std::string train(const char* interactions, const char* preset, const char* output, Options options,
+                  const Progress& progress) {
+  TrainerConfig config = TrainerConfig::preset(preset);
+  if (const Json overrides = options.take("config"); !overrides.is_null()) {
+    config.apply_json(text_of(overrides), "options: config");
+  }
+  config.validate();
+  Protocol protocol;
+  protocol.exclude_seen = config.exclude_seen;
+  protocol.apply(options);
+  ReadOptions reading = reading_of(options);
+  reading.item_ids = options.ids("item_ids");
+  ThreadPool executor(options.count("threads").value_or(1));
+  options.finish();
+  TrainedModel::check_replaceable(output);
+
+  Interactions read = read_interactions(interactions, std::move(reading), protocol);
+  Trainer trainer(config, &executor);
+  TrainedModel model = trainer.fit(read.split.train, read.split.validation, progress);
+  model.histories = read.split.all;
+  protocol.write(model.notes);
+  model.notes["preset"] = preset;
+  model.notes["seed"] = std::to_string(config.seed);
+  model.save(output);
+
+  const Report report =
+      evaluate(model, read.split.test,
+               {.exclude_seen = protocol.exclude_seen, .bootstrap = 0, .seed = config.seed, .executor = &executor});
+  Json epochs = Json::array();
+  for (const EpochReport& epoch : trainer.epochs()) epochs.push_back(epoch_json(epoch, false));
+  return text_of({{"load", std::move(read.load)},
+                  {"epochs", std::move(epochs)},
+                  {"best_epoch", trainer.best_epoch()},
+                  {"refitted", trainer.refitted()},
+                  {"train_seconds", trainer.train_seconds()},
+                  {"blend_weight", model.blend_weight},
+                  {"protocol", protocol.json(report, read.split.note)},
+                  {"metrics", report.metrics},
+                  {"model", output}});
+}
+
+std::string evaluate(const char* directory, const char* interactions, Options options) {
+  const TrainedModel model = TrainedModel::load(directory);
+  Protocol protocol = Protocol::of(model.notes);
+  protocol.apply(options);
+  protocol.exclude_seen = options.flag("exclude_seen").value_or(protocol.exclude_seen);
+  ReadOptions reading = reading_of(options);
+  reading.item_ids = model.item_ids->kind();
+  ThreadPool executor(options.count("threads").value_or(1));
+  EvaluationOptions measuring{
+      .exclude_seen = protocol.exclude_seen, .request_time = protocol.request_time, .executor = &executor};
+  measuring.cutoffs = options
+                          .list<std::size_t>("cutoffs", "a list of whole numbers, 1 or more",
+                                             [](const Json& value) {
+                                               return value.is_number_unsigned() && value.get<std::size_t>() != 0;
+                                             })
+                          .value_or(measuring.cutoffs);
+  measuring.bootstrap = options.count("bootstrap").value_or(measuring.bootstrap);
+  options.finish();
+
+  const Interactions read = read_interactions(interactions, std::move(reading), protocol);
+  if (read.split.test.empty()) {
+    throw Error(ErrorCode::invalid_data,
+                std::string(interactions) + ": expected test events, found none by the split " + protocol.split.name());
+  }
+  const Report report = attune::evaluate(model, read.split.test, measuring);
+  return text_of({{"load", read.load},
+                  {"protocol", protocol.json(report, read.split.note)},
+                  {"metrics", report.metrics},
+                  {"confidence", report.confidence}});
+}
+
+}  // namespace
+}  // namespace attune::c
+
+attune_status attune_train(const char* interactions, const char* preset, const char* output, const char* options,
+                           attune_progress progress, void* context, char** report) {
+  using namespace attune::c;
+  return guarded([&] {
+    const std::string made = train(required(interactions, "interactions"), preset == nullptr ? "default" : preset,
+                                   required(output, "output"), Options(options), progress_to(progress, context));
+    if (report != nullptr) hand_over(made, report);
+  });
+}
+
+attune_status attune_evaluate(const char* model, const char* interactions, const char* options, char** report) {
+  using namespace attune::c;
+  return guarded([&] {
+    required(report, "report");
+    hand_over(evaluate(required(model, "model"), required(interactions, "interactions"), Options(options)), report);
+  });
+}

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Python package: with NumPy where it is there, without it otherwise."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import unittest
+from datetime import datetime, timezone
+from pathlib import Path
+
+import attune
+import attune._values
+
+ITEMS, USERS, EVENTS = 40, 60, 24
+TINY = {"epochs": 20, "patience": 20, "batch_sequences": 4, "warmup_steps": 10,
+        "encoder": {"embedding_dim": 16, "inner_dim": 32, "max_sequence_length": 20}}
+
+
+def circle(name):
+    """Columns of users who all go round the same circle of items, each from a place of his own."""
+    columns = {"user": [], "item": [], "timestamp": [], "rating": []}
+    for user in range(USERS):
+        for event in range(EVENTS):
+            columns["user"].append(name(user))
+            columns["item"].append(name((user * 7 + event) % ITEMS))
+            columns["timestamp"].append(1_700_000_000_000 + event * 100_000 + user * 1000)
+            columns["rating"].append(4.5)
+    return columns
+
+
+class Frame:
+    """What pandas and polars have in common."""
+
+    def __init__(self, columns):
+        self.columns = list(columns)
+        self._columns = columns
+
+    def __getitem__(self, name):
+        return self._columns[name]
+
+
+class AttuneTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls._folder = tempfile.TemporaryDirectory()
+        folder = Path(cls._folder.name)
+        cls.epochs = []
+        cls.file = folder / "events.csv"
+        columns = circle(lambda number: f"i{number}")
+        rows = zip(*columns.values())
+        cls.file.write_text("\n".join([",".join(columns)] + [",".join(map(str, row)) for row in rows]))
+        cls.model = folder / "model"
+        cls.report = attune.train(cls.file, cls.model, preset="sasrec-small", config=TINY, progress=cls.epochs.append)
+        cls.numbered = folder / "numbered"
+        attune.train(Frame(circle(lambda number: 100 + number)), cls.numbered, preset="markov")
+        cls.elsewhere = folder / "elsewhere"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls._folder.cleanup()
+
+    def setUp(self):
+        self.recommender = attune.Recommender.open(self.model, item_fields={"genre": "category", "price": "number"})
+        self.addCleanup(self.recommender.close)
+
+    def refused(self, code, part, call, *arguments, **named):
+        with self.assertRaises(attune.Error) as caught:
+            call(*arguments, **named)
+        self.assertEqual(caught.exception.code, code)
+        self.assertIn(part, str(caught.exception))
+
+    def test_training_reports_epochs_and_metrics(self):
+        self.assertEqual([epoch["epoch"] for epoch in self.epochs], list(range(1, 21)))
+        self.assertEqual(self.report["load"]["interactions"], USERS * EVENTS)
+        self.assertGreater(self.report["metrics"]["hr@10"], 0)
+
+    def test_a_model_is_measured_as_it_was_when_it_was_trained(self):
+        measured = attune.evaluate(self.model, self.file, bootstrap=10)
+        self.assertEqual(measured["metrics"]["ndcg@10"], self.report["metrics"]["ndcg@10"])
+        low, high = measured["confidence"]["ndcg@10"]
+        self.assertLessEqual(low, high)
+
+    def test_frames_are_measured_like_files(self):
+        measured = attune.evaluate(self.model, circle(lambda number: f"i{number}"), bootstrap=0)
+        self.assertEqual(measured["metrics"]["ndcg@10"], self.report["metrics"]["ndcg@10"])
+
+    @unittest.skipUnless("ATTUNE_TOOL" in os.environ, "without the tool")
+    def test_package_and_tool_measure_each_others_models_alike(self):
+        def tool(*arguments):
+            command = [os.environ["ATTUNE_TOOL"], *map(str, arguments), "--interactions", str(self.file), "--json"]
+            return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+        asked = {"split": "temporal:0.8", "min_rating": 1, "k_core": 3}
+        mine = attune.train(self.file, self.elsewhere, preset="markov", config={"exclude_seen": False}, **asked)
+        measured = tool("evaluate", "--model", self.elsewhere)
+        self.assertEqual(measured["metrics"]["ndcg@10"], mine["metrics"]["ndcg@10"])
+        for name in ("split", "seen", "min_rating", "k_core", "queries"):
+            self.assertEqual(measured["protocol"][name], mine["protocol"][name])
+
+        tool("train", "--output", self.elsewhere, "--preset", "markov", "--split", "temporal:0.7", "--seen", "keep",
+             "--min-rating", "2", "--k-core", "2", "--basket")
+        measured, mine = tool("evaluate", "--model", self.elsewhere), attune.evaluate(self.elsewhere, self.file)
+        self.assertEqual(mine["metrics"]["ndcg@10"], measured["metrics"]["ndcg@10"])
+        self.assertEqual(mine["confidence"]["ndcg@10"], measured["confidence"]["ndcg@10"])
+        for name in ("split", "seen", "min_rating", "k_core", "queries"):
+            self.assertEqual(mine["protocol"][name], measured["protocol"][name])
+
+    def test_progress_may_stop_and_may_raise(self):
+        seen = []
+
+        def stop(epoch):
+            seen.append(epoch)
+            return False
+
+        attune.train(self.file, self.elsewhere, preset="sasrec-small", config=TINY, progress=stop)
+        self.assertEqual(len(seen), 1)
+
+        def fail(epoch):
+            raise KeyError("mine")
+
+        with self.assertRaises(KeyError):
+            attune.train(self.file, self.elsewhere, preset="sasrec-small", config=TINY, progress=fail)
+
+    @unittest.skipUnless(os.name == "posix", "without POSIX signals")
+    def test_an_interrupted_training_ends(self):
+        seen = []
+
+        def interrupt(epoch):
+            if not seen:
+                os.kill(os.getpid(), signal.SIGINT)
+            seen.append(epoch)
+
+        endless = {**TINY, "epochs": 10**6, "patience": 10**6}
+        with self.assertRaises(KeyboardInterrupt):
+            attune.train(self.file, self.elsewhere, preset="sasrec-small", config=endless, progress=interrupt)
+        self.assertTrue(seen)
+
+    def test_what_cannot_be_trained_is_refused_by_name(self):
+        self.refused("io_error", "no such file", attune.train, "no such file", self.elsewhere)
+        self.refused("invalid_config", "epoch", attune.train, self.file, self.elsewhere, config={"epoch": 2})
+        self.refused("invalid_argument", "options: treads", attune.train, self.file, self.elsewhere, treads=2)
+        with self.assertRaisesRegex(ValueError, "expected the columns user and item, found user"):
+            attune.train({"user": ["u"]}, self.elsewhere)
+        with self.assertRaisesRegex(ValueError, "expected columns of one length"):
+            attune.train({"user": ["u"], "item": ["i", "j"]}, self.elsewhere)
+
+    def test_answers_follow_what_is_observed(self):
+        self.assertEqual(self.recommender.observe("somebody", "i3"), "recorded")
+        self.recommender.observe("somebody", "i4", datetime(2024, 1, 1, tzinfo=timezone.utc))
+        answer = self.recommender.recommend("somebody", k=3)
+        self.assertEqual(len(answer), 3)
+        self.assertEqual(answer.items[0], "i5")
+        self.assertEqual((answer.source, answer.seen), ("model", 2))
+        self.assertEqual([item for item, _ in answer], answer.items)
+        bare = self.recommender.recommend_history(["i3", "i4"], k=3)
+        self.assertEqual(list(bare), list(answer))
+        scores = self.recommender.score("somebody", ["i5", "unknown"])
+        self.assertEqual(scores[0], answer.scores[0])
+        self.assertTrue(math.isnan(scores[1]))
+
+    def test_requests_are_obeyed(self):
+        ask = self.recommender.recommend_history
+        self.assertEqual(len(ask(["i3"], k=5000, keep_seen=True)), ITEMS)
+        self.assertNotIn("i4", ask(["i3"], deny=["i4"]).items)
+        self.assertEqual(ask(["i3"], allow=["i9"]).items, ["i9"])
+        self.assertEqual(ask(["i3"], allow=[]).items, [])
+        self.assertEqual(len(self.recommender.similar("i3", 4)), 4)
+        with self.assertRaises(ValueError):
+            ask(["i3"], k=0)
+        with self.assertRaises(ValueError):
+            ask(["i3"], times=[1, 2])
+        with self.assertRaises(TypeError):
+            ask([1.5])
+        with self.assertRaises(ValueError):
+            ask(["i\0"])
+
+    def test_long_ids_get_the_room_they_need(self):
+        long = "x" * 500
+        self.recommender.observe("somebody", long)
+        model = self.elsewhere.with_name("long")
+        columns = circle(lambda number: long + str(number))
+        attune.train(columns, model, preset="markov")
+        with attune.Recommender.open(model) as recommender:
+            self.assertEqual(recommender.recommend_history([long + "3"], k=2).items[0], long + "4")
+
+    def test_filters_ask_for_fields_of_items(self):
+        self.recommender.upsert_item("i9", {"genre": "Drama|War", "price": 9.5})
+        wanted = 'genre = "War" and price < 10'
+        self.assertEqual(self.recommender.recommend("nobody", filter=wanted).items, ["i9"])
+        self.recommender.remove_item("i9")
+        self.assertEqual(self.recommender.recommend("nobody", filter=wanted).items, [])
+        self.recommender.upsert_item("i9", available_from=datetime(2020, 1, 1), available_until=None)
+        self.assertEqual(self.recommender.recommend("nobody", filter=wanted, now=datetime(2024, 1, 1)).items, ["i9"])
+        self.assertEqual(self.recommender.recommend("nobody", filter=wanted, now=datetime(2019, 1, 1)).items, [])
+        self.refused("invalid_argument", "colour", self.recommender.recommend, "nobody", filter="colour = 1")
+
+    def test_integers_stay_integers(self):
+        with attune.Recommender.open(self.numbered) as recommender:
+            history = [103]
+            if attune._values.numpy is not None:
+                history = attune._values.numpy.array(history)
+            answer = recommender.recommend_history(history)
+            self.assertEqual(answer.items[0], 104)
+            self.assertEqual(recommender.observe(500, 103), "recorded")
+            self.assertEqual(recommender.recommend(500).items[0], 104)
+
+    def test_numbers_are_arrays_where_numpy_is_there(self):
+        answer = self.recommender.recommend("nobody", k=3)
+        if attune._values.numpy is None:
+            self.assertIsInstance(answer.scores, list)
+            self.skipTest("without NumPy: lists alone")
+        self.assertEqual(answer.scores.dtype, "float32")
+        self.assertEqual(answer.scores.shape, (3,))
+
+    def test_without_numpy_numbers_are_lists(self):
+        numpy, attune._values.numpy = attune._values.numpy, None
+        try:
+            self.assertIsInstance(self.recommender.recommend("nobody", k=3).scores, list)
+        finally:
+            attune._values.numpy = numpy
+
+    def test_times_of_frames_may_be_datetimes(self):
+        columns = circle(lambda number: f"i{number}")
+        columns["timestamp"] = [datetime.fromtimestamp(t / 1000, timezone.utc) for t in columns["timestamp"]]
+        measured = attune.evaluate(self.model, columns, bootstrap=0)
+        self.assertEqual(measured["load"]["time_unit"], "milliseconds")
+        self.assertEqual(measured["metrics"]["ndcg@10"], self.report["metrics"]["ndcg@10"])
+
+    def test_columns_of_events_have_outcomes(self):
+        outcomes = self.recommender.observe_many(["a", "a", "b"], ["i1", "i1", ""], event_ids=["e", "e", None])
+        self.assertEqual(outcomes, ["recorded", "duplicate", "rejected"])
+        with self.assertRaises(ValueError):
+            self.recommender.observe_many(["a"], [])
+
+    def test_users_are_exported_and_forgotten(self):
+        self.recommender.observe("leaver", "i1", 1_700_000_000_000, kind="purchase", value=2)
+        (event,) = self.recommender.export_user("leaver")
+        self.assertEqual((event["item"], event["event"]), ("i1", "purchase"))
+        self.recommender.forget_user("leaver")
+        self.assertEqual(self.recommender.export_user("leaver"), [])
+
+    def test_it_can_be_watched_reloaded_and_closed(self):
+        self.recommender.reload(self.model)
+        self.assertEqual(self.recommender.info()["generation"], 2)
+        self.assertIn("attune_", self.recommender.metrics())
+        self.refused("io_error", "no such model", self.recommender.reload, "no such model")
+        self.refused("io_error", "no such model", attune.Recommender.open, "no such model")
+        self.recommender.close()
+        self.recommender.close()
+        with self.assertRaises(ValueError):
+            self.recommender.recommend("nobody")
+
+    def test_events_survive_in_a_store(self):
+        store = self.elsewhere.with_name("events.db")
+        try:
+            first = attune.Recommender.open(self.model, event_store=store)
+        except attune.Error as error:
+            self.assertEqual(error.code, "unsupported")
+            self.skipTest("built without SQLite")
+        first.observe("keeper", "i3", durable=True)
+        first.close()
+        with attune.Recommender.open(self.model, event_store=store) as second:
+            self.assertEqual(second.recommend("keeper").items[0], "i4")
+
+    def test_threads_share_a_recommender_that_is_closed_meanwhile(self):
+        def work(number, recommender):
+            for _ in range(200):
+                try:
+                    recommender.observe(f"t{number}", "i3")
+                    bad.extend([1] * (len(recommender.recommend(f"t{number}", 5)) != 5))
+                except ValueError:
+                    return
+
+        bad = []
+        threads = [threading.Thread(target=work, args=(n, self.recommender)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        self.recommender.close()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(bad, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
