@@ -52,6 +52,7 @@
 #include "attune/training/objective.hpp"
 #include "attune/training/off_policy.hpp"
 #include "attune/training/optimizer.hpp"
+#include "attune/training/protocol.hpp"
 #include "attune/training/ranker_training.hpp"
 #include "attune/training/search_space.hpp"
 #include "attune/training/trainer.hpp"

@@ -2,11 +2,8 @@
 
 // Training and measuring behind attune.h: the verbs of the tool, without what files say of items and users.
 
-#include <array>
-#include <charconv>
+#include <algorithm>
 #include <cstdint>
-#include <limits>
-#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,13 +11,13 @@
 
 #include "attune/data/reader.hpp"
 #include "attune/executor.hpp"
+#include "attune/training/evaluation.hpp"
+#include "attune/training/protocol.hpp"
 #include "attune/training/trainer.hpp"
 #include "c/boundary.hpp"
 
 namespace attune::c {
 namespace {
-
-using Notes = std::map<std::string, std::string>;
 
 // The options of a call, each taken once; finish() refuses what nobody took.
 class Options {
@@ -77,68 +74,28 @@ class Options {
   Json left_;
 };
 
-// How a model is measured, in the notes that the tool keeps in a model too.
-struct Protocol {
-  SplitOptions split;
-  bool split_given = false;
-  bool exclude_seen = true, request_time = false;
-  std::optional<float> min_rating;
-  std::size_t k_core = 0;
-
-  static Protocol of(const Notes& notes);
-  void apply(Options& options);
-  void write(Notes& notes) const;
-  Json json(const Report& report, const std::string& note) const;
-};
-
-constexpr float kNoMinimum = -std::numeric_limits<float>::infinity();  // as notes write it
-
-Protocol Protocol::of(const Notes& notes) {
-  const auto value = [&](const char* name, const char* otherwise) {
-    const auto found = notes.find(name);
-    return found == notes.end() ? std::string(otherwise) : found->second;
-  };
-  Protocol protocol;
-  protocol.split = SplitOptions::parse(value("split", "temporal"));
-  protocol.split.baskets = value("baskets", "off") == "on";
-  protocol.split_given = true;
-  protocol.exclude_seen = value("seen", "filter") == "filter";
-  protocol.request_time = value("request_time", "off") == "on";
-  const std::string core = value("k_core", "0"), rating = value("min_rating", "-inf");
-  std::from_chars(core.data(), core.data() + core.size(), protocol.k_core);
-  float minimum = kNoMinimum;
-  std::from_chars(rating.data(), rating.data() + rating.size(), minimum);
-  if (minimum > kNoMinimum) protocol.min_rating = minimum;
-  return protocol;
-}
-
-void Protocol::apply(Options& options) {
-  if (const auto asked = options.text("split")) {
-    split = SplitOptions::parse(*asked);
-    split_given = true;
+// Takes over what the caller asks for; whether a split was.
+bool apply(Options& options, EvaluationProtocol& protocol) {
+  const auto asked = options.text("split");
+  if (asked) {
+    const bool baskets = protocol.split.baskets;
+    protocol.split = SplitOptions::parse(*asked);
+    protocol.split.baskets = baskets && protocol.split.kind == SplitOptions::Kind::temporal;
   }
-  if (const auto minimum = options.number("min_rating")) min_rating = minimum;
-  k_core = options.count("k_core").value_or(k_core);
+  if (const auto minimum = options.number("min_rating")) protocol.min_rating = minimum;
+  protocol.k_core = options.count("k_core").value_or(protocol.k_core);
+  return asked.has_value();
 }
 
-void Protocol::write(Notes& notes) const {
-  notes["split"] = split.name();
-  notes["seen"] = exclude_seen ? "filter" : "keep";
-  notes["k_core"] = std::to_string(k_core);
-  std::array<char, 64> text;
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), min_rating.value_or(kNoMinimum));
-  notes["min_rating"] = std::string(text.data(), end.ptr);
-}
-
-Json Protocol::json(const Report& report, const std::string& note) const {
-  return {{"split", split.name()},
+Json protocol_json(const EvaluationProtocol& protocol, const Report& report, const std::string& note) {
+  return {{"split", protocol.split.name()},
           {"users", report.users},
           {"items", report.items},
           {"queries", report.queries},
-          {"seen", exclude_seen ? "filter" : "keep"},
-          {"request_time", request_time ? "on" : "off"},
-          {"min_rating", min_rating ? Json(*min_rating) : Json()},
-          {"k_core", k_core},
+          {"seen", protocol.exclude_seen ? "filter" : "keep"},
+          {"request_time", protocol.request_time ? "on" : "off"},
+          {"min_rating", protocol.min_rating ? Json(*protocol.min_rating) : Json()},
+          {"k_core", protocol.k_core},
           {"note", note}};
 }
 
@@ -159,7 +116,7 @@ ReadOptions reading_of(Options& options) {
 }
 
 // Without times, which the default split needs, it is leave-one-out, unless another was asked for.
-Interactions read_interactions(const char* file, ReadOptions reading, Protocol& protocol) {
+Interactions read_interactions(const char* file, ReadOptions reading, EvaluationProtocol& protocol, bool split_given) {
   reading.min_rating = protocol.min_rating;
   LoadReport load;
   CleaningReport cleaning;
@@ -171,7 +128,7 @@ Interactions read_interactions(const char* file, ReadOptions reading, Protocol& 
       throw Error(error.code(), std::string(file) + ": " + error.what());
     }
   }();
-  if (!protocol.split_given && histories.times.empty()) protocol.split = SplitOptions::parse("leave-one-out");
+  if (!split_given && histories.times.empty()) protocol.split = SplitOptions::parse("leave-one-out");
   Json dropped = Json::array();
   for (const auto& drop : load.dropped) {
     dropped.push_back({{"reason", drop.reason}, {"lines", drop.lines}, {"first_line", drop.first_line}});
@@ -218,16 +175,16 @@ std::string train(const char* interactions, const char* preset, const char* outp
     config.apply_json(text_of(overrides), "options: config");
   }
   config.validate();
-  Protocol protocol;
+  EvaluationProtocol protocol;
   protocol.exclude_seen = config.exclude_seen;
-  protocol.apply(options);
+  const bool split_given = apply(options, protocol);
   ReadOptions reading = reading_of(options);
   reading.item_ids = options.ids("item_ids");
   ThreadPool executor(options.count("threads").value_or(1));
   options.finish();
   TrainedModel::check_replaceable(output);
 
-  Interactions read = read_interactions(interactions, std::move(reading), protocol);
+  Interactions read = read_interactions(interactions, std::move(reading), protocol, split_given);
   Trainer trainer(config, &executor);
   TrainedModel model = trainer.fit(read.split.train, read.split.validation, progress);
   model.histories = read.split.all;
@@ -247,15 +204,15 @@ std::string train(const char* interactions, const char* preset, const char* outp
                   {"refitted", trainer.refitted()},
                   {"train_seconds", trainer.train_seconds()},
                   {"blend_weight", model.blend_weight},
-                  {"protocol", protocol.json(report, read.split.note)},
+                  {"protocol", protocol_json(protocol, report, read.split.note)},
                   {"metrics", report.metrics},
                   {"model", output}});
 }
 
 std::string evaluate(const char* directory, const char* interactions, Options options) {
   const TrainedModel model = TrainedModel::load(directory);
-  Protocol protocol = Protocol::of(model.notes);
-  protocol.apply(options);
+  EvaluationProtocol protocol = EvaluationProtocol::read(model.notes);
+  apply(options, protocol);
   protocol.exclude_seen = options.flag("exclude_seen").value_or(protocol.exclude_seen);
   ReadOptions reading = reading_of(options);
   reading.item_ids = model.item_ids->kind();
@@ -271,14 +228,14 @@ std::string evaluate(const char* directory, const char* interactions, Options op
   measuring.bootstrap = options.count("bootstrap").value_or(measuring.bootstrap);
   options.finish();
 
-  const Interactions read = read_interactions(interactions, std::move(reading), protocol);
+  const Interactions read = read_interactions(interactions, std::move(reading), protocol, true);
   if (read.split.test.empty()) {
     throw Error(ErrorCode::invalid_data,
                 std::string(interactions) + ": expected test events, found none by the split " + protocol.split.name());
   }
   const Report report = attune::evaluate(model, read.split.test, measuring);
   return text_of({{"load", read.load},
-                  {"protocol", protocol.json(report, read.split.note)},
+                  {"protocol", protocol_json(protocol, report, read.split.note)},
                   {"metrics", report.metrics},
                   {"confidence", report.confidence}});
 }

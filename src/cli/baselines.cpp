@@ -100,7 +100,7 @@ std::vector<Baseline> measure_baselines(const TrainedModel& model, const Report&
 std::optional<Histories> training_part(const TrainedModel& model) {
   if (!model.histories || !model.popularity) return std::nullopt;
   try {
-    const Split parts = split(*model.histories, Protocol::read(model.notes).split);
+    const Split parts = split(*model.histories, EvaluationProtocol::read(model.notes).split);
     for (const EvaluationQueries& learned : {EvaluationQueries{}, parts.validation}) {
       Histories train = with_targets(parts.train, learned);
       const PopularityModel found = PopularityModel::fit(train);

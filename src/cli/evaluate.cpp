@@ -90,10 +90,10 @@ void run(const EvaluateOptions& options, Console& console) {
   check_usage(options);
   const TrainerConfig config = trainer_config("default", options.common);
   const TrainedModel model = TrainedModel::load(options.model);
-  Protocol protocol = Protocol::read(model.notes);
+  Protocol protocol{EvaluationProtocol::read(model.notes)};
   protocol.apply(options.protocol, options.data);
 
-  Interactions interactions = read_interactions(options.data, protocol.cleaning, model.item_ids->kind(), console);
+  Interactions interactions = read_interactions(options.data, protocol, model.item_ids->kind(), console);
   const Split split = attune::split(group_by_user(std::move(interactions.log)), protocol.split);
   protocol.note = split.note;
   if (split.test.empty()) {

@@ -56,17 +56,17 @@ ReadOptions reading_of(const DataOptions& options) {
   return reading;
 }
 
-Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console,
-                               IdKind users) {
+Interactions read_interactions(const DataOptions& options, const EvaluationProtocol& protocol, IdKind items,
+                               Console& console, IdKind users) {
   console.line("reading " + (options.interactions == "-" ? "standard input" : options.interactions));
   ReadOptions reading = reading_of(options);
   reading.item_ids = items;
   reading.user_ids = users;
-  reading.min_rating = cleaning.min_rating;
+  reading.min_rating = protocol.min_rating;
   Interactions result;
   const InteractionLog log = attune::read_interactions(options.interactions, reading, &result.load);
   try {
-    result.log = clean(log, {.k_core = cleaning.k_core}, &result.cleaning);
+    result.log = clean(log, {.k_core = protocol.k_core}, &result.cleaning);
   } catch (const Error& error) {
     throw Error(error.code(), options.interactions + ": " + error.what());
   }

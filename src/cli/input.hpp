@@ -17,17 +17,12 @@
 #include "attune/data/reader.hpp"
 #include "attune/error.hpp"
 #include "attune/executor.hpp"
+#include "attune/training/protocol.hpp"
 #include "attune/training/trainer.hpp"
 #include "cli/arguments.hpp"
 #include "cli/console.hpp"
 
 namespace attune::cli {
-
-// Which events count.
-struct Cleaning {
-  std::optional<float> min_rating;
-  std::size_t k_core = 0;
-};
 
 struct Interactions {
   InteractionLog log;  // cleaned
@@ -35,8 +30,8 @@ struct Interactions {
   CleaningReport cleaning;
 };
 ReadOptions reading_of(const DataOptions& options);  // ids are text, whatever the rating
-Interactions read_interactions(const DataOptions& options, const Cleaning& cleaning, IdKind items, Console& console,
-                               IdKind users = IdKind::string);
+Interactions read_interactions(const DataOptions& options, const EvaluationProtocol& protocol, IdKind items,
+                               Console& console, IdKind users = IdKind::string);
 // Every record of a file accounted for: its lines, and the records that were dropped and why.
 Json records_json(const LoadReport& load);
 // The same and what the interactions are.

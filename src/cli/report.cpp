@@ -5,7 +5,6 @@
 #include <array>
 #include <charconv>
 #include <chrono>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -32,8 +31,6 @@ constexpr std::array<std::string_view, 17> kNames{"hr",
                                                   "miscalibration",
                                                   "auc",
                                                   "ece"};
-
-constexpr float kNoMinimum = -std::numeric_limits<float>::infinity();  // as notes write it
 
 struct Metric {
   std::size_t place, cutoff;  // place in kNames, behind them all when sampled; a cutoff of 0: none
@@ -86,11 +83,6 @@ void print_differences(std::ostream& out, const std::vector<Baseline>& baselines
   print_table(out, rows);
 }
 
-std::string value_of(const Notes& notes, const std::string& name, const std::string& otherwise) {
-  const auto found = notes.find(name);
-  return found == notes.end() ? otherwise : found->second;
-}
-
 }  // namespace
 
 void Protocol::apply(const ProtocolOptions& options, const DataOptions& data) {
@@ -108,33 +100,8 @@ void Protocol::apply(const ProtocolOptions& options, const DataOptions& data) {
   split.baskets = temporal && (split.baskets || options.baskets);
   exclude_seen = options.exclude_seen.value_or(exclude_seen);
   request_time = options.request_time.value_or(request_time);
-  if (data.min_rating) cleaning.min_rating = static_cast<float>(*data.min_rating);
-  cleaning.k_core = data.k_core.value_or(cleaning.k_core);
-}
-
-void Protocol::write(Notes& notes) const {
-  notes["split"] = split.name();
-  notes["baskets"] = split.baskets ? "on" : "off";
-  notes["seen"] = exclude_seen ? "filter" : "keep";
-  notes["request_time"] = request_time ? "on" : "off";
-  notes["k_core"] = std::to_string(cleaning.k_core);
-  std::array<char, 64> text;
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), cleaning.min_rating.value_or(kNoMinimum));
-  notes["min_rating"] = std::string(text.data(), end.ptr);
-}
-
-Protocol Protocol::read(const Notes& notes) {
-  Protocol protocol;
-  protocol.split = SplitOptions::parse(value_of(notes, "split", protocol.split.name()));
-  protocol.split.baskets = value_of(notes, "baskets", "off") == "on";
-  protocol.exclude_seen = value_of(notes, "seen", "filter") == "filter";
-  protocol.request_time = value_of(notes, "request_time", "off") == "on";
-  const std::string core = value_of(notes, "k_core", "0"), rating = value_of(notes, "min_rating", "-inf");
-  std::from_chars(core.data(), core.data() + core.size(), protocol.cleaning.k_core);
-  float minimum = kNoMinimum;
-  std::from_chars(rating.data(), rating.data() + rating.size(), minimum);
-  if (minimum > kNoMinimum) protocol.cleaning.min_rating = minimum;
-  return protocol;
+  if (data.min_rating) min_rating = static_cast<float>(*data.min_rating);
+  k_core = data.k_core.value_or(k_core);
 }
 
 void apply_protocol(TrainerConfig& config, const ProtocolOptions& options) {
@@ -155,7 +122,7 @@ Split split_by(Protocol& protocol, const ProtocolOptions& asked, Histories histo
 }
 
 Json protocol_json(const Protocol& protocol, const Report& report) {
-  const auto& rating = protocol.cleaning.min_rating;
+  const auto& rating = protocol.min_rating;
   return {{"split", protocol.split.name()},
           {"basket", protocol.split.baskets},
           {"users", report.users},
@@ -167,7 +134,7 @@ Json protocol_json(const Protocol& protocol, const Report& report) {
           {"repeated_targets", report.repeated_targets},
           {"unseen_targets", report.unseen_targets},
           {"min_rating", rating ? Json(*rating) : Json()},
-          {"k_core", protocol.cleaning.k_core},
+          {"k_core", protocol.k_core},
           {"note", protocol.note}};
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// How a model is measured, and how the numbers are shown. The protocol is kept in the model's notes, so that
-// `evaluate` measures as `train` did unless told otherwise.
+// How a model is measured, as `train` did unless told otherwise, and how the numbers are shown.
 
 #include <iosfwd>
 #include <map>
@@ -14,6 +13,7 @@
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/training/evaluation.hpp"
+#include "attune/training/protocol.hpp"
 #include "cli/arguments.hpp"
 #include "cli/baselines.hpp"
 #include "cli/console.hpp"
@@ -21,19 +21,11 @@
 
 namespace attune::cli {
 
-using Notes = std::map<std::string, std::string>;
-
-struct Protocol {
-  SplitOptions split;
-  bool exclude_seen = true;
-  bool request_time = false;
-  Cleaning cleaning;
-  std::string note;  // what a reader of the numbers must know, from the split
+struct Protocol : EvaluationProtocol {
+  std::string note = {};  // what a reader of the numbers must know, from the split
 
   // Takes over what was given on the command line. Throws UsageError.
   void apply(const ProtocolOptions& options, const DataOptions& data);
-  void write(Notes& notes) const;
-  static Protocol read(const Notes& notes);
 };
 
 // Trains for what will be measured: seen items, and the time of the request where the encoder can read it.

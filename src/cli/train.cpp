@@ -273,7 +273,7 @@ EvaluationOptions measuring_by(const Protocol& protocol, Executor& executor) {
 
 // The interactions, and what is said of their reading.
 InteractionLog read_log(const TrainOptions& options, const Protocol& protocol, Json& load, Console& console) {
-  Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
+  Interactions interactions = read_interactions(options.data, protocol, IdKind::string, console);
   load = load_json(interactions);
   if (!options.items.file.empty()) load["items_file"] = items_json(options.items.file, interactions.log.item_ids());
   if (!console.json()) print_load(console.text(), interactions);

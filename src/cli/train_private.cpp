@@ -79,7 +79,7 @@ void train_private(const TrainOptions& options, Console& console) {
   config.validate();
   Protocol protocol = private_protocol(options, preset.exclude_seen);
   TrainedModel::check_replaceable(options.output);
-  Interactions interactions = read_interactions(options.data, protocol.cleaning, IdKind::string, console);
+  Interactions interactions = read_interactions(options.data, protocol, IdKind::string, console);
   const Json load = load_json(interactions);
   if (!console.json()) print_load(console.text(), interactions);
   const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));

@@ -19,9 +19,9 @@ namespace {
 // The protocol of the model, but for the split, which is that of the new events, and the core, which would leave hardly
 // one of them.
 Protocol protocol_of(const UpdateOptions& options, const TrainedModel& model) {
-  Protocol protocol = Protocol::read(model.notes);
+  Protocol protocol{EvaluationProtocol::read(model.notes)};
   protocol.split = {.baskets = protocol.split.baskets};
-  protocol.cleaning.k_core = 0;
+  protocol.k_core = 0;
   protocol.apply(options.protocol, options.data);
   if (protocol.split.kind == SplitOptions::Kind::leave_one_out) {
     throw UsageError("--split: expected temporal:F or none, found leave-one-out");
@@ -107,8 +107,8 @@ void run(const UpdateOptions& options, Console& console) {
   }
   if (!old.histories) throw Error(ErrorCode::invalid_argument, options.model + ": expected histories, found none");
   Protocol protocol = protocol_of(options, old);
-  const Interactions interactions = read_interactions(options.data, protocol.cleaning, old.item_ids->kind(), console,
-                                                      old.histories->user_ids->kind());
+  const Interactions interactions =
+      read_interactions(options.data, protocol, old.item_ids->kind(), console, old.histories->user_ids->kind());
   if (!console.json()) print_load(console.text(), interactions);
 
   const bool measured = protocol.split.kind == SplitOptions::Kind::temporal && !old.histories->times.empty();
