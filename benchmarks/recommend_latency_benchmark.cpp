@@ -9,7 +9,8 @@
 //   mixed     four requests for items to one event, resident users, two threads; per thread and second
 // "3706_items/..." has the shape of preset sasrec-small, "hstu_large/..." that of hstu-large with the time of the
 // request, "hstu_50/..." is narrower, without feed-forward layers. "..._bfloat16/..." keeps user states so.
-// ATTUNE_MODEL=DIR adds the users and the model of that directory ("model/...").
+// ATTUNE_MODEL=DIR adds the users and the model of that directory ("model/..."). One that was imported has no users: it
+// gets random ones, for "model_short/..." with histories that stay shorter than 200 events.
 
 #include <benchmark/benchmark.h>
 
@@ -27,8 +28,9 @@ namespace {
 
 using service::Service;
 
-constexpr std::size_t kHistory = 200;  // events of the shortest history
-constexpr std::size_t kVisit = 100;    // requests of a warm user
+constexpr std::size_t kHistory = 200;      // events of the shortest history
+constexpr std::size_t kShortHistory = 50;  // kVisit and kSpread events later still shorter
+constexpr std::size_t kVisit = 100;        // requests of a warm user
 
 // A smoke run is over before many users and the larger catalogues are made, and always asks as often.
 bool is_smoke() { return std::getenv("ATTUNE_BENCHMARK_SMOKE") != nullptr; }
@@ -54,11 +56,11 @@ void ask_in_full(benchmark::State& state, Service& service) {
 }
 
 void add_benchmarks(const std::string& name, const std::function<attune::TrainedModel()>& make_model,
-                    attune::StateStorage storage = attune::StateStorage::float32) {
+                    attune::StateStorage storage = attune::StateStorage::float32, std::size_t history = kHistory) {
   attune::RecommenderOptions options;
   options.cache_budget_bytes = std::size_t{6} << 30;
   options.state_storage = storage;
-  const auto make = [=] { return std::make_unique<Service>(make_model(), options, kHistory); };
+  const auto make = [=] { return std::make_unique<Service>(make_model(), options, history); };
   const auto add = [&](const std::string& what, auto body) {
     auto* const added = benchmark::RegisterBenchmark((name + "/" + what).c_str(), [=](benchmark::State& state) {
                           Service& service = service::named(name, make);
@@ -78,6 +80,18 @@ void add_both(const std::string& name, const std::function<attune::TrainedModel(
   add_benchmarks(name + "_bfloat16", make_model, attune::StateStorage::bfloat16);
 }
 
+void add_saved(const char* directory, std::size_t num_users) {
+  const auto with_users = [=](std::size_t num_events) {
+    attune::TrainedModel model = attune::TrainedModel::load(directory);
+    if (!model.histories) model.histories = service::make_histories(model.item_ids, num_users, num_events);
+    return model;
+  };
+  add_benchmarks("model", [=] { return with_users(kHistory); });
+  if (attune::TrainedModel::load(directory).histories) return;
+  add_benchmarks(
+      "model_short", [=] { return with_users(kShortHistory); }, attune::StateStorage::float32, kShortHistory);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -91,7 +105,7 @@ int main(int argc, char** argv) {
   add_both("hstu_large", [=] { return service::make_model(service::hstu_large(), 3'706, users / 4); });
   add_both("hstu_50", [=] { return service::make_model(service::hstu_50(), 3'706, users / 4); });
   if (const char* directory = std::getenv("ATTUNE_MODEL")) {
-    add_both("model", [=] { return attune::TrainedModel::load(directory); });
+    add_saved(directory, users);
   }
   benchmark::RunSpecifiedBenchmarks();
 }

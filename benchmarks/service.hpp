@@ -56,19 +56,15 @@ inline attune::EncoderConfig hstu_50() {
 inline attune::Timestamp time_of(std::size_t event) { return static_cast<attune::Timestamp>(event * kMinute); }
 
 // Users have `num_events` events each and up to kSpread - 1 more.
-inline attune::TrainedModel make_model(const attune::EncoderConfig& config, std::size_t num_items,
-                                       std::size_t num_users, std::size_t num_events = 200) {
-  auto encoder = std::shared_ptr<attune::SequenceEncoder<float>>(attune::make_encoder(config, num_items));
-  encoder->initialize(1);
-  auto items = std::make_shared<attune::IdMap>(attune::IdKind::int64);
-  for (std::size_t i = 0; i < num_items; ++i) items->insert(i);
+inline std::shared_ptr<attune::Histories> make_histories(std::shared_ptr<const attune::IdMap> items,
+                                                         std::size_t num_users, std::size_t num_events) {
   auto users = std::make_shared<attune::IdMap>(attune::IdKind::int64);
   auto histories = std::make_shared<attune::Histories>();
   std::mt19937_64 random(1);
   for (std::size_t u = 0; u < num_users; ++u) {
     users->insert(u);
     for (std::size_t e = 0; e < num_events + u % kSpread; ++e) {
-      histories->items.push_back(static_cast<attune::ItemHandle>(random() % num_items));
+      histories->items.push_back(static_cast<attune::ItemHandle>(random() % items->size()));
       histories->times.push_back(time_of(e));
     }
     histories->offsets.push_back(histories->items.size());
@@ -76,7 +72,17 @@ inline attune::TrainedModel make_model(const attune::EncoderConfig& config, std:
   histories->kinds.resize(histories->items.size());
   histories->values.resize(histories->items.size(), 1.0f);
   histories->user_ids = users;
-  histories->item_ids = items;
+  histories->item_ids = std::move(items);
+  return histories;
+}
+
+inline attune::TrainedModel make_model(const attune::EncoderConfig& config, std::size_t num_items,
+                                       std::size_t num_users, std::size_t num_events = 200) {
+  auto encoder = std::shared_ptr<attune::SequenceEncoder<float>>(attune::make_encoder(config, num_items));
+  encoder->initialize(1);
+  auto items = std::make_shared<attune::IdMap>(attune::IdKind::int64);
+  for (std::size_t i = 0; i < num_items; ++i) items->insert(i);
+  const auto histories = make_histories(items, num_users, num_events);
   attune::TrainedModel model;
   model.version = "random";
   model.item_ids = items;
