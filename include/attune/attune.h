@@ -13,16 +13,15 @@
 // * Nothing is thrown, printed or ended. A call that can fail returns a status, and attune_last_error() says what was
 //   expected and what was found. A call that failed has changed nothing but what its comment says.
 // * NULL for a pointer is ATTUNE_INVALID_ARGUMENT, except where NULL has a meaning. What is handed in is read during
-// the
-//   call and not kept.
-// * Texts are UTF-8 and end with NUL, which no id of attune contains. Where ids of a model are 64-bit integers, decimal
-//   digits stand for them.
+//   the call, and not kept.
+// * Texts are UTF-8 and end with NUL, which no id of attune contains. Ids have the bytes that they had in the file that
+//   a model was trained on. Where ids of a model are 64-bit integers, decimal digits stand for them.
 // * Times are milliseconds since 1970-01-01 UTC.
 // * A struct begins with struct_size, which the caller sets to the sizeof he was compiled with; zero is the default of
 //   everything else. A shorter struct, of a caller older than the library, has the defaults of what it lacks. What a
 //   longer one has beyond the library's knowledge must be zero.
 // * Threads: any number of them may call anything at once, with the same recommender too. What a call writes into, or a
-//   handle that is being freed, is in use by that call alone.
+//   handle that is being freed, is in use by that call alone. No thread may be cancelled (pthread_cancel) in a call.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -60,7 +59,7 @@ typedef enum attune_status {
   ATTUNE_UNSUPPORTED = 7,          // well-formed, but this build cannot do it
   ATTUNE_NON_FINITE = 8,           // a weight, loss or gradient is NaN or infinite
   ATTUNE_LIMIT_EXCEEDED = 9,       // a documented limit, stated in the message
-  ATTUNE_CANCELLED = 10,           // the progress callback asked to stop before anything usable existed
+  ATTUNE_CANCELLED = 10,           // the progress callback gave up, or stopped before anything usable existed
   ATTUNE_BUFFER_TOO_SMALL = 11,    // of the caller; the answer says what it needs
   ATTUNE_OUT_OF_MEMORY = 12,
   ATTUNE_INTERNAL_ERROR = 13  // a defect of attune
@@ -97,8 +96,8 @@ ATTUNE_API void attune_free(char* text);
 
 typedef struct attune_open_options {
   size_t struct_size;
-  // File of the event store, created where it is not there, for one process at a time; NULL: events live in memory.
-  // ATTUNE_UNSUPPORTED where the library is built without SQLite.
+  // File of the event store, for one process at a time; created where it is not there, even if opening fails after
+  // that. NULL: events live in memory. ATTUNE_UNSUPPORTED where the library is built without SQLite.
   const char* event_store;
   // What items have besides their ids, as a JSON object: {"genre": "category", "price": "number"}. NULL: nothing.
   const char* item_fields;
@@ -132,7 +131,7 @@ typedef struct attune_events {
   const char* const* kinds;      // NULL, also as an entry: the plain kind
   const float* values;           // NULL: 1
   const char* const* event_ids;  // NULL, also as an entry: none. The same id of a user twice is one event
-  // Not 0: returns once the events are as durable as the event store promises.
+  // Not 0: returns once the events are as durable as the event store promises. ATTUNE_INVALID_ARGUMENT without one.
   int64_t durable;
 } attune_events;
 
@@ -230,7 +229,8 @@ ATTUNE_API attune_status attune_metrics(const attune_recommender* recommender, c
 
 // Told after every epoch, in the thread that called attune_train(): {"epoch": 3, "epochs": 100, "loss": 6.1, "hr@10":
 // 0.2, "ndcg@10": 0.1, "best": true, "refit": false, "seconds": 1.2}; metrics only where the epoch was validated. 0
-// goes on; anything else stops, and the best epoch so far is the result.
+// goes on; above 0 stops, and the best epoch so far is the result; below 0 gives up: nothing is written, and the status
+// is ATTUNE_CANCELLED.
 typedef int (*attune_progress)(const char* epoch, void* context);
 
 // Interactions in, a model directory out, which is replaced as a whole or not at all. `preset`: "default",
@@ -239,8 +239,8 @@ typedef int (*attune_progress)(const char* epoch, void* context);
 //   "config"           an object of training options, as in the tool's --config
 //   "split"            "temporal:0.9" (without times in the file: "leave-one-out"), "leave-one-out", "none"
 //   "threads"          1: the calling thread alone
-//   "columns", "separator", "skip_bad_lines", "min_rating", "k_core"      how the file is read, as for the tool
-//   "user_ids", "item_ids"                                               "string" or "int64"
+//   "user_ids", "item_ids"    "string" or "int64"
+//   "columns", "separator", "encoding", "skip_bad_lines", "min_rating", "k_core"    how the file is read, as by the tool
 //
 // `report` is handed a JSON object with what was read, epochs and metrics of the test part; NULL: nobody wants it. Free
 // it with attune_free().

@@ -10,6 +10,7 @@
 #include <exception>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,8 @@ attune_status guarded(Body&& body) noexcept {
   } catch (const BufferTooSmall& error) {
     return failed(ATTUNE_BUFFER_TOO_SMALL, error.message);
   } catch (const std::bad_alloc&) {
+    return failed(ATTUNE_OUT_OF_MEMORY, "out of memory");
+  } catch (const std::length_error&) {  // a count that no memory could hold
     return failed(ATTUNE_OUT_OF_MEMORY, "out of memory");
   } catch (const std::exception& error) {
     return failed(ATTUNE_INTERNAL_ERROR, error.what());

@@ -57,7 +57,9 @@ class Options {
     return kind == "int64" ? IdKind::int64 : IdKind::string;
   }
   void finish() const {
-    for (const auto& [name, value] : left_.items()) refuse(where(name), "no such option", value);
+    for (const auto& [name, value] : left_.items()) {
+      throw Error(ErrorCode::invalid_argument, where(name) + ": no such option; docs/c.md lists them");
+    }
   }
 
  private:
@@ -112,10 +114,15 @@ ReadOptions reading_of(Options& options) {
   reading.separator = options.text("separator").value_or("");
   if (options.flag("skip_bad_lines").value_or(false)) reading.bad_value = BadValue::skip;
   reading.user_ids = options.ids("user_ids");
+  if (const auto encoding = options.text("encoding")) {
+    if (*encoding != "utf-8" && *encoding != "latin-1") {
+      refuse("options: encoding", "\"utf-8\" or \"latin-1\"", *encoding);
+    }
+    reading.encoding = *encoding == "latin-1" ? Encoding::latin_1 : Encoding::utf_8;
+  }
   return reading;
 }
 
-// Without times, which the default split needs, it is leave-one-out, unless another was asked for.
 Interactions read_interactions(const char* file, ReadOptions reading, EvaluationProtocol& protocol, bool split_given) {
   reading.min_rating = protocol.min_rating;
   LoadReport load;
@@ -128,7 +135,6 @@ Interactions read_interactions(const char* file, ReadOptions reading, Evaluation
       throw Error(error.code(), std::string(file) + ": " + error.what());
     }
   }();
-  if (!split_given && histories.times.empty()) protocol.split = SplitOptions::parse("leave-one-out");
   Json dropped = Json::array();
   for (const auto& drop : load.dropped) {
     dropped.push_back({{"reason", drop.reason}, {"lines", drop.lines}, {"first_line", drop.first_line}});
@@ -137,7 +143,7 @@ Interactions read_interactions(const char* file, ReadOptions reading, Evaluation
   if (cleaning.outside_core != 0) {
     dropped.push_back({{"reason", "outside the k-core"}, {"lines", cleaning.outside_core}});
   }
-  return {.split = split(std::move(histories), protocol.split),
+  return {.split = protocol.divide(std::move(histories), split_given),
           .load = {{"file", file},
                    {"records", load.records},
                    {"time_unit", load.time_unit},
@@ -162,7 +168,9 @@ Json epoch_json(const EpochReport& epoch, bool refit) {
 Progress progress_to(attune_progress callback, void* context) {
   if (callback == nullptr) return {};
   const auto tell = [callback, context](const EpochReport& epoch, bool refit) {
-    return callback(text_of(epoch_json(epoch, refit)).c_str(), context) == 0;
+    const int wish = callback(text_of(epoch_json(epoch, refit)).c_str(), context);
+    if (wish < 0) throw Error(ErrorCode::cancelled, "training: given up in epoch " + std::to_string(epoch.epoch));
+    return wish == 0;
   };
   return {.epoch = [tell](const EpochReport& epoch) { return tell(epoch, false); },
           .refit = [tell](const EpochReport& epoch) { return tell(epoch, true); }};

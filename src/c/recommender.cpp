@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -23,11 +24,15 @@
 #endif
 
 struct attune_recommender {
-  explicit attune_recommender(attune::Recommender opened)
-      : facade(std::move(opened)), item_ids(facade.info().item_ids), user_ids(facade.info().user_ids) {}
+  attune_recommender(attune::Recommender opened, bool with_store)
+      : facade(std::move(opened)),
+        item_ids(facade.info().item_ids),
+        user_ids(facade.info().user_ids),
+        has_store(with_store) {}
 
   attune::Recommender facade;
   attune::IdKind item_ids, user_ids;  // never change
+  bool has_store;
 };
 
 struct attune_policy {
@@ -76,6 +81,10 @@ RecommenderOptions options_of(const attune_open_options& given) {
   if (given.max_items != 0) options.max_items = given.max_items;
   if (given.cache_budget_bytes != 0) options.cache_budget_bytes = given.cache_budget_bytes;
   options.history_budget_bytes = given.history_budget_bytes;
+  if (given.history_ttl < 0) {
+    throw Error(ErrorCode::invalid_argument,
+                "options.history_ttl: expected 0 or more, found " + std::to_string(given.history_ttl));
+  }
   options.history_ttl = given.history_ttl;
   if (given.in_memory != 0) options.model_access = ModelAccess::in_memory;
   options.event_store = open_event_store(given.event_store);
@@ -187,7 +196,7 @@ void write(const Answer& answer, attune_answer known, attune_answer* given) {
 // An answer that is asked for only when there is memory to put it into.
 template <class Ask>
 void answer_into(attune_answer* given, Ask&& ask) {
-  const attune_answer known = read(given, "attune_answer");
+  const attune_answer known = read(given, "answer");
   if (known.capacity != 0) required(known.items, "answer.items");
   if (known.text_capacity != 0) required(known.text, "answer.text");
   write(ask(), known, given);
@@ -219,6 +228,9 @@ attune_outcome outcome_of(Observed observed) {
 }
 
 void observe(attune_recommender& recommender, const attune_events& events, std::int32_t* outcomes) {
+  if (events.durable != 0 && !recommender.has_store) {
+    throw Error(ErrorCode::invalid_argument, "events.durable: expected 0, as this recommender has no event store");
+  }
   const std::vector<Interaction> interactions = interactions_of(recommender, events);
   std::shared_ptr<std::promise<bool>> acknowledged;
   Completion done;
@@ -236,21 +248,16 @@ void observe(attune_recommender& recommender, const attune_events& events, std::
   throw Error(ErrorCode::io_error, "answers reflect the events, but the event store failed to keep them");
 }
 
-// By the ids of the answer, which it must outlive.
-std::map<std::pair<std::string_view, std::int64_t>, float> scores_by_id(const Answer& answer) {
-  std::map<std::pair<std::string_view, std::int64_t>, float> scores;
-  for (const Recommendation& next : answer.items) {
-    scores.emplace(std::pair(next.item.text(), next.item.number()), next.score);
-  }
-  return scores;
-}
+// What is no id of the model's kind has a key of its own, which no answer has.
+std::tuple<bool, std::string_view, std::int64_t> key_of(const Id& id) { return {id.empty(), id.text(), id.number()}; }
 
 void score(const attune_recommender& recommender, const char* user, std::span<const Id> items, Timestamp now,
            float* scores) {
   const Answer answer = recommender.facade.rank(detail::id_of(user, recommender.user_ids), items, now);
-  const auto found = scores_by_id(answer);
+  std::map<std::tuple<bool, std::string_view, std::int64_t>, float> found;  // the texts are the answer's
+  for (const Recommendation& next : answer.items) found.emplace(key_of(next.item), next.score);
   for (std::size_t i = 0; i < items.size(); ++i) {
-    const auto it = found.find({items[i].text(), items[i].number()});
+    const auto it = found.find(key_of(items[i]));
     scores[i] = it == found.end() ? std::numeric_limits<float>::quiet_NaN() : it->second;
   }
 }
@@ -259,7 +266,11 @@ std::optional<Timestamp> bound_of(const Json& item, const char* field) {
   const auto found = item.find(field);
   if (found == item.end()) return std::nullopt;
   if (found->is_null()) return kNoTime;
-  if (!found->is_number_integer()) refuse(std::string("item: ") + field, "milliseconds or null", *found);
+  if (!found->is_number_integer() ||
+      (found->is_number_unsigned() &&
+       found->get<std::uint64_t>() > std::uint64_t{std::numeric_limits<std::int64_t>::max()})) {
+    refuse(std::string("item: ") + field, "milliseconds or null", *found);
+  }
   return found->get<Timestamp>();
 }
 
@@ -313,8 +324,9 @@ attune_status attune_open(const char* model, const attune_open_options* options,
   return guarded([&] {
     required(model, "model");
     required(recommender, "recommender");
-    const auto given = attune::c::read_or_default(options, "attune_open_options");
-    *recommender = new attune_recommender(attune::Recommender::open(model, attune::c::options_of(given)));
+    const auto given = attune::c::read_or_default(options, "options");
+    *recommender = new attune_recommender(attune::Recommender::open(model, attune::c::options_of(given)),
+                                          given.event_store != nullptr);
   });
 }
 
@@ -327,7 +339,7 @@ attune_status attune_reload(attune_recommender* recommender, const char* model) 
 attune_status attune_observe(attune_recommender* recommender, const attune_events* events, int32_t* outcomes) {
   return guarded([&] {
     required(recommender, "recommender");
-    attune::c::observe(*recommender, attune::c::read(events, "attune_events"), outcomes);
+    attune::c::observe(*recommender, attune::c::read(events, "events"), outcomes);
   });
 }
 
@@ -351,7 +363,7 @@ attune_status attune_recommend(const attune_recommender* recommender, const attu
                                attune_answer* answer) {
   return guarded([&] {
     required(recommender, "recommender");
-    const auto given = attune::c::read(request, "attune_request");
+    const auto given = attune::c::read(request, "request");
     attune::c::BorrowedRequest borrowed(*recommender, given);
     borrowed.request.user = attune::detail::id_of(required(given.user, "request.user"), recommender->user_ids);
     attune::c::answer_into(answer, [&] { return recommender->facade.recommend(borrowed.request); });
@@ -362,7 +374,7 @@ attune_status attune_recommend_history(const attune_recommender* recommender, co
                                        const int64_t* times, const attune_request* request, attune_answer* answer) {
   return guarded([&] {
     required(recommender, "recommender");
-    const auto given = attune::c::read_or_default(request, "attune_request");
+    const auto given = attune::c::read_or_default(request, "request");
     const attune::c::BorrowedRequest borrowed(*recommender, given);
     const auto history = attune::c::ids_of(items, count, recommender->item_ids, "items");
     const std::span<const attune::Timestamp> known_times(times, times == nullptr ? 0 : count);
@@ -375,7 +387,7 @@ attune_status attune_similar_items(const attune_recommender* recommender, const 
                                    const attune_request* request, attune_answer* answer) {
   return guarded([&] {
     required(recommender, "recommender");
-    const auto given = attune::c::read_or_default(request, "attune_request");
+    const auto given = attune::c::read_or_default(request, "request");
     const attune::c::BorrowedRequest borrowed(*recommender, given);
     const auto id = attune::detail::id_of(required(item, "item"), recommender->item_ids);
     attune::c::answer_into(answer, [&] { return recommender->facade.similar_items(id, borrowed.request); });
@@ -406,8 +418,9 @@ attune_status attune_remove_item(attune_recommender* recommender, const char* it
     required(recommender, "recommender");
     const auto id = attune::detail::id_of(required(item, "item"), recommender->item_ids);
     if (recommender->facade.remove_item(id)) return;
-    throw attune::Error(attune::ErrorCode::invalid_argument,
-                        std::string("item: expected an id that this model accepts, found '") + item + '\'');
+    throw attune::Error(
+        attune::ErrorCode::invalid_argument,
+        std::string("item: expected an id that this model accepts, and room for it, found '") + item + '\'');
   });
 }
 

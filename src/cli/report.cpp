@@ -114,10 +114,8 @@ void apply_protocol(TrainerConfig& config, const ProtocolOptions& options) {
 }
 
 Split split_by(Protocol& protocol, const ProtocolOptions& asked, Histories histories) {
-  const bool falls_back = !asked.split && !asked.baskets && histories.times.empty();
-  if (falls_back) protocol.split = SplitOptions::parse("leave-one-out");
-  Split split = attune::split(std::move(histories), protocol.split);
-  protocol.note = (falls_back ? "no times, so leave-one-out in place of the temporal split; " : "") + split.note;
+  Split split = protocol.divide(std::move(histories), asked.split || asked.baskets);
+  protocol.note = split.note;
   return split;
 }
 

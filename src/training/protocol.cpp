@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <utility>
 
 namespace attune::inline v0_1 {
 namespace {
@@ -11,6 +12,14 @@ namespace {
 constexpr float kNoMinimum = -std::numeric_limits<float>::infinity();  // as notes write it
 
 }  // namespace
+
+Split EvaluationProtocol::divide(Histories histories, bool asked) {
+  const bool falls_back = !asked && histories.times.empty();
+  if (falls_back) split = SplitOptions::parse("leave-one-out");
+  Split parts = attune::split(std::move(histories), split);
+  if (falls_back) parts.note.insert(0, "no times, so leave-one-out in place of the temporal split; ");
+  return parts;
+}
 
 void EvaluationProtocol::write(std::map<std::string, std::string>& notes) const {
   notes["split"] = split.name();

@@ -5,7 +5,7 @@ set -euo pipefail
 
 verb=$1
 cc=$2
-include_dir=$3
+include_dir=$(cd "$3" && pwd)
 work=$4
 recorded=$(dirname "${BASH_SOURCE[0]}")/attune_c.abi
 mkdir -p "$work"
@@ -15,9 +15,10 @@ mkdir -p "$work"
   echo '#include <attune/attune.h>'
   echo '#include <attune/attune.h>' | "$cc" -std=c99 -I"$include_dir" -E -P -x c - | tr '\n' ' ' |
     grep -oE '__attribute__\(\(visibility\("default"\)\)\)[^;{}]*;' | sed 's/;$/ { __builtin_trap(); }/'
+  echo 'attune_outcome attune_outcomes_are(void) { __builtin_trap(); }' # which no declaration mentions
 } > "$work/declared.c"
 version=$(sed -nE 's/^#define ATTUNE_ABI_VERSION ([0-9]+)$/\1/p' "$include_dir/attune/attune.h")
-"$cc" -std=c99 -g -shared -fPIC -w -I"$include_dir" "$work/declared.c" -o "$work/libattune_c.so" -Wl,-soname,"libattune_c.so.$version"
+(cd "$work" && "$cc" -std=c99 -g -shared -fPIC -w -I"$include_dir" declared.c -o libattune_c.so -Wl,-soname,"libattune_c.so.$version")
 
 case $verb in
   record) abidw --no-corpus-path --no-comp-dir-path --no-show-locs --out-file "$recorded" "$work/libattune_c.so" ;;

@@ -78,6 +78,7 @@ static void write_interactions(const char* file, const char* prefix) {
               1700000000 + event * 100 + user);
     }
   }
+  if (atoi(prefix) != 0) fprintf(out, "0,0,1700000000\n");  // an id that is no number must not be taken for this one
   fclose(out);
 }
 
@@ -87,10 +88,24 @@ static int count_epochs(const char* epoch, void* context) {
   return 0;
 }
 
-static int stop(const char* epoch, void* context) {
+// 1 stops, -1 gives up.
+static int answer_of(const char* epoch, void* context) {
   (void)epoch;
-  (void)context;
-  return 1;
+  return *(const int*)context;
+}
+
+static long size_of(const char* directory, const char* name) {
+  char path[600];
+  long size = -1;
+  FILE* file = NULL;
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  file = fopen(path, "rb");
+  if (file != NULL) {
+    fseek(file, 0, SEEK_END);
+    size = ftell(file);
+    fclose(file);
+  }
+  return size;
 }
 
 static void it_says_what_it_is(void) {
@@ -131,16 +146,25 @@ static void training_refuses(const char* file, const char* model, const char* el
   CHECK_REFUSED(attune_train(file, "sasrec-smal", elsewhere, NULL, NULL, NULL, NULL), ATTUNE_INVALID_ARGUMENT,
                 "sasrec-small");
   CHECK_REFUSED(attune_train(file, NULL, elsewhere, "{\"thread\": 2}", NULL, NULL, NULL), ATTUNE_INVALID_ARGUMENT,
-                "options: thread: expected no such option, found '2'");
+                "options: thread: no such option");
   CHECK_REFUSED(attune_train(file, NULL, elsewhere, "{\"threads\": \"two\"}", NULL, NULL, NULL),
                 ATTUNE_INVALID_ARGUMENT, "options: threads: expected a whole number, 0 or more, found '\"two\"'");
   CHECK_REFUSED(attune_train(file, NULL, elsewhere, "{\"config\": {\"epoch\": 2}}", NULL, NULL, NULL),
                 ATTUNE_INVALID_CONFIG, "epoch");
   CHECK_REFUSED(attune_train(file, NULL, elsewhere, "[", NULL, NULL, NULL), ATTUNE_INVALID_ARGUMENT, "options");
-  CHECK(attune_train(file, NULL, elsewhere, NULL, stop, NULL, NULL) == ATTUNE_OK);
+  CHECK_REFUSED(attune_train(file, NULL, elsewhere, "{\"encoding\": \"utf-7\"}", NULL, NULL, NULL),
+                ATTUNE_INVALID_ARGUMENT, "options: encoding: expected \"utf-8\" or \"latin-1\"");
   CHECK_REFUSED(attune_train(NULL, NULL, elsewhere, NULL, NULL, NULL, NULL), ATTUNE_INVALID_ARGUMENT,
                 "interactions: expected a pointer, found NULL");
   CHECK_REFUSED(attune_evaluate(model, file, NULL, NULL), ATTUNE_INVALID_ARGUMENT, "report");
+}
+
+static void training_stops_or_is_given_up(const char* file, const char* elsewhere) {
+  int stop = 1, give_up = -1;
+  CHECK_REFUSED(attune_train(file, NULL, elsewhere, NULL, answer_of, &give_up, NULL), ATTUNE_CANCELLED, "given up");
+  CHECK(size_of(elsewhere, "manifest.json") < 0);
+  CHECK(attune_train(file, NULL, elsewhere, NULL, answer_of, &stop, NULL) == ATTUNE_OK);
+  CHECK(size_of(elsewhere, "manifest.json") > 0);
 }
 
 static void opening_refuses(const char* model) {
@@ -156,6 +180,9 @@ static void opening_refuses(const char* model) {
   options.item_fields = NULL;
   options.event_kinds = "{\"like\": true}";
   CHECK_REFUSED(attune_open(model, &options, &recommender), ATTUNE_INVALID_ARGUMENT, "event_kinds: like");
+  options.event_kinds = NULL;
+  options.history_ttl = -1;
+  CHECK_REFUSED(attune_open(model, &options, &recommender), ATTUNE_INVALID_ARGUMENT, "options.history_ttl");
   CHECK(recommender == NULL);
   attune_close(recommender);
   attune_free(NULL);
@@ -240,6 +267,8 @@ static void items_have_fields_that_filters_ask_for(attune_recommender* recommend
   CHECK_REFUSED(attune_upsert_item(recommender, "i9", "{\"field\": {}}"), ATTUNE_INVALID_ARGUMENT, "item: field");
   CHECK_REFUSED(attune_upsert_item(recommender, "i9", "{\"fields\": {\"price\": []}}"), ATTUNE_INVALID_ARGUMENT,
                 "item: fields: price");
+  CHECK_REFUSED(attune_upsert_item(recommender, "i9", "{\"available_from\": 18446744073709551615}"),
+                ATTUNE_INVALID_ARGUMENT, "item: available_from: expected milliseconds or null");
   attune_free_policy(policy);
 }
 
@@ -277,10 +306,10 @@ static void structs_have_sizes(const attune_recommender* recommender) {
   CHECK(attune_recommend(recommender, &newer.request, &answer) == ATTUNE_OK && answer.count == 2);
   newer.beyond = 1;
   CHECK_REFUSED(attune_recommend(recommender, &newer.request, &answer), ATTUNE_INVALID_ARGUMENT,
-                "attune_request: expected zero beyond");
+                "request: expected zero beyond");
   newer.request.struct_size = 0;
   CHECK_REFUSED(attune_recommend(recommender, &newer.request, &answer), ATTUNE_INVALID_ARGUMENT,
-                "attune_request.struct_size: expected the sizeof of the struct");
+                "request.struct_size: expected the sizeof of the struct");
   newer.request.struct_size = sizeof newer.request - 1;
   CHECK_REFUSED(attune_recommend(recommender, &newer.request, &answer), ATTUNE_INVALID_ARGUMENT, "struct_size");
   newer.request.keep_seen = 1;
@@ -301,13 +330,13 @@ static void null_is_refused(attune_recommender* recommender) {
   const char* const nothing[] = {NULL};
   float score = 0;
   CHECK_REFUSED(attune_recommend(NULL, &request, &answer), ATTUNE_INVALID_ARGUMENT, "recommender");
-  CHECK_REFUSED(attune_recommend(recommender, NULL, &answer), ATTUNE_INVALID_ARGUMENT, "attune_request");
+  CHECK_REFUSED(attune_recommend(recommender, NULL, &answer), ATTUNE_INVALID_ARGUMENT, "request");
   CHECK_REFUSED(attune_recommend(recommender, &request, &answer), ATTUNE_INVALID_ARGUMENT, "request.user");
   request.user = "somebody";
-  CHECK_REFUSED(attune_recommend(recommender, &request, NULL), ATTUNE_INVALID_ARGUMENT, "attune_answer");
+  CHECK_REFUSED(attune_recommend(recommender, &request, NULL), ATTUNE_INVALID_ARGUMENT, "answer");
   CHECK_REFUSED(attune_recommend_history(recommender, nothing, 1, NULL, NULL, &answer), ATTUNE_INVALID_ARGUMENT,
                 "items: expected a text as entry 0, found NULL");
-  CHECK_REFUSED(attune_observe(recommender, NULL, NULL), ATTUNE_INVALID_ARGUMENT, "attune_events");
+  CHECK_REFUSED(attune_observe(recommender, NULL, NULL), ATTUNE_INVALID_ARGUMENT, "events");
   CHECK(attune_observe(recommender, &events, NULL) == ATTUNE_OK);
   events.count = 1;
   CHECK_REFUSED(attune_observe(recommender, &events, NULL), ATTUNE_INVALID_ARGUMENT, "events.users");
@@ -334,6 +363,8 @@ static void users_are_exported_and_forgotten(attune_recommender* recommender) {
   events.values = values;
   events.event_ids = ids;
   events.durable = 1;
+  CHECK_REFUSED(attune_observe(recommender, &events, outcomes), ATTUNE_INVALID_ARGUMENT, "events.durable");
+  events.durable = 0;
   CHECK(attune_observe(recommender, &events, outcomes) == ATTUNE_OK);
   CHECK(outcomes[0] == ATTUNE_RECORDED && outcomes[1] == ATTUNE_DUPLICATE && outcomes[2] == ATTUNE_REJECTED);
   char* lines = NULL;
@@ -367,6 +398,10 @@ static void numbers_are_ids_too(const char* model) {
   CHECK(answer.count == 10 && strcmp(answer.items[0], "1004") == 0);
   CHECK(observe_one(recommender, "10099", "1004", &outcome) == ATTUNE_OK && outcome == ATTUNE_RECORDED);
   CHECK(observe_one(recommender, "10099", "word", &outcome) == ATTUNE_OK && outcome == ATTUNE_REJECTED);
+  const char* const candidates[] = {"0", "word", ""};
+  float scores[3] = {1, 1, 1};
+  CHECK(attune_score(recommender, "10099", candidates, 3, 0, scores) == ATTUNE_OK);
+  CHECK(!isnan(scores[0]) && isnan(scores[1]) && isnan(scores[2]));
   attune_close(recommender);
 }
 
@@ -432,6 +467,7 @@ int main(int argc, char** argv) {
   it_says_what_it_is();
   models_are_trained_and_measured(file, numbers, model, numbered);
   training_refuses(file, model, elsewhere);
+  training_stops_or_is_given_up(file, elsewhere);
   opening_refuses(model);
 
   attune_open_options options = {.struct_size = sizeof options};

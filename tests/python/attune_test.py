@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python package: with NumPy where it is there, without it otherwise."""
 
+import ctypes
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import attune
 import attune._values
+from attune._library import OUTCOMES, Events, OpenOptions, RawAnswer, Request
 
 ITEMS, USERS, EVENTS = 40, 60, 24
 TINY = {"epochs": 20, "patience": 20, "batch_sequences": 4, "warmup_steps": 10,
@@ -122,8 +124,10 @@ class AttuneTest(unittest.TestCase):
         def fail(epoch):
             raise KeyError("mine")
 
+        kept = attune.Recommender.open(self.elsewhere).info()["model_version"]
         with self.assertRaises(KeyError):
-            attune.train(self.file, self.elsewhere, preset="sasrec-small", config=TINY, progress=fail)
+            attune.train(self.file, self.elsewhere, preset="sasrec-small", config={**TINY, "seed": 7}, progress=fail)
+        self.assertEqual(attune.Recommender.open(self.elsewhere).info()["model_version"], kept)
 
     @unittest.skipUnless(os.name == "posix", "without POSIX signals")
     def test_an_interrupted_training_ends(self):
@@ -147,6 +151,38 @@ class AttuneTest(unittest.TestCase):
             attune.train({"user": ["u"]}, self.elsewhere)
         with self.assertRaisesRegex(ValueError, "expected columns of one length"):
             attune.train({"user": ["u"], "item": ["i", "j"]}, self.elsewhere)
+        with self.assertRaisesRegex(TypeError, "interactions: item, row 1: expected an id"):
+            attune.train({"user": ["u", "v"], "item": ["i", math.nan]}, self.elsewhere)
+        with self.assertRaisesRegex(attune.Error, "^interactions:"):
+            attune.train({"user": ["u"], "item": ["i"], "timestamp": ["yesterday"]}, self.elsewhere)
+        self.refused("invalid_argument", "options: item_ids", attune.evaluate, self.model, self.file, item_ids="int64")
+        with self.assertRaisesRegex(ValueError, "path without NUL"):
+            attune.Recommender.open(f"{self.model}\0junk")
+
+    def test_missing_values_of_frames_are_no_values(self):
+        columns = circle(lambda number: f"i{number}")
+        count = len(columns["user"])
+        columns["event"] = [math.nan] * count
+        columns["event_id"] = [None] * count
+        columns["timestamp"] = [None if row == 5 else datetime.fromtimestamp(time / 1000, timezone.utc)
+                                for row, time in enumerate(columns["timestamp"])]
+        report = attune.train(columns, self.elsewhere, preset="markov", split="leave-one-out")
+        self.assertEqual(report["load"]["interactions"], count)
+        with attune.Recommender.open(self.elsewhere) as recommender:
+            self.assertEqual(recommender.export_user("i7")[0]["event"], "")
+
+    def test_ids_keep_the_bytes_they_had(self):
+        file = self.elsewhere.with_name("latin.csv")
+        text = self.file.read_text().replace("i4", "caf\u00e9")
+        file.write_text(text, encoding="latin-1")
+        attune.train(file, self.elsewhere, preset="markov")
+        with attune.Recommender.open(self.elsewhere) as recommender:
+            (found,) = recommender.recommend_history(["i3"], k=1).items
+            self.assertEqual(found.encode("utf-8", "surrogateescape"), b"caf\xe9")
+            self.assertEqual(recommender.recommend_history([found], k=1).items, ["i5"])
+        attune.train(file, self.elsewhere, preset="markov", encoding="latin-1")
+        with attune.Recommender.open(self.elsewhere) as recommender:
+            self.assertEqual(recommender.recommend_history(["i3"], k=1).items, ["caf\u00e9"])
 
     def test_answers_follow_what_is_observed(self):
         self.assertEqual(self.recommender.observe("somebody", "i3"), "recorded")
@@ -177,6 +213,17 @@ class AttuneTest(unittest.TestCase):
             ask([1.5])
         with self.assertRaises(ValueError):
             ask(["i\0"])
+        with self.assertRaises(TypeError):
+            ask("i3")
+        with self.assertRaises(TypeError):
+            ask(["i3"], allow="i9")
+        with self.assertRaises(ValueError):
+            ask(["i3"], k=2**64 + 1)
+        with self.assertRaises(ValueError):
+            ask(["i3"], now=2**64)
+        with self.assertRaises(ValueError):
+            attune.Recommender.open(self.model, max_items=-1)
+        self.refused("invalid_argument", "events.durable", self.recommender.observe, "somebody", "i3", durable=True)
 
     def test_long_ids_get_the_room_they_need(self):
         long = "x" * 500
@@ -198,6 +245,13 @@ class AttuneTest(unittest.TestCase):
         self.assertEqual(self.recommender.recommend("nobody", filter=wanted, now=datetime(2019, 1, 1)).items, [])
         self.refused("invalid_argument", "colour", self.recommender.recommend, "nobody", filter="colour = 1")
 
+    def test_filters_that_were_not_used_for_long_are_let_go(self):
+        self.recommender.upsert_item("i9", {"price": 150.5})
+        for price in range(300):
+            answer = self.recommender.recommend("nobody", filter=f"price < {price}")
+            self.assertEqual(answer.items, ["i9"] if price > 150 else [])
+        self.assertLessEqual(len(self.recommender._handle._filters), 100)
+
     def test_integers_stay_integers(self):
         with attune.Recommender.open(self.numbered) as recommender:
             history = [103]
@@ -213,6 +267,9 @@ class AttuneTest(unittest.TestCase):
         if attune._values.numpy is None:
             self.assertIsInstance(answer.scores, list)
             self.skipTest("without NumPy: lists alone")
+        self.assertNotEqual(answer, self.recommender.recommend("nobody", k=3))
+        self.recommender.upsert_item("i9", {"price": attune._values.numpy.float32(3)})
+        self.assertEqual(self.recommender.recommend("nobody", filter="price = 3").items, ["i9"])
         self.assertEqual(answer.scores.dtype, "float32")
         self.assertEqual(answer.scores.shape, (3,))
 
@@ -265,24 +322,60 @@ class AttuneTest(unittest.TestCase):
         first.close()
         with attune.Recommender.open(self.model, event_store=store) as second:
             self.assertEqual(second.recommend("keeper").items[0], "i4")
+            try:
+                second.upsert_item("i3", {"colour": "red"})
+            except attune.Error as error:
+                kept = error  # whose frames are those of the call
+        with attune.Recommender.open(self.model, event_store=store) as third:
+            self.assertEqual(third.recommend("keeper").items[0], "i4")
+        self.assertIn("colour", str(kept))
 
     def test_threads_share_a_recommender_that_is_closed_meanwhile(self):
         def work(number, recommender):
-            for _ in range(200):
-                try:
+            try:
+                for round in range(10**6):
                     recommender.observe(f"t{number}", "i3")
-                    bad.extend([1] * (len(recommender.recommend(f"t{number}", 5)) != 5))
-                except ValueError:
-                    return
+                    if len(recommender.recommend(f"t{number}", 5)) != 5:
+                        bad.append(number)
+                    if round == 0:
+                        everybody_was_answered.wait()
+            except Exception as error:
+                if "closed" not in str(error):
+                    bad.append(error)
+                    everybody_was_answered.abort()
 
         bad = []
+        everybody_was_answered = threading.Barrier(5)
         threads = [threading.Thread(target=work, args=(n, self.recommender)) for n in range(4)]
         for thread in threads:
             thread.start()
+        everybody_was_answered.wait()
         self.recommender.close()
         for thread in threads:
             thread.join()
         self.assertEqual(bad, [])
+
+    @unittest.skipUnless("ATTUNE_CC" in os.environ, "without a compiler of C")
+    def test_structs_are_laid_out_as_in_the_header(self):
+        structs = {"attune_open_options": OpenOptions, "attune_events": Events, "attune_request": Request,
+                   "attune_answer": RawAnswer}
+        lines, expected = [], []
+        for name, struct in structs.items():
+            lines.append(f'printf("%zu\\n", sizeof({name}));')
+            expected.append(ctypes.sizeof(struct))
+            for field, *_ in struct._fields_:
+                member = f"(({name}*)0)->{field}"
+                lines.append(f'printf("%zu\\n%zu\\n", offsetof({name}, {field}), sizeof({member}));')
+                expected += [getattr(struct, field).offset, getattr(struct, field).size]
+        for number, outcome in enumerate(OUTCOMES):
+            lines.append(f'printf("%d\\n", ATTUNE_{outcome.upper()});')
+            expected.append(number)
+        source, program = (self.elsewhere.with_name(name) for name in ("layout.c", "layout"))
+        source.write_text("#include <attune/attune.h>\n#include <stdio.h>\nint main(void) {\n" + "\n".join(lines) + "\n}\n")
+        subprocess.run([os.environ["ATTUNE_CC"], "-std=c99", "-I", os.environ["ATTUNE_INCLUDE"], source, "-o", program],
+                       check=True)
+        found = subprocess.run([program], check=True, capture_output=True, text=True).stdout.split()
+        self.assertEqual([int(number) for number in found], expected)
 
 
 if __name__ == "__main__":

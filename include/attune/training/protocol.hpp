@@ -19,6 +19,10 @@ struct EvaluationProtocol {
   std::optional<float> min_rating;  // CleaningOptions::min_value
   std::size_t k_core = 0;           // CleaningOptions::k_core
 
+  // The parts of the histories. Where nobody asked for the split and events have no times, which the default one needs,
+  // `split` becomes leave-one-out, and the note of the parts says so. Throws like attune::split().
+  ATTUNE_EXPORT Split divide(Histories histories, bool asked);
+
   ATTUNE_EXPORT void write(std::map<std::string, std::string>& notes) const;
   // What the notes do not name is as above. Throws Error for a split that cannot be.
   ATTUNE_EXPORT static EvaluationProtocol read(const std::map<std::string, std::string>& notes);

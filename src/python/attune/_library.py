@@ -131,14 +131,17 @@ _PLAIN: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
+def _name() -> str:
+    return {"win32": "attune_c.dll", "darwin": f"libattune_c.{ABI_VERSION}.dylib"}.get(
+        sys.platform, f"libattune_c.so.{ABI_VERSION}")
+
+
 def _file() -> str:
     """ATTUNE_LIBRARY, else the library beside this file, else what the loader finds."""
     if named := os.environ.get("ATTUNE_LIBRARY"):
         return named
-    name = {"win32": "attune_c.dll", "darwin": f"libattune_c.{ABI_VERSION}.dylib"}.get(
-        sys.platform, f"libattune_c.so.{ABI_VERSION}")
-    beside = Path(__file__).with_name(name)
-    return str(beside) if beside.exists() else name
+    beside = Path(__file__).with_name(_name())
+    return str(beside) if beside.exists() else _name()
 
 
 def _load() -> ctypes.CDLL:
@@ -148,7 +151,8 @@ def _load() -> ctypes.CDLL:
         found = loaded.attune_abi_version
     except (OSError, AttributeError) as error:
         raise ImportError(
-            f"expected libattune_c by ATTUNE_LIBRARY, beside the package or on the loader's path, found {file}: {error}"
+            f"expected libattune_c by ATTUNE_LIBRARY, as {Path(__file__).with_name(_name())} or on the loader's path, "
+            f"tried {file}: {error}"
         ) from error
     found.restype, found.argtypes = _PLAIN["attune_abi_version"]
     if found() != ABI_VERSION:
@@ -173,7 +177,7 @@ def handed_over(function: Any, *arguments: Any) -> str:
     text = c_void_p()
     function(*arguments, ctypes.byref(text))
     try:
-        return ctypes.string_at(text).decode()
+        return ctypes.string_at(text).decode("utf-8", "surrogateescape")
     finally:
         library.attune_free(text)
 

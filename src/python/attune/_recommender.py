@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ctypes import byref, c_char_p, c_float, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
@@ -14,16 +15,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from attune._library import OUTCOMES, Error, Events, OpenOptions, RawAnswer, Request, handed_over, library
-from attune._values import Id, Time, id_array, id_bytes, milliseconds, numbers, optional_array, text
+from attune._values import (
+    Id, Time, as_json, from_bytes, id_array, id_bytes, milliseconds, numbers, optional_array, path, size, text)
 
 if TYPE_CHECKING:
     from attune._values import Numbers
 
 _FIRST_CAPACITY = 1000  # of an answer whose size nobody knows yet
 _BYTES_OF_AN_ID = 24
+_FILTERS = 100  # compiled ones that are kept
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """Items, best first. `source` says who answers; seen, filtered and unavailable why there are fewer than k."""
 
@@ -45,35 +48,78 @@ class Answer:
         return iter([(item, float(score)) for item, score in zip(self.items, self.scores)])
 
 
-class _Handle:
-    """Owns a recommender and its filters. A call that runs keeps it, so nothing is freed under it."""
+class _Filter:
+    """A compiled filter. Whoever asks with it holds it."""
 
-    def __init__(self, model: str, options: OpenOptions) -> None:
+    def __init__(self, handle: _Handle, filter: str) -> None:
         self._as_parameter_ = c_void_p()
-        self._policies: dict[str, c_void_p] = {}
-        self._lock = threading.Lock()
-        library.attune_open(model.encode(), byref(options), byref(self._as_parameter_))
-
-    def policy(self, filter: str) -> c_void_p:
-        with self._lock:
-            if filter not in self._policies:
-                policy = c_void_p()
-                library.attune_compile(self, text(filter), byref(policy))
-                self._policies[filter] = policy
-            return self._policies[filter]
+        library.attune_compile(handle, text(filter), byref(self._as_parameter_))
 
     def __del__(self) -> None:
-        for policy in self._policies.values():
-            library.attune_free_policy(policy)
+        library.attune_free_policy(self)
+
+
+class _Handle:
+    """Owns a recommender. A call that runs is in a `with` statement, and the last to leave after close() frees it."""
+
+    def __init__(self, model: bytes, options: OpenOptions) -> None:
+        self._as_parameter_ = c_void_p()
+        self._filters: OrderedDict[str, _Filter] = OrderedDict()
+        self._lock = threading.Lock()
+        self._running = 0
+        self._open = False
+        library.attune_open(model, byref(options), byref(self._as_parameter_))
+        self._open = True
+
+    def __enter__(self) -> _Handle:
+        with self._lock:
+            if not self._open:
+                raise ValueError("this recommender is closed")
+            self._running += 1
+        return self
+
+    def __exit__(self, *_raised: Any) -> None:
+        with self._lock:
+            self._running -= 1
+            last = not self._open and self._running == 0
+        if last:
+            self._free()
+
+    def close(self) -> None:
+        with self._lock:
+            last = self._open and self._running == 0
+            self._open = False
+        if last:
+            self._free()
+
+    def filter(self, filter: str) -> _Filter:
+        """Compiles what it does not know, while others go on."""
+        with self._lock:
+            if known := self._filters.get(filter):
+                self._filters.move_to_end(filter)
+                return known
+        compiled = _Filter(self, filter)
+        with self._lock:
+            self._filters[filter] = compiled
+            while len(self._filters) > _FILTERS:
+                self._filters.popitem(last=False)
+        return compiled
+
+    def _free(self) -> None:
+        self._filters.clear()
         library.attune_close(self)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Recommender:
     """Made by Recommender.open(). Close it, or use it in a `with` statement."""
 
     def __init__(self, handle: _Handle) -> None:
-        self._handle: Optional[_Handle] = handle
+        self._handle = handle
         self._integers: bool = self.info()["item_ids"] == "int64"
+        self._capacity = _FIRST_CAPACITY
 
     @classmethod
     def open(
@@ -93,20 +139,20 @@ class Recommender:
         may ask for ({"genre": "category", "price": "number"}), `event_kinds` what kinds of events weigh; the rest is as
         in attune.h, with 0 for the default."""
         options = OpenOptions(
-            event_store=None if event_store is None else text(os.fspath(event_store)),
-            item_fields=None if item_fields is None else json.dumps(dict(item_fields)).encode(),
-            event_kinds=None if event_kinds is None else json.dumps(dict(event_kinds)).encode(),
-            max_items=max_items,
-            cache_budget_bytes=cache_budget_bytes,
-            history_budget_bytes=history_budget_bytes,
-            history_ttl=history_ttl,
+            event_store=None if event_store is None else path(event_store),
+            item_fields=None if item_fields is None else as_json(dict(item_fields)),
+            event_kinds=None if event_kinds is None else as_json(dict(event_kinds)),
+            max_items=size(max_items, "max_items"),
+            cache_budget_bytes=size(cache_budget_bytes, "cache_budget_bytes"),
+            history_budget_bytes=size(history_budget_bytes, "history_budget_bytes"),
+            history_ttl=size(history_ttl, "history_ttl"),
             in_memory=in_memory,
         )
-        return cls(_Handle(os.fspath(model), options))
+        return cls(_Handle(path(model), options))
 
     def close(self) -> None:
-        """What runs in other threads ends before anything is freed. Twice is fine."""
-        self._handle = None
+        """Nothing can be asked any more; calls that run in other threads end first. Twice is fine."""
+        self._handle.close()
 
     def __enter__(self) -> Recommender:
         return self
@@ -132,11 +178,11 @@ class Recommender:
         diversity: float = 0.0,
     ) -> Answer:
         """The k best items for a user, known or not. `filter` is an expression over item fields, compiled at its first
-        use and kept."""
-        handle = self._open_handle()
-        request = _request(handle, k, now, keep_seen, filter, allow, deny, diversity)
-        request.user = id_bytes(user)
-        return self._ask(k, lambda answer: library.attune_recommend(handle, byref(request), answer))
+        use; the last hundred are kept."""
+        with self._handle as handle:
+            request = _request(handle, k, now, keep_seen, filter, allow, deny, diversity)
+            request.user = id_bytes(user)
+            return self._ask(k, lambda answer: library.attune_recommend(handle, byref(request), answer))
 
     def recommend_history(
         self,
@@ -152,15 +198,15 @@ class Recommender:
         diversity: float = 0.0,
     ) -> Answer:
         """The same for a bare history, oldest first; nothing is stored."""
-        handle = self._open_handle()
-        request = _request(handle, k, now, keep_seen, filter, allow, deny, diversity)
         history = id_array(items)
         clock = _times(times, len(history))
-        return self._ask(
-            k,
-            lambda answer: library.attune_recommend_history(
-                handle, history, len(history), clock, byref(request), answer),
-        )
+        with self._handle as handle:
+            request = _request(handle, k, now, keep_seen, filter, allow, deny, diversity)
+            return self._ask(
+                k,
+                lambda answer: library.attune_recommend_history(
+                    handle, history, len(history), clock, byref(request), answer),
+            )
 
     def similar(
         self,
@@ -173,17 +219,18 @@ class Recommender:
         deny: Iterable[Id] = (),
     ) -> Answer:
         """The items that are most like one, by the model's vectors."""
-        handle = self._open_handle()
-        request = _request(handle, k, now, False, filter, allow, deny, 0.0)
         name = id_bytes(item)
-        return self._ask(k, lambda answer: library.attune_similar_items(handle, name, byref(request), answer))
+        with self._handle as handle:
+            request = _request(handle, k, now, False, filter, allow, deny, 0.0)
+            return self._ask(k, lambda answer: library.attune_similar_items(handle, name, byref(request), answer))
 
     def score(self, user: Id, items: Iterable[Id], *, now: Optional[Time] = None) -> Numbers:
         """The score of each item for a user; NaN for what cannot be scored."""
         candidates = id_array(items)
         count = len(candidates)
         scores = (c_float * count)()
-        library.attune_score(self._open_handle(), id_bytes(user), candidates, count, milliseconds(now), scores)
+        with self._handle as handle:
+            library.attune_score(handle, id_bytes(user), candidates, count, milliseconds(now), scores)
         return numbers(scores, count)
 
     def observe(
@@ -212,7 +259,7 @@ class Recommender:
         event_ids: Optional[Sequence[Optional[str]]] = None,
         durable: bool = False,
     ) -> list[str]:
-        """Columns of events. With `durable` it returns once an event store has all of them on the disk."""
+        """Columns of events. With `durable`, it returns once the event store has all of them on the disk."""
         who, what = id_array(users), id_array(items)
         count = len(who)
         if len(what) != count:
@@ -228,16 +275,19 @@ class Recommender:
             event_ids=_optional_texts(event_ids, count, "event_ids"),
             durable=durable,
         )
-        library.attune_observe(self._open_handle(), byref(events), outcomes)
+        with self._handle as handle:
+            library.attune_observe(handle, byref(events), outcomes)
         return [OUTCOMES[outcome] for outcome in outcomes]
 
     def forget_user(self, user: Id) -> None:
         """Forgets a user: here, in the event store and in the model directory."""
-        library.attune_forget_user(self._open_handle(), id_bytes(user))
+        with self._handle as handle:
+            library.attune_forget_user(handle, id_bytes(user))
 
     def export_user(self, user: Id) -> list[dict[str, Any]]:
         """All events of a user, oldest first."""
-        lines = handed_over(library.attune_export_user, self._open_handle(), id_bytes(user))
+        with self._handle as handle:
+            lines = handed_over(library.attune_export_user, handle, id_bytes(user))
         return [json.loads(line) for line in lines.split("\n") if line]
 
     def upsert_item(
@@ -254,33 +304,32 @@ class Recommender:
         described: dict[str, Any] = {"fields": dict(fields or {})}
         for name, bound in bounds.items():
             described[name] = None if bound is None else milliseconds(bound)
-        library.attune_upsert_item(self._open_handle(), id_bytes(item), json.dumps(described).encode())
+        with self._handle as handle:
+            library.attune_upsert_item(handle, id_bytes(item), as_json(described))
 
     def remove_item(self, item: Id) -> None:
         """In no answer until it is upserted."""
-        library.attune_remove_item(self._open_handle(), id_bytes(item))
+        with self._handle as handle:
+            library.attune_remove_item(handle, id_bytes(item))
 
     def reload(self, model: Union[str, os.PathLike[str]]) -> None:
         """Swaps the model while requests run. Where that fails, the old one goes on."""
-        library.attune_reload(self._open_handle(), text(os.fspath(model)))
+        with self._handle as handle:
+            library.attune_reload(handle, path(model))
 
     def info(self) -> dict[str, Any]:
         """Model version, number of items and users, memory, damage and more."""
-        info: dict[str, Any] = json.loads(handed_over(library.attune_info, self._open_handle()))
+        with self._handle as handle:
+            info: dict[str, Any] = json.loads(handed_over(library.attune_info, handle))
         return info
 
     def metrics(self) -> str:
         """Counters and latencies, in the text format of Prometheus."""
-        return handed_over(library.attune_metrics, self._open_handle())
-
-    def _open_handle(self) -> _Handle:
-        handle = self._handle
-        if handle is None:
-            raise ValueError("this recommender is closed")
-        return handle
+        with self._handle as handle:
+            return handed_over(library.attune_metrics, handle)
 
     def _ask(self, k: int, call: Callable[[Any], None]) -> Answer:
-        capacity = min(k or 10, _FIRST_CAPACITY)
+        capacity = min(k, self._capacity)
         text_capacity = (capacity + 1) * _BYTES_OF_AN_ID
         while True:
             items, buffer = (c_char_p * capacity)(), ctypes.create_string_buffer(text_capacity)
@@ -295,9 +344,10 @@ class Recommender:
                     raise
                 # Another thread may change what is answered, so that this may happen again.
                 capacity, text_capacity = max(capacity, raw.count), max(text_capacity, raw.text_size)
-        names = [item.decode() for item in items[: raw.count]]
+                self._capacity = max(self._capacity, capacity)
+        names = items[: raw.count]
         return Answer(
-            items=[int(name) for name in names] if self._integers else list(names),
+            items=[int(name) for name in names] if self._integers else [from_bytes(name) for name in names],
             scores=numbers(scores, raw.count),
             probabilities=numbers(probabilities, raw.count),
             source=raw.source.decode(),
@@ -320,11 +370,10 @@ def _request(
     deny: Iterable[Id],
     diversity: float,
 ) -> Request:
-    if k < 1:
-        raise ValueError(f"k: expected at least 1, found {k}")
-    request = Request(k=k, now=milliseconds(now), keep_seen=keep_seen, diversity=diversity)
+    request = Request(k=size(k, "k", least=1), now=milliseconds(now), keep_seen=keep_seen, diversity=diversity)
     if filter is not None:
-        request.policy = handle.policy(filter)
+        request.filter = handle.filter(filter)
+        request.policy = request.filter._as_parameter_
     if allow is not None:
         allowed = id_array(allow)
         # An empty list allows nothing, which is said by a pointer that is not NULL.
