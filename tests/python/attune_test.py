@@ -164,12 +164,13 @@ class AttuneTest(unittest.TestCase):
         count = len(columns["user"])
         columns["event"] = [math.nan] * count
         columns["event_id"] = [None] * count
-        columns["timestamp"] = [None if row == 5 else datetime.fromtimestamp(time / 1000, timezone.utc)
-                                for row, time in enumerate(columns["timestamp"])]
         report = attune.train(columns, self.elsewhere, preset="markov", split="leave-one-out")
         self.assertEqual(report["load"]["interactions"], count)
         with attune.Recommender.open(self.elsewhere) as recommender:
             self.assertEqual(recommender.export_user("i7")[0]["event"], "")
+        columns["timestamp"] = [None if row == 5 else datetime.fromtimestamp(time / 1000, timezone.utc)
+                                for row, time in enumerate(columns["timestamp"])]
+        self.refused("invalid_data", "interactions:7: column 'timestamp_ms'", attune.train, columns, self.elsewhere)
 
     def test_ids_keep_the_bytes_they_had(self):
         file = self.elsewhere.with_name("latin.csv")
