@@ -240,7 +240,7 @@ typedef int (*attune_progress)(const char* epoch, void* context);
 //   "split"            "temporal:0.9" (without times in the file: "leave-one-out"), "leave-one-out", "none"
 //   "threads"          1: the calling thread alone
 //   "user_ids", "item_ids"    "string" or "int64"
-//   "columns", "separator", "encoding", "skip_bad_lines", "min_rating", "k_core"    how the file is read, as by the tool
+//   "columns", "separator", "encoding", "skip_bad_lines", "min_rating", "k_core"   how the file is read, as by the tool
 //
 // `report` is handed a JSON object with what was read, epochs and metrics of the test part; NULL: nobody wants it. Free
 // it with attune_free().

@@ -203,7 +203,7 @@ void TrainedModel::check_replaceable(const std::string& directory) {
     const std::string name = entry.path().filename().string();
     if (name == kManifestFile) {
       const Bytes bytes = platform::read_file(entry.path(), detail::kMaxManifestBytes);
-      if (!detail::is_manifest(detail::text_of(bytes))) refuse("its manifest.json is not that of a model");
+      if (!detail::is_manifest(detail::as_text(bytes))) refuse("its manifest.json is not that of a model");
     } else if (std::ranges::find(detail::kModelFiles, name) == detail::kModelFiles.end()) {
       refuse("it holds " + name + ", which is not part of a model");
     }

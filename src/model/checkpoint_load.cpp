@@ -51,7 +51,7 @@ class ModelDirectory {
   ModelDirectory(const fs::path& directory, ModelAccess access)
       : directory_(directory),
         text_(platform::read_file(directory / kManifestFile, detail::kMaxManifestBytes)),
-        manifest_(detail::parse_manifest(detail::text_of(text_), name_of(kManifestFile))),
+        manifest_(detail::parse_manifest(detail::as_text(text_), name_of(kManifestFile))),
         mapped_(access == ModelAccess::mapped && has_opening(manifest_)) {}
 
   const Manifest& manifest() const noexcept { return manifest_; }

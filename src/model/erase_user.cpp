@@ -36,7 +36,7 @@ void erase_user(const std::string& directory, const Id& user) {
   platform::remove_abandoned(directory);
   const std::filesystem::path path = directory;
   const Bytes text = platform::read_file(path / kManifestFile, kMaxManifestBytes);
-  Manifest manifest = parse_manifest(text_of(text), (path / kManifestFile).string());
+  Manifest manifest = parse_manifest(as_text(text), (path / kManifestFile).string());
   if (!manifest.users) return;
   auto items = std::make_shared<const IdMap>(
       parse_item_ids(read_listed(path / kItemIdsFile, manifest), (path / kItemIdsFile).string()));

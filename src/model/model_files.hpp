@@ -46,7 +46,7 @@ inline std::vector<float> values_of(const EmbeddingTable<float>& table) {
   return values;
 }
 
-inline std::string_view text_of(std::span<const std::byte> bytes) noexcept {
+inline std::string_view as_text(std::span<const std::byte> bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 

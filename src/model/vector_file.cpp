@@ -68,7 +68,7 @@ class NumpyHeader {
 
 VectorFile numpy_of(std::span<const std::byte> bytes, const std::string& name) {
   const auto fail = [&](const std::string& what) { throw Error(ErrorCode::corrupt_file, name + ": " + what); };
-  if (bytes.size() < 12 || !detail::text_of(bytes).starts_with(kNumpy))
+  if (bytes.size() < 12 || !detail::as_text(bytes).starts_with(kNumpy))
     fail("expected the header of a .npy file, found none");
   const auto version = static_cast<unsigned>(bytes[kNumpy.size()]);
   if (version < 1 || version > 3) fail("expected version 1 to 3 of .npy, found " + std::to_string(version));
@@ -78,7 +78,7 @@ VectorFile numpy_of(std::span<const std::byte> bytes, const std::string& name) {
   if (length > bytes.size()) {
     fail("expected a header of " + std::to_string(length) + " bytes, found " + std::to_string(bytes.size()));
   }
-  const NumpyHeader header(detail::text_of(bytes.first(length)), name);
+  const NumpyHeader header(detail::as_text(bytes.first(length)), name);
   bytes = bytes.subspan(length);
   header.expect_rows_first();
   const std::size_t bytes_of_number = header.number_bytes();
@@ -130,7 +130,7 @@ VectorFile read_safetensors(const std::string& path, const std::string& name) {
 bool holds_vectors(const std::string& path) {
   platform::RegularFile file(path);
   const auto bytes = file.read(std::min<std::uint64_t>(file.size(), 8));
-  const std::string_view start = detail::text_of(bytes);
+  const std::string_view start = detail::as_text(bytes);
   using namespace std::string_view_literals;
   for (const std::string_view image : {"\x89PNG"sv, "\xFF\xD8\xFF"sv, "GIF8"sv, "RIFF"sv}) {
     if (start.starts_with(image)) {
@@ -146,7 +146,7 @@ VectorFile read_vectors(const std::string& path, const std::string& tensor) {
   const auto read = [&]() -> VectorFile {
     if (path.ends_with(".safetensors")) return read_safetensors(path, tensor);
     const std::vector<std::byte> bytes = platform::read_file(path);
-    return detail::text_of(bytes).starts_with(kZip) ? read_zip(bytes, path, tensor) : numpy_of(bytes, path);
+    return detail::as_text(bytes).starts_with(kZip) ? read_zip(bytes, path, tensor) : numpy_of(bytes, path);
   };
   const VectorFile vectors = read();
   const auto bad = std::ranges::find_if_not(vectors.values, [](float value) { return std::isfinite(value); });

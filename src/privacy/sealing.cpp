@@ -138,7 +138,7 @@ HostKey HostKey::from_file(const std::string& path) {
   const auto* const digits = reinterpret_cast<const char*>(text.data());
   sodium_hex2bin(detail::raw(key.bytes_.data()), kSize, digits, std::min(text.size(), kDigits), nullptr, &decoded,
                  &end);
-  const auto rest = detail::text_of(text).substr(std::min(text.size(), kDigits));
+  const auto rest = detail::as_text(text).substr(std::min(text.size(), kDigits));
   const bool right = decoded == kSize && (rest.empty() || rest == "\n" || rest == "\r\n");
   const std::size_t found = text.size();
   sodium_memzero(text.data(), text.size());
@@ -213,7 +213,7 @@ void seal_model(const std::string& directory, const std::string& to, const HostK
   const fs::path path = directory;
   const Bytes text = platform::read_file(path / detail::kManifestFile, detail::kMaxManifestBytes);
   const detail::Manifest manifest =
-      detail::parse_manifest(detail::text_of(text), (path / detail::kManifestFile).string());
+      detail::parse_manifest(detail::as_text(text), (path / detail::kManifestFile).string());
   std::vector<NamedSize> files{{detail::kManifestFile, text.size()}};
   for (const auto& [name, listed] : manifest.files) files.push_back({name, listed.size});
   if (!of_a_model(files)) {
