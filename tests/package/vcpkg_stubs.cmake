@@ -1,8 +1,8 @@
 # Runs the portfile in the folder PORT with stand-ins for the functions of vcpkg that it calls. They look at what can be
 # looked at without vcpkg: that the sources are in SOURCE, and that every option that is set is one of attune.
 
-
 cmake_minimum_required(VERSION 3.23)
+
 function(vcpkg_check_features)
   cmake_parse_arguments(arg "" OUT_FEATURE_OPTIONS FEATURES ${ARGN})
   set(options)
