@@ -40,7 +40,7 @@ struct Value {
   std::string type;
 
   explicit Value(const CLI::Option& option) : kind(Kind::text), type(option.get_type_name()) {
-    if (option.get_type_size() == 0) {
+    if (option.get_items_expected_max() == 0) {
       kind = Kind::none;
     } else if (type.find('|') != std::string::npos) {
       kind = Kind::words;

@@ -51,7 +51,7 @@ std::string entry(const CLI::Option& option) {
     std::string names;
     for (const std::string& name : option.get_snames()) names += (names.empty() ? "" : ", ") + bold("-" + name);
     for (const std::string& name : option.get_lnames()) names += (names.empty() ? "" : ", ") + bold("--" + name);
-    out += names + (option.get_type_size() == 0 ? "" : " " + italic(option.get_type_name()));
+    out += names + (option.get_items_expected_max() == 0 ? "" : " " + italic(option.get_type_name()));
   } else {
     out += italic(option.get_name());
   }

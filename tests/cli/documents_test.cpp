@@ -143,7 +143,7 @@ TEST_CASE("The manual page has every verb and option, and nothing that troff war
     }
   }
   sandbox.write("attune.1", page);
-  for (const std::string checker : {"groff -man -Tutf8 -ww -z", "mandoc -T lint -W warning"}) {
+  for (const std::string checker : {"groff -man -Tutf8 -ww -z", "mandoc -T lint -W error"}) {
     if (sandbox.shell("command -v " + checker.substr(0, checker.find(' '))).status != 0) continue;
     const Run run = sandbox.shell(checker + " attune.1");
     CHECK(run.status == 0);
