@@ -24,6 +24,8 @@ macro(attune_debian_package component package section summary description)
   set(CPACK_DEBIAN_${attune_component}_PACKAGE_SECTION ${section})
   set(CPACK_DEBIAN_${attune_component}_DESCRIPTION "${summary}\n${description}")
   set(CPACK_COMPONENT_${attune_component}_DEPENDS ${ARGN})
+  install(FILES cmake/debian/copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${package}
+          COMPONENT ${component} EXCLUDE_FROM_ALL)
 endmacro()
 
 set(CPACK_COMPONENTS_ALL)

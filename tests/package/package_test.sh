@@ -116,7 +116,7 @@ deb() {
     [[ -s $root/usr/share/doc/$package/copyright ]]
     echo "$package: $(dpkg-deb --field "$file" Depends)"
   done
-  [[ $(find "$made" -name '*.deb' | wc -l) == "${#packages[@]}" ]]
+  [[ $(compgen -G "$made/*.deb" | wc -l) == "${#packages[@]}" ]]
   if for file in "$made"/*.deb; do dpkg-deb --contents "$file"; done | grep -v '^d' | awk '{ print $6 }' | sort | uniq -d | grep .; then
     echo "the files above are in more than one package" >&2
     return 1
