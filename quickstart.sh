@@ -6,5 +6,5 @@ source .ci/common.sh
 
 install_packages "${packages_to_build[@]}"
 cmake --preset release > /dev/null
-cmake --build --preset release --target attune_tool attune_c quickstart
+cmake --build --preset release --target attune_package quickstart
 exec build/release/bin/quickstart data build/quickstart/model

@@ -1,19 +1,48 @@
-# The installed package: headers, library, tool, CMake package and pkg-config file. Nothing in it names the prefix, so
-# that the installed tree can be moved.
+# The installed package: headers, libraries, tool, CMake package and pkg-config files. Nothing in it names the prefix, so
+# that the installed tree can be moved. The target attune_package is all that it needs to be built. What names no
+# component belongs to attune_development.
 
 include(CMakePackageConfigHelpers)
 
 set(attune_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/attune)
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME attune_development)
 
-install(TARGETS attune EXPORT attuneTargets FILE_SET HEADERS)
+add_custom_target(attune_package DEPENDS attune)
+install(FILES LICENSE TYPE DOC COMPONENT attune_licence)
+install(TARGETS attune EXPORT attuneTargets FILE_SET HEADERS
+        LIBRARY COMPONENT attune_library NAMELINK_COMPONENT attune_development)
 if(TARGET attune_tool)
-  file(RELATIVE_PATH attune_lib_from_bin ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
-  set_target_properties(attune_tool PROPERTIES INSTALL_RPATH "$ORIGIN/${attune_lib_from_bin}")
-  install(TARGETS attune_tool)
+  add_dependencies(attune_package attune_tool)
+  install(TARGETS attune_tool COMPONENT attune_tools)
+  if(BUILD_SHARED_LIBS)
+    file(RELATIVE_PATH attune_lib_from_bin ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+    set_target_properties(attune_tool PROPERTIES INSTALL_RPATH "$ORIGIN/${attune_lib_from_bin}")
+  endif()
+endif()
+# The manual page and what completes command lines are written by the tool itself.
+if(TARGET attune_tool AND (NOT CMAKE_CROSSCOMPILING OR CMAKE_CROSSCOMPILING_EMULATOR))
+  # attune_document(<file> <folder below share> <arguments of the tool...>)
+  function(attune_document file folder)
+    set(written ${PROJECT_BINARY_DIR}/documents/${file})
+    add_custom_command(OUTPUT ${written} COMMAND attune_tool ${ARGN} > ${written} VERBATIM)
+    install(FILES ${written} DESTINATION ${CMAKE_INSTALL_DATADIR}/${folder} COMPONENT attune_tools)
+    set_property(TARGET attune_documents APPEND PROPERTY SOURCES ${written})
+  endfunction()
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/documents)
+  add_custom_target(attune_documents ALL)
+  attune_document(attune.1 man/man1 manual)
+  attune_document(attune bash-completion/completions completion bash)
+  attune_document(_attune zsh/site-functions completion zsh)
+  attune_document(attune.fish fish/vendor_completions.d completion fish)
+  add_dependencies(attune_package attune_documents)
 endif()
 if(TARGET attune_c)
-  set_target_properties(attune_c PROPERTIES INSTALL_RPATH "$ORIGIN")
-  install(TARGETS attune_c EXPORT attuneTargets FILE_SET HEADERS)
+  add_dependencies(attune_package attune_c)
+  install(TARGETS attune_c EXPORT attuneTargets FILE_SET HEADERS
+          LIBRARY COMPONENT attune_c_library NAMELINK_COMPONENT attune_development)
+  if(BUILD_SHARED_LIBS)
+    set_target_properties(attune_c PROPERTIES INSTALL_RPATH "$ORIGIN")
+  endif()
 endif()
 
 configure_file(cmake/attuneConfig.cmake.in attuneConfig.cmake @ONLY)

@@ -181,7 +181,7 @@ void add_update(CLI::App& verb, UpdateOptions& options) {
 }
 
 void add_compress(CLI::App& verb, CompressOptions& options) {
-  verb.add_option("model", options.model, "Model directory")->required();
+  verb.add_option("model", options.model, "Model directory")->type_name("DIR")->required();
   verb.add_option("--output", options.output, "Model directory to write; may be the same")
       ->type_name("DIR")
       ->required();
@@ -190,6 +190,7 @@ void add_compress(CLI::App& verb, CompressOptions& options) {
 
 void add_import(CLI::App& verb, ImportModelOptions& options) {
   verb.add_option("file", options.file, "Weights: a safetensors file (docs/import.md says how to make one)")
+      ->type_name("FILE")
       ->required();
   verb.add_option("--dialect", options.dialect,
                   "Where they were trained: recbole, pmixer, hstu, gsasrec,\nrectools-sasrec, rectools-hstu (default: "
@@ -213,7 +214,7 @@ void add_import(CLI::App& verb, ImportModelOptions& options) {
 }
 
 void add_export(CLI::App& verb, ExportModelOptions& options) {
-  verb.add_option("model", options.model, "Model directory")->required();
+  verb.add_option("model", options.model, "Model directory")->type_name("DIR")->required();
   verb.add_option("--format", options.format,
                   "recbole: the weights by RecBole's names, as safetensors;\nnpy: vectors of items and users, whose "
                   "products are the scores;\nonnx: the encoder as a graph for ONNX Runtime")
@@ -316,11 +317,26 @@ void add_explain(CLI::App& verb, ExplainOptions& options) {
 }
 
 void add_inspect(CLI::App& verb, InspectOptions& options) {
-  verb.add_option("path", options.path, "Model directory or safetensors file")->required();
+  verb.add_option("path", options.path, "Model directory or safetensors file")->type_name("PATH")->required();
   add_common(verb, options.common);
 }
 
 void add_doctor(CLI::App& verb, DoctorOptions& options) { add_common(verb, options.common); }
+
+void add_completion(CLI::App& verb, CompletionOptions& options) {
+  verb.add_option("shell", options.shell, "The shell that is to read it")
+      ->type_name("bash|zsh|fish")
+      ->check(one_of({"bash", "zsh", "fish"}))
+      ->required();
+  add_common(verb, options.common);
+  verb.parse_complete_callback(
+      [&verb, &options] { options.script = completion_script(*verb.get_parent(), options.shell); });
+}
+
+void add_manual(CLI::App& verb, ManualOptions& options) {
+  add_common(verb, options.common);
+  verb.parse_complete_callback([&verb, &options] { options.page = manual_page(*verb.get_parent()); });
+}
 
 // The verb's name, what it does, its options as values and how they are declared.
 template <class Options>
@@ -411,6 +427,8 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   MetricsOptions metrics;
   PrivacyOptions privacy;
   DoctorOptions doctor;
+  CompletionOptions completion;
+  ManualOptions manual;
   std::optional<Command> chosen;
   add_verb(app, "train", "Train a model on interactions and write it to a directory", train, add_train, chosen);
   add_verb(app, "tune", "Search the training options that suit interactions best", tune, add_tune, chosen);
@@ -428,6 +446,9 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "metrics", "Measure ready-made lists, or a policy on logged decisions", metrics, add_metrics, chosen);
   add_privacy(app, privacy, chosen);
   add_verb(app, "doctor", "Show the version, the build and the instruction sets in use", doctor, add_doctor, chosen);
+  add_verb(app, "completion", "Write a script that completes command lines in a shell", completion, add_completion,
+           chosen);
+  add_verb(app, "manual", "Write the manual page, as 'man -l -' reads it", manual, add_manual, chosen);
 
   try {
     app.parse(argc, argv);

@@ -225,11 +225,22 @@ struct DoctorOptions {
   CommonOptions common;
 };
 
-using Command =
-    std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, ImportModelOptions, ExportModelOptions,
-                 ConvertOptions, EmbedOptions, EvaluateOptions, RecommendOptions, ScoreOptions, ExplainOptions,
-                 InspectOptions, MetricsOptions, PrivacyEpsilonOptions, PrivacyCalibrateOptions, PrivacyKeyOptions,
-                 PrivacySealOptions, PrivacyUnsealOptions, PrivacyPseudonymiseOptions, DoctorOptions>;
+// What these two print is made of the declarations while they are at hand.
+struct CompletionOptions {
+  CommonOptions common;
+  std::string shell, script;
+};
+
+struct ManualOptions {
+  CommonOptions common;
+  std::string page;
+};
+
+using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, ImportModelOptions,
+                             ExportModelOptions, ConvertOptions, EmbedOptions, EvaluateOptions, RecommendOptions,
+                             ScoreOptions, ExplainOptions, InspectOptions, MetricsOptions, PrivacyEpsilonOptions,
+                             PrivacyCalibrateOptions, PrivacyKeyOptions, PrivacySealOptions, PrivacyUnsealOptions,
+                             PrivacyPseudonymiseOptions, DoctorOptions, CompletionOptions, ManualOptions>;
 
 // Exit statuses of the tool.
 inline constexpr int kDone = 0;

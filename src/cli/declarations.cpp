@@ -74,11 +74,13 @@ void add_convert(CLI::App& verb, ConvertOptions& options) {
           "input", options.data.interactions,
           "Interactions, items or users: delimited, RecBole's atomic file or JSON\nlines; plain, .gz or .xz; '-' "
           "is standard input")
+      ->type_name("FILE")
       ->required();
   verb.add_option(
           "output", options.output,
           "File to write, in the form that its name says: .csv, .tsv, .jsonl,\n.ndjson, .inter, .item or .user, "
           "and .gz behind it to compress")
+      ->type_name("FILE")
       ->required();
   add_reading(verb, options.data);
   add_skip_bad_lines(verb, options.data);
@@ -121,6 +123,7 @@ void add_embed(CLI::App& verb, EmbedOptions& options) {
 void add_metrics(CLI::App& verb, MetricsOptions& options) {
   CLI::Option* file = verb.add_option(
       "file", options.file, "JSON with cutoffs, recommended, relevant and train_item_count; '-' is standard input");
+  file->type_name("FILE");
   CLI::Option* logged = verb.add_option("--logged", options.logged,
                                         "Instead: what a new policy would have earned, from a delimited file with the\n"
                                         "columns propensity, reward and target_probability");

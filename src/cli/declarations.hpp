@@ -33,4 +33,8 @@ void add_privacy_seal(CLI::App& verb, PrivacySealOptions& options);
 void add_privacy_unseal(CLI::App& verb, PrivacyUnsealOptions& options);
 void add_privacy_pseudonymise(CLI::App& verb, PrivacyPseudonymiseOptions& options);
 
+// What the declarations of the whole tool say, for a shell and as a manual page in troff.
+std::string completion_script(const CLI::App& app, const std::string& shell);
+std::string manual_page(const CLI::App& app);
+
 }  // namespace attune::cli

@@ -30,5 +30,7 @@ void run(const PrivacySealOptions& options, Console& console);
 void run(const PrivacyUnsealOptions& options, Console& console);
 void run(const PrivacyPseudonymiseOptions& options, Console& console);
 void run(const DoctorOptions& options, Console& console);
+void run(const CompletionOptions& options, Console& console);
+void run(const ManualOptions& options, Console& console);
 
 }  // namespace attune::cli

@@ -42,12 +42,15 @@ std::string Sandbox::write(const std::string& name, const std::string& text) con
 
 std::string Sandbox::read(const std::string& name) const { return content(folder_ / name); }
 
-Run Sandbox::attune(const std::string& arguments, const std::string& input) const {
+Run Sandbox::shell(const std::string& command, const std::string& input) const {
   write("stdin", input);
-  const std::string command =
-      "cd '" + folder_.string() + "' && '" ATTUNE_TOOL "' " + arguments + " > stdout 2> stderr < stdin";
-  const int status = std::system(command.c_str());
+  const std::string here = "cd '" + folder_.string() + "' && " + command + " > stdout 2> stderr < stdin";
+  const int status = std::system(here.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read("stdout"), read("stderr")};
+}
+
+Run Sandbox::attune(const std::string& arguments, const std::string& input) const {
+  return shell("'" ATTUNE_TOOL "' " + arguments, input);
 }
 
 Run Sandbox::attune_killed_at(const std::string& text, const std::string& arguments) const {

@@ -31,7 +31,9 @@ class Sandbox {
   std::string write(const std::string& name, const std::string& content) const;
   std::string read(const std::string& name) const;
 
-  // `arguments` as typed in a shell whose current folder is this one; `input` goes to standard input.
+  // A command as typed in a shell whose current folder is this one; `input` goes to standard input.
+  Run shell(const std::string& command, const std::string& input = "") const;
+  // The tool with `arguments` as typed there.
   Run attune(const std::string& arguments, const std::string& input = "") const;
 
   // The same, killed (SIGKILL) as soon as standard error holds `text`: then 128 + 9 is its status.

@@ -88,7 +88,7 @@ TEST_CASE("Every verb checks the file of options that it is given", "[cli][usage
         "score --model model --history i1", "inspect model", "compress model --output small",
         "convert events.csv again.csv",
         "embed --model '" ATTUNE_TEST_DIR "/golden/bert_d16_l1_h1' --items texts.csv --text title",
-        "metrics lists.json", "doctor"}) {
+        "metrics lists.json", "doctor", "completion fish", "manual"}) {
     INFO(verb);
     const Run bad = sandbox.attune(verb + " --config bad.json");
     CHECK(bad.status == 1);
@@ -112,7 +112,7 @@ TEST_CASE("Help is an answer: standard output, status 0, every verb and option",
   CHECK(all.status == 0);
   CHECK(all.err.empty());
   for (const std::string verb : {"train", "tune", "update", "compress", "convert", "embed", "evaluate", "recommend",
-                                 "score", "explain", "inspect", "metrics", "doctor"}) {
+                                 "score", "explain", "inspect", "metrics", "doctor", "completion", "manual"}) {
     CHECK(all.out.find(verb) != std::string::npos);
     const Run one = sandbox.attune(verb + " --help");
     CHECK(one.status == 0);

@@ -5,11 +5,14 @@
 #   pkg_config          the same consumer without CMake
 #   c                   a consumer in C99 of the moved package, with CMake and without
 #   build_tree          a consumer of the build tree
-#   subproject          a consumer that adds the sources as a sub-project
+#   fetchcontent        a consumer that fetches the sources as a sub-project
 #   shared              builds attune as a shared library, installs and moves it, and runs both kinds of consumer
-# CMake passes CMAKE, CXX, BUILD_TYPE, LAUNCHER, SOURCE_DIR, BUILD_DIR, LIBDIR, WITH_SQLITE, WITH_SODIUM, WITH_GMP, WERROR and
+#   recipes             reads the port of vcpkg and the recipe of Conan, as far as that goes without these two
+#   deb                 makes Debian packages of the current build, unpacks them and runs all kinds of consumer
+#   deb_shared          the same with the shared library
+# CMake passes CMAKE, CPACK, CXX, BUILD_TYPE, LAUNCHER, SOURCE_DIR, BUILD_DIR, LIBDIR, WITH_SQLITE, WITH_SODIUM, WITH_GMP, WERROR and
 # WORK. The sub-project and the shared library have the flags of the current build, so that a compiler cache knows their
-# units.
+# units. A verb that lacks a program ends with status 77, which is skipped.
 set -euo pipefail
 
 consumer=$SOURCE_DIR/tests/package/consumer
@@ -22,6 +25,25 @@ if [[ $WERROR == ON ]]; then like_the_build+=(-DASKED_FOR=ATTUNE_WARNINGS_AS_ERR
 
 fresh() { rm -rf "$1" && mkdir -p "$1"; }
 
+# needs <program...>
+needs() {
+  local program
+  for program in "$@"; do
+    if ! command -v "$program" > /dev/null; then
+      echo "skipped: $program is missing"
+      exit 77
+    fi
+  done
+}
+
+# names_no_folder_of_the_machine <folder>
+names_no_folder_of_the_machine() {
+  if grep -rIl --exclude-dir=include -e "$WORK" -e "$SOURCE_DIR" "$1"; then
+    echo "the installed files above name a folder of the machine that built them" >&2
+    return 1
+  fi
+}
+
 # install_and_move <build folder> <destination>
 install_and_move() {
   fresh "$WORK/prefix"
@@ -29,10 +51,7 @@ install_and_move() {
   mkdir -p "$(dirname "$2")"
   "$CMAKE" --install "$1" --prefix "$WORK/prefix" > /dev/null
   mv "$WORK/prefix" "$2"
-  if grep -rIl --exclude-dir=include -e "$WORK/prefix" -e "$SOURCE_DIR" "$2"; then
-    echo "the installed files above name a folder of the machine that built them" >&2
-    return 1
-  fi
+  names_no_folder_of_the_machine "$2"
 }
 
 # cmake_consumer <name> <cmake arguments...>
@@ -70,6 +89,48 @@ c_consumer() {
   LD_LIBRARY_PATH=$2/$LIBDIR "$WORK/$1/consumer"
 }
 
+# check_deb <file> <package>: what dpkg wants to know, and only files below /usr, of root, with the usual modes.
+check_deb() {
+  local field
+  for field in Version Architecture Maintainer Section Priority Homepage Installed-Size Description; do
+    [[ -n $(dpkg-deb --field "$1" $field) ]] || { echo "$1 lacks $field" >&2; return 1; }
+  done
+  [[ $(dpkg-deb --field "$1" Package) == "$2" ]]
+  dpkg-deb --contents "$1" | awk '
+    { wanted = $1 ~ /^d/ ? "drwxr-xr-x" : $1 ~ /^l/ ? "lrwxrwxrwx" : $6 ~ /^.\/usr\/bin\// ? "-rwxr-xr-x" : "-rw-r--r--" }
+    $1 != wanted || $2 != "root/root" || $6 !~ /^.\/(usr\/.*)?$/ { print "unexpected:", $0; wrong = 1 }
+    END { exit wrong }'
+}
+
+# deb <name> <build folder>: the packages of a build, and consumers of what is in them.
+deb() {
+  needs dpkg-deb dpkg-shlibdeps file
+  local root=$WORK/$1/root made=$WORK/$1/made packages=(libattune-c1 libattune-dev attune-tools) package file
+  if [[ -e $2/src/libattune.so ]]; then packages+=(libattune0.1); fi
+  fresh "$root"
+  "$CPACK" -G DEB --config "$2/CPackConfig.cmake" -B "$made"
+  for package in "${packages[@]}"; do
+    file=$(compgen -G "$made/${package}_*.deb")
+    check_deb "$file" "$package"
+    dpkg-deb --extract "$file" "$root"
+    [[ -s $root/usr/share/doc/$package/copyright ]]
+    echo "$package: $(dpkg-deb --field "$file" Depends)"
+  done
+  [[ $(compgen -G "$made/*.deb" | wc -l) == "${#packages[@]}" ]]
+  if for file in "$made"/*.deb; do dpkg-deb --contents "$file"; done | grep -v '^d' | awk '{ print $6 }' | sort | uniq -d | grep .; then
+    echo "the files above are in more than one package" >&2
+    return 1
+  fi
+  names_no_folder_of_the_machine "$root"
+  cmake_consumer "$1_find_package" "-DCMAKE_PREFIX_PATH=$root/usr"
+  pkg_config_consumer "$1_pkg_config" "$root/usr"
+  c_consumer "$1_c" "$root/usr"
+  "$root/usr/bin/attune" --version
+  gzip -dc "$root/usr/share/man/man1/attune.1.gz" | grep -q 'attune recommend'
+  bash -c 'source "$0" && complete -p attune' "$root/usr/share/bash-completion/completions/attune"
+  [[ -s $root/usr/share/zsh/vendor-completions/_attune && -s $root/usr/share/fish/vendor_completions.d/attune.fish ]]
+}
+
 case $1 in
   install)
     install_and_move "$BUILD_DIR" "$moved"
@@ -79,7 +140,21 @@ case $1 in
   pkg_config) pkg_config_consumer pkg_config "$moved" --static ;;
   c) c_consumer c "$moved" ;;
   build_tree) cmake_consumer build_tree "-Dattune_DIR=$BUILD_DIR" -DCMAKE_BUILD_TYPE=Debug ;;
-  subproject) cmake_consumer subproject "-DATTUNE_SOURCE_DIR=$SOURCE_DIR" "${like_the_build[@]}" ;;
+  fetchcontent)
+    # Fetched is what git has. The same sources are then built where they lie, so that a compiler cache knows them.
+    needs git tar
+    if ! git -C "$SOURCE_DIR" rev-parse > /dev/null; then exit 77; fi
+    fresh "$WORK/fetched"
+    git -C "$SOURCE_DIR" ls-files -z |
+      tar -C "$SOURCE_DIR" --null -T - --transform 's,^,attune/,' -czf "$WORK/fetched/attune.tar.gz"
+    fetch=("-DATTUNE_ARCHIVE=$WORK/fetched/attune.tar.gz" "${like_the_build[@]}")
+    "$CMAKE" -S "$consumer" -B "$WORK/fetched/build" "${settings[@]}" "${fetch[@]}"
+    cmake_consumer fetchcontent "${fetch[@]}" "-DFETCHCONTENT_SOURCE_DIR_ATTUNE=$SOURCE_DIR"
+    "$CMAKE" --build "$WORK/fetchcontent" --target c_consumer
+    "$WORK/fetchcontent/c_consumer"
+    "$CMAKE" --install "$WORK/fetchcontent" --prefix "$WORK/fetchcontent/prefix"
+    [[ ! -e $WORK/fetchcontent/prefix ]]
+    ;;
   shared)
     "$CMAKE" -S "$SOURCE_DIR" -B "$WORK/shared" "${settings[@]}" "${like_the_build[@]}" -DBUILD_SHARED_LIBS=ON \
       -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_EXAMPLES=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
@@ -91,6 +166,17 @@ case $1 in
     c_consumer shared_c "$WORK/moved/shared-package"
     "$SOURCE_DIR/tests/symbols/exports.sh" "$WORK/moved/shared-package/$LIBDIR/libattune.so"
     ;;
+  recipes)
+    port=$SOURCE_DIR/cmake/vcpkg/ports/attune
+    version=$(sed -nE 's/^#define ATTUNE_VERSION_(MAJOR|MINOR|PATCH) //p' "$SOURCE_DIR/include/attune/version.hpp" | paste -sd .)
+    python3 -c 'import json, sys; assert json.load(open(sys.argv[1]))["version-semver"] == sys.argv[2]' "$port/vcpkg.json" "$version"
+    "$CMAKE" "-DPORT=$port" "-DSOURCE=$SOURCE_DIR" -P "$SOURCE_DIR/tests/package/vcpkg_stubs.cmake"
+    for recipe in "$SOURCE_DIR"/cmake/conan/{,test_package/}conanfile.py; do
+      python3 -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$recipe"
+    done
+    ;;
+  deb) deb deb "$BUILD_DIR" ;;
+  deb_shared) deb deb_shared "$WORK/shared" ;;
   *)
     echo "unknown verb: $1" >&2
     exit 2

@@ -58,6 +58,9 @@ forbid 'numbers do not depend on the locale' '\b(stod|stof|stoi|stol|stoll|stoul
 forbid 'CTest would cut the name of the case in two, or Catch2 read it as a pattern' '^TEST_CASE\("[^"]*[];[*][^"]*"' tests
 forbid 'no using-directive in a header' 'using namespace' include
 
+[[ $(sed -n 's/^ *phases: //p' .github/workflows/ci.yml | grep -o "'[^']*'" | sort) == \
+  $(sed -nE "s/^phase ('[^']+').*/\1/p" .ci/run | sort) ]] || complain 'the workflow runs every phase of .ci/run once'
+
 # Includes point one way: types <- data <- model <- {training, serving}.
 for root in include/attune src; do
   forbid 'data includes no later stage' '^ *# *include "(attune/)?(model|training|serving)/' "$root/data"

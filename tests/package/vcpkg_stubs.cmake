@@ -1,0 +1,41 @@
+# Runs the portfile in the folder PORT with stand-ins for the functions of vcpkg that it calls. They look at what can be
+# looked at without vcpkg: that the sources are in SOURCE, and that every option that is set is one of attune.
+
+cmake_minimum_required(VERSION 3.23)
+
+function(vcpkg_check_features)
+  cmake_parse_arguments(arg "" OUT_FEATURE_OPTIONS FEATURES ${ARGN})
+  set(options)
+  while(arg_FEATURES)
+    list(POP_FRONT arg_FEATURES feature option)
+    if(NOT manifest MATCHES "\"${feature}\": {")
+      message(FATAL_ERROR "vcpkg.json has no feature ${feature}")
+    endif()
+    list(APPEND options -D${option}=OFF)
+  endwhile()
+  set(${arg_OUT_FEATURE_OPTIONS} ${options} PARENT_SCOPE)
+endfunction()
+
+function(vcpkg_cmake_configure)
+  cmake_parse_arguments(arg "" SOURCE_PATH OPTIONS ${ARGN})
+  if(NOT arg_SOURCE_PATH STREQUAL SOURCE)
+    message(FATAL_ERROR "the port builds ${arg_SOURCE_PATH}, expected ${SOURCE}")
+  endif()
+  file(READ ${SOURCE}/CMakeLists.txt lists)
+  foreach(option IN LISTS arg_OPTIONS)
+    string(REGEX REPLACE "^-D(.*)=(ON|OFF)$" "\\1" option "${option}")
+    if(NOT lists MATCHES "option\\(${option} ")
+      message(FATAL_ERROR "CMakeLists.txt has no option ${option}")
+    endif()
+  endforeach()
+endfunction()
+
+foreach(name vcpkg_cmake_install vcpkg_cmake_config_fixup vcpkg_fixup_pkgconfig vcpkg_copy_tools vcpkg_install_copyright)
+  cmake_language(EVAL CODE "function(${name})\nendfunction()")
+endforeach()
+
+file(READ ${PORT}/vcpkg.json manifest)
+set(CURRENT_PORT_DIR ${PORT})
+set(CURRENT_PACKAGES_DIR ${CMAKE_CURRENT_BINARY_DIR}/no_such_package)
+set(FEATURES core tool)
+include(${PORT}/portfile.cmake)
