@@ -25,18 +25,10 @@ using Titles = std::map<std::string, std::string, std::less<>>;
 
 Titles read_titles(const std::string& file) {
   attune::DelimitedReader reader{file};
-  const std::size_t item = reader.column("item"), title = reader.column("title");
-  if (item == reader.npos || title == reader.npos) {
-    throw attune::Error(attune::ErrorCode::invalid_data, file + ": expected the columns item and title");
-  }
+  const std::size_t item = reader.required_column("item"), title = reader.required_column("title");
   Titles titles;
   for (std::vector<std::string_view> fields; reader.next(fields);) {
-    if (fields.size() != reader.columns().size()) {
-      throw attune::Error(attune::ErrorCode::invalid_data, file + ":" + std::to_string(reader.line()) + ": expected " +
-                                                               std::to_string(reader.columns().size()) +
-                                                               " fields, found " + std::to_string(fields.size()));
-    }
-    titles.emplace(fields[item], fields[title]);
+    if (reader.is_whole(fields)) titles.emplace(fields[item], fields[title]);  // an error where it is not
   }
   return titles;
 }

@@ -72,13 +72,13 @@ void add_preset(CLI::App& verb, std::string& preset) {
 
 void add_train(CLI::App& verb, TrainOptions& options) {
   add_data(verb, options.data);
-  add_items(verb, options.items, "Items: a delimited file with the columns item and title");
+  add_items(verb, options.items, "Items: a table with the columns item and title");
   verb.add_option("--schema", options.schema,
                   "Features of the files of items and users (docs/features.md): new ones\n"
                   "that have them can be recommended, or answered, at once")
       ->type_name("FILE");
   verb.add_option("--users", options.users,
-                  "Users: a delimited file with a column user. A second model is trained\n"
+                  "Users: a table with a column user. A second model is trained\n"
                   "without some of them, who tell what to expect of new users")
       ->type_name("FILE")
       ->needs("--schema");
@@ -204,7 +204,7 @@ void add_import(CLI::App& verb, ImportModelOptions& options) {
       ->type_name("N")
       ->check(from_one_to(64));
   verb.add_option("--item-ids", options.item_ids,
-                  "The item of each row: one id a line, or a delimited file with the\ncolumns item and, if known, row "
+                  "The item of each row: one id a line, or a table with the columns\nitem and, if known, row "
                   "(default: 1, 2, ...)")
       ->type_name("FILE");
   verb.add_option("--output", options.output, "Model directory to write")->type_name("DIR")->required();
@@ -240,7 +240,7 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
                 "trained on what the model was trained on");
   verb.add_option("--against", options.against, "Another model: measure it on the same queries, and the difference")
       ->type_name("DIR");
-  add_items(verb, options.items, "Items: a delimited file with a column item");
+  add_items(verb, options.items, "Items: a table with a column item");
   verb.add_option("--provider", options.provider, "Column of that file: show how much exposure each provider gets")
       ->type_name("COLUMN")
       ->needs("--items");
@@ -255,7 +255,7 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
       ->type_name("N")
       ->check(from_one_to(1000000))
       ->capture_default_str();
-  CLI::Option* users = verb.add_option("--users", options.users, "Users: a delimited file with a column user");
+  CLI::Option* users = verb.add_option("--users", options.users, "Users: a table with a column user");
   users->type_name("FILE");
   verb.add_option_function<std::string>(
           "--group", [&options](const std::string& text) { options.groups = split_commas(text); },
@@ -273,7 +273,7 @@ void add_user_or_history(CLI::App& verb, std::optional<std::string>& user, Histo
 }
 
 void add_titles(CLI::App& verb, std::string& items) {
-  verb.add_option("--items", items, "Items with titles to show: a delimited file with the columns item and title")
+  verb.add_option("--items", items, "Items with titles to show: a table with the columns item and title")
       ->type_name("FILE");
 }
 

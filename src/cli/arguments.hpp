@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "attune/data/reader.hpp"
 #include "attune/model/text_encoder.hpp"
 #include "attune/privacy/private_training.hpp"
 #include "attune/training/tuner.hpp"
@@ -33,7 +34,7 @@ struct DataOptions {
   std::vector<std::string> columns;
   bool skip_header = false;
   std::string separator;
-  bool latin_1 = false;
+  std::optional<Encoding> encoding;
   bool skip_bad_lines = false;
   std::optional<double> min_rating;
   std::optional<std::size_t> k_core;

@@ -13,7 +13,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "attune/data/reader.hpp"
 #include "attune/error.hpp"
@@ -71,44 +70,18 @@ class TextOutput {
 };
 
 // A table says what it is about in its columns. Without one of these names they may be a line of data.
-void check_columns(const DelimitedReader& reader) {
+void check_columns(const DelimitedReader& reader, const DataOptions& options) {
   for (const char* const name : {"user", "session", "item"}) {
     if (reader.column(name) != DelimitedReader::npos) return;
   }
-  throw Error(ErrorCode::invalid_data,
-              reader.report().file + ": expected a column 'user', 'session' or 'item', found " +
-                  plural(reader.columns().size(), "column", "columns") +
-                  " of other names; where there is no header line, name the columns (--columns)");
-}
-
-// Refuses the record that was read, for the reader to count, where it has another number of fields.
-bool is_whole(DelimitedReader& reader, const std::vector<std::string_view>& fields) {
-  const std::size_t expected = reader.columns().size(), found = fields.size();
-  if (found == expected) return true;
-  reader.refuse(found < expected ? "too few fields" : "too many fields",
-                "expected " + std::to_string(expected) + " fields, found " + std::to_string(found));
-  return false;
-}
-
-// How many records were written.
-std::size_t write_table(DelimitedReader& reader, const TableLines& table, TextOutput& out) {
-  constexpr std::size_t kWrittenAtOnce = std::size_t{1} << 16;
-  std::string lines = table.header();
-  std::size_t written = 0;
-  for (std::vector<std::string_view> fields; reader.next(fields);) {
-    if (!is_whole(reader, fields)) continue;
-    if (const Unwritable problem = table.append(fields, lines); !problem.reason.empty()) {
-      reader.refuse(problem.reason, problem.expected_and_found);
-      continue;
-    }
-    ++written;
-    if (lines.size() < kWrittenAtOnce) continue;
-    out.write(lines);
-    lines.clear();
-  }
-  out.write(lines);
-  out.finish();
-  return written;
+  const LoadReport read = reader.report();
+  const char* const advice = !options.columns.empty()    ? ""
+                             : read.form == "json_lines" ? "; name the fields in their order (--columns)"
+                             : read.form == "atomic"     ? "; give the columns other names (--columns)"
+                                                     : "; where there is no header line, name the columns (--columns)";
+  throw Error(ErrorCode::invalid_data, read.file + ": expected a column 'user', 'session' or 'item', found " +
+                                           plural(read.columns.size(), "column", "columns") + " of other names" +
+                                           advice);
 }
 
 void fail_if_empty(const LoadReport& load, std::size_t written) {
@@ -129,12 +102,13 @@ void run(const ConvertOptions& options, Console& console) {
   check_config(options.common);
   const auto start = platform::Clock::now();
   DelimitedReader reader(options.data.interactions, reading_of(options.data));
-  check_columns(reader);
-  const TableLines table(form.kind, reader.columns(), options.output);
+  check_columns(reader, options.data);
+  const TableLines table(form.kind, reader.report(), !options.data.columns.empty(), options.output);
   std::size_t written = 0;
   platform::replace_file(options.output, platform::Access::by_umask, [&](platform::OutputFile& file) {
     TextOutput out(file, form.gzip);
-    written = write_table(reader, table, out);
+    written = write_table(reader, table, {}, [&](std::string_view text) { out.write(text); });
+    out.finish();
     fail_if_empty(reader.report(), written);
   });
 

@@ -30,8 +30,11 @@ void add_reading(CLI::App& verb, DataOptions& options) {
   verb.add_option("--separator", options.separator, "What stands between two fields (default: found out)")
       ->type_name("TEXT");
   verb.add_option_function<std::string>(
-          "--encoding", [&options](const std::string& text) { options.latin_1 = text == "latin-1"; },
-          "What the file is in (default: utf-8)")
+          "--encoding",
+          [&options](const std::string& text) {
+            options.encoding = text == "latin-1" ? Encoding::latin_1 : Encoding::utf_8;
+          },
+          "What the file is in (default: utf-8, and latin-1 for u.item of\nMovieLens 100K)")
       ->check(one_of({"utf-8", "latin-1"}))
       ->type_name("utf-8|latin-1");
 }
@@ -92,7 +95,7 @@ void add_embed(CLI::App& verb, EmbedOptions& options) {
                   "Directory of a pretrained BERT: config.json, model.safetensors and\ntokenizer.json or vocab.txt")
       ->type_name("DIR")
       ->required();
-  verb.add_option("--items", options.items, "Items: a delimited file with a column item; '-' is standard input")
+  verb.add_option("--items", options.items, "Items: a table with a column item; '-' is standard input")
       ->type_name("FILE")
       ->required();
   verb.add_option_function<std::string>(
@@ -125,8 +128,8 @@ void add_metrics(CLI::App& verb, MetricsOptions& options) {
       "file", options.file, "JSON with cutoffs, recommended, relevant and train_item_count; '-' is standard input");
   file->type_name("FILE");
   CLI::Option* logged = verb.add_option("--logged", options.logged,
-                                        "Instead: what a new policy would have earned, from a delimited file with the\n"
-                                        "columns propensity, reward and target_probability");
+                                        "Instead: what a new policy would have earned, from a table with the columns\n"
+                                        "propensity, reward and target_probability");
   logged->type_name("FILE")->excludes(file);
   verb.add_option("--clip", options.clip, "Largest weight of a logged decision (default: none)")
       ->type_name("W")

@@ -52,7 +52,7 @@ ReadOptions reading_of(const DataOptions& options) {
   reading.skip_header = options.skip_header;
   reading.separator = options.separator;
   reading.bad_value = options.skip_bad_lines ? BadValue::skip : BadValue::error;
-  reading.encoding = options.latin_1 ? Encoding::latin_1 : Encoding::utf_8;
+  reading.encoding = options.encoding;
   return reading;
 }
 

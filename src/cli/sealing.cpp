@@ -18,6 +18,7 @@
 #include "cli/input.hpp"
 #include "cli/table_writer.hpp"
 #include "data/separator.hpp"
+#include "data/text.hpp"
 #include "platform/files.hpp"
 
 namespace attune::cli {
@@ -39,26 +40,6 @@ std::size_t user_column(const DelimitedReader& reader, const std::string& file) 
     throw Error(ErrorCode::invalid_data, file + ": expected one column '" + columns[user] + "', found two");
   }
   return user;
-}
-
-// Appends the next record with a pseudonym in its column `user`; false at the end.
-bool append_next(DelimitedReader& reader, std::size_t user, const Pseudonyms& pseudonyms, const TableLines& table,
-                 std::string& lines) {
-  const std::vector<std::string>& columns = reader.columns();
-  std::vector<std::string_view> fields;
-  if (!reader.next(fields)) return false;
-  if (fields.size() != columns.size()) {
-    throw Error(ErrorCode::invalid_data, reader.place() + "expected " + std::to_string(columns.size()) +
-                                             " fields, found " + std::to_string(fields.size()));
-  }
-  if (fields[user].empty()) {
-    throw Error(ErrorCode::invalid_data,
-                reader.place() + "column '" + columns[user] + "': expected an id, found nothing");
-  }
-  const std::string pseudonym = pseudonyms.of(fields[user]);
-  fields[user] = pseudonym;
-  table.append(fields, lines);
-  return true;
 }
 
 }  // namespace
@@ -92,17 +73,19 @@ void run(const PrivacyPseudonymiseOptions& options, Console& console) {
   const Pseudonyms pseudonyms(HostKey::from_file(options.key_file));
   DelimitedReader reader(options.data.interactions, reading_of(options.data));
   const std::size_t user = user_column(reader, options.data.interactions);
+  const TableLines table(TableForm::Kind::csv, reader.report(), !options.data.columns.empty(), options.output);
+  std::string pseudonym;
+  const auto change = [&](std::vector<std::string_view>& fields) {
+    if (fields[user].empty()) {
+      throw Error(ErrorCode::invalid_data,
+                  reader.place() + detail::in_column(reader.columns()[user]) + "expected an id, found nothing");
+    }
+    fields[user] = pseudonym = pseudonyms.of(fields[user]);
+  };
   std::size_t records = 0;
   platform::replace_file(options.output, platform::Access::by_umask, [&](platform::OutputFile& file) {
-    constexpr std::size_t kWrittenAtOnce = std::size_t{1} << 16;
-    const TableLines table(TableForm::Kind::csv, reader.columns(), options.output);
-    std::string lines = table.header();
-    for (; append_next(reader, user, pseudonyms, table, lines); ++records) {
-      if (lines.size() < kWrittenAtOnce) continue;
-      file.write(std::as_bytes(std::span(lines)));
-      lines.clear();
-    }
-    file.write(std::as_bytes(std::span(lines)));
+    records =
+        write_table(reader, table, change, [&](std::string_view text) { file.write(std::as_bytes(std::span(text))); });
   });
   tell(console, {{"records", records}, {"output", options.output}},
        plural(records, "record", "records") + " written to " + options.output);

@@ -2,10 +2,11 @@
 #include "cli/table_writer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "attune/error.hpp"
@@ -13,6 +14,8 @@
 #include "cli/console.hpp"
 #include "data/json_scanner.hpp"
 #include "data/known_tables.hpp"
+#include "data/record_scanner.hpp"
+#include "data/separator.hpp"
 #include "data/text.hpp"
 
 namespace attune::cli {
@@ -20,11 +23,23 @@ namespace {
 
 using Kind = TableForm::Kind;
 
-// A field alone in its line is quoted where the line would be a blank one.
-void append_field(std::string_view field, char separator, bool alone, std::string& line) {
+// Where a field stands in its line. One that is alone there is quoted where the line would be a blank one, the first
+// where the file could be taken for JSON, or for one with a byte order mark.
+struct Place {
+  bool first, alone;
+};
+
+bool is_quoted(std::string_view field, char separator, Place place) noexcept {
   const char special[] = {separator, '"', '\r', '\n'};
-  const bool blank = field.find_first_not_of(' ') == std::string_view::npos;
-  if (field.find_first_of(std::string_view(special, sizeof(special))) == std::string_view::npos && !(alone && blank)) {
+  if (field.find_first_of(std::string_view(special, sizeof(special))) != std::string_view::npos) return true;
+  const std::size_t begin = field.find_first_not_of(" \t");
+  if (begin == std::string_view::npos) return place.alone;
+  const bool marked = detail::without_byte_order_mark(field).size() < field.size();
+  return place.first && (field[begin] == '{' || field[begin] == '[' || marked);
+}
+
+void append_field(std::string_view field, char separator, Place place, std::string& line) {
+  if (!is_quoted(field, separator, place)) {
     line += field;
     return;
   }
@@ -36,7 +51,29 @@ void append_field(std::string_view field, char separator, bool alone, std::strin
   line += '"';
 }
 
-std::string in_column(const std::string& name) { return "column '" + name + "': "; }
+// Whether a column holds a number by its name: a time, a value or a rating.
+bool is_number_column(std::string_view column) noexcept {
+  constexpr std::array<std::string_view, 5> kNumbers{"timestamp", "timestamp_ms", "position", "value", "rating"};
+  return std::any_of(kNumbers.begin(), kNumbers.end(),
+                     [&](std::string_view name) { return detail::equals_ignoring_case(name, column); });
+}
+
+// user is user_id:token, rating is rating:float, and a type that is known stays.
+std::string atomic_name(std::string_view column, const std::string& type) {
+  const auto known =
+      std::find_if(detail::kAtomicNames.begin(), detail::kAtomicNames.end(),
+                   [&](const detail::AtomicName& name) { return detail::equals_ignoring_case(name.column, column); });
+  const std::string name(known == detail::kAtomicNames.end() ? column : known->atomic);
+  return name + ':' + (!type.empty() ? type : is_number_column(column) ? "float" : "token");
+}
+
+void require_names(const LoadReport& read) {
+  const auto unnamed = std::find(read.columns.begin(), read.columns.end(), "");
+  if (unnamed == read.columns.end()) return;
+  throw Error(ErrorCode::invalid_data, read.file + ": expected a name for each column, found none for column " +
+                                           std::to_string(unnamed - read.columns.begin() + 1) +
+                                           "; name the columns (--columns), and leave out those without a name");
+}
 
 }  // namespace
 
@@ -67,21 +104,27 @@ std::string TableForm::name() const {
   return "atomic";
 }
 
-TableLines::TableLines(Kind form, std::vector<std::string> columns, const std::string& file)
-    : form_(form), columns_(std::move(columns)) {
+TableLines::TableLines(Kind form, const LoadReport& read, bool leaves_out_unnamed, const std::string& file)
+    : form_(form), columns_(read.columns) {
   const auto fail = [&](const std::string& problem) { throw Error(ErrorCode::invalid_data, file + ": " + problem); };
-  std::set<std::string> known;
-  for (const std::string& column : columns_) {
-    numbers_.push_back(detail::is_number_column(column));
+  if (!leaves_out_unnamed) require_names(read);
+  std::map<std::string, std::string> known;  // columns by what they are called there
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    const std::string& column = columns_[i];
+    const std::string type = i < read.types.size() ? read.types[i] : "";
+    numbers_.push_back(is_number_column(column) && (form_ != Kind::atomic || type.empty() || type == "float"));
     if (form_ == Kind::json_lines && !detail::is_utf8(column)) fail("expected names of columns in UTF-8, found others");
     names_.push_back(form_ == Kind::json_lines ? Json(column).dump() + ':'
-                     : form_ == Kind::atomic   ? detail::atomic_name(column)
+                     : form_ == Kind::atomic   ? atomic_name(column, type)
                                                : column);
     if (column.empty()) continue;
     ++written_;
-    const bool is_new = known.insert(names_.back()).second;
+    const auto [same, is_new] = known.emplace(names_.back(), column);
     if (is_new || form_ == Kind::csv || form_ == Kind::tsv) continue;
-    fail("expected columns of different names, found '" + column + "' twice");
+    fail("expected columns of different names, found " +
+         (same->second == column
+              ? "'" + column + "' twice"
+              : "'" + same->second + "' and '" + column + "', which are both '" + names_.back() + "' there"));
   }
 }
 
@@ -92,15 +135,23 @@ std::string TableLines::header() const {
 }
 
 Unwritable TableLines::append(const std::vector<std::string_view>& fields, std::string& lines) const {
-  if (form_ == Kind::json_lines) return append_object(fields, lines);
+  const std::size_t begin = lines.size();
   for (std::size_t i = 0; form_ == Kind::atomic && i < fields.size(); ++i) {
     if (!numbers_[i] || !is_written(i)) continue;
     if (const auto number = detail::parse_number<double>(fields[i]); number && std::isfinite(*number)) continue;
-    return {"bad number in " + columns_[i], in_column(columns_[i]) + "expected a finite number, found " +
+    return {"bad number in " + columns_[i], detail::in_column(columns_[i]) + "expected a finite number, found " +
                                                 (fields[i].empty() ? "nothing" : "other text")};
   }
-  append_delimited(fields, lines);
-  return {};
+  if (form_ != Kind::json_lines) {
+    append_delimited(fields, lines);
+  } else if (Unwritable problem = append_object(fields, lines); !problem.reason.empty()) {
+    return problem;
+  }
+  constexpr std::size_t kMost = detail::RecordScanner::kMaxRecordBytes;
+  if (lines.size() - begin <= kMost) return {};
+  lines.resize(begin);
+  return {"too long",
+          "expected a record of at most " + std::to_string(kMost >> 20) + " MiB as it is written, found a longer one"};
 }
 
 Unwritable TableLines::append_object(const std::vector<std::string_view>& fields, std::string& lines) const {
@@ -111,7 +162,7 @@ Unwritable TableLines::append_object(const std::vector<std::string_view>& fields
     const bool number = numbers_[i] && !fields[i].empty() && detail::json_number_size(fields[i]) == fields[i].size();
     if (!detail::is_utf8(fields[i])) {
       lines.resize(begin);
-      return {"not UTF-8", in_column(columns_[i]) + "expected UTF-8, found other bytes (--encoding)"};
+      return {"not UTF-8", detail::in_column(columns_[i]) + "expected UTF-8, found other bytes (--encoding)"};
     }
     (lines += before) += names_[i];
     lines += number ? std::string(fields[i]) : Json(fields[i]).dump();
@@ -126,10 +177,33 @@ void TableLines::append_delimited(const std::vector<std::string_view>& fields, s
   bool first = true;
   for (std::size_t i = 0; i < fields.size(); ++i) {
     if (!is_written(i)) continue;
-    if (!std::exchange(first, false)) lines += separator;
-    append_field(fields[i], separator, written_ == 1, lines);
+    if (!first) lines += separator;
+    append_field(fields[i], separator, {first, written_ == 1}, lines);
+    first = false;
   }
   lines += '\n';
+}
+
+std::size_t write_table(DelimitedReader& reader, const TableLines& table,
+                        const std::function<void(std::vector<std::string_view>& fields)>& change,
+                        const std::function<void(std::string_view text)>& write) {
+  constexpr std::size_t kWrittenAtOnce = std::size_t{1} << 16;
+  std::string lines = table.header();
+  std::size_t written = 0;
+  for (std::vector<std::string_view> fields; reader.next(fields);) {
+    if (!reader.is_whole(fields)) continue;
+    if (change) change(fields);
+    if (const Unwritable problem = table.append(fields, lines); !problem.reason.empty()) {
+      reader.refuse(problem.reason, problem.expected_and_found);
+      continue;
+    }
+    ++written;
+    if (lines.size() < kWrittenAtOnce) continue;
+    write(lines);
+    lines.clear();
+  }
+  write(lines);
+  return written;
 }
 
 }  // namespace attune::cli

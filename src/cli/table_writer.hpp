@@ -4,6 +4,7 @@
 // Records as lines: CSV, TSV, JSON lines, RecBole's atomic files. What is written so is read again as it was.
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,9 +30,10 @@ struct Unwritable {
 
 class TableLines {
  public:
-  // Columns without a name are left out. Throws Error(invalid_data) for names that the form has no place for: two that
-  // are the same, others than UTF-8. `file` is for messages.
-  TableLines(TableForm::Kind form, std::vector<std::string> columns, const std::string& file);
+  // Of the columns of what is read, in atomic files with the types that they have there. Those without a name are left
+  // out where that is meant. Throws Error(invalid_data) where it is not, and for names that the form has no place for:
+  // two that are the same, others than UTF-8. `file` is what is written, for messages.
+  TableLines(TableForm::Kind form, const LoadReport& read, bool leaves_out_unnamed, const std::string& file);
 
   std::string header() const;  // "" where the form has none
   // Appends a line to `lines`, or nothing. Preconditions: as many fields as columns.
@@ -47,5 +49,11 @@ class TableLines {
   std::vector<bool> numbers_;                 // those that are numbers by their name
   std::size_t written_ = 0;
 };
+
+// Writes the records of a table, in parts of some 64 KiB, after `change` (which may be none) has replaced what it wants
+// of their fields. How many there were; what cannot be read or written is refused.
+std::size_t write_table(DelimitedReader& reader, const TableLines& table,
+                        const std::function<void(std::vector<std::string_view>& fields)>& change,
+                        const std::function<void(std::string_view text)>& write);
 
 }  // namespace attune::cli

@@ -206,6 +206,28 @@ class Latin1Source final : public ByteSource {
   bool half_way_ = false;  // the first of the two bytes is out
 };
 
+// A source whose first bytes were read before.
+class PeekedSource final : public ByteSource {
+ public:
+  PeekedSource(std::string start, std::unique_ptr<ByteSource> rest)
+      : start_(std::move(start)), rest_(std::move(rest)) {}
+
+  std::size_t read(std::span<std::byte> out) override {
+    const auto known = std::as_bytes(std::span(start_)).subspan(given_);
+    const std::size_t count = std::min(known.size(), out.size());
+    std::copy_n(known.begin(), count, out.begin());
+    given_ += count;
+    return count + (count < out.size() ? rest_->read(out.subspan(count)) : 0);
+  }
+  std::string_view compression() const noexcept override { return rest_->compression(); }
+  std::uint64_t expected_bytes() const noexcept override { return rest_->expected_bytes(); }
+
+ private:
+  std::string start_;
+  std::unique_ptr<ByteSource> rest_;
+  std::size_t given_ = 0;
+};
+
 void refuse_unreadable(const Input& input, std::string_view start) {
   constexpr std::array<std::pair<std::string_view, const char*>, 4> kUnreadable{{{"PK\3\4"sv, "a zip archive"},
                                                                                  {"\x28\xB5\x2F\xFD"sv, "zstd"},
@@ -221,6 +243,13 @@ void refuse_unreadable(const Input& input, std::string_view start) {
 }  // namespace
 
 std::string display_name(const std::filesystem::path& path) { return path == "-" ? "standard input" : path.string(); }
+
+std::string peek(std::unique_ptr<ByteSource>& source, std::size_t count) {
+  std::string start(count, '\0');
+  start.resize(source->read(std::as_writable_bytes(std::span(start))));
+  source = std::make_unique<PeekedSource>(start, std::move(source));
+  return start;
+}
 
 std::unique_ptr<ByteSource> from_latin_1(std::unique_ptr<ByteSource> source) {
   return std::make_unique<Latin1Source>(std::move(source));

@@ -30,6 +30,9 @@ class ByteSource {
 // "-" is standard input. Throws Error(unsupported) for zip, zstd and UTF-16.
 std::unique_ptr<ByteSource> open_byte_source(const std::filesystem::path& path);
 
+// The first so many bytes, less only where there are no more. The source goes on to give them.
+std::string peek(std::unique_ptr<ByteSource>& source, std::size_t count);
+
 // Latin-1 as UTF-8.
 std::unique_ptr<ByteSource> from_latin_1(std::unique_ptr<ByteSource> source);
 

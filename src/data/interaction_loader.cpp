@@ -33,8 +33,6 @@ float plain_value(const PlainField& field) noexcept {
   return parse_number<float>(field.text).value_or(std::numeric_limits<float>::quiet_NaN());
 }
 
-std::string in_column(std::string_view name) { return "column '" + std::string(name) + "': "; }
-
 }  // namespace
 
 InteractionLoader::InteractionLoader(const std::filesystem::path& path, const ReadOptions& options)
@@ -53,7 +51,7 @@ InteractionLoader::InteractionLoader(const std::filesystem::path& path, const Re
   if (user_.index == kNone) user_.index = find_column(user_.name = "session");
   if (value_ == kNone) value_ = rating_;
   if (rating_ == kNone) rating_ = value_;
-  require_columns();
+  require_columns(!options.columns.empty());
 }
 
 std::size_t InteractionLoader::find_column(std::string_view name) const {
@@ -76,7 +74,7 @@ TimeColumn::Kind InteractionLoader::find_time_column() {
   return TimeColumn::Kind::none;
 }
 
-void InteractionLoader::require_columns() const {
+void InteractionLoader::require_columns(bool are_named) const {
   std::string missing;
   const auto require = [&](std::size_t column, const char* names) {
     if (column == kNone) missing += (missing.empty() ? "" : " and ") + std::string(names);
@@ -87,13 +85,16 @@ void InteractionLoader::require_columns() const {
   if (missing.empty()) return;
 
   const std::string& separator = file_.scanner().separator();
-  const std::string advice =
-      separator.empty() ? "; where its fields have other names, name the columns in their order (--columns)"
-                        : "; where there is no header line, name the columns (--columns); where fields are not "
-                          "separated by " +
-                              (separator == "\t" ? "a tab" : "'" + separator + "'") + ", name the separator";
-  throw Error(ErrorCode::invalid_data,
-              file_.scanner().file() + ": missing column " + missing + "; found " + found_columns() + advice);
+  const char* const naming = are_named ? ""
+                             : separator.empty()
+                                 ? "; where its fields have other names, name the columns in their order (--columns)"
+                                 : "; where there is no header line, name the columns (--columns)";
+  const std::string separating = separator.empty() ? ""
+                                                   : "; where fields are not separated by " +
+                                                         (separator == "\t" ? "a tab" : "'" + separator + "'") +
+                                                         ", name the separator";
+  throw Error(ErrorCode::invalid_data, file_.scanner().file() + ": missing column " + missing + "; found " +
+                                           found_columns() + naming + separating);
 }
 
 // The names only where one of them is known: else they may be a line of data, with the id of a user in it.
@@ -156,11 +157,7 @@ bool InteractionLoader::load_plain() {
 }
 
 bool InteractionLoader::load_record(const Fields& fields) {
-  const std::size_t expected = file_.columns().size();
-  if (fields.size() != expected) {
-    return file_.refuse(fields.size() < expected ? "too few fields" : "too many fields",
-                        "expected " + std::to_string(expected) + " fields, found " + std::to_string(fields.size()));
-  }
+  if (!file_.is_whole(fields)) return false;
   const std::uint32_t known_user = find(user_, fields[user_.index]);
   const std::uint32_t known_item = find(item_, fields[item_.index]);
   if (known_user == kNoHandle && !accepts(user_, fields)) return false;

@@ -40,7 +40,7 @@ class InteractionLoader {
 
   std::size_t find_column(std::string_view name) const;
   TimeColumn::Kind find_time_column();
-  void require_columns() const;
+  void require_columns(bool are_named) const;
   std::string found_columns() const;
 
   // Appends the event of the next record if that is a plain line with nothing new, wrong or rare in it. Else false, and

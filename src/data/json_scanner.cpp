@@ -198,7 +198,7 @@ std::size_t json_number_size(std::string_view text) noexcept {
 }
 
 // Table 3-7 of the Unicode standard: no overlong forms, no surrogates, nothing beyond U+10FFFF.
-bool is_utf8(std::string_view text) noexcept {
+std::size_t utf8_size(std::string_view text) noexcept {
   const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   std::size_t i = 0;
   while (i < text.size()) {
@@ -209,16 +209,16 @@ bool is_utf8(std::string_view text) noexcept {
                                : lead < 0xF0 ? 3
                                : lead < 0xF5 ? 4
                                              : 0;
-    if (length == 0) return false;
+    if (length == 0) return i;
     const unsigned lowest = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
     const unsigned highest = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (length > 1 && (byte(i + 1) < lowest || byte(i + 1) > highest)) return false;
+    if (length > 1 && (byte(i + 1) < lowest || byte(i + 1) > highest)) return i;
     for (std::size_t tail = 2; tail < length; ++tail) {
-      if (byte(i + tail) < 0x80 || byte(i + tail) > 0xBF) return false;
+      if (byte(i + tail) < 0x80 || byte(i + tail) > 0xBF) return i;
     }
     i += length;
   }
-  return true;
+  return i;
 }
 
 void append_utf8(std::string& out, std::uint32_t code_point) {

@@ -72,7 +72,9 @@ class JsonScanner {
 
 // How many bytes at the start of a text are a number of JSON; 0 where it does not begin with one.
 std::size_t json_number_size(std::string_view text) noexcept;
-bool is_utf8(std::string_view text) noexcept;
+// How many bytes at the start of a text are whole characters of UTF-8.
+std::size_t utf8_size(std::string_view text) noexcept;
+inline bool is_utf8(std::string_view text) noexcept { return utf8_size(text) == text.size(); }
 void append_utf8(std::string& out, std::uint32_t code_point);
 
 }  // namespace attune::inline v0_1::detail

@@ -2,83 +2,78 @@
 #include "data/known_tables.hpp"
 
 #include <algorithm>
-#include <array>
-#include <utility>
 
-#include "attune/error.hpp"
 #include "data/separator.hpp"
+#include "data/text.hpp"
 
 namespace attune::inline v0_1::detail {
 
 namespace {
 
-struct Renamed {
-  std::string_view atomic, column;
+struct Name {
+  std::string_view bare, type;  // no type: none that is known
 };
-constexpr std::array<Renamed, 3> kRenamed{{{"user_id", "user"}, {"item_id", "item"}, {"session_id", "session"}}};
 
-// The colon in front of a type; npos where a name does not end in one.
-std::size_t colon_of(std::string_view name) noexcept {
+Name divide_name(std::string_view name) noexcept {
+  name = without_outer_blanks(name);
   const std::size_t colon = name.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return std::string_view::npos;
+  if (colon == std::string_view::npos || colon == 0) return {name, {}};
   const std::string_view type = name.substr(colon + 1);
   const bool known = type == "token" || type == "token_seq" || type == "float" || type == "float_seq";
-  return known ? colon : std::string_view::npos;
+  return known ? Name{without_outer_blanks(name.substr(0, colon)), type} : Name{name, {}};
+}
+
+template <class Member>
+const AtomicName* find_atomic_name(std::string_view name, Member member) noexcept {
+  const auto found = std::find_if(kAtomicNames.begin(), kAtomicNames.end(),
+                                  [&](const AtomicName& entry) { return equals_ignoring_case(entry.*member, name); });
+  return found == kAtomicNames.end() ? nullptr : &*found;
+}
+
+// The name of a file of MovieLens 100K that begins as those do, else "".
+std::string known_name(const std::filesystem::path& path, std::string_view start) {
+  std::filesystem::path name = path.filename();
+  if (name.extension() == ".gz" || name.extension() == ".xz") name = name.stem();
+  return !start.empty() && start[0] >= '0' && start[0] <= '9' ? name.string() : "";
 }
 
 }  // namespace
 
-ReadOptions with_known_columns(const std::filesystem::path& path, ReadOptions options) {
-  if (!options.columns.empty() || options.skip_header) return options;
-  std::filesystem::path name = path.filename();
-  if (name.extension() == ".gz" || name.extension() == ".xz") name = name.stem();
-  if (name == "u.data") {
-    options.columns = {"user", "item", "rating", "timestamp"};
-  } else if (name == "u.user") {
-    options.columns = {"user", "age", "gender", "occupation", "zip"};
-  } else if (name == "u.item") {
-    options.columns = {"item",        "title",     "released",  "video_released", "url",    "unknown",
-                       "Action",      "Adventure", "Animation", "Children's",     "Comedy", "Crime",
-                       "Documentary", "Drama",     "Fantasy",   "Film-Noir",      "Horror", "Musical",
-                       "Mystery",     "Romance",   "Sci-Fi",    "Thriller",       "War",    "Western"};
-    options.encoding = Encoding::latin_1;
+std::vector<std::string> known_columns(const std::filesystem::path& path, std::string_view start) {
+  const std::string name = known_name(path, start);
+  if (name == "u.data") return {"user", "item", "rating", "timestamp"};
+  if (name == "u.user") return {"user", "age", "gender", "occupation", "zip"};
+  if (name != "u.item") return {};
+  return {"item",      "title",      "released", "video_released", "url",         "unknown",  "Action",  "Adventure",
+          "Animation", "Children's", "Comedy",   "Crime",          "Documentary", "Drama",    "Fantasy", "Film-Noir",
+          "Horror",    "Musical",    "Mystery",  "Romance",        "Sci-Fi",      "Thriller", "War",     "Western"};
+}
+
+Encoding known_encoding(const std::filesystem::path& path, std::string_view start) {
+  return known_name(path, start) == "u.item" ? Encoding::latin_1 : Encoding::utf_8;
+}
+
+bool is_atomic_header(const std::vector<std::string_view>& names) noexcept {
+  std::size_t typed = 0;
+  bool typed_id = false, own_name = false;
+  for (const std::string_view text : names) {
+    const Name name = divide_name(text);
+    typed += name.type.empty() ? 0 : 1;
+    typed_id |= !name.type.empty() && find_atomic_name(name.bare, &AtomicName::atomic) != nullptr;
+    own_name |= find_atomic_name(name.bare, &AtomicName::column) != nullptr && name.type.empty();
   }
-  return options;
+  return (typed != 0 && typed == names.size()) || (typed_id && !own_name);
 }
 
-bool is_atomic_header(const std::vector<std::string>& names) noexcept {
-  return std::any_of(names.begin(), names.end(),
-                     [](const std::string& name) { return colon_of(name) != std::string_view::npos; });
-}
-
-std::vector<std::string> columns_of_atomic_header(const std::vector<std::string>& names, const std::string& place) {
-  std::vector<std::string> columns;
-  for (const std::string& name : names) {
-    const std::size_t colon = colon_of(name);
-    if (colon == std::string_view::npos) {
-      throw Error(ErrorCode::invalid_data, place + "expected a colon and the type token, token_seq, float or " +
-                                               "float_seq behind each name, found another end of name " +
-                                               std::to_string(columns.size() + 1));
-    }
-    const std::string_view bare = std::string_view(name).substr(0, colon);
-    const auto renamed =
-        std::find_if(kRenamed.begin(), kRenamed.end(), [&](const Renamed& r) { return r.atomic == bare; });
-    columns.emplace_back(renamed == kRenamed.end() ? bare : renamed->column);
+AtomicHeader divide_atomic_header(const std::vector<std::string_view>& names) {
+  AtomicHeader header;
+  for (const std::string_view text : names) {
+    const Name name = divide_name(text);
+    const AtomicName* const known = find_atomic_name(name.bare, &AtomicName::atomic);
+    header.columns.emplace_back(known ? known->column : name.bare);
+    header.types.emplace_back(name.type);
   }
-  return columns;
-}
-
-std::string atomic_name(std::string_view column) {
-  const auto renamed = std::find_if(kRenamed.begin(), kRenamed.end(),
-                                    [&](const Renamed& r) { return equals_ignoring_case(r.column, column); });
-  return std::string(renamed == kRenamed.end() ? column : renamed->atomic) +
-         (is_number_column(column) ? ":float" : ":token");
-}
-
-bool is_number_column(std::string_view column) noexcept {
-  constexpr std::array<std::string_view, 5> kNumbers{"timestamp", "timestamp_ms", "position", "value", "rating"};
-  return std::any_of(kNumbers.begin(), kNumbers.end(),
-                     [&](std::string_view name) { return equals_ignoring_case(name, column); });
+  return header;
 }
 
 }  // namespace attune::inline v0_1::detail

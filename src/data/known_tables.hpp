@@ -4,6 +4,7 @@
 // What others call their columns: RecBole in the header lines of its atomic files, GroupLens in the documentation of
 // MovieLens 100K.
 
+#include <array>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -13,19 +14,25 @@
 
 namespace attune::inline v0_1::detail {
 
-// With the columns of u.data, u.item or u.user, which have no header line, and the encoding of u.item, where a file has
-// that name (and perhaps .gz or .xz behind it) and no columns are named.
-ReadOptions with_known_columns(const std::filesystem::path& path, ReadOptions options);
+// The columns of u.data, u.item or u.user, which have no header line, where a file has that name (and perhaps .gz or
+// .xz behind it) and begins with a digit, as they do; else none. `start` is what is behind a byte order mark.
+std::vector<std::string> known_columns(const std::filesystem::path& path, std::string_view start);
+// The same of what a file is in: Latin-1 for u.item, else UTF-8.
+Encoding known_encoding(const std::filesystem::path& path, std::string_view start);
 
-// Whether the names are those of an atomic file: one of them at least is a name, a colon and a type.
-bool is_atomic_header(const std::vector<std::string>& names) noexcept;
-// The columns of such names: without the types, and user, item and session for user_id, item_id and session_id. Throws
-// Error(invalid_data) where a type is missing or unknown; `place` is for the message.
-std::vector<std::string> columns_of_atomic_header(const std::vector<std::string>& names, const std::string& place);
-// The other way round: user is user_id:token, rating is rating:float.
-std::string atomic_name(std::string_view column);
+struct AtomicName {
+  std::string_view atomic, column;
+};
+inline constexpr std::array<AtomicName, 3> kAtomicNames{
+    {{"user_id", "user"}, {"item_id", "item"}, {"session_id", "session"}}};
 
-// Whether a column holds a number by its name: a time, a value or a rating.
-bool is_number_column(std::string_view column) noexcept;
+// Whether the names are those of an atomic file: each is a name, a colon and a type, or one of kAtomicNames is and none
+// is a column's own.
+bool is_atomic_header(const std::vector<std::string_view>& names) noexcept;
+struct AtomicHeader {
+  std::vector<std::string> columns, types;
+};
+// Such names in two: columns with the names of kAtomicNames, and types, "" where one is missing or unknown.
+AtomicHeader divide_atomic_header(const std::vector<std::string_view>& names);
 
 }  // namespace attune::inline v0_1::detail

@@ -44,6 +44,8 @@ void DelimitedReader::refuse(const std::string& reason, const std::string& expec
   impl_->file.refuse(reason, expected_and_found);
 }
 
+bool DelimitedReader::is_whole(const std::vector<std::string_view>& fields) { return impl_->file.is_whole(fields); }
+
 LoadReport DelimitedReader::report() const { return impl_->file.report(); }
 
 std::size_t DelimitedReader::line() const noexcept { return impl_->file.scanner().line(); }

@@ -22,8 +22,9 @@ constexpr std::uint64_t digit_of(char c) noexcept {
   return static_cast<std::uint64_t>(static_cast<unsigned char>(c)) - '0';
 }
 
-bool is_blank(std::string_view record) noexcept {
-  return std::all_of(record.begin(), record.end(), [](char c) { return c == ' ' || is_line_end(c); });
+bool is_blank(std::string_view record, bool tabs_are_blank) noexcept {
+  return std::all_of(record.begin(), record.end(),
+                     [&](char c) { return c == ' ' || is_line_end(c) || (tabs_are_blank && c == '\t'); });
 }
 
 }  // namespace
@@ -47,6 +48,24 @@ void RecordScanner::set_separator(std::string separator) {
   class_of(separator_.front()) = separator_.size() == 1 ? ByteClass::separator : ByteClass::perhaps;
 }
 
+std::size_t RecordScanner::pass_blank_lines() {
+  std::size_t passed = 0;
+  for (;;) {
+    const char* at = begin_;
+    while (*at == ' ') ++at;
+    if ((at == end_ || !sees_next(at)) && !source_ended_) {
+      fill();
+      continue;
+    }
+    if (at == end_ || !is_line_end(*at)) break;
+    begin_ = behind_line_end(at);
+    ++passed;
+  }
+  lines_ += passed;
+  if (passed != 0 && !source_ended_) fill();
+  return passed;
+}
+
 RecordScanner::Status RecordScanner::next(std::vector<std::string_view>& fields) {
   while (begin_ < end_ || !source_ended_) {
     const char* const first = begin_;
@@ -58,7 +77,7 @@ RecordScanner::Status RecordScanner::next(std::vector<std::string_view>& fields)
     line_ = lines_ + 1;
     lines_ += 1 + inner_lines_;
     if (result == Scan::malformed) return Status::malformed;
-    return fields.size() <= 1 && is_blank({first, begin_}) ? Status::blank_line : Status::record;
+    return fields.size() <= 1 && is_blank({first, begin_}, separator_.empty()) ? Status::blank_line : Status::record;
   }
   return Status::end;
 }

@@ -37,8 +37,10 @@ class RecordScanner {
   std::string_view start() const noexcept { return {begin_, static_cast<std::size_t>(end_ - begin_)}; }
   bool whole() const noexcept { return source_ended_; }
 
+  // Passes blank lines before the first record, so that start() shows it. How many there were.
+  std::size_t pass_blank_lines();
   // Before the first record. Quotes mean nothing beside "::"; several blanks separate like one; "": a line is one
-  // field.
+  // field, and blank where it holds white space alone.
   void set_separator(std::string separator);
   const std::string& separator() const noexcept { return separator_; }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "attune/types.hpp"
 
@@ -25,6 +26,11 @@ inline std::string_view without_outer_blanks(std::string_view text) noexcept {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
   return text;
+}
+
+inline std::vector<std::string> without_outer_blanks(std::vector<std::string> texts) {
+  for (std::string& text : texts) text = std::string(without_outer_blanks(std::string_view(text)));
+  return texts;
 }
 
 // Calls visit(name) for the names of a field, which the separator stands between, without blanks around them; empty
@@ -55,6 +61,9 @@ inline Id id_of(std::string_view text, IdKind kind) noexcept {
   const auto number = parse_number<std::int64_t>(text);
   return number ? Id(*number) : Id();
 }
+
+// In front of what a message says of a field.
+inline std::string in_column(std::string_view name) { return "column '" + std::string(name) + "': "; }
 
 // Text from a file as it may stand in a message: on one line, of bounded length, no character of UTF-8 cut in two.
 inline std::string in_quotes(std::string_view text, char quote) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 
 #include "attune/data/reader.hpp"
@@ -111,9 +112,22 @@ Timestamp from_seconds_or_milliseconds(std::int64_t number) noexcept {
 
 namespace detail {
 
+namespace {
+
+// A whole number however it is written, as in 3, 3.0 and 3e0; kNoTime for what is none.
+Timestamp parse_whole(std::string_view text) noexcept {
+  if (const auto digits = parse_number<Timestamp>(text)) return *digits;
+  constexpr double kExactUpTo = std::int64_t{1} << 53;
+  const auto number = parse_number<double>(text);
+  return number && std::abs(*number) <= kExactUpTo && std::trunc(*number) == *number ? static_cast<Timestamp>(*number)
+                                                                                     : kNoTime;
+}
+
+}  // namespace
+
 Timestamp TimeColumn::parse(std::string_view text, std::size_t line) noexcept {
   text = without_outer_blanks(text);
-  if (kind_ == Kind::position) return detail::parse_number<Timestamp>(text).value_or(kNoTime);
+  if (kind_ == Kind::position) return parse_whole(text);
   if (form_ != Form::iso_8601) {
     const Timestamp time = parse_number(text, line);
     if (time != kNoTime) form_ = Form::number;
@@ -136,7 +150,12 @@ Timestamp TimeColumn::parse_number(std::string_view text, std::size_t line) noex
   }
   if (digits == 0 || whole >= kTooLarge) return kNoTime;
   std::int64_t fraction = 0;
-  if (digits < text.size()) {
+  if (text.find_first_of("eE") != std::string_view::npos) {
+    const auto number = detail::parse_number<double>(text);
+    if (!number || !(*number < static_cast<double>(kTooLarge))) return kNoTime;
+    whole = static_cast<std::int64_t>(*number);
+    fraction = std::llround((*number - static_cast<double>(whole)) * static_cast<double>(kThousand));
+  } else if (digits < text.size()) {
     Cursor cursor(text.substr(digits));
     cursor.expect(".");
     fraction = cursor.thousandths();

@@ -120,9 +120,6 @@ void rename_path(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) fail("replace", to, errno);
 }
 
-// Where a file is written before it takes its place.
-fs::path beside(const fs::path& path) { return path.string() + ".new"; }
-
 void remove_path(const fs::path& path) {
   std::error_code error;
   fs::remove(path, error);
@@ -223,7 +220,7 @@ class Sibling {
   std::optional<Lock> lock_, lock_of_old_;
 };
 
-// Removes what saves of `target` have left that were killed: siblings that nobody has locked. Only once a whole model
+// Removes what saves of `target` have left that were killed: siblings that nobody has locked. Only once something whole
 // stands at `target`, because a save killed between two renames leaves the old one nowhere else.
 void remove_siblings(const fs::path& target) {
   const std::string stem = sibling_stem(target);
@@ -260,12 +257,22 @@ void require_permission(const fs::path& directory) {
   if (::access(directory.c_str(), W_OK | X_OK) != 0) fail("write", directory, errno);
 }
 
-// `directory` as it is meant: without a trailing slash, links resolved.
-fs::path resolved(const fs::path& directory) {
+// A path as it is meant: without a trailing slash, links resolved.
+fs::path resolved(const fs::path& path) {
   std::error_code error;
-  const fs::path path = fs::weakly_canonical(directory.has_filename() ? directory : directory.parent_path(), error);
-  if (error) fail("write", directory, error.message());
-  return path;
+  const fs::path meant = fs::weakly_canonical(path.has_filename() ? path : path.parent_path(), error);
+  if (error) fail("write", path, error.message());
+  return meant;
+}
+
+// What stands where a file is to be: a regular one, whose permissions are returned, or nothing.
+std::optional<fs::perms> require_replaceable_file(const fs::path& path) {
+  std::error_code unknown;
+  const fs::file_status status = fs::status(path, unknown);
+  if (fs::is_regular_file(status)) return status.permissions();
+  if (fs::is_directory(status) || !path.has_filename()) fail("replace", path, EISDIR);
+  if (is_there(path)) fail("replace", path, "Not a regular file");
+  return std::nullopt;
 }
 
 // What check_replaceable says without trying. The uppermost of the directories that replacing creates, else
@@ -418,20 +425,20 @@ void create_file(const fs::path& path, std::span<const std::byte> bytes, Access 
 }
 
 void replace_file(const fs::path& path, Access access, const std::function<void(OutputFile&)>& write) {
-  const fs::path fresh = beside(path);
-  if (!is_there(parent_of(path))) create_with_parents(parent_of(path));
-  remove_path(fresh);
-  try {
-    OutputFile file(fresh, access);
-    write(file);
-    file.finish();
-    rename_path(fresh, path);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(fresh, ignored);
-    throw;
-  }
-  sync_directory(parent_of(path));
+  const std::optional<fs::perms> permissions = require_replaceable_file(path);
+  const fs::path target = resolved(path);
+  if (!is_there(parent_of(target))) create_with_parents(parent_of(target));
+  const Sibling sibling(target, Access::owner_only);
+  const fs::path fresh = sibling.path() / target.filename();
+  OutputFile file(fresh, access);
+  write(file);
+  std::error_code error;
+  if (permissions && access == Access::by_umask) fs::permissions(fresh, *permissions, error);
+  if (error) fail("write", fresh, error.message());
+  file.finish();
+  rename_path(fresh, target);
+  sync_directory(parent_of(target));
+  remove_siblings(target);
 }
 
 void replace_file(const fs::path& path, std::span<const std::byte> bytes) {
@@ -440,7 +447,7 @@ void replace_file(const fs::path& path, std::span<const std::byte> bytes) {
 
 void remove_file(const fs::path& path) {
   remove_path(path);
-  remove_path(beside(path));
+  remove_siblings(path);
 }
 
 void check_replaceable(const fs::path& directory, const std::string& marker) {

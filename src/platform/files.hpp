@@ -107,10 +107,14 @@ struct NamedBytes {
   std::span<const std::byte> bytes;
 };
 
-// Replaces or creates a file, durably, as a whole or not at all: the bytes are written beside it under the name
-// "<path>.new", synced, renamed, and the directory is synced. Missing directories are created.
+// Replaces or creates a regular file, durably, as a whole or not at all: the bytes are written into a fresh directory
+// beside it, which its user alone may read, synced, renamed, and the parent directory is synced. Missing directories
+// are created, a symbolic link is followed, permissions stay. Throws Error(io_error) before anything is written where
+// something else stands there, or a link to nothing. A process that is killed leaves ".NAME.saving-*"; the next one to
+// succeed removes it.
 void replace_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
-// The same for what `write` writes. Where it throws nothing is replaced and nothing left.
+// The same for what `write` writes. Where it throws nothing is replaced and nothing left. Under Access::owner_only the
+// permissions of what is replaced do not count.
 void replace_file(const std::filesystem::path& path, Access access, const std::function<void(OutputFile&)>& write);
 // Removes what replace_file wrote, finished or not. Nothing there is no error.
 void remove_file(const std::filesystem::path& path);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+
 #include <filesystem>
+#include <random>
 
 #include "catch.hpp"
 #include "cli/tool.hpp"
@@ -19,6 +22,16 @@ const std::string kTable =
     "-0,i 2,1e-3,1700000000.25,\xC3\xA9t\xC3\xA9\n"
     "\"u\n3\", x ,-5,0,\n"
     "1e5,{i4},10000000000000000000001,12,\\u0041\n";
+
+// Standard error of a run of convert that fails.
+std::string error_of(const Sandbox& sandbox, const std::string& arguments, const std::string& input = "") {
+  const Run run = sandbox.attune("convert " + arguments, input);
+  INFO(run.err);
+  CHECK(run.status == 1);
+  return run.err;
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
@@ -160,7 +173,7 @@ TEST_CASE("convert stops at a record that it cannot read or write and leaves wha
   const std::string u = "planted-user-7f3a";
   CHECK(error("out.csv", "user,item\n" + u + ",i,1\n").find(":2: expected 2 fields, found 3") != std::string::npos);
   CHECK(error("out.csv.gz", "user,item\n\"" + u + "\"x,i\n").find(":2: expected a separator") != std::string::npos);
-  CHECK(error("out.csv", R"({"user":"u","item":")" + u).find(":1: object, byte") != std::string::npos);
+  CHECK(error("out.csv", R"({"user":"u","item":})" + u + "}").find(":1: object, byte") != std::string::npos);
   CHECK(error("out.inter", "user,item,rating\nu,i,1\nu,i," + u + "\n")
             .find(":3: column 'rating': expected a finite number, found other text") != std::string::npos);
   CHECK(error("out.inter", "user,item,timestamp\nu,i,\n").find("found nothing") != std::string::npos);
@@ -168,7 +181,10 @@ TEST_CASE("convert stops at a record that it cannot read or write and leaves wha
         std::string::npos);
   CHECK(error("out.jsonl", "user,item,item\nu,i,j\n").find("columns of different names, found 'item' twice") !=
         std::string::npos);
-  CHECK(error("out.inter", "user,User,item\nu,v,i\n").find("found 'User' twice") != std::string::npos);
+  CHECK(error("out.inter", "user,User,item\nu,v,i\n").find("found 'user' and 'User', which are both 'user_id:token'") !=
+        std::string::npos);
+  CHECK(error("out.inter", "user,user_id,item\nu,v,i\n").find("found 'user' and 'user_id', which are both") !=
+        std::string::npos);
   CHECK(
       error("out.csv", u + ",1\n" + u + ",2\n").find("found 2 columns of other names; where there is no header line") !=
       std::string::npos);
@@ -177,10 +193,126 @@ TEST_CASE("convert stops at a record that it cannot read or write and leaves wha
   CHECK(error("out.csv --skip-bad-lines", "user,item\n" + u + "\n").find("first dropped in line 2: too few fields") !=
         std::string::npos);
   CHECK(error("out.csv", "").find("empty file") != std::string::npos);
-  for (const std::string name : {"out.csv", "out.jsonl", "out.inter", "out.csv.gz"}) {
-    CHECK(sandbox.read(name) == "old");
-    CHECK_FALSE(fs::exists(sandbox.path(name + ".new")));
+  CHECK(contents(sandbox.path(".")).size() == 7);  // with those of the run
+  for (const std::string name : {"out.csv", "out.jsonl", "out.inter", "out.csv.gz"}) CHECK(sandbox.read(name) == "old");
+}
+
+TEST_CASE("convert reads what stands beside its output under any name, and its own output", "[cli][convert]") {
+  const Sandbox sandbox;
+  sandbox.write("x.csv.new", "user,item\nu,i\n");
+  CHECK(sandbox.attune("convert x.csv.new x.csv").status == 0);
+  CHECK(sandbox.read("x.csv") == "user,item\nu,i\n");
+  CHECK(sandbox.read("x.csv.new") == sandbox.read("x.csv"));
+  CHECK(sandbox.attune("convert x.csv x.csv").status == 0);
+  CHECK(sandbox.read("x.csv") == "user,item\nu,i\n");
+  for (const std::string name : {"u.item", "u.user", "u.user.gz"}) {
+    INFO(name);
+    sandbox.write("films.csv", "item,user,title\n1,2,Caf\xC3\xA9\n");
+    CHECK(sandbox.attune("convert films.csv " + name).status == 0);
+    CHECK(sandbox.attune("convert " + name + " again.csv").status == 0);
+    CHECK(sandbox.read("again.csv") == sandbox.read("films.csv"));
   }
+}
+
+TEST_CASE("convert writes what is longer than a part of it, compressed and plain", "[cli][convert]") {
+  const Sandbox sandbox;
+  std::mt19937_64 random(7);
+  std::string table = "user,item,note\n";
+  for (int i = 0; i < 3'000; ++i) {
+    table += std::to_string(random()) + ',' + std::to_string(random()) + ",n" + std::to_string(random()) + '\n';
+  }
+  table += "u,i," + std::string(200'000, 'x') + "\nlast,one,\n";
+  sandbox.write("table.csv", table);
+  CHECK(sandbox.attune("convert table.csv packed.csv.gz --json").json()["written"] == 3'002);
+  CHECK(sandbox.read("packed.csv.gz").size() > 65'536);
+  CHECK(sandbox.attune("convert packed.csv.gz table2.tsv").status == 0);
+  CHECK(sandbox.attune("convert table2.tsv table2.csv").status == 0);
+  CHECK(sandbox.read("table2.csv") == table);
+}
+
+TEST_CASE("convert keeps the types of atomic files, names that look like types, and fields that look like JSON",
+          "[cli][convert]") {
+  const Sandbox sandbox;
+  const std::string films =
+      "item_id:token\ttitle:token_seq\tprice:float\tvector:float_seq\trating:token\n1\tToy Story\t2.5\t1 2\tR\n";
+  sandbox.write("films.item", films);
+  CHECK(sandbox.attune("convert films.item again.item").status == 0);
+  CHECK(sandbox.read("again.item") == films);
+  CHECK(sandbox.attune("convert films.item named.item --columns item,title,,vector,").status == 0);
+  CHECK(sandbox.read("named.item") == "item_id:token\ttitle:token_seq\tvector:float_seq\n1\tToy Story\t1 2\n");
+  const std::string odd = R"({"user:token":"a","user_id:token":"b","item":"i"})"
+                          "\n";
+  sandbox.write("odd.jsonl", odd);
+  for (const std::string form : {"csv", "inter", "tsv"}) {
+    INFO(form);
+    CHECK(sandbox.attune("convert odd.jsonl odd." + form).status == 0);
+    CHECK(sandbox.attune("convert odd." + form + " again.jsonl").status == 0);
+    CHECK(sandbox.read("again.jsonl") == odd);
+  }
+  const std::string braces = R"({"{\"a\"}":"[{1}]","item":"i","\ufefft":"x"})"
+                             "\n";
+  sandbox.write("braces.jsonl", braces);
+  CHECK(sandbox.attune("convert braces.jsonl braces.csv").status == 0);
+  CHECK(sandbox.read("braces.csv").rfind("\"{\"\"a\"\"}\",item,", 0) == 0);
+  CHECK(sandbox.attune("convert braces.csv again.csv").status == 0);
+  CHECK(sandbox.read("again.csv") == sandbox.read("braces.csv"));
+  sandbox.write("marked.jsonl", R"({"\ufeff[":"x","item":"i"})");
+  CHECK(sandbox.attune("convert marked.jsonl marked.csv").status == 0);
+  CHECK(sandbox.attune("convert marked.csv again.csv").status == 0);
+  CHECK(sandbox.read("again.csv") == sandbox.read("marked.csv"));
+}
+
+TEST_CASE("convert refuses columns without a name unless they are named so", "[cli][convert]") {
+  const Sandbox sandbox;
+  const std::string indexed = ",user,item\n0,u,i\n";
+  CHECK(contains(error_of(sandbox, "- out.csv", indexed),
+                 "standard input: expected a name for each column, found none for column 1; name the columns "
+                 "(--columns), and leave out those without a name"));
+  CHECK(contains(error_of(sandbox, "- out.jsonl", R"({"user":"u","item":"i"," ":1})"), "found none for column 3"));
+  CHECK(sandbox.attune("convert - out.csv --columns ,user,item --skip-header", indexed).status == 0);
+  CHECK(sandbox.read("out.csv") == "user,item\nu,i\n");
+  CHECK(sandbox.attune("convert - out.csv", R"({" user ":"u","item":"i"})").status == 0);
+  CHECK(sandbox.read("out.csv") == "user,item\nu,i\n");
+}
+
+TEST_CASE("convert says what to do about columns of other names, as far as there is something", "[cli][convert]") {
+  const Sandbox sandbox;
+  const std::string found = "found 2 columns of other names";
+  CHECK(contains(error_of(sandbox, "- o.csv", "a,b\n1,2\n"),
+                 found + "; where there is no header line, name the columns"));
+  CHECK(contains(error_of(sandbox, "- o.csv", R"({"a":1,"b":2})"),
+                 found + "; name the fields in their order (--columns)"));
+  CHECK(contains(error_of(sandbox, "- o.csv", "a:token\tb:float\n1\t2\n"),
+                 found + "; give the columns other names (--columns)"));
+  CHECK(contains(error_of(sandbox, "- o.csv --columns a,b", "1,2\n"), found + "\n"));
+}
+
+TEST_CASE("convert refuses a record that would be too long to be read", "[cli][convert]") {
+  const Sandbox sandbox;
+  const std::string quotes(9 << 20, '"');
+  sandbox.write("long.tsv", "user\titem\nu\ti" + quotes + "\nv\tj\n");
+  const auto report = sandbox.attune("convert long.tsv out.csv --skip-bad-lines --json").json();
+  CHECK(report["written"] == 1);
+  CHECK(report["load"]["dropped"][0]["reason"] == "too long");
+  CHECK(contains(error_of(sandbox, "long.tsv out.jsonl"),
+                 "long.tsv:2: expected a record of at most 16 MiB as it is written, found a longer one"));
+}
+
+TEST_CASE("convert replaces regular files alone, and leaves them their permissions", "[cli][convert]") {
+  const Sandbox sandbox;
+  const std::string input = "user,item\nu,i\n";
+  fs::create_directory(sandbox.path("d.csv"));
+  REQUIRE(::mkfifo(sandbox.path("f.csv").c_str(), 0600) == 0);
+  CHECK(contains(error_of(sandbox, "- d.csv", input), "\"d.csv\": Is a directory"));
+  CHECK(contains(error_of(sandbox, "- f.csv", input), "\"f.csv\": Not a regular file"));
+  sandbox.write("own.csv", "old");
+  const fs::perms own = fs::perms::owner_read | fs::perms::owner_write;
+  fs::permissions(sandbox.path("own.csv"), own);
+  fs::create_symlink("own.csv", sandbox.path("link.csv"));
+  CHECK(sandbox.attune("convert - link.csv", input).status == 0);
+  CHECK(fs::is_symlink(sandbox.path("link.csv")));
+  CHECK(sandbox.read("own.csv") == input);
+  CHECK(fs::status(sandbox.path("own.csv")).permissions() == own);
 }
 
 TEST_CASE("convert keeps a record whose only field is blank", "[cli][convert]") {

@@ -44,6 +44,23 @@ std::string long_text() {
 
 }  // namespace
 
+TEST_CASE("Bytes that were looked at are read again", "[data][byte_source]") {
+  const TemporaryDirectory directory;
+  const std::string text = long_text().substr(0, 100'000);
+  for (const std::string& bytes : {text, gzip(text)}) {
+    write_text(directory / "file", bytes);
+    for (const std::size_t looked : {std::size_t{0}, std::size_t{3}, std::size_t{99'999}, std::size_t{100'001}}) {
+      auto source = detail::open_byte_source(directory / "file");
+      REQUIRE(detail::peek(source, looked) == text.substr(0, looked));
+      REQUIRE(detail::peek(source, 1) == text.substr(0, 1));
+      std::string read(200'000, '\0');
+      REQUIRE(source->read(std::as_writable_bytes(std::span(read).first(2))) == 2);
+      const std::size_t rest = source->read(std::as_writable_bytes(std::span(read).subspan(2)));
+      REQUIRE(read.substr(0, 2 + rest) == text);
+    }
+  }
+}
+
 TEST_CASE("What a file is compressed with is seen in its bytes", "[data][byte_source]") {
   const std::string text = long_text();
   for (const std::size_t chunk : {std::size_t{1} << 20, std::size_t{70'001}, std::size_t{4096}}) {

@@ -95,16 +95,23 @@ TEST_CASE("JSON lines are known by their first bytes, behind blank lines and a b
     REQUIRE(loaded.report.lines == 5);
     REQUIRE(loaded.report.blank_lines == 3);
   }
-  REQUIRE(detail::begins_with_json("{}"));
-  REQUIRE(detail::begins_with_json(" {\n \"a\""));
-  REQUIRE(detail::begins_with_json("[ {\"a\""));
-  for (const char* other : {"", "{", "{a}", "{\xC3\xA9", "[1", "user,item\n{\"", "\"{\"\"a\""}) {
-    REQUIRE_FALSE(detail::begins_with_json(other));
+  REQUIRE(load("\t{\"user\":1,\"item\":2}\n\t\n\t{\"user\":3,\"item\":4}\t\n").pairs() ==
+          std::vector<std::string>{"1 2", "3 4"});
+  for (const char* json : {"{}", " {\n \"a\"", "{\"a\":1", "[ {\"a\"", "[\n{\"a\":1", "[{\"a\":1},\n", "[{}]\n",
+                           "\t{\"a\":1} \t\r\n1,2"}) {
+    INFO(json);
+    REQUIRE(detail::begins_with_json(json, false));
   }
+  for (const char* other :
+       {"", "{", "{a}", "{\xC3\xA9", "[1", "user,item\n{\"", "\"{\"\"a\"", "{\"a\"},b\n{\"c\":1}", "[{a}],b\n"}) {
+    INFO(other);
+    REQUIRE_FALSE(detail::begins_with_json(other, false));
+  }
+  REQUIRE_FALSE(detail::begins_with_json("{\"a\":1", true));
   ReadOptions comma;
   comma.separator = ",";
   comma.columns = {"user", "item"};
-  REQUIRE(load("{\"a\",{\"b\"\n", comma).pairs() == std::vector<std::string>{"{\"a\" {\"b\""});
+  REQUIRE(load("{\"a\",{\"b\"}\n", comma).pairs() == std::vector<std::string>{"{\"a\" {\"b\"}"});
 }
 
 TEST_CASE("A line that is no object of such fields is named by line and column", "[data][json_lines]") {
@@ -120,7 +127,9 @@ TEST_CASE("A line that is no object of such fields is named by line and column",
   CHECK(complaint("u,a,3") == ":2: object, byte 0: expected '{', found 'u'");
   CHECK(complaint(R"({"user":"u","item":"\x"})").find("unknown escape") != std::string::npos);
   CHECK(complaint(R"({"user":"u","item":"\ud800"})").find("lone surrogate") != std::string::npos);
-  CHECK(complaint("{\"user\":\"u\",\"item\":\"M\xE9\"}") == ":2: the object is not UTF-8");
+  CHECK(complaint("{\"user\":\"u\",\"item\":\"M\xE9\"}") ==
+        ":2: column 'item': expected UTF-8, found other bytes (--encoding)");
+  CHECK(complaint("{\"user\":\"u\",\"M\xE9\":1}") == ":2: expected UTF-8, found other bytes (--encoding)");
   CHECK(complaint(std::string("{\"user\":\"u\",\"item\":\"a\0b\"}", 25)).find("control character") !=
         std::string::npos);
   CHECK(complaint(R"({"user":"u","item":"a","item":"b"})") == ":2: column 'item': expected one field, found two");
@@ -147,7 +156,7 @@ TEST_CASE("A field of JSON lines that is no id, number or time is a bad value as
 TEST_CASE("Bad lines of JSON are counted and skipped where that is asked for", "[data][json_lines]") {
   const Loaded loaded = load(kGood + "{\n" + R"({"user":"v","item":["b"],"rating":1})" + "\n" +
                                  R"({"user":"v","item":"b","rating":1,"rating":2})" + "\n" +
-                                 R"({"user":"v","item":"b","rating":1,"more":2})" + "\nnull\n\n\"open\n" + kGood +
+                                 R"({"user":"v","item":"b","rating":1,"more":{})" + "\nnull\n\n\"open\n" + kGood +
                                  R"({"user":"w","item":"c","rating)",
                              skipping());
   REQUIRE(loaded.pairs() == std::vector<std::string>{"u a", "u a"});
@@ -161,6 +170,59 @@ TEST_CASE("Bad lines of JSON are counted and skipped where that is asked for", "
                                               "unknown field 1 5"});
 }
 
+TEST_CASE("Bytes that are not UTF-8 and fields that are too deep have reasons of their own", "[data][json_lines]") {
+  ReadOptions options = with_columns({"user", "item", ""});
+  options.bad_value = BadValue::skip;
+  const std::string deep = R"({"user":"v","item":"b","more":)" + std::string(33, '[') + std::string(33, ']') + "}\n";
+  const Loaded loaded = load(R"({"user":"u","item":"a","more":1})"
+                             "\n" +
+                                 deep + "{\"user\":\"v\",\"item\":\"\xE9\"}\n",
+                             options);
+  REQUIRE(loaded.pairs() == std::vector<std::string>{"u a"});
+  REQUIRE(loaded.report.dropped.size() == 2);
+  REQUIRE(loaded.report.dropped[0].reason == "nested too deep");
+  REQUIRE(loaded.report.dropped[1].reason == "not UTF-8");
+  options.bad_value = BadValue::error;
+  const Failure failure = failure_of_loading(R"({"user":"u","item":"a","more":1})"
+                                             "\n" +
+                                                 deep,
+                                             options);
+  REQUIRE(failure.says("events.csv:2: expected at most 32 objects and arrays in one another, found more"));
+  const Failure first = failure_of_loading("{\"user\":\"u\",\"item\":\"\xE9\"}\n");
+  REQUIRE(first.code == ErrorCode::invalid_data);
+  REQUIRE(first.says("events.csv:1: expected UTF-8, found other bytes (--encoding)"));
+}
+
+TEST_CASE("Names of fields in JSON lines have no blanks around them, and there is no header to skip",
+          "[data][json_lines]") {
+  REQUIRE(load(R"({" user":"u","item ":"i"})"
+               "\n"
+               R"({"item ":"j"," user":"v"})")
+              .pairs() == std::vector<std::string>{"u i", "v j"});
+  const Failure failure = failure_of_loading(kGood, {.columns = {"user", "item", "rating"}, .skip_header = true});
+  REQUIRE(failure.code == ErrorCode::invalid_data);
+  REQUIRE(failure.says("events.csv: expected a header line to skip, found JSON lines"));
+}
+
+TEST_CASE("Blank lines before the first record do not hide what a file is, however many", "[data][json_lines]") {
+  for (const std::size_t size : {65'530u, 65'535u, 65'536u, 65'537u, 200'000u}) {
+    INFO(size);
+    const std::string blank = std::string(size, '\n');
+    const Loaded json = load(blank + kGood);
+    REQUIRE(json.pairs() == std::vector<std::string>{"u a"});
+    REQUIRE(json.report.blank_lines == size);
+    REQUIRE(json.report.lines == size + 1);
+    const Loaded tabs = load(blank + "user\titem\nu\ta\n");
+    REQUIRE(tabs.report.separator == "\t");
+    REQUIRE(tabs.report.header_lines == 1);
+    REQUIRE(tabs.report.lines == size + 2);
+    REQUIRE(load(std::string(size, ' ') + "\r\n \r" + kGood).report.blank_lines == 2);
+  }
+  REQUIRE(failure_of_loading(std::string(70'000, '\n') + "u,i\nv,j,k\n", {.columns = {"user", "item"}})
+              .says("events.csv:70002: expected 2 fields, found 3"));
+  REQUIRE(failure_of_loading(std::string(70'000, ' ')).says("found only blank lines"));
+}
+
 TEST_CASE("A first line that names no columns is an error whatever is asked for", "[data][json_lines]") {
   const auto says = [](const std::string& text, const std::string& part) {
     const Failure failure = failure_of_loading(text, skipping());
@@ -168,7 +230,9 @@ TEST_CASE("A first line that names no columns is an error whatever is asked for"
     CHECK(failure.code == ErrorCode::invalid_data);
     return failure.says(part);
   };
-  CHECK(says("{\"user\":\"u\",\"item\"\n" + kGood, "events.csv:1: object, byte 18: expected ':'"));
+  CHECK(says("{\"user\":\"u\",\"item\"}\n" + kGood,
+             "events.csv:1: object, byte 18: expected ':', found '}'; where this is no JSON, name what separates its "
+             "fields (--separator)"));
   CHECK(says(R"([{"user":"u","item":"a"}])", "events.csv:1: object, byte 0: expected '{', found '['"));
   CHECK(says("{\n  \"user\": \"u\",\n  \"item\": \"a\"\n}\n", "events.csv:1: object, byte 1: expected a string"));
   CHECK(says(R"({"user":"u","item":"a","item":"b"})", "events.csv:1: expected fields of different names"));

@@ -79,13 +79,61 @@ TEST_CASE("Bad lines of an atomic file are named or counted as those of any othe
   REQUIRE(loaded.report.dropped.size() == 3);
 }
 
-TEST_CASE("Names of columns become those of an atomic file", "[data][known_tables]") {
-  CHECK(detail::atomic_name("user") == "user_id:token");
-  CHECK(detail::atomic_name("Item") == "item_id:token");
-  CHECK(detail::atomic_name("session") == "session_id:token");
-  CHECK(detail::atomic_name("rating") == "rating:float");
-  CHECK(detail::atomic_name("timestamp_ms") == "timestamp_ms:float");
-  CHECK(detail::atomic_name("title") == "title:token");
+TEST_CASE("Upper and lower case and blanks in the header of an atomic file do not count, and its types are reported",
+          "[data][known_tables]") {
+  const Loaded loaded = load("User_ID:token\tITEM_ID :token\t Rating:float \nu\ti\t2\n");
+  REQUIRE(loaded.pairs() == std::vector<std::string>{"u i"});
+  REQUIRE(loaded.report.columns == std::vector<std::string>{"user", "item", "Rating"});
+  REQUIRE(loaded.report.types == std::vector<std::string>{"token", "token", "float"});
+  REQUIRE(load("user,item\nu,i\n").report.types.empty());
+}
+
+TEST_CASE("One name with a type does not make an atomic file", "[data][known_tables]") {
+  for (const std::string header : {"user,item,weight:float", "user,item,user_id:token", "item_id:token,item,user",
+                                   "user,item,item_id:token,a:b"}) {
+    INFO(header);
+    const Table table = read_table("x.csv", header + "\n" + header + "\n");
+    REQUIRE(table.columns == table.records.at(0));
+  }
+  REQUIRE(load("user,item,weight:float\nu,i,1\n").report.form == "delimited");
+  REQUIRE(read_table("x.item", "name:token\tsize:float\na\t1\n").columns == std::vector<std::string>{"name", "size"});
+}
+
+TEST_CASE("Columns that are named replace those of an atomic header, which is no event", "[data][known_tables]") {
+  for (const std::string header : {"user_id:token\titem_id:token", "user_id:token\titem_id", "a:token\tb:float_seq"}) {
+    INFO(header);
+    const Loaded loaded = load(header + "\nu\ti\n", {.columns = {"item", " user "}});
+    REQUIRE(loaded.pairs() == std::vector<std::string>{"i u"});
+    REQUIRE(loaded.report.header_lines == 1);
+    REQUIRE(load(header + "\nu\ti\n", {.columns = {"item", "user"}, .skip_header = true}).log.size() == 1);
+  }
+}
+
+TEST_CASE("A file that bears the name of one of MovieLens 100K is one only if it begins with a digit",
+          "[data][known_tables]") {
+  using Columns = std::vector<std::string>;
+  CHECK(read_table("u.user", "user,gender,age\nu,f,1\n").columns == Columns{"user", "gender", "age"});
+  CHECK(read_table("u.item", "item_id:token\ttitle:token\n1\tCaf\xC3\xA9\n").records == Records{{"1", "Caf\xC3\xA9"}});
+  CHECK(read_table("u.item.gz", gzip("item,title\n1,Caf\xC3\xA9\n")).records == Records{{"1", "Caf\xC3\xA9"}});
+  CHECK(read_table("u.data", "{\"user\":1,\"item\":2}\n").columns == Columns{"user", "item"});
+}
+
+TEST_CASE("What is asked for decides the encoding of u.item, then a byte order mark, then its name",
+          "[data][known_tables]") {
+  const std::string mark = "\xEF\xBB\xBF", latin = "1|Caf\xE9\n", utf_8 = "1|Caf\xC3\xA9\n";
+  const Records expected{{"1", "Caf\xC3\xA9"}};
+  ReadOptions options{.columns = {"item", "title"}};
+  CHECK(read_table("u.item", latin, options).records == expected);
+  CHECK(read_table("u.item", mark + utf_8, options).records == expected);
+  CHECK(read_table("u.item", "1\n").columns.size() == 24);
+  CHECK(read_table("u.item", mark + "1\n").columns.size() == 24);
+  options.encoding = Encoding::utf_8;
+  CHECK(read_table("u.item", utf_8, options).records == expected);
+  options.encoding = Encoding::latin_1;
+  CHECK(read_table("movies", latin, options).records == expected);
+  const Failure failure = failure_of([&] { read_table("movies", mark + utf_8, options); });
+  CHECK(failure.code == ErrorCode::invalid_data);
+  CHECK(failure.says("movies: expected Latin-1, found the byte order mark of UTF-8"));
 }
 
 TEST_CASE("The files of MovieLens 100K are known by their names", "[data][known_tables]") {

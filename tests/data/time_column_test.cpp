@@ -113,6 +113,15 @@ TEST_CASE("Fractions count as far as milliseconds go", "[data][time_column]") {
           Times{1'700'000'000'123, 1'700'000'000'123, -2});
 }
 
+TEST_CASE("Numbers with an exponent are times, and whole numbers with a fraction positions", "[data][time_column]") {
+  REQUIRE(parse({"1.7e9", "8.81250949E8", "1.3620636532500e+09", "-15e-1", "5e2"}).times ==
+          Times{1'700'000'000'000, 881'250'949'000, 1'362'063'653'250, -1'500, 500'000});
+  REQUIRE(parse({"1.700000000123e12", "1e3"}).times == Times{1'700'000'000'123, 1'000});
+  REQUIRE(parse({"1.7e12", "1.7e12"}).unit == "milliseconds");
+  REQUIRE(parse(TimeColumn::Kind::position, {"1.0", "2e0", "-3.", "9007199254740992.0", "1e3"}).times ==
+          Times{1, 2, -3, 9'007'199'254'740'992, 1'000});
+}
+
 TEST_CASE("Steps of one second or millisecond keep their order", "[data][time_column]") {
   std::vector<std::string> seconds, milliseconds;
   for (std::int64_t i = 0; i <= 200; ++i) {
@@ -127,8 +136,27 @@ TEST_CASE("Steps of one second or millisecond keep their order", "[data][time_co
 }
 
 TEST_CASE("What is not a time is none, whatever its column", "[data][time_column]") {
-  for (const char* text : {"", "-", "NaN", "1e9", "1.7e+09", "0x10", "12.", ".5", "1 2", "+5", "--5", "100000000000000",
-                           "9223372036854775807", "99999999999999999999", "1700000000,5", "inf"}) {
+  for (const char* text : {"",
+                           "-",
+                           "NaN",
+                           "1e14",
+                           "1e999",
+                           "e9",
+                           "1e",
+                           "1.7e+09x",
+                           "1.7e+ 9",
+                           "--5e3",
+                           "0x10",
+                           "12.",
+                           ".5",
+                           "1 2",
+                           "+5",
+                           "--5",
+                           "100000000000000",
+                           "9223372036854775807",
+                           "99999999999999999999",
+                           "1700000000,5",
+                           "inf"}) {
     INFO(text);
     for (const auto kind : {TimeColumn::Kind::timestamp, TimeColumn::Kind::timestamp_ms}) {
       TimeColumn column(kind);
@@ -136,7 +164,10 @@ TEST_CASE("What is not a time is none, whatever its column", "[data][time_column
     }
   }
   TimeColumn position(TimeColumn::Kind::position);
-  for (const char* text : {"", "-", "1.5", "9223372036854775808", "x"}) REQUIRE(position.parse(text, 1) == kNoTime);
+  for (const char* text : {"", "-", "1.5", "9223372036854775808", "x", "1e-1", "1e17", "inf", "nan", "1.0x"}) {
+    INFO(text);
+    REQUIRE(position.parse(text, 1) == kNoTime);
+  }
   REQUIRE(position.parse("9223372036854775807", 1) == 9'223'372'036'854'775'807);
   REQUIRE(position.parse(" -3 ", 1) == -3);
 }

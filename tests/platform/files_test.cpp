@@ -359,10 +359,10 @@ TEST_CASE("A file is replaced durably, as a whole or not at all", "[platform][fi
     CHECK(error->code() == ErrorCode::io_error);
     const Content after = content_of(directory.path());
     // Only the sync of the directory comes behind the replacement.
-    if (failures < 3) CHECK(after == before);
+    if (failures < 4) CHECK(after == before);
     CHECK(after.size() <= 1);
   }
-  CHECK(failures == 4);  // write, fsync, rename, fsync of the directory
+  CHECK(failures == 5);  // mkdir, write, fsync, rename, fsync of the directory
   CHECK(content_of(directory.path()) == Content{{"state", text}});
 }
 
@@ -424,19 +424,86 @@ TEST_CASE("A file that is there is not created, and one that cannot be written l
   }
 }
 
-TEST_CASE("What an interrupted replacement left is overwritten, and removed with the file", "[platform][files]") {
+TEST_CASE("What an interrupted replacement left goes with the next one, and with the file", "[platform][files]") {
   const TemporaryDirectory directory;
   const auto bytes = [](const std::string& text) { return std::as_bytes(std::span(text)); };
-  write_text(directory / "state.new", "half");
+  const auto leave = [&] {
+    fs::create_directory(directory / ".state.saving-1-0");
+    write_text(directory / ".state.saving-1-0/state", "half");
+  };
+  leave();
   const std::string text = "whole";
   platform::replace_file(directory / "state", bytes(text));
   CHECK(content_of(directory.path()) == Content{{"state", text}});
-  write_text(directory / "state.new", "half");
+  leave();
   platform::remove_file(directory / "state");
   CHECK(content_of(directory.path()).empty());
   platform::remove_file(directory / "state");
   platform::replace_file(directory / "a/b/state", bytes(text));
   CHECK(read_text(directory / "a/b/state") == text);
+}
+
+TEST_CASE("A file is replaced beside others of any name, and while somebody else replaces it", "[platform][files]") {
+  const TemporaryDirectory directory;
+  const std::string text = "whole";
+  Content expected;
+  for (const std::string name : {"state.new", "state.tmp", ".state", ".state.saving-", ".state.saving-1-0x"}) {
+    write_text(directory / name, expected[name] = "of somebody else");
+  }
+  platform::replace_file(directory / "state", platform::Access::by_umask, [&](platform::OutputFile& outer) {
+    platform::replace_file(directory / "state", std::as_bytes(std::span(text)));
+    outer.write(std::as_bytes(std::span(text)));
+    outer.write(std::as_bytes(std::span(text)));
+  });
+  expected["state"] = text + text;
+  CHECK(content_of(directory.path()) == expected);
+  platform::remove_file(directory / "state");
+  expected.erase("state");
+  CHECK(content_of(directory.path()) == expected);
+}
+
+TEST_CASE("A file that is replaced leaves its permissions, and a link to it stays one", "[platform][files]") {
+  const TemporaryDirectory directory;
+  const std::string text = "new";
+  fs::create_directory(directory / "deeper");
+  write_text(directory / "deeper/file", "old");
+  const fs::perms own = fs::perms::owner_read | fs::perms::owner_write;
+  fs::permissions(directory / "deeper/file", own);
+  fs::create_symlink("deeper/file", directory / "link");
+  platform::replace_file(directory / "link", std::as_bytes(std::span(text)));
+  CHECK(fs::is_symlink(directory / "link"));
+  CHECK(read_text(directory / "deeper/file") == text);
+  CHECK(fs::status(directory / "deeper/file").permissions() == own);
+  fs::permissions(directory / "deeper/file", own | fs::perms::others_read);
+  const auto write = [&](platform::OutputFile& file) { file.write(std::as_bytes(std::span(text))); };
+  platform::replace_file(directory / "deeper/file", platform::Access::owner_only, write);
+  CHECK(fs::status(directory / "deeper/file").permissions() == own);
+}
+
+TEST_CASE("What is no regular file is not replaced, and nothing is written for it", "[platform][files]") {
+  const TemporaryDirectory directory;
+  REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
+  fs::create_directory(directory / "directory");
+  fs::create_symlink("missing", directory / "link");
+  const std::map<std::string, std::string> refused{{"fifo", "Not a regular file"},
+                                                   {"directory", "Is a directory"},
+                                                   {"directory/", "Is a directory"},
+                                                   {"new/", "Is a directory"},
+                                                   {"link", "Not a regular file"}};
+  for (const auto& [name, reason] : refused) {
+    INFO(name);
+    int written = 0;
+    const fs::path path = directory / name;
+    const auto error = error_of(
+        [&] { platform::replace_file(path, platform::Access::by_umask, [&](platform::OutputFile&) { ++written; }); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::io_error);
+    CHECK(contains(error->what(), path.string()));
+    CHECK(contains(error->what(), reason));
+    CHECK(written == 0);
+  }
+  CHECK(fs::is_fifo(directory / "fifo"));
+  CHECK(fs::is_symlink(directory / "link"));
 }
 
 TEST_CASE("A full disk leaves the old directory intact", "[platform][files]") {

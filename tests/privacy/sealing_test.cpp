@@ -212,7 +212,7 @@ TEST_CASE("What cannot be opened leaves what was there and nothing beside it", "
   const TemporaryDirectory directory;
   const std::string sealed = (directory / "sealed").string(), opened = (directory / "opened").string();
   write_text(opened, "old");
-  write_text(opened + ".new", "left by a process that was killed");
+  write_text(opened + ".new", "of somebody else");
   Bytes bytes = seal(noise(200'000), kKey);
   bytes.back() ^= std::byte{1};  // the last part alone
   write_bytes(sealed, bytes);
@@ -220,8 +220,9 @@ TEST_CASE("What cannot be opened leaves what was there and nothing beside it", "
   REQUIRE(error);
   CHECK(error->code() == ErrorCode::corrupt_file);
   CHECK(std::string(error->what()) == '"' + sealed + "\": it was sealed with another key, or changed since");
-  CHECK(files_of(directory.path()) ==
-        std::map<std::string, std::string>{{"opened", "old"}, {"sealed", read_text(sealed)}});
+  CHECK(files_of(directory.path()) == std::map<std::string, std::string>{{"opened", "old"},
+                                                                         {"opened.new", "of somebody else"},
+                                                                         {"sealed", read_text(sealed)}});
   CHECK(error_of([&] { unseal_file(opened, sealed, kKey); })->code() == ErrorCode::corrupt_file);
   CHECK(error_of([&] { unseal_file((directory / "none").string(), opened, kKey); })->code() == ErrorCode::io_error);
   CHECK(error_of([&] { sealed_content(opened); })->code() == ErrorCode::corrupt_file);

@@ -25,10 +25,12 @@ enum class Encoding : std::uint8_t { utf_8, latin_1 };  // what a file is in; wh
 // JSON lines are told by their first bytes unless a separator is named: each is an object of text, numbers, true, false
 // and null (which is an empty field, as is one that is not there). The fields of the first are the columns, in its
 // order. Atomic files are told by their header line: `rating:float` is the column rating; user_id, item_id and
-// session_id are user, item and session. u.data, u.item and u.user of MovieLens 100K are known by these names.
+// session_id are user, item and session. u.data, u.item and u.user of MovieLens 100K are known by these names and a
+// digit at the beginning.
 struct ReadOptions {
   // Names of the columns when the file has no header line, in order; "" for a column to ignore. Upper and lower case
-  // are alike. A first line that repeats them is a header. Of JSON lines: other names for the fields of the first.
+  // are alike. A first line that repeats them, or is that of an atomic file, is a header. Of JSON lines: other names
+  // for the fields of the first.
   std::vector<std::string> columns = {};
   bool skip_header = false;    // with `columns`: the first record is a header, which they replace
   std::string separator = {};  // "" finds it out: comma, tab, semicolon, `::`, `|` or blank
@@ -37,7 +39,8 @@ struct ReadOptions {
   BadValue bad_value = BadValue::error;
   // Events with a lower `rating` (a lower `value` where there is no column of ratings) are dropped and counted.
   std::optional<float> min_rating = {};
-  Encoding encoding = Encoding::utf_8;
+  // None finds it out: Latin-1 is what u.item is in unless it begins with a byte order mark, UTF-8 everything else.
+  std::optional<Encoding> encoding = {};
 };
 
 struct LoadReport {
@@ -52,9 +55,11 @@ struct LoadReport {
   std::string separator;    // "" in JSON lines
   std::string time_unit;    // "seconds", "milliseconds", "iso-8601", "position", "none"
   std::vector<std::string> columns;
-  std::size_t bytes = 0;  // after decompression
+  std::vector<std::string> types;  // of the columns of an atomic file: token, token_seq, float, float_seq
+  std::size_t bytes = 0;           // as UTF-8, after decompression
   std::size_t lines = 0;  // physical lines: header + blank + records (a quoted line break makes a record span several)
-  std::size_t header_lines = 0, blank_lines = 0, records = 0, interactions = 0;  // records = interactions + dropped
+  std::size_t header_lines = 0, blank_lines = 0, records = 0;
+  std::size_t interactions = 0;  // of read_interactions(): records = interactions + all that is dropped
   std::vector<Dropped> dropped;
   std::size_t users = 0, items = 0;
   Timestamp first_time = kNoTime, last_time = kNoTime;
@@ -87,10 +92,12 @@ class ATTUNE_EXPORT DelimitedReader {
   std::size_t required_column(std::string_view name) const;
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
-  // False at the end. A record of a delimited file may have any number of fields; comparing with columns().size() is
-  // the caller's. Throws Error as read_interactions does; bad values are text behind a closing quote, and lines that
-  // are no object of JSON with fields of the first, each once and none of them an object or array.
+  // False at the end. A record of a delimited file may have any number of fields; is_whole() is for the caller to ask.
+  // Throws Error as read_interactions does; bad values are text behind a closing quote, and lines that are no object of
+  // JSON with fields of the first, each once and none of them an object or array.
   bool next(std::vector<std::string_view>& fields);
+  // Whether the record that next() gave has a field for each column; one that has not is refused.
+  bool is_whole(const std::vector<std::string_view>& fields);
   // What the caller cannot use of the record that next() gave: under BadValue::error throws Error(invalid_data), else
   // counts the record as dropped.
   void refuse(const std::string& reason, const std::string& expected_and_found);

@@ -56,8 +56,8 @@ ATTUNE_EXPORT std::vector<std::byte> unseal(std::span<const std::byte> sealed, c
 
 // The same from file to file; "-" is standard input. `to` is replaced or created as a whole or not at all, after the
 // last part was found right, and may be `from`. What is unsealed only the user of the process may read (0600). A
-// process that is killed may leave "<to>.new", which the next call removes. Throws Error: io_error, and what unseal()
-// throws.
+// process that is killed may leave ".NAME.saving-*" beside `to`, which the next call to succeed removes. Throws Error:
+// io_error, and what unseal() throws.
 ATTUNE_EXPORT void seal_file(const std::string& from, const std::string& to, const HostKey& key);
 ATTUNE_EXPORT void unseal_file(const std::string& from, const std::string& to, const HostKey& key);
 
