@@ -17,7 +17,10 @@ namespace {
 constexpr double kPlotWidth = 480, kPlotHeight = 320;
 constexpr double kSessionPause = 30 * 60;  // seconds without an event that end a session
 
-std::string percent(double share) { return fixed(100 * share, share < 0.01 ? 2 : 1) + " %"; }
+std::string percent(double share) {
+  if (share > 0 && share < 1e-4) return "less than 0.01 %";
+  return fixed(100 * share, share == 0 ? 0 : share < 0.01 ? 2 : 1) + " %";
+}
 
 double ratio(std::size_t part, std::size_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
@@ -134,6 +137,17 @@ Plot histogram(const std::string& title, const std::string& x_label, const std::
   return plot;
 }
 
+// A bar for a bin; none for empty ones in front of the others.
+void add_bar(Plot& plot, std::size_t bin, double height, const std::string& name) {
+  Plot::Series& bars = plot.series[0];
+  if (bars.points.empty() && height == 0) return;
+  const auto left = static_cast<double>(bin);
+  if (bars.points.empty()) plot.x.range = {left, left};
+  (*plot.x.range)[1] = left + 1;
+  bars.points.emplace_back(left + 0.5, height);
+  bars.names.push_back(name);
+}
+
 void add_lengths(HtmlPage& page, const Histories& histories) {
   std::vector<std::size_t> lengths;
   for (std::size_t user = 0; user < histories.num_users(); ++user) lengths.push_back(histories.of(user).size());
@@ -146,13 +160,11 @@ void add_lengths(HtmlPage& page, const Histories& histories) {
   Plot plot = histogram("Lengths of the histories", "events of a user", "% of the users");
   for (std::size_t bin = 0; bin < bins.size(); ++bin) {
     const std::size_t from = std::size_t{1} << bin;
-    const double left = static_cast<double>(bin);
-    plot.x.ticks.push_back({left, std::to_string(from)});
-    plot.series[0].points.emplace_back(left + 0.5, 100 * ratio(bins[bin], lengths.size()));
-    plot.series[0].names.push_back(grouped(from) + (bin == 0 ? "" : " to " + grouped(2 * from - 1)) + ": " +
-                                   plural(bins[bin], "user", "users"));
+    plot.x.ticks.push_back({static_cast<double>(bin), std::to_string(from)});
+    add_bar(
+        plot, bin, 100 * ratio(bins[bin], lengths.size()),
+        grouped(from) + (bin == 0 ? "" : " to " + grouped(2 * from - 1)) + ": " + plural(bins[bin], "user", "users"));
   }
-  plot.x.range = {0, static_cast<double>(bins.size())};
   page.figure(plot.element(), "Lengths of the histories: " + fixed(ratio(histories.num_events(), lengths.size()), 1) +
                                   " events a user in the mean, " + grouped(median(lengths)) + " in the median, " +
                                   grouped(*std::ranges::max_element(lengths)) + " at most.");
@@ -196,11 +208,10 @@ void add_pauses(HtmlPage& page, const Histories& histories) {
   }
   Plot plot = histogram("Time between two events of a user", "time to the next event", "% of the pauses");
   for (std::size_t bin = 0; bin < bins.size(); ++bin) {
-    plot.series[0].points.emplace_back(static_cast<double>(bin) + 0.5, 100 * ratio(bins[bin], pauses.all));
-    plot.series[0].names.push_back((bin == 0 ? "" : duration(seconds_at(bin)) + " to ") +
-                                   duration(seconds_at(bin + 1)) + ": " + plural(bins[bin], "pause", "pauses"));
+    add_bar(plot, bin, 100 * ratio(bins[bin], pauses.all),
+            (bin == 0 ? "" : duration(seconds_at(bin)) + " to ") + duration(seconds_at(bin + 1)) + ": " +
+                plural(bins[bin], "pause", "pauses"));
   }
-  plot.x.range = {0, static_cast<double>(bins.size())};
   const std::vector<std::pair<double, const char*>> marks{{1, "1 s"},       {60, "1 min"},        {3600, "1 h"},
                                                           {86400, "1 day"}, {2592000, "30 days"}, {31536000, "1 year"}};
   for (const auto& [seconds, label] : marks) plot.x.ticks.push_back({1 + kBinsPerDecade * std::log10(seconds), label});

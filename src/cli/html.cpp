@@ -24,8 +24,9 @@ constexpr const char* kPageStyle = R"(  :root { color-scheme: light dark; }
   tbody th { font-weight: 500; }
   .number { text-align: right; white-space: nowrap; }
   figure { display: inline-block; width: min(100%, 29rem); margin: 0.5rem 0.5rem 0.5rem 0; vertical-align: top; }
-  figure.wide { width: min(100%, 48rem); }
+  figure.wide { width: min(100%, 48rem); overflow-x: auto; }
   figure svg { width: 100%; height: auto; display: block; }
+  figure.wide svg { min-width: 34rem; }
   dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.1rem 1rem; font-size: 0.9rem; }
   dd { margin: 0; }
   @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: 0.4rem; } }

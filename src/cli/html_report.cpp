@@ -53,15 +53,16 @@ std::string utc_now() {
          two(time.minutes().count()) + " UTC";
 }
 
-std::string interval_text(const std::array<double, 2>& interval) {
-  return fixed(interval[0], 4) + " to " + fixed(interval[1], 4);
+std::string interval_text(const std::array<double, 2>& interval, const std::string& metric) {
+  const int decimals = metric.starts_with("average_popularity") ? 1 : 4;
+  return fixed(interval[0], decimals) + " to " + fixed(interval[1], decimals);
 }
 
 // The columns of a comparison, and behind that of the model the intervals of its metrics.
 Rows with_intervals(Rows rows, const Report& report) {
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const auto found = report.confidence.find(rows[r][0]);
-    const std::string known = found == report.confidence.end() ? "" : interval_text(found->second);
+    const std::string known = found == report.confidence.end() ? "" : interval_text(found->second, rows[r][0]);
     rows[r].insert(rows[r].begin() + 2, r == 0 ? "95 % interval" : known);
   }
   return rows;
@@ -82,9 +83,10 @@ Plot plot_of_differences(const std::string& metric, const std::vector<Baseline>&
     const auto& [low, high] = found->second.interval;
     const double middle = found->second.difference;
     plot.y.ticks.push_back({row, baseline.name});
-    plot.series.push_back(
-        {.name = "attune - " + baseline.name + ": " + fixed(middle, 4) + ", " + interval_text(found->second.interval),
-         .points = {{low, row}, {high, row}, {middle, row}}});  // it ends in a dot
+    plot.series.push_back({.name = "attune - " + baseline.name + ": " + fixed(middle, 4) + ", " +
+                                   interval_text(found->second.interval, metric),
+                           .points = {{low, row}, {high, row}, {middle, row}},  // it ends in a dot
+                           .highlighted = low > 0 || high < 0});
   }
   const auto rows = static_cast<double>(plot.series.size());
   plot.y.range = {0.5 - rows, 0.5};
@@ -216,8 +218,8 @@ void HtmlReport::add_metrics(const Protocol& protocol, const Report& report, con
   const Plot differences = plot_of_differences(metric, baselines);
   if (!differences.series.empty()) {
     page_.figure(differences.element(), "attune minus each of the others in " + metric +
-                                            ", on the same queries: to the right of the dashed line attune is ahead, "
-                                            "surely so where the whole interval is.");
+                                            ", on the same queries: to the right of the dashed line attune is ahead. "
+                                            "Thick: the whole interval is on one side of it.");
     page_.table("Differences by resampling users for both at once", difference_rows(baselines));
   }
   std::vector<std::string> left_out;

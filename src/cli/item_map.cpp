@@ -133,6 +133,11 @@ class Colours {
   std::vector<std::uint32_t> order_;  // by colour
 };
 
+std::array<double, 2> with_margin(double low, double high) {
+  const double margin = 0.03 * (high - low);
+  return {low - margin, high + margin};
+}
+
 }  // namespace
 
 void add_item_map(HtmlPage& page, const TrainedModel& model, const Categories* categories,
@@ -162,6 +167,10 @@ void add_item_map(HtmlPage& page, const TrainedModel& model, const Categories* c
     }
     if (!series.points.empty()) plot.series.push_back(std::move(series));
   }
+  const auto along = std::ranges::minmax_element(map->points, {}, &std::pair<double, double>::first);
+  const auto across = std::ranges::minmax_element(map->points, {}, &std::pair<double, double>::second);
+  plot.x.range = with_margin(along.min->first, along.max->first);
+  plot.y.range = with_margin(across.min->second, across.max->second);
   page.section("items", "Map of the items");
   if (colours.known()) {
     Rows legend;

@@ -265,6 +265,18 @@ MemoryEstimate checked_memory(const TrainerConfig& config, const Histories& trai
   return memory;
 }
 
+Json training_json(Json load, const Trainer& trainer, const TrainedModel& model, const MemoryEstimate& memory) {
+  return {{"load", std::move(load)},
+          {"epochs", epochs_json(trainer.epochs())},
+          {"best_epoch", trainer.best_epoch()},
+          {"resumed_epochs", trainer.resumed_epochs()},
+          {"refitted", trainer.refitted()},
+          {"train_seconds", trainer.train_seconds()},
+          {"memory", memory_json(memory)},
+          {"blend_weight", model.blend_weight},
+          {"rerank", rerank_json(trainer.ranker())}};
+}
+
 HtmlReport page_for(const TrainOptions& options) {
   return HtmlReport(options.report, options.common, options.items.file,
                     {{"--interactions", options.data.interactions},
@@ -363,25 +375,17 @@ void run(const TrainOptions& options, Console& console) {
   if (!console.json()) {
     return print_result(console.text(), trainer, model, content, profiles, protocol, report, baselines, options);
   }
-  Json result{{"load", std::move(load)},
-              {"epochs", epochs_json(trainer.epochs())},
-              {"best_epoch", trainer.best_epoch()},
-              {"resumed_epochs", trainer.resumed_epochs()},
-              {"refitted", trainer.refitted()},
-              {"teacher", teacher ? Json(teacher->version) : Json()},
-              {"train_seconds", trainer.train_seconds()},
-              {"memory", memory_json(memory)},
-              {"blend_weight", model.blend_weight},
-              {"rerank", rerank_json(trainer.ranker())},
-              {"content", content_json(content)},
-              {"profiles", profiles_json(profiles)},
-              {"protocol", protocol_json(protocol, report)},
-              {"metrics", metrics_json(report.metrics)},
-              {"baselines", baselines_json(baselines)},
-              {"baselines_left_out", left_out_json(baselines)},
-              {"paired", paired_json(baselines)},
-              {"config", Json::parse(config.to_json())},
-              {"model", options.output}};
+  Json result = training_json(std::move(load), trainer, model, memory);
+  result.update({{"teacher", teacher ? Json(teacher->version) : Json()},
+                 {"content", content_json(content)},
+                 {"profiles", profiles_json(profiles)},
+                 {"protocol", protocol_json(protocol, report)},
+                 {"metrics", metrics_json(report.metrics)},
+                 {"baselines", baselines_json(baselines)},
+                 {"baselines_left_out", left_out_json(baselines)},
+                 {"paired", paired_json(baselines)},
+                 {"config", Json::parse(config.to_json())},
+                 {"model", options.output}});
   if (page) result["report"] = options.report;
   console.object(result);
 }
