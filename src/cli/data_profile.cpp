@@ -220,7 +220,7 @@ void add_pauses(HtmlPage& page, const Histories& histories) {
                                   (pauses.all == pauses.seconds.size()
                                        ? "."
                                        : "; " + percent(ratio(pauses.all - pauses.seconds.size(), pauses.all)) +
-                                             " happen at the same time and are not shown."));
+                                             " are between events of the same time and not shown."));
   page.paragraph("Where half an hour without an event ends a session there are " +
                  plural(pauses.sessions, "session", "sessions") + ", of " +
                  fixed(ratio(pauses.timed, pauses.sessions), 1) + " events each in the mean.");
@@ -231,9 +231,8 @@ void add_pauses(HtmlPage& page, const Histories& histories) {
 void add_data_profile(HtmlPage& page, const Json& load, const Histories& histories,
                       const std::function<std::string(ItemHandle)>& title) {
   page.section("data", "Data");
-  Rows rows = reading_rows(load), sizes = size_rows(load, histories);
-  page.table("How the file was read", rows, 9);
-  page.table("What there is to learn from and to measure with", sizes, 9);
+  page.table("How the file was read", reading_rows(load), 3);
+  page.table("What there is to learn from and to measure with", size_rows(load, histories), 3);
   add_tail(page, histories, title);
   add_lengths(page, histories);
   add_pauses(page, histories);

@@ -78,7 +78,6 @@ void print(std::ostream& out, const Protocol& protocol, const Report& report, co
   out << "  " << metric << " lies between " << fixed(low, 4) << " and " << fixed(high, 4) << " (95 % of resamples)\n";
   print_segments(out, report, cutoff);
   print_exposure(out, report);
-  if (!options.report.empty()) out << "  report in " << options.report << '\n';
   if (baselines.empty()) return;
   out << "beside " << (options.against.empty() ? "" : options.against + (options.baselines ? " and " : ""))
       << (options.baselines ? "the baselines" : "") << '\n';
@@ -176,7 +175,11 @@ void run(const EvaluateOptions& options, Console& console) {
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   write_page(page, options, model, protocol, report, beside, split.test, measuring.categories, seconds.count());
-  if (!console.json()) return print(console.text(), protocol, report, beside, options);
+  if (!console.json()) {
+    print(console.text(), protocol, report, beside, options);
+    if (page) console.text() << "report written to " << options.report << '\n';
+    return;
+  }
   Json result = result_json(options, protocol, report, std::move(beside), measuring.exposure_cutoff);
   result["seconds"] = seconds.count();
   console.object(result);

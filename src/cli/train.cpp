@@ -297,8 +297,9 @@ void write_page(HtmlReport& page, const TrainOptions& options, const Trainer& tr
   page.add_items(model, categories);
   page.add_hardest(model, report, test);
   page.add_configuration(model.notes.at("trainer"));
+  const std::filesystem::path manifest = std::filesystem::path(options.output) / "manifest.json";
   Rows done{{"model", options.output},
-            {"version", TrainedModel::load(options.output).version},
+            {"version", Json::parse(read_text(manifest.string())).at("version")},
             {"preset", options.preset},
             {"seconds of training", fixed(trainer.train_seconds(), 1)}};
   if (model.encoder) done.push_back({"best epoch", std::to_string(trainer.best_epoch())});

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "cli/markup.hpp"
 #include "cli/tool.hpp"
 
 using attune::test::Run;
@@ -39,7 +40,8 @@ void check_page(const std::string& page) {
   const std::string doctype = "<!doctype html>\n";
   REQUIRE(page.starts_with(doctype));
   CHECK(well_formed(page.substr(doctype.size())));
-  for (const char* foreign : {"http:", "https:", "<script", "<link", "<img", "src=\"", "@import", "url(", "onerror=\""}) {
+  for (const char* foreign :
+       {"http:", "https:", "<script", "<link", "<img", "src=\"", "@import", "url(", "onerror=\""}) {
     INFO(foreign);
     CHECK_FALSE(holds(page, foreign));
   }
@@ -159,7 +161,7 @@ TEST_CASE("evaluate writes a page, and leaves the old one where it fails", "[cli
                                  sandbox.write("genres.csv", genres) + " --provider genres");
   INFO(run.err);
   REQUIRE(run.status == 0);
-  CHECK(holds(run.out, "report in page.html"));
+  CHECK(holds(run.out, "report written to page.html"));
   const std::string page = sandbox.read("page.html");
   check_page(page);
   CHECK(sections(page) ==

@@ -49,7 +49,4 @@ class Sandbox {
 // Every file of a folder with its content, to see that nothing has changed.
 std::map<std::string, std::string> contents(const std::filesystem::path& folder);
 
-// Whether every element is closed in order, and attributes stand in quotes.
-bool well_formed(const std::string& xml);
-
 }  // namespace attune::test

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "cli/markup.hpp"
 #include "cli/tool.hpp"
 
 using attune::test::contents;
