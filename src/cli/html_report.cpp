@@ -286,9 +286,10 @@ void HtmlReport::add_case(const TrainedModel& model, const HardQuery& hard, std:
 }
 
 void HtmlReport::add_configuration(const std::string& json) {
-  if (file_.empty()) return;
+  const Json fields = Json::parse(json, nullptr, false);  // a note of a model may be any text
+  if (file_.empty() || !fields.is_object()) return;
   Rows rows{{"field", "value"}};
-  add_fields(rows, "", Json::parse(json));
+  add_fields(rows, "", fields);
   page_.section("configuration", "Hyper-parameters");
   page_.table("As --config takes them", rows, 2);
 }

@@ -195,6 +195,7 @@ std::string summary(const TuningResult& result, const Split& split, const Protoc
 void write_page(HtmlReport& page, const TuneOptions& options, const TuningResult& result, const Tuner& tuner,
                 const std::string& summary, const std::string& command) {
   constexpr std::size_t kListed = 20;
+  if (!page) return;
   Rows trials = trial_rows(result, tuner.space());
   trials.resize(std::min(trials.size(), 1 + kListed));
   page.add_trials(plot_of(result, tuner), trials, summary + '.');

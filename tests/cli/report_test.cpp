@@ -106,7 +106,7 @@ TEST_CASE("train writes a page with all that it knows, whatever the files hold",
   CHECK(fs::directory_iterator(sandbox.path("pages"))->path().filename() == "report.html");
 
   CHECK(holds(page, "attune train --interactions named.csv --output model"));
-  for (const char* fact : {"instruction set", "threads", "UTC", "version", "1.2 days in the median",
+  for (const char* fact : {"instruction set", "threads", "UTC", "version", "30.0 h in the median",
                            "there are 360 sessions, of 1.0 events each", "best epoch", "Case 1: rank ",
                            "encoder.embedding_dim", "attune - popularity", "95 % interval", "% of the variance"}) {
     INFO(fact);
