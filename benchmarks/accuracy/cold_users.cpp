@@ -28,7 +28,7 @@
 #include "attune/model/content_tower.hpp"
 #include "attune/training/trainer.hpp"
 #include "attune/training/user_prior_training.hpp"
-#include "cli/line_plot.hpp"
+#include "cli/plot.hpp"
 
 namespace {
 
@@ -230,12 +230,13 @@ Json summary(const Gains& gains) {
 // What answers by how many events are known.
 void plot(const std::string& result, const std::string& file) {
   const Json json = Json::parse(std::ifstream(result));
-  cli::LinePlot plot{.title = "NDCG@10 of the next event of users a model has never seen",
-                     .subtitle = {"MovieLens " + json.at("data").get<std::string>().substr(3) + ", by events known"},
-                     .x_label = "events",
-                     .y_label = "ndcg@10"};
+  cli::Plot plot{.title = "NDCG@10 of the next event of users a model has never seen",
+                 .subtitle = {"MovieLens " + json.at("data").get<std::string>().substr(3) + ", by events known"},
+                 .x_label = "events",
+                 .y_label = "ndcg@10"};
   for (const char* const name : {"popularity", "markov", "model alone", "attune, without profile", "attune"}) {
-    cli::LinePlot::Series series{.name = name, .highlighted = std::string(name) == "attune", .label = name};
+    const bool own = std::string(name) == "attune";
+    cli::Plot::Series series{.name = name, .highlighted = own, .label = own ? name : ""};
     for (const Json& row : json.at("answers")) {
       if (row.contains(name)) series.points.emplace_back(row.at("events"), row.at(name).at("ndcg@10"));
     }

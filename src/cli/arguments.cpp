@@ -58,6 +58,11 @@ void add_history(CLI::App& verb, HistoryOptions& options) {
   verb.add_option("--now", options.now, "When the request happens (default: at the last event)")->type_name("T");
 }
 
+void add_report(CLI::App& verb, std::string& report) {
+  verb.add_option("--report", report, "Write a page of HTML that shows all this with pictures, and worst cases")
+      ->type_name("FILE");
+}
+
 void add_model(CLI::App& verb, std::string& model) {
   verb.add_option("--model", model, "Model directory")->type_name("DIR")->required();
 }
@@ -98,11 +103,12 @@ void add_train(CLI::App& verb, TrainOptions& options) {
       ->type_name("DIR");
   verb.add_flag("--resume", options.resume,
                 "Go on from the last whole epoch of a training with the same options\nthat was interrupted");
+  add_report(verb, options.report);
   CLI::Option* epsilon = verb.add_option("--privacy-epsilon", options.privacy_epsilon,
                                          "Train differentially private within this budget (docs/privacy.md)");
   epsilon->type_name("E")->check(quietly(CLI::PositiveNumber));
   for (const char* other :
-       {"--schema", "--users", "--time-budget", "--memory-limit", "--teacher", "--resume", "--k-core"}) {
+       {"--schema", "--users", "--time-budget", "--memory-limit", "--teacher", "--resume", "--k-core", "--report"}) {
     epsilon->excludes(other);
   }
   verb.add_option("--privacy-delta", options.privacy_delta,
@@ -154,6 +160,7 @@ void add_tune(CLI::App& verb, TuneOptions& options) {
       ->check(from_one_to(1000000));
   verb.add_flag("--resume", options.tuner.resume,
                 "Go on with the search in --output; more trials and more time may be given");
+  add_report(verb, options.report);
   add_protocol(verb, options.protocol, "temporal:0.9\n(leave-one-out for a file without times)");
   add_common(verb, options.common);
 }
@@ -263,6 +270,7 @@ void add_evaluate(CLI::App& verb, EvaluateOptions& options) {
       ->type_name("A,B,...")
       ->needs(users);
   users->needs("--group");
+  add_report(verb, options.report);
   add_common(verb, options.common);
 }
 
@@ -395,6 +403,14 @@ ParsedArguments complain(const CLI::App& app, std::string reason) {
 
 }  // namespace
 
+std::string quoted(const std::string& word) {
+  constexpr const char* kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + '\'';
+}
+
 std::vector<std::string> split_commas(const std::string& text) {
   std::vector<std::string> parts;
   std::size_t begin = 0;
@@ -458,6 +474,9 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
     return {};
   }
   if (!chosen) return complain(app, "expected a verb, found none");
+  std::string typed = "attune";
+  for (int i = 1; i < argc; ++i) typed += ' ' + quoted(argv[i]);
+  std::visit([&typed](auto& options) { options.common.command = std::move(typed); }, *chosen);
   return {std::move(chosen), kDone};
 }
 

@@ -25,7 +25,8 @@ struct CommonOptions {
   bool quiet = false;   // no progress
   std::size_t threads;  // set from the hardware unless given
   std::optional<std::uint64_t> seed;
-  std::string config;  // a JSON file of training options; "" for none
+  std::string config;   // a JSON file of training options; "" for none
+  std::string command;  // as it was typed
 };
 
 // How interactions are read and cleaned.
@@ -70,6 +71,7 @@ struct TrainOptions {
   std::optional<double> privacy_epsilon;    // none: nobody is kept private
   double privacy_delta = 1e-5;
   PrivacyUnit privacy_unit = PrivacyUnit::user;
+  std::string report;  // a file; "" for none
 };
 
 struct TuneOptions {
@@ -77,6 +79,7 @@ struct TuneOptions {
   DataOptions data;
   ProtocolOptions protocol;
   std::string space, output, preset = "default";
+  std::string report;  // a file; "" for none
   std::optional<std::size_t> epochs;
   TunerOptions tuner;
 };
@@ -137,6 +140,7 @@ struct EvaluateOptions {
   std::size_t cold_below = 10;
   std::string users;                // a file; "" for none
   std::vector<std::string> groups;  // columns of it
+  std::string report;               // a file; "" for none
 };
 
 // What a request is made for: ids and times as typed.
@@ -262,6 +266,8 @@ class UsageError : public std::runtime_error {
 // Prints help to standard output and complaints to standard error.
 ParsedArguments parse_arguments(int argc, const char* const* argv);
 
+// A word as a shell takes it.
+std::string quoted(const std::string& word);
 // The parts of "a,b,,c", empty ones included.
 std::vector<std::string> split_commas(const std::string& text);
 

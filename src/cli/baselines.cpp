@@ -46,6 +46,7 @@ Baseline measure_beside(const std::string& name, const TrainedModel& other, cons
   plain.bootstrap = 0;
   plain.providers = nullptr;
   plain.segments = false;
+  plain.hardest = 0;
   plain.user_groups.clear();
   plain.keep_user_sums = true;
   Baseline baseline{name, evaluate(other, queries, plain), ""};

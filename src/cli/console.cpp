@@ -60,7 +60,7 @@ void Console::clear_bar() {
   bar_.clear();
 }
 
-void print_table(std::ostream& out, const std::vector<std::vector<std::string>>& rows, std::string_view align) {
+void print_table(std::ostream& out, const Rows& rows, std::string_view align) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));

@@ -38,8 +38,10 @@ class Console {
   std::string bar_;  // as drawn now
 };
 
+// Of a table: its cells.
+using Rows = std::vector<std::vector<std::string>>;
 // Rows of cells under each other. `align` has 'l' or 'r' for each column; its last letter holds for those behind.
-void print_table(std::ostream& out, const std::vector<std::vector<std::string>>& rows, std::string_view align = "lr");
+void print_table(std::ostream& out, const Rows& rows, std::string_view align = "lr");
 
 std::string fixed(double number, int decimals);                                           // "0.1235"
 std::string grouped(std::size_t number);                                                  // "1,234,567"

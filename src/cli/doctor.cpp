@@ -9,6 +9,7 @@
 
 #include "attune/model/checkpoint.hpp"
 #include "attune/version.hpp"
+#include "cli/build.hpp"
 #include "cli/input.hpp"
 #include "cli/verbs.hpp"
 #include "kernels/levels.hpp"
@@ -31,14 +32,6 @@ constexpr bool kWithGmp = true;
 #else
 constexpr bool kWithGmp = false;
 #endif
-
-std::string compiler() {
-#if defined(__clang__)
-  return "clang " __clang_version__;
-#else
-  return "gcc " __VERSION__;
-#endif
-}
 
 void print_build(std::ostream& out, const Json& result) {
   out << "attune " << result["version"].get<std::string>() << ", built with "

@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "attune/model/checkpoint.hpp"
+#include "cli/html_report.hpp"
 #include "cli/input.hpp"
 #include "cli/report.hpp"
 #include "cli/segments.hpp"
@@ -83,19 +84,65 @@ void print(std::ostream& out, const Protocol& protocol, const Report& report, co
   print_comparison(out, report, baselines, cutoff);
 }
 
+Json result_json(const EvaluateOptions& options, const Protocol& protocol, const Report& report,
+                 std::vector<Baseline> beside, std::size_t exposure_cutoff) {
+  Json result{{"protocol", protocol_json(protocol, report)},
+              {"metrics", metrics_json(report.metrics)},
+              {"confidence", report.confidence}};
+  if (!report.segments.empty()) result["segments"] = segments_json(report);
+  if (options.provider) result["exposure"] = exposure_json(report, exposure_cutoff);
+  if (!beside.empty()) result["paired"] = paired_json(beside);
+  if (!options.against.empty()) {
+    result["against"] = {{"model", options.against}, {"metrics", metrics_json(beside.front().report->metrics)}};
+    beside.erase(beside.begin());
+  }
+  if (options.baselines) {
+    result["baselines"] = baselines_json(beside);
+    result["baselines_left_out"] = left_out_json(beside);
+  }
+  if (!options.report.empty()) result["report"] = options.report;
+  return result;
+}
+
+HtmlReport page_for(const EvaluateOptions& options) {
+  return HtmlReport(options.report, options.common, options.items.file,
+                    {{"--interactions", options.data.interactions},
+                     {"--config", options.common.config},
+                     {"--items", options.items.file},
+                     {"--users", options.users},
+                     {"--model", options.model},
+                     {"--against", options.against}});
+}
+
+void write_page(HtmlReport& page, const EvaluateOptions& options, const TrainedModel& model, const Protocol& protocol,
+                const Report& report, const std::vector<Baseline>& beside, const EvaluationQueries& test,
+                const Categories* categories, double seconds) {
+  page.add_metrics(protocol, report, beside, shown_cutoff(options.cutoffs));
+  page.add_items(model, categories);
+  page.add_hardest(model, report, test);
+  if (const auto trained = model.notes.find("trainer"); trained != model.notes.end()) {
+    page.add_configuration(trained->second);
+  }
+  page.write("attune evaluate: " + options.model,
+             {{"model", options.model}, {"version", model.version}, {"seconds", fixed(seconds, 1)}});
+}
+
 }  // namespace
 
 void run(const EvaluateOptions& options, Console& console) {
   const auto start = std::chrono::steady_clock::now();
   check_usage(options);
   const TrainerConfig config = trainer_config("default", options.common);
+  HtmlReport page = page_for(options);
   const TrainedModel model = TrainedModel::load(options.model);
   Protocol protocol{EvaluationProtocol::read(model.notes)};
   protocol.apply(options.protocol, options.data);
 
   Interactions interactions = read_interactions(options.data, protocol, model.item_ids->kind(), console);
+  const Json load = load_json(interactions);
   const Split split = attune::split(group_by_user(std::move(interactions.log)), protocol.split);
   protocol.note = split.note;
+  page.add_data(load, split);
   if (split.test.empty()) {
     throw Error(ErrorCode::invalid_data,
                 options.data.interactions + ": expected test events, found none by the split " + protocol.split.name());
@@ -114,6 +161,7 @@ void run(const EvaluateOptions& options, Console& console) {
   facts.lend(measuring, options);
   measuring.sampled = options.sampled;
   measuring.keep_user_sums = options.baselines || !options.against.empty();
+  page.ask(measuring);
   console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
   std::vector<Baseline> beside;
@@ -125,23 +173,14 @@ void run(const EvaluateOptions& options, Console& console) {
     auto baselines = measure_baselines(model, report, train ? &*train : nullptr, split.test, measuring, false, console);
     std::move(baselines.begin(), baselines.end(), std::back_inserter(beside));
   }
-  if (!console.json()) return print(console.text(), protocol, report, beside, options);
-
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  Json result{{"protocol", protocol_json(protocol, report)},
-              {"metrics", metrics_json(report.metrics)},
-              {"confidence", report.confidence}};
-  if (!report.segments.empty()) result["segments"] = segments_json(report);
-  if (options.provider) result["exposure"] = exposure_json(report, measuring.exposure_cutoff);
-  if (!beside.empty()) result["paired"] = paired_json(beside);
-  if (!options.against.empty()) {
-    result["against"] = {{"model", options.against}, {"metrics", metrics_json(beside.front().report->metrics)}};
-    beside.erase(beside.begin());
+  write_page(page, options, model, protocol, report, beside, split.test, measuring.categories, seconds.count());
+  if (!console.json()) {
+    print(console.text(), protocol, report, beside, options);
+    if (page) console.text() << "report written to " << options.report << '\n';
+    return;
   }
-  if (options.baselines) {
-    result["baselines"] = baselines_json(beside);
-    result["baselines_left_out"] = left_out_json(beside);
-  }
+  Json result = result_json(options, protocol, report, std::move(beside), measuring.exposure_cutoff);
   result["seconds"] = seconds.count();
   console.object(result);
 }

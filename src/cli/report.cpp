@@ -65,9 +65,10 @@ std::string shown(std::string_view metric, double value) {
   return fixed(value, metric.starts_with("average_popularity") ? 1 : 4);
 }
 
-// How much more the model reaches than each of them.
-void print_differences(std::ostream& out, const std::vector<Baseline>& baselines) {
-  std::vector<std::vector<std::string>> rows;
+}  // namespace
+
+Rows difference_rows(const std::vector<Baseline>& baselines) {
+  Rows rows;
   for (const Baseline& baseline : baselines) {
     std::vector<std::string> row{"attune - " + baseline.name}, title{"differences"};
     for (const auto& [metric, paired] : baseline.paired) {
@@ -80,10 +81,8 @@ void print_differences(std::ostream& out, const std::vector<Baseline>& baselines
     if (rows.empty()) rows.push_back(std::move(title));
     rows.push_back(std::move(row));
   }
-  print_table(out, rows);
+  return rows;
 }
-
-}  // namespace
 
 void Protocol::apply(const ProtocolOptions& options, const DataOptions& data) {
   if (options.split) {
@@ -184,9 +183,8 @@ std::size_t shown_cutoff(const std::vector<std::size_t>& cutoffs) {
   return std::find(cutoffs.begin(), cutoffs.end(), 10u) != cutoffs.end() ? 10 : cutoffs.front();
 }
 
-void print_comparison(std::ostream& out, const Report& model, const std::vector<Baseline>& baselines,
-                      std::size_t cutoff) {
-  std::vector<std::vector<std::string>> rows{{""}};
+Rows comparison_rows(const Report& model, const std::vector<Baseline>& baselines, std::size_t cutoff) {
+  Rows rows{{""}};
   for (const Metric& metric : in_order(model.metrics)) {
     if (metric.cutoff == cutoff || metric.cutoff == 0) rows.push_back({metric.name});
   }
@@ -201,15 +199,20 @@ void print_comparison(std::ostream& out, const Report& model, const std::vector<
   for (const Baseline& baseline : baselines) {
     if (baseline.report) add_column(baseline.name, *baseline.report);
   }
-  print_table(out, rows);
-  print_differences(out, baselines);
+  return rows;
+}
+
+void print_comparison(std::ostream& out, const Report& model, const std::vector<Baseline>& baselines,
+                      std::size_t cutoff) {
+  print_table(out, comparison_rows(model, baselines, cutoff));
+  print_table(out, difference_rows(baselines));
   for (const Baseline& baseline : baselines) {
     if (!baseline.report) out << "  without " << baseline.name << ": " << baseline.left_out << '\n';
   }
 }
 
-void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics) {
-  std::vector<std::vector<std::string>> rows{{""}}, without_cutoff;
+Rows metric_rows(const std::map<std::string, double>& metrics) {
+  Rows rows{{""}}, without_cutoff;
   std::string stem;
   for (const Metric& metric : in_order(metrics)) {
     if (metric.cutoff == 0) {
@@ -222,7 +225,11 @@ void print_metrics(std::ostream& out, const std::map<std::string, double>& metri
     rows.back().push_back(shown(metric.name, metric.value));
   }
   rows.insert(rows.end(), without_cutoff.begin(), without_cutoff.end());
-  print_table(out, rows);
+  return rows;
+}
+
+void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics) {
+  print_table(out, metric_rows(metrics));
 }
 
 std::string date(Timestamp time) {

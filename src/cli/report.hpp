@@ -45,10 +45,15 @@ Json left_out_json(const std::vector<Baseline>& baselines);
 void print_protocol(std::ostream& out, const Protocol& protocol, const Report& report);
 // The cutoff that people look at: 10, or the first one.
 std::size_t shown_cutoff(const std::vector<std::size_t>& cutoffs);
-// The model and its baselines side by side at one cutoff, a row per metric, and their differences.
+// The model and its baselines side by side at one cutoff, a row per metric.
+Rows comparison_rows(const Report& model, const std::vector<Baseline>& baselines, std::size_t cutoff);
+// How much more the model reaches than each of them.
+Rows difference_rows(const std::vector<Baseline>& baselines);
+// A row per metric, a column per cutoff. A metric without one stands in the first column.
+Rows metric_rows(const std::map<std::string, double>& metrics);
+// The first two, and who was not measured.
 void print_comparison(std::ostream& out, const Report& model, const std::vector<Baseline>& baselines,
                       std::size_t cutoff);
-// A row per metric, a column per cutoff. A metric without one stands in the first column.
 void print_metrics(std::ostream& out, const std::map<std::string, double>& metrics);
 
 std::string date(Timestamp time);  // "2013-02-28"

@@ -10,6 +10,8 @@
 namespace attune::cli {
 namespace {
 
+constexpr std::size_t kProvidersShown = 10;
+
 bool has_gap(const std::string& metric) { return metric.starts_with("hr@") || metric.starts_with("ndcg@"); }
 
 }  // namespace
@@ -31,10 +33,10 @@ Json segments_json(const Report& report) {
   return json;
 }
 
-void print_segments(std::ostream& out, const Report& report, std::size_t cutoff) {
-  if (report.segments.empty()) return;
+Rows segment_rows(const Report& report, std::size_t cutoff) {
+  if (report.segments.empty()) return {};
   const std::string hr = "hr@" + std::to_string(cutoff), ndcg = "ndcg@" + std::to_string(cutoff);
-  std::vector<std::vector<std::string>> rows{{"segments", "", "queries", "users", hr, ndcg, "95 % of resamples"}};
+  Rows rows{{"segments", "", "queries", "users", hr, ndcg, "95 % of resamples"}};
   const auto shown = [](double value) { return fixed(value, 4); };
   for (std::size_t i = 0; i < report.segments.size(); ++i) {
     const Segment& segment = report.segments[i];
@@ -51,7 +53,11 @@ void print_segments(std::ostream& out, const Report& report, std::size_t cutoff)
     rows.push_back(
         {"", "gap", "", "", shown(report.fairness_gap(grouping, hr)), shown(report.fairness_gap(grouping, ndcg)), ""});
   }
-  print_table(out, rows, "llr");
+  return rows;
+}
+
+void print_segments(std::ostream& out, const Report& report, std::size_t cutoff) {
+  print_table(out, segment_rows(report, cutoff), "llr");
 }
 
 Json exposure_json(const Report& report, std::size_t cutoff) {
@@ -62,18 +68,22 @@ Json exposure_json(const Report& report, std::size_t cutoff) {
   return {{"cutoff", cutoff}, {"providers", std::move(providers)}};
 }
 
-void print_exposure(std::ostream& out, const Report& report) {
-  if (report.exposure.empty()) return;
-  constexpr std::size_t kShown = 10;
+Rows exposure_rows(const Report& report) {
+  if (report.exposure.empty()) return {};
   std::vector<ProviderExposure> providers = report.exposure;
   std::stable_sort(providers.begin(), providers.end(),
                    [](const auto& a, const auto& b) { return a.exposure > b.exposure; });
-  std::vector<std::vector<std::string>> rows{{"providers", "exposure", "catalogue"}};
-  for (std::size_t i = 0; i < std::min(kShown, providers.size()); ++i) {
+  Rows rows{{"providers", "exposure", "catalogue"}};
+  for (std::size_t i = 0; i < std::min(kProvidersShown, providers.size()); ++i) {
     rows.push_back({providers[i].provider, fixed(providers[i].exposure, 4), fixed(providers[i].catalogue, 4)});
   }
-  print_table(out, rows);
-  if (providers.size() > kShown) out << "  and " << grouped(providers.size() - kShown) << " more\n";
+  return rows;
+}
+
+void print_exposure(std::ostream& out, const Report& report) {
+  print_table(out, exposure_rows(report));
+  if (report.exposure.size() <= kProvidersShown) return;
+  out << "  and " << grouped(report.exposure.size() - kProvidersShown) << " more\n";
 }
 
 }  // namespace attune::cli

@@ -15,6 +15,7 @@
 #include "attune/data/feature_table.hpp"
 #include "attune/model/content_tower.hpp"
 #include "cli/epochs.hpp"
+#include "cli/html_report.hpp"
 #include "cli/input.hpp"
 #include "cli/memory.hpp"
 #include "cli/profiles.hpp"
@@ -239,7 +240,7 @@ void add_profiles(TrainedModel& model, Profiles& profiles, const TrainerConfig& 
 void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel& model,
                   const std::optional<Content>& content, const std::optional<Profiles>& profiles,
                   const Protocol& protocol, const Report& report, const std::vector<Baseline>& baselines,
-                  const std::string& output) {
+                  const TrainOptions& options) {
   out << "trained in " << fixed(trainer.train_seconds(), 1) << " s";
   if (model.encoder) out << ", best epoch " << trainer.best_epoch();
   if (trainer.refitted()) out << ", trained once more with the validation part";
@@ -252,8 +253,9 @@ void print_result(std::ostream& out, const Trainer& trainer, const TrainedModel&
   print_profiles(out, profiles);
   print_protocol(out, protocol, report);
   if (report.queries != 0) print_comparison(out, report, baselines, 10);
-  out << "model written to " << output << "; ask it with\n  attune recommend --model " << output << " --history "
-      << to_string(model.item_ids->id(0)) << '\n';
+  if (!options.report.empty()) out << "report written to " << options.report << '\n';
+  out << "model written to " << options.output << "; ask it with\n  attune recommend --model " << options.output
+      << " --history " << to_string(model.item_ids->id(0)) << '\n';
 }
 
 MemoryEstimate checked_memory(const TrainerConfig& config, const Histories& train, const TrainOptions& options,
@@ -261,6 +263,53 @@ MemoryEstimate checked_memory(const TrainerConfig& config, const Histories& trai
   const MemoryEstimate memory = estimate_memory(config, train, options.common.threads, true);
   explain_memory(memory, platform::available_memory(), options.memory_limit, console);
   return memory;
+}
+
+Json training_json(Json load, const Trainer& trainer, const TrainedModel& model, const MemoryEstimate& memory) {
+  return {{"load", std::move(load)},
+          {"epochs", epochs_json(trainer.epochs())},
+          {"best_epoch", trainer.best_epoch()},
+          {"resumed_epochs", trainer.resumed_epochs()},
+          {"refitted", trainer.refitted()},
+          {"train_seconds", trainer.train_seconds()},
+          {"memory", memory_json(memory)},
+          {"blend_weight", model.blend_weight},
+          {"rerank", rerank_json(trainer.ranker())}};
+}
+
+HtmlReport page_for(const TrainOptions& options) {
+  return HtmlReport(options.report, options.common, options.items.file,
+                    {{"--interactions", options.data.interactions},
+                     {"--config", options.common.config},
+                     {"--items", options.items.file},
+                     {"--users", options.users},
+                     {"--schema", options.schema},
+                     {"--teacher", options.teacher},
+                     {"--output", options.output}});
+}
+
+void write_page(HtmlReport& page, const TrainOptions& options, const Trainer& trainer, const TrainedModel& model,
+                const Protocol& protocol, const Report& report, const std::vector<Baseline>& baselines,
+                const EvaluationQueries& test, const Categories* categories) {
+  if (!page) return;
+  page.add_epochs(trainer.epochs(), trainer.best_epoch());
+  page.add_metrics(protocol, report, baselines, 10);
+  page.add_items(model, categories);
+  page.add_hardest(model, report, test);
+  page.add_configuration(model.notes.at("trainer"));
+  const std::filesystem::path manifest = std::filesystem::path(options.output) / "manifest.json";
+  Rows done{{"model", options.output},
+            {"version", Json::parse(read_text(manifest.string())).at("version")},
+            {"preset", options.preset},
+            {"seconds of training", fixed(trainer.train_seconds(), 1)}};
+  if (model.encoder) done.push_back({"best epoch", std::to_string(trainer.best_epoch())});
+  if (trainer.refitted()) done.push_back({"refitted", "trained once more with the validation part"});
+  if (model.blend_weight != 0) {
+    done.push_back(
+        {"blended", "with " + std::string(model.counts->name()) + " at weight " + fixed(model.blend_weight, 2)});
+  }
+  if (!model.ranker.empty()) done.push_back({"reordered", "a small ranker puts the best of a list in order"});
+  page.write("attune train: " + options.data.interactions, std::move(done));
 }
 
 EvaluationOptions measuring_by(const Protocol& protocol, Executor& executor) {
@@ -288,11 +337,13 @@ void run(const TrainOptions& options, Console& console) {
   Protocol protocol;
   protocol.exclude_seen = config.exclude_seen;
   protocol.apply(options.protocol, options.data);
+  HtmlReport page = page_for(options);
   TrainedModel::check_replaceable(options.output);
   const std::optional<TrainedModel> teacher = load_teacher(options.teacher, config);
 
   Json load;
   Split split = split_by(protocol, options.protocol, group_by_user(read_log(options, protocol, load, console)));
+  page.add_data(load, split);
   const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 
   std::optional<Content> content = read_content(options, split.train);
@@ -316,32 +367,28 @@ void run(const TrainOptions& options, Console& console) {
   EvaluationOptions measuring = measuring_by(protocol, *executor);
   measuring.training_users = &training_users;
   measuring.categories = categories ? &*categories : nullptr;
+  page.ask(measuring);
   if (!split.test.empty()) console.line("measuring " + plural(split.test.size(), "query", "queries"));
   const Report report = evaluate(model, split.test, measuring);
   const std::vector<Baseline> baselines =
       measure_baselines(model, report, &learned, split.test, measuring, true, console);
+  write_page(page, options, trainer, model, protocol, report, baselines, split.test, measuring.categories);
   if (!console.json()) {
-    return print_result(console.text(), trainer, model, content, profiles, protocol, report, baselines, options.output);
+    return print_result(console.text(), trainer, model, content, profiles, protocol, report, baselines, options);
   }
-  console.object({{"load", std::move(load)},
-                  {"epochs", epochs_json(trainer.epochs())},
-                  {"best_epoch", trainer.best_epoch()},
-                  {"resumed_epochs", trainer.resumed_epochs()},
-                  {"refitted", trainer.refitted()},
-                  {"teacher", teacher ? Json(teacher->version) : Json()},
-                  {"train_seconds", trainer.train_seconds()},
-                  {"memory", memory_json(memory)},
-                  {"blend_weight", model.blend_weight},
-                  {"rerank", rerank_json(trainer.ranker())},
-                  {"content", content_json(content)},
-                  {"profiles", profiles_json(profiles)},
-                  {"protocol", protocol_json(protocol, report)},
-                  {"metrics", metrics_json(report.metrics)},
-                  {"baselines", baselines_json(baselines)},
-                  {"baselines_left_out", left_out_json(baselines)},
-                  {"paired", paired_json(baselines)},
-                  {"config", Json::parse(config.to_json())},
-                  {"model", options.output}});
+  Json result = training_json(std::move(load), trainer, model, memory);
+  result.update({{"teacher", teacher ? Json(teacher->version) : Json()},
+                 {"content", content_json(content)},
+                 {"profiles", profiles_json(profiles)},
+                 {"protocol", protocol_json(protocol, report)},
+                 {"metrics", metrics_json(report.metrics)},
+                 {"baselines", baselines_json(baselines)},
+                 {"baselines_left_out", left_out_json(baselines)},
+                 {"paired", paired_json(baselines)},
+                 {"config", Json::parse(config.to_json())},
+                 {"model", options.output}});
+  if (page) result["report"] = options.report;
+  console.object(result);
 }
 
 }  // namespace attune::cli

@@ -11,8 +11,9 @@
 #include <span>
 
 #include "cli/epochs.hpp"
+#include "cli/html_report.hpp"
 #include "cli/input.hpp"
-#include "cli/line_plot.hpp"
+#include "cli/plot.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
 #include "platform/files.hpp"
@@ -99,20 +100,19 @@ std::vector<std::string> best_lines(const TrialReport& best, const SearchSpace& 
   return lines;
 }
 
-LinePlot plot_of(const TuningResult& result, const Tuner& tuner) {
+Plot plot_of(const TuningResult& result, const Tuner& tuner) {
   const TrialReport& best = result.trials[result.best];
   const bool curves = !best.epochs.empty();
-  LinePlot plot{.title = "Validation NDCG@10 of " + plural(result.trials.size(), "trial", "trials"),
-                .subtitle = best_lines(best, tuner.space()),
-                .x_label = curves ? "epoch (rungs dashed)" : "trial",
-                .y_label = "validation NDCG@10"};
+  Plot plot{.title = "Validation NDCG@10 of " + plural(result.trials.size(), "trial", "trials"),
+            .subtitle = best_lines(best, tuner.space()),
+            .x_label = curves ? "epoch (rungs dashed)" : "trial",
+            .y_label = "validation NDCG@10"};
   if (curves) plot.marks.assign(tuner.rungs().begin(), tuner.rungs().end());
   for (const TrialReport& trial : result.trials) {
     const std::string name = "trial " + std::to_string(trial.trial);
-    LinePlot::Series series{
-        .name = name + ": ndcg@10 " + fixed(trial.ndcg_10, 4) + "  " + described(trial, tuner.space()),
-        .highlighted = &trial == &best,
-        .label = name};
+    Plot::Series series{.name = name + ": ndcg@10 " + fixed(trial.ndcg_10, 4) + "  " + described(trial, tuner.space()),
+                        .highlighted = &trial == &best,
+                        .label = name};
     for (const EpochReport& epoch : trial.epochs) {
       series.points.emplace_back(static_cast<double>(epoch.epoch), epoch.ndcg_10);
     }
@@ -135,8 +135,8 @@ Json trial_json(const TrialReport& trial, const SearchSpace& space) {
   return json;
 }
 
-void print_trials(std::ostream& out, const TuningResult& result, const SearchSpace& space) {
-  std::vector<std::vector<std::string>> rows{{"trial"}};
+Rows trial_rows(const TuningResult& result, const SearchSpace& space) {
+  Rows rows{{"trial"}};
   for (const SearchParameter& parameter : space.parameters()) rows[0].push_back(parameter.field());
   for (const char* title : {"epochs", "hr@10", "ndcg@10", "seconds"}) rows[0].push_back(title);
   for (const TrialReport* trial : in_order(result)) {
@@ -149,19 +149,14 @@ void print_trials(std::ostream& out, const TuningResult& result, const SearchSpa
     row.push_back(fixed(trial->seconds, 1));
     rows.push_back(std::move(row));
   }
-  print_table(out, rows, "r");
+  return rows;
+}
+
+void print_trials(std::ostream& out, const TuningResult& result, const SearchSpace& space) {
+  print_table(out, trial_rows(result, space), "r");
   for (const TrialReport& trial : result.trials) {
     if (!trial.problem.empty()) out << "  trial " << trial.trial << " lost: " << trial.problem << '\n';
   }
-}
-
-// A word as a shell takes it.
-std::string quoted(const std::string& word) {
-  constexpr const char* kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
-  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
-  std::string text = "'";
-  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + '\'';
 }
 
 // What trains the winner on the same data.
@@ -189,6 +184,29 @@ std::string train_command(const TuneOptions& options, const std::string& config)
   return command + " --output model";
 }
 
+// "27 trials in 222.3 s, compared by 4,015 validation queries, split temporal:0.9".
+std::string summary(const TuningResult& result, const Split& split, const Protocol& protocol) {
+  return plural(result.trials.size(), "trial", "trials") + " in " + fixed(result.seconds, 1) + " s, compared by " +
+         plural(split.validation.size(), "validation query", "validation queries") + ", split " +
+         protocol.split.name() +
+         (result.complete ? "" : "; the budget ended the search, --resume with a larger one goes on");
+}
+
+void write_page(HtmlReport& page, const TuneOptions& options, const TuningResult& result, const Tuner& tuner,
+                const std::string& summary, const std::string& command) {
+  constexpr std::size_t kListed = 20;
+  if (!page) return;
+  Rows trials = trial_rows(result, tuner.space());
+  trials.resize(std::min(trials.size(), 1 + kListed));
+  page.add_trials(plot_of(result, tuner), trials, summary + '.');
+  page.add_configuration(result.config.to_json());
+  page.write("attune tune: " + options.data.interactions,
+             {{"directory", options.output},
+              {"best", "trial " + std::to_string(result.trials[result.best].trial)},
+              {"seconds", fixed(result.seconds, 1)},
+              {"to train the best", command}});
+}
+
 void write_file(const std::string& path, const std::string& text) {
   platform::replace_file(path, std::as_bytes(std::span(text)));
 }
@@ -203,6 +221,11 @@ void run(const TuneOptions& options, Console& console) {
   if (protocol.split.kind == SplitOptions::Kind::none) {
     throw UsageError("--split none: expected a split with a validation part, which trials are compared by");
   }
+  HtmlReport page(options.report, options.common, "",
+                  {{"--interactions", options.data.interactions},
+                   {"--space", options.space},
+                   {"--config", options.common.config},
+                   {"--output", options.output}});
   TunerOptions tuning = options.tuner;
   tuning.directory = options.output;
   const auto executor = make_executor(options.common);
@@ -213,6 +236,7 @@ void run(const TuneOptions& options, Console& console) {
   Json load = load_json(interactions);
   if (!console.json()) print_load(console.text(), interactions);
   const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
+  page.add_data(load, split);
   const TuningResult result = tuner.search(split.train, split.validation, progress_on(console, tuner));
 
   const std::filesystem::path directory = options.output;
@@ -220,33 +244,32 @@ void run(const TuneOptions& options, Console& console) {
   const Json chosen = Json::parse(result.config.to_json());
   write_file(best, chosen.dump(2) + '\n');
   write_file(plot, plot_of(result, tuner).svg());
-  const std::string command = train_command(options, best);
+  const std::string command = train_command(options, best), done = summary(result, split, protocol);
+  write_page(page, options, result, tuner, done, command);
   if (console.json()) {
     Json trials = Json::array();
     for (const TrialReport* trial : in_order(result)) trials.push_back(trial_json(*trial, tuner.space()));
-    console.object({{"load", std::move(load)},
-                    {"split", protocol.split.name()},
-                    {"queries", split.validation.size()},
-                    {"rungs", tuner.rungs()},
-                    {"trials", std::move(trials)},
-                    {"best", result.trials[result.best].trial},
-                    {"preset", options.preset},
-                    {"config", chosen},
-                    {"complete", result.complete},
-                    {"resumed_rungs", result.resumed_rungs},
-                    {"seconds", result.seconds},
-                    {"best_file", best},
-                    {"plot_file", plot},
-                    {"train", command}});
-    return;
+    Json report{{"load", std::move(load)},
+                {"split", protocol.split.name()},
+                {"queries", split.validation.size()},
+                {"rungs", tuner.rungs()},
+                {"trials", std::move(trials)},
+                {"best", result.trials[result.best].trial},
+                {"preset", options.preset},
+                {"config", chosen},
+                {"complete", result.complete},
+                {"resumed_rungs", result.resumed_rungs},
+                {"seconds", result.seconds},
+                {"best_file", best},
+                {"plot_file", plot},
+                {"train", command}};
+    if (page) report["report"] = options.report;
+    return console.object(report);
   }
   std::ostream& out = console.text();
   print_trials(out, result, tuner.space());
-  out << plural(result.trials.size(), "trial", "trials") << " in " << fixed(result.seconds, 1) << " s, compared by "
-      << plural(split.validation.size(), "validation query", "validation queries") << ", split "
-      << protocol.split.name();
-  if (!result.complete) out << "; the budget ended the search, --resume with a larger one goes on";
-  out << "\ncurves in " << plot << "; train the best with\n  " << command << '\n';
+  out << done << "\ncurves in " << plot << (page ? ", the report in " + options.report : "")
+      << "; train the best with\n  " << command << '\n';
 }
 
 }  // namespace attune::cli

@@ -275,17 +275,23 @@ std::optional<fs::perms> require_replaceable_file(const fs::path& path) {
   return std::nullopt;
 }
 
+// Up from a path to what is there, which has to be a directory to write in; `created` becomes the last one before it.
+fs::path nearest_directory(fs::path path, fs::path& created) {
+  for (; !is_there(path) && path != path.parent_path(); path = parent_of(path)) created = path;
+  std::error_code error;
+  if (!fs::is_directory(path, error)) fail("write", path, fs::exists(path, error) ? ENOTDIR : ENOENT);
+  require_permission(path);
+  return path;
+}
+
 // What check_replaceable says without trying. The uppermost of the directories that replacing creates, else
 // `directory`.
 fs::path require_replaceable(const fs::path& directory, const std::string& marker) {
   const fs::path target = resolved(directory);
-  fs::path nearest = target, created = target;
-  for (; !is_there(nearest) && nearest != nearest.parent_path(); nearest = parent_of(nearest)) created = nearest;
-  std::error_code error;
-  if (!fs::is_directory(nearest, error)) fail("write", nearest, fs::exists(nearest, error) ? ENOTDIR : ENOENT);
-  require_permission(nearest);
-  if (nearest != target) return created;
+  fs::path created = target;
+  if (nearest_directory(target, created) != target) return created;
   require_permission(parent_of(target));
+  std::error_code error;
   if (!fs::is_empty(target, error) && !fs::is_regular_file(target / marker, error)) {
     throw Error(ErrorCode::invalid_argument,
                 "\"" + directory.string() + "\" is not replaced: it is not empty and holds no " + marker);
@@ -448,6 +454,15 @@ void replace_file(const fs::path& path, std::span<const std::byte> bytes) {
 void remove_file(const fs::path& path) {
   remove_path(path);
   remove_siblings(path);
+}
+
+void check_file_replaceable(const fs::path& path) {
+  std::error_code error;
+  if (!path.has_filename() || fs::is_directory(path, error)) fail("write", path, EISDIR);
+  if (is_there(path) && !fs::is_regular_file(path, error)) fail("write", path, "Not a regular file");
+  fs::path created = path;
+  nearest_directory(parent_of(path), created);
+  const Sibling probe(created);
 }
 
 void check_replaceable(const fs::path& directory, const std::string& marker) {

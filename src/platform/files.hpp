@@ -116,6 +116,8 @@ void replace_file(const std::filesystem::path& path, std::span<const std::byte> 
 // The same for what `write` writes. Where it throws nothing is replaced and nothing left. Under Access::owner_only the
 // permissions of what is replaced do not count.
 void replace_file(const std::filesystem::path& path, Access access, const std::function<void(OutputFile&)>& write);
+// Whether replace_file may put a file at `path`: nothing or a regular file is there, and one can be made beside it.
+void check_file_replaceable(const std::filesystem::path& path);
 // Removes what replace_file wrote, finished or not. Nothing there is no error.
 void remove_file(const std::filesystem::path& path);
 

@@ -57,6 +57,8 @@ namespace {
 
 using Query = EvaluationQueries::Query;
 
+constexpr std::ptrdiff_t kHardAnswer = 10;  // items of HardQuery::answered
+
 std::uint64_t hash_of(const Id& id) {
   std::uint64_t hash = mix(static_cast<std::uint64_t>(id.number()));
   for (const char letter : id.text()) hash = mix(hash, static_cast<unsigned char>(letter));
@@ -73,6 +75,9 @@ std::vector<std::uint64_t> hashes_of(const IdMap* ids, std::size_t count) {
   }
   return hashes;
 }
+
+// The lowest rank first; the same order for any number of threads.
+bool harder(const HardQuery& a, const HardQuery& b) { return a.rank != b.rank ? a.rank > b.rank : a.query < b.query; }
 
 // What every worker reads.
 struct Task {
@@ -99,6 +104,7 @@ class Worker {
   std::vector<std::uint64_t> recommended_counts;  // [cutoffs, items]
   std::vector<std::uint64_t> shown_counts;        // [exposure_cutoff, items], or empty
   std::vector<Outcome> outcomes;
+  std::vector<HardQuery> hardest;  // a heap, the least hard in front
   std::size_t unseen_targets = 0, repeated_targets = 0, ranker_failures = 0;
 
  private:
@@ -112,6 +118,7 @@ class Worker {
   void draw_sample(std::uint64_t stream);
   void rank_in_sample();
   void list_best();
+  void keep_if_hard(std::size_t query);
 
   const Task& task_;
   QueryReader reader_;
@@ -159,6 +166,7 @@ void Worker::run(const Query& query, std::span<double> sums) {
   for (std::size_t r = 0; r < recommended_.size() && r * items < shown_counts.size(); ++r) {
     ++shown_counts[r * items + recommended_[r]];
   }
+  if (task_.options.hardest != 0) keep_if_hard(static_cast<std::size_t>(&query - task_.queries.queries.data()));
 }
 
 // Puts the best in the order of the second stage and gives them scores that say so: rising from that of the last of
@@ -270,10 +278,24 @@ void Worker::rank_in_sample() {
 
 void Worker::list_best() {
   std::size_t k = std::max(task_.metrics.largest_cutoff(), task_.options.outcomes);
+  if (task_.options.hardest != 0) k = std::max(k, std::size_t{kHardAnswer});
   if (task_.options.providers != nullptr) k = std::max(k, task_.options.exposure_cutoff);
   best_ = reader_.best(k);
   recommended_.clear();
   for (const ScoredHandle& shown : best_) recommended_.push_back(shown.item);
+}
+
+void Worker::keep_if_hard(std::size_t query) {
+  if (ranks_.empty()) return;
+  HardQuery here{query, found_.front(), ranks_.front()};
+  if (hardest.size() == task_.options.hardest) {
+    if (!harder(here, hardest.front())) return;
+    std::pop_heap(hardest.begin(), hardest.end(), harder);
+    hardest.pop_back();
+  }
+  here.answered.assign(recommended_.begin(), recommended_.begin() + std::min(kHardAnswer, std::ssize(recommended_)));
+  hardest.push_back(std::move(here));
+  std::push_heap(hardest.begin(), hardest.end(), harder);
 }
 
 UserSums measure(const Task& task, std::span<const UserQueries> groups, const std::function<ScoreAll()>& make_session,
@@ -314,6 +336,7 @@ std::uint64_t fingerprint(const EvaluationQueries& queries, const EvaluationOpti
 struct Counts {
   std::vector<std::uint64_t> recommended, shown;
   std::vector<Outcome> outcomes;
+  std::vector<HardQuery> hardest;
   std::size_t unseen_targets = 0, repeated_targets = 0, ranker_failures = 0;
 
   Counts(const MetricSet& metrics, std::span<const std::unique_ptr<Worker>> workers)
@@ -327,10 +350,12 @@ struct Counts {
       add(recommended, worker->recommended_counts);
       add(shown, worker->shown_counts);
       outcomes.insert(outcomes.end(), worker->outcomes.begin(), worker->outcomes.end());
+      hardest.insert(hardest.end(), worker->hardest.begin(), worker->hardest.end());
       unseen_targets += worker->unseen_targets;
       repeated_targets += worker->repeated_targets;
       ranker_failures += worker->ranker_failures;
     }
+    std::ranges::sort(hardest, harder);
   }
 };
 
@@ -395,6 +420,8 @@ Report evaluate(const std::function<ScoreAll()>& make_session, std::size_t num_i
   }
   if (options.providers) report.exposure = provider_exposure(*options.providers, counts.shown, num_items);
   report.outcomes = std::move(counts.outcomes);
+  counts.hardest.resize(std::min(counts.hardest.size(), options.hardest));
+  report.hardest = std::move(counts.hardest);
   if (options.keep_user_sums) {
     report.user_sums = std::move(users);
     report.user_sums.fingerprint = fingerprint(queries, options);

@@ -5,11 +5,13 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "cli/markup.hpp"
 #include "cli/tool.hpp"
 
 using attune::test::contents;
 using attune::test::Run;
 using attune::test::Sandbox;
+using attune::test::well_formed;
 namespace fs = std::filesystem;
 
 namespace {
@@ -49,26 +51,6 @@ void check_failure(const Run& run, const std::string& reason) {
   CHECK(run.out.empty());
   CHECK(std::count(run.err.begin(), run.err.end(), '\n') == 1);
   CHECK(holds(run.err, reason));
-}
-
-// Whether every element is closed in order, and attributes stand in quotes.
-bool well_formed(const std::string& xml) {
-  std::vector<std::string> open;
-  for (std::size_t at = xml.find('<'); at != std::string::npos; at = xml.find('<', at)) {
-    const std::size_t end = xml.find('>', at);
-    if (end == std::string::npos) return false;
-    std::string tag = xml.substr(at + 1, end - at - 1);
-    at = end;
-    if (count(tag, "\"") % 2 != 0 || holds(tag, "<")) return false;
-    const std::string name = tag.substr(tag[0] == '/', tag.find_first_of(" /", 1) - (tag[0] == '/'));
-    if (tag[0] == '/') {
-      if (open.empty() || open.back() != name) return false;
-      open.pop_back();
-    } else if (tag.back() != '/') {
-      open.push_back(name);
-    }
-  }
-  return open.empty();
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ TEST_CASE("Every verb checks the file of options that it is given", "[cli][usage
 TEST_CASE("Options of versions to come are unknown and not ignored", "[cli][usage]") {
   const Sandbox sandbox;
   const std::string train = "train --interactions events.csv --output model ";
-  for (const std::string option : {"--users", "--schema", "--report"}) {
+  for (const std::string option : {"--users", "--schema", "--plan"}) {
     check_usage_error(sandbox.attune(train + option + " x"), option);
   }
 }

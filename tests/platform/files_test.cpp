@@ -241,6 +241,30 @@ TEST_CASE("Where nothing can be made is found out without writing", "[platform][
   CHECK(content_of(directory.path()) == before);
 }
 
+TEST_CASE("Whether a file can be put somewhere is found out without writing", "[platform][files]") {
+  const TemporaryDirectory directory;
+  write_text(directory / "file", "old");
+  fs::create_symlink("nowhere", directory / "dangling");
+  const Content before = content_of(directory.path());
+  const std::vector<std::pair<fs::path, std::string>> refused{{directory.path(), "Is a directory"},
+                                                              {directory / "new/", "Is a directory"},
+                                                              {directory / "dangling", "Not a regular file"},
+                                                              {directory / "file/report", "Not a directory"},
+                                                              {directory / "file/deep/report", "Not a directory"},
+                                                              {"/dev/null", "Not a regular file"},
+                                                              {"/proc/report", "No such file or directory"}};
+  for (const auto& [path, reason] : refused) {
+    INFO(path);
+    const auto error = error_of([path = path] { platform::check_file_replaceable(path); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::io_error);
+    CHECK(contains(error->what(), reason));
+  }
+  platform::check_file_replaceable(directory / "file");
+  platform::check_file_replaceable(directory / "a/b/report");
+  CHECK(content_of(directory.path()) == before);
+}
+
 TEST_CASE("What killed processes have left is removed, and what others are writing stays", "[platform][files]") {
   const TemporaryDirectory directory;
   for (const char* name : {".model.saving-4711-0", ".model.saving-4711-1.aside", ".model.saving-12-0",

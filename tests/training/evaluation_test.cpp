@@ -841,6 +841,33 @@ TEST_CASE("Outcomes are the best items of each list and whether they were releva
   CHECK(outcomes(100).size() == 6);  // neither what was seen nor what has no score
 }
 
+TEST_CASE("The hardest queries come with the lowest rank first, for any number of threads", "[training][evaluation]") {
+  const Scripted model = fixed_scores({6, 5, 4, 3, 2, 1});
+  const std::vector<Case> cases{{{1}, {5}}, {{0}, {1}}, {{}, {4, 2}}, {{0}, {5}}, {{}, {3}}, {{2}, {5, 4}}};
+  const auto hardest = [&](std::size_t most, Executor* executor) {
+    EvaluationOptions options{.cutoffs = {1}, .executor = executor, .hardest = most};
+    return run(model, cases, options, {1, 1, 1, 1, 1, 1}).hardest;
+  };
+  CHECK(hardest(0, nullptr).empty());
+  ThreadPool pool(3);
+  for (Executor* const executor : {static_cast<Executor*>(nullptr), static_cast<Executor*>(&pool)}) {
+    const auto found = hardest(4, executor);
+    REQUIRE(found.size() == 4);
+    const std::vector<std::size_t> queries{0, 3, 4, 5}, ranks{5, 5, 4, 4};
+    const std::vector<ItemHandle> targets{5, 5, 3, 4};
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      CHECK(found[i].query == queries[i]);
+      CHECK(found[i].rank == ranks[i]);
+      CHECK(found[i].target == targets[i]);
+    }
+    CHECK(found[0].answered == std::vector<ItemHandle>{0, 2, 3, 4, 5});  // without what was seen
+    CHECK(hardest(100, executor).size() == 6);
+  }
+  const auto unseen = run(model, cases, {.cutoffs = {1}, .hardest = 9}, {1, 1, 1, 1, 1, 0}).hardest;
+  REQUIRE(unseen.size() == 4);  // those of item 5 alone have no rank
+  CHECK(unseen[0].query == 4);
+}
+
 TEST_CASE("What cannot be evaluated is refused or empty", "[training][evaluation]") {
   const TrainingUsers users{{1, 1, 1}, 1};
   const Categories none;

@@ -59,6 +59,7 @@ struct EvaluationOptions {
   std::size_t sampled = 0;      // negatives of the sampled metrics, see Report; 0: none of them
   bool keep_user_sums = false;  // Report::user_sums, for paired_bootstrap()
   std::size_t outcomes = 0;     // of each list, Report::outcomes; 0: none
+  std::size_t hardest = 0;      // queries whose targets rank lowest, Report::hardest; 0: none
   // Whose lists give outcomes; null: every query's. A TrainedModel's own leaves out what its encoder cannot answer,
   // since the scores of other sources are of another kind.
   std::function<bool(HistoryView)> outcomes_for = nullptr;
@@ -93,6 +94,14 @@ struct Segment {
 struct ProviderExposure {
   std::string provider;
   double exposure = 0, catalogue = 0;
+};
+
+// A query whose target ranks low.
+struct HardQuery {
+  std::size_t query = 0;  // place in the queries
+  ItemHandle target = 0;  // the first of its targets by rank, and that rank, from 1
+  std::size_t rank = 0;
+  std::vector<ItemHandle> answered = {};  // what a user would be shown, best first: ten at most
 };
 
 // Names as in the tool's JSON: "hr@10", "ndcg@10", "mrr@10", "recall@10", "precision@10", "f1@10", "map@10" (divisor
@@ -131,6 +140,9 @@ struct Report {
   UserSums user_sums;                      // where they were asked for
   // Where they were asked for: the best so many items of every query and whether they were relevant, in any order.
   std::vector<Outcome> outcomes;
+  // Where they were asked for: the lowest rank first, ties by the place of the query. One whose targets have no
+  // training event has no rank. Items are in the model's own handles.
+  std::vector<HardQuery> hardest;
   double seconds = 0;
 
   ATTUNE_EXPORT double at(const std::string& name) const;  // Throws Error(invalid_argument) for an unknown name.
