@@ -210,6 +210,13 @@ void add_import(CLI::App& verb, ImportModelOptions& options) {
   verb.add_option("--heads", options.heads, "Attention heads, where the metadata of the file does not say")
       ->type_name("N")
       ->check(from_one_to(64));
+  verb.add_option(
+          "--hop", options.hop,
+          "Long histories slide by N events: above 1 answers sooner, with scores that\nleave out up to N - 1 of the "
+          "oldest events")
+      ->type_name("N")
+      ->check(from_one_to(1000000))
+      ->capture_default_str();
   verb.add_option("--item-ids", options.item_ids,
                   "The item of each row: one id a line, or a table with the columns\nitem and, if known, row "
                   "(default: 1, 2, ...)")

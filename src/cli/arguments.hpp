@@ -102,6 +102,7 @@ struct ImportModelOptions {
   std::string file, output;
   std::string dialect, variant;  // "" where they are not named
   std::optional<std::size_t> heads;
+  std::size_t hop = 1;
   std::string item_ids;  // a file; "" for none
 };
 

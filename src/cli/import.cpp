@@ -123,6 +123,7 @@ void run(const ImportModelOptions& options, Console& console) {
   }
   importing.variant = options.variant;
   importing.num_heads = options.heads;
+  importing.hop = options.hop;
   importing.settings = read_settings(options.common.config);
   if (!options.item_ids.empty()) importing.item_ids = read_item_ids(options.item_ids);
   TrainedModel::check_replaceable(options.output);
@@ -137,6 +138,7 @@ void run(const ImportModelOptions& options, Console& console) {
                            {"blocks", config.num_blocks},
                            {"heads", config.num_heads},
                            {"window", config.max_sequence_length},
+                           {"hop", config.hop},
                            {"score_kind", to_string(config.score)},
                            {"cacheable", config.cacheable()},
                            {"model", options.output}});

@@ -23,10 +23,9 @@ void dot_of_normalised(EncoderConfig& config) {
   config.score = ScoreKind::dot;
 }
 
-// Of all of them: what only training reads does not matter, and the window slides by single events.
+// Of all of them: what only training reads does not matter.
 EncoderConfig served() {
   EncoderConfig config;
-  config.hop = 1;
   config.dropout = 0;
   config.score = ScoreKind::dot;
   return config;

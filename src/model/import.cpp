@@ -240,9 +240,10 @@ void set_window(EncoderConfig& config, const DialectTable& table, const DialectV
 }
 
 EncoderConfig config_of(const DialectTable& table, const DialectVariant& variant, const Checkpoint& checkpoint,
-                        const Settings& settings) {
+                        const Settings& settings, std::size_t hop) {
   EncoderConfig config = table.config;
   variant.apply(config);
+  config.hop = hop;
   config.embedding_dim = checkpoint.require_rank(table.items, 2).shape[1];
   config.num_blocks = 0;
   while (config.num_blocks < 65 && checkpoint.find(block_name(table, config.num_blocks)) != nullptr) {
@@ -438,7 +439,7 @@ TrainedModel import_model(const SafetensorsFile& file, const ImportOptions& opti
   checkpoint.require_rank(block_name(table, 0), 2);
   const DialectVariant& variant = find_variant(table, settings, options.variant);
   const std::size_t num_items = count_items(table, checkpoint);
-  const EncoderConfig config = config_of(table, variant, checkpoint, settings);
+  const EncoderConfig config = config_of(table, variant, checkpoint, settings, options.hop);
   const Importer importer(table, variant, checkpoint, config, num_items);
   TrainedModel model;
   model.item_ids = ids_of(options, num_items);

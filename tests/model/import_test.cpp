@@ -220,6 +220,26 @@ TEST_CASE("A state that is carried forward says what a full pass over an importe
   }
 }
 
+TEST_CASE("An imported model slides by as many events as it is told", "[model][import]") {
+  const std::string file = golden_file("recbole_sasrec_tanh");
+  const TrainedModel exact = import_model(file), sliding = import_model(file, {.hop = 3});
+  const std::size_t window = exact.encoder->config().max_sequence_length;
+  const auto vector_of = [&](const TrainedModel& model, std::span<const ItemHandle> items) {
+    Workspace workspace;
+    std::vector<float> out(model.encoder->dim());
+    model.encoder->encode(out, HistoryView{items}, {}, workspace);
+    return out;
+  };
+  std::vector<ItemHandle> items;
+  for (std::size_t n = 0; n < window + 4; ++n) items.push_back(static_cast<ItemHandle>(n % 3));
+  const std::span<const ItemHandle> all(items);
+  CHECK(vector_of(sliding, all.first(window)) == vector_of(exact, all.first(window)));
+  // With window + 1 to window + 3 events it begins at the fourth.
+  CHECK(vector_of(sliding, all.first(window + 1)) == vector_of(exact, all.subspan(3, window - 2)));
+  CHECK(vector_of(sliding, all.first(window + 3)) == vector_of(exact, all.subspan(3, window)));
+  CHECK_THROWS_WITH(import_model(file, {.hop = window + 1}), Catch::Contains("hop"));
+}
+
 TEST_CASE("Of a file with a prefix only what is below it is read", "[model][import]") {
   const TemporaryDirectory directory;
   Weights weights("recbole_sasrec_tanh");

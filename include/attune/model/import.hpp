@@ -38,10 +38,13 @@ struct ImportOptions {
   std::map<std::string, std::string> settings = {};
   std::optional<std::size_t> num_heads = {};   // the same as in settings, whatever its name there
   std::shared_ptr<const IdMap> item_ids = {};  // of rows 1 to n; null: "1" to "n"
+  // EncoderConfig::hop. 1: every score is the one it has there. More answers sooner where histories are longer than the
+  // window, by leaving out up to hop - 1 of its oldest events.
+  std::size_t hop = 1;
 };
 
 // Tensors may have a prefix ("model.", "torch_model."): then others are ignored, without one they are an error.
-// The model's notes have "dialect" and "variant". It slides by single events (EncoderConfig::hop is 1).
+// The model's notes have "dialect" and "variant".
 // Throws Error: io_error, corrupt_file (a tensor that is missing, has another shape or is not expected, by name),
 // unsupported (no dialect fits, or numbers of another type than F32, F16 and BF16), invalid_config (a setting or
 // variant that is missing, unknown or contradicts, by name), invalid_argument (not as many item ids as items),
