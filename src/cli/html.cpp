@@ -83,11 +83,11 @@ void HtmlPage::heading(const std::string& title) { element("h3", title); }
 
 void HtmlPage::paragraph(const std::string& text) { element("p", text); }
 
-void HtmlPage::list(const std::vector<std::string>& items, bool numbered) {
+void HtmlPage::list(const std::vector<std::string>& items) {
   std::string& body = sections_.back().body;
-  body += numbered ? "<ol>\n" : "<ul>\n";
+  body += "<ul>\n";
   for (const std::string& item : items) element("li", item);
-  body += numbered ? "</ol>\n" : "</ul>\n";
+  body += "</ul>\n";
 }
 
 void HtmlPage::table(const std::string& caption, const Rows& rows, std::size_t numbers) {

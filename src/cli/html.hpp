@@ -25,7 +25,7 @@ class HtmlPage {
   // All of these take text, and escape it.
   void heading(const std::string& title);  // of a part of the section
   void paragraph(const std::string& text);
-  void list(const std::vector<std::string>& items, bool numbered = false);
+  void list(const std::vector<std::string>& items);
   // The first row names the columns, the first cell of each other row the row. Columns from `numbers` on are numbers.
   void table(const std::string& caption, const Rows& rows, std::size_t numbers = 1);
   // Words and what they mean.
