@@ -102,10 +102,11 @@ check_deb() {
     END { exit wrong }'
 }
 
-# deb <name> <build folder>: the packages of a build, and consumers of what is in them.
+# deb <name> <build folder>: the packages of a build, and consumers of what is in them: the small one of the recipe of Conan.
 deb() {
   needs dpkg-deb dpkg-shlibdeps file
   local root=$WORK/$1/root made=$WORK/$1/made packages=(libattune-c1 libattune-dev attune-tools) package file
+  local consumer=$SOURCE_DIR/cmake/conan/test_package
   if [[ -e $2/src/libattune.so ]]; then packages+=(libattune0.1); fi
   fresh "$root"
   "$CPACK" -G DEB --config "$2/CPackConfig.cmake" -B "$made"
@@ -122,13 +123,13 @@ deb() {
     return 1
   fi
   names_no_folder_of_the_machine "$root"
-  cmake_consumer "$1_find_package" "-DCMAKE_PREFIX_PATH=$root/usr"
-  pkg_config_consumer "$1_pkg_config" "$root/usr"
-  c_consumer "$1_c" "$root/usr"
   "$root/usr/bin/attune" --version
   gzip -dc "$root/usr/share/man/man1/attune.1.gz" | grep -q 'attune recommend'
   bash -c 'source "$0" && complete -p attune' "$root/usr/share/bash-completion/completions/attune"
   [[ -s $root/usr/share/zsh/vendor-completions/_attune && -s $root/usr/share/fish/vendor_completions.d/attune.fish ]]
+  c_consumer "$1_c" "$root/usr"
+  cmake_consumer "$1_find_package" "-DCMAKE_PREFIX_PATH=$root/usr"
+  pkg_config_consumer "$1_pkg_config" "$root/usr"
 }
 
 case $1 in
