@@ -113,7 +113,8 @@ std::string drawn_line(const Plot::Series& series, const Axis& x, const Axis& y)
   std::string points, dots;
   for (std::size_t i = 0; i < series.points.size(); ++i) {
     const double px = x.pixel(series.points[i].first), py = y.pixel(series.points[i].second);
-    points += (i == 0 ? "" : " ") + at(px) + ',' + at(py);
+    if (i != 0) points += ' ';
+    points += at(px) + ',' + at(py);
     if (i < series.names.size()) dots += circle("dot", px, py, "2.5", series.names[i]);
   }
   const double end_x = x.pixel(series.points.back().first), end_y = y.pixel(series.points.back().second);
@@ -124,7 +125,7 @@ std::string drawn_line(const Plot::Series& series, const Axis& x, const Axis& y)
 }
 
 std::string drawn_dots(const Plot::Series& series, const Axis& x, const Axis& y) {
-  const std::string kind = "c" + std::to_string(series.colour);
+  const std::string kind = std::string("c").append(std::to_string(series.colour));
   std::string svg;
   for (std::size_t i = 0; i < series.points.size(); ++i) {
     const std::string name = i < series.names.size() ? series.names[i] : "";
