@@ -38,7 +38,8 @@ bool is_smoke() { return std::getenv("ATTUNE_BENCHMARK_SMOKE") != nullptr; }
 void nothing() {}
 
 void ask_warm(benchmark::State& state, Service& service) {
-  std::size_t requests = 0, user = 0;
+  static std::size_t user = 0;  // a run goes on where the one before it ended: short histories stay short
+  std::size_t requests = 0;
   const auto next_user = [&] {
     if (requests++ % kVisit == 0) service.observe_and_recommend(user = (user + 1) % service.num_users());
   };
