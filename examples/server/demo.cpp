@@ -131,7 +131,7 @@ attune::Recommender Demo::by_content(const attune::TrainedModel& model) const {
                         .kind = field.type == attune::FieldType::number ? attune::FeatureKind::number
                                                                         : attune::FeatureKind::category});
   }
-  features.push_back({.name = "title", .kind = attune::FeatureKind::text});
+  features.push_back({.name = "title", .kind = attune::FeatureKind::text, .dimensions = 4096, .characters = {}});
   const std::size_t rows = model.num_items();
   attune::FeatureRecords records(rows);
   for (const Described& described : items_) {
@@ -147,8 +147,10 @@ attune::Recommender Demo::by_content(const attune::TrainedModel& model) const {
   const attune::ScoreKind kind = model.encoder->config().score;
   attune::Featurizer featurizer = attune::Featurizer::fit(features, records);
   const attune::FeatureTable table = featurizer.table(records);
+  // Nothing is chosen by held-out items, which would keep the first page waiting.
+  const attune::ContentTowerOptions options{.ridge = 1, .importance = std::vector<double>(features.size(), 1.0)};
   const attune::ContentTower tower =
-      attune::ContentTower::fit(std::move(featurizer), table, {model.encoder->outputs(), kind});
+      attune::ContentTower::fit(std::move(featurizer), table, {model.encoder->outputs(), kind}, options);
   attune::EmbeddingTable<float> vectors(rows, tower.dim());
   for (std::size_t row = 0; row < rows; ++row) tower.embed(vectors.row(row), table, row);
   attune::Engine engine(attune::SharedEncoder(model.encoder),
