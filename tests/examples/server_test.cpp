@@ -285,8 +285,8 @@ TEST_CASE("The server explains items, explores, and says how long the recommende
 
   const std::vector<std::string> best = items_of(get(client, "/recommend?user=u1&k=20"));
   bool explored = false;
-  for (const json& item : get(client, "/recommend?user=u1&k=20&explore=1").body["items"])
-    explored |= item.contains("propensity") && item["propensity"] > 0;
+  const Response risked = get(client, "/recommend?user=u1&k=20&explore=1");
+  for (const json& item : risked.body["items"]) explored |= item.contains("propensity") && item["propensity"] > 0;
   CHECK(explored);
   CHECK(items_of(get(client, "/recommend?user=u1&k=20&explore=0")) == best);
 
@@ -447,7 +447,7 @@ TEST_CASE("The server refuses what it cannot read, says why, and goes on") {
                            "/metrics?all=1"})
     CHECK(get(client, path).status == 400);
   std::string many = "/explain?user=u";
-  for (int item = 0; item < 21; ++item) many += "&item=i1";
+  for (std::size_t item = 0; item < 21; ++item) many.append("&item=").append(item_name(item));
   CHECK(get(client, many).status == 400);
   for (const char* path : {"/", "/demo/catalogue", "/demo/user?user=u1", "/users", "/users/", "/users//export",
                            "/users/export", "/events", "/items/i1", "/%00"})
