@@ -91,6 +91,8 @@ TEST_CASE("An imported model scores as it did where it was trained", "[cli][impo
   const auto inspected = sandbox.attune("inspect model --json").json();
   CHECK(inspected["model"]["cacheable"] == true);
   CHECK(inspected["notes"]["dialect"] == "recbole");
+  CHECK(report["hop"] == 1);
+  CHECK(imported(sandbox, "--hop 4 " + golden("recbole_sasrec_gelu_d64_h2"))["hop"] == 4);
 
   report = imported(sandbox, golden("pmixer_sasrec_postln_d32_h2"));
   CHECK((report["dialect"] == "pmixer" && report["variant"] == "post_ln" && report["cacheable"] == false));
