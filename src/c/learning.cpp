@@ -58,7 +58,7 @@ class Options {
   }
   void finish() const {
     for (const auto& [name, value] : left_.items()) {
-      throw Error(ErrorCode::invalid_argument, where(name) + ": no such option; docs/c.md lists them");
+      throw Error(ErrorCode::invalid_argument, where(name) + ": no such option; attune.h lists them");
     }
   }
 
