@@ -232,7 +232,7 @@ void StateStore::load(TrainingState& state, Learner& learner) const {
   std::size_t steps = 0;
   try {
     // The data first: settings may follow from them.
-    require_same(json.at("training"), training_, "\"" + file_.path + "\": the state is of another training");
+    require_same(json.at("training"), training_, '"' + file_.path + "\": the state is of another training");
     read_fields(state, json);
     json.at("steps").get_to(steps);
   } catch (const Json::exception& error) {
