@@ -12,3 +12,9 @@ build/release/bin/attune evaluate --quiet --baselines --segments --model build/q
   --interactions data/movietweetings-10core.interactions.csv.xz --items data/movietweetings-10core.items.csv.xz \
   --report build/quickstart/report.html > /dev/null
 echo 'A page about the model is in build/quickstart/report.html.'
+cat << 'END'
+
+In a browser, at http://127.0.0.1:8080 (docs/demo.md):
+  cmake --build --preset release --target server
+  build/release/bin/server build/quickstart/model --demo data/movietweetings-10core.items.csv.xz --category genres
+END

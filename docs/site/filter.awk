@@ -48,7 +48,7 @@ function site_link(target,    path, anchor) {
     target = substr(target, 1, RSTART - 1)
   }
   path = target == "" ? page : resolved(target)
-  if (path ~ /\.svg$/) return base_name(path)
+  if (path ~ /\.(svg|png)$/) return base_name(path)
   if (path ~ /^include\/.*\.hpp$/) return "@ref " base_name(path)
   if (path ~ /^(README|CONTRIBUTING|CHANGELOG|docs\/.*)\.md$/) return "@ref " page_id(path) (anchor == "" ? "" : "__" anchor)
   if (path == "docs/benchmarks") return "@ref page_benchmarks_README"

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <attune/serving/cursor.hpp>
+#include <attune/serving/explanation.hpp>
+#include <attune/serving/exploration.hpp>
 #include <attune/serving/telemetry.hpp>
 #include <chrono>
 #include <cmath>
@@ -17,8 +19,8 @@ namespace {
 constexpr std::size_t kMostPolicies = 64;
 constexpr std::size_t kMostCursorBytes = 6000;  // it travels in an address, which may have 8192
 
-Reply json_reply(const json& body, int status = 200) {
-  return {.status = status, .body = body.dump(-1, ' ', false, json::error_handler_t::replace) + '\n'};
+Reply json_reply(const json& body, int status = 200, std::chrono::nanoseconds took = {}) {
+  return {.status = status, .body = body.dump(-1, ' ', false, json::error_handler_t::replace) + '\n', .took = took};
 }
 
 json to_json(const attune::Answer& answer) {
@@ -26,6 +28,7 @@ json to_json(const attune::Answer& answer) {
   for (const attune::Recommendation& next : answer.items) {
     items.push_back({{"item", attune::to_string(next.item)}, {"score", next.score}});
     if (!std::isnan(next.probability)) items.back()["probability"] = next.probability;
+    if (next.propensity != 1) items.back()["propensity"] = next.propensity;
   }
   return {{"items", std::move(items)},
           {"source", attune::to_string(answer.source)},
@@ -36,6 +39,33 @@ json to_json(const attune::Answer& answer) {
             {"filtered", answer.shortfall.filtered},
             {"unavailable", answer.shortfall.unavailable}}}};
 }
+
+json to_json(const attune::Explanation& why) {
+  json contributions = json::array(), features = json::array();
+  for (const attune::Contribution& one : why.contributions)
+    contributions.push_back({{"item", attune::to_string(one.item)}, {"weight", one.weight}, {"margin", one.margin}});
+  for (const attune::FeatureContribution& one : why.features)
+    features.push_back({{"feature", one.feature}, {"weight", one.weight}, {"members", one.members}});
+  return {{"score", why.score},  // null where there is none
+          {"margin", why.margin},
+          {"source", attune::to_string(why.source)},
+          {"complete", why.complete},
+          {"contributions", std::move(contributions)},
+          {"features", std::move(features)}};
+}
+
+// Adds up how long the calls of the recommender take.
+class Stopwatch {
+ public:
+  template <class F>
+  auto operator()(const F& call) {
+    const auto begin = std::chrono::steady_clock::now();
+    auto result = call();
+    took += std::chrono::steady_clock::now() - begin;
+    return result;
+  }
+  std::chrono::nanoseconds took{0};
+};
 
 // What both kinds of requests for items have.
 attune::Request common_request(const Call& call, const attune::Policy& rules) {
@@ -63,12 +93,17 @@ Reply error_reply(int status, const std::string& message) { return json_reply({{
 
 Api::Api(const Settings& settings)
     : models_(settings.models),
-      store_(std::make_shared<attune::SqliteEventStore>(settings.store)),
-      recommender_(attune::Recommender::open(
-          settings.model,
-          {.event_store = store_, .item_fields = settings.item_fields, .telemetry = std::make_shared<Log>()})),
+      store_(settings.store.empty() ? nullptr : std::make_shared<attune::SqliteEventStore>(settings.store)),
+      recommender_(attune::Recommender::open(settings.model, {.event_store = store_,
+                                                              .item_fields = settings.item_fields,
+                                                              .event_kinds = {{"shown", 0}, {"dislike", -2}},
+                                                              .telemetry = std::make_shared<Log>()})),
       item_ids_(recommender_.info().item_ids),
-      user_ids_(recommender_.info().user_ids) {}
+      user_ids_(recommender_.info().user_ids) {
+  if (settings.demo.empty()) return;
+  demo_.emplace(attune::TrainedModel::load(settings.model), settings.demo, settings.item_fields);
+  recommender_.upsert_items(demo_->items());
+}
 
 Reply Api::answer(const Call& call) {
   try {
@@ -97,13 +132,18 @@ Reply Api::route(const Call& call) {
     if (call.path.size() <= before.size() + behind.size() || !is(method, call.path)) return {};
     return call.path.substr(before.size(), call.path.size() - before.size() - behind.size());
   };
-  if (is("GET", "/recommend", "user k now filter diversity cursor")) return recommend(call);
+  if (is("GET", "/recommend", "user k now filter diversity explore cursor")) return recommend(call);
   if (is("POST", "/events", "wait")) return observe(call);
+  if (is("GET", "/explain", "user item")) return explain(call);
   if (is("GET", "/similar", "item k now filter")) return similar_items(call);
   if (is("POST", "/items")) return upsert_items(call);
   if (is("POST", "/reload")) return reload(call);
   if (is("GET", "/metrics")) return metrics();
   if (is("GET", "/health")) return health();
+  if (demo_ && is("GET", "/")) return {.body = std::string(Demo::page()), .type = "text/html; charset=utf-8"};
+  if (demo_ && is("GET", "/demo/catalogue")) return json_reply(demo_->catalogue());
+  if (demo_ && is("GET", "/demo/user", "user"))
+    return json_reply(demo_->user(recommender_.export_user(as_id(required(call.parameters, "user"), user_ids_))));
   if (const std::string item = id_in("DELETE", "/items/", ""); !item.empty()) return remove_item(item);
   if (const std::string user = id_in("DELETE", "/users/", ""); !user.empty()) return forget_user(user);
   if (const std::string user = id_in("GET", "/users/", "/export"); !user.empty()) return export_user(user);
@@ -125,8 +165,10 @@ Reply Api::observe(const Call& call) {
                       .event_id = event.text("event_id")});
   }
   const auto acknowledged = std::make_shared<std::promise<bool>>();
-  const std::vector<attune::Observed> outcomes =
-      recommender_.observe_batch(events, [acknowledged](bool stored) { acknowledged->set_value(stored); });
+  Stopwatch timed;
+  const std::vector<attune::Observed> outcomes = timed([&] {
+    return recommender_.observe_batch(events, [acknowledged](bool stored) { acknowledged->set_value(stored); });
+  });
 
   json reply;
   for (const attune::Observed outcome : outcomes)
@@ -137,11 +179,11 @@ Reply Api::observe(const Call& call) {
     reply["error"] = "no event has an id and a time that can be, or a limit is reached";
     return json_reply(reply, 400);
   }
-  if (!wait) return json_reply(reply);
+  if (!wait || !store_) return json_reply(reply, 200, timed.took);
   const bool stored = acknowledged->get_future().get();
   reply["stored"] = stored;
   if (!stored) reply["error"] = "answers reflect the events, but the store failed to keep them";
-  return json_reply(reply, stored ? 200 : 503);
+  return json_reply(reply, stored ? 200 : 503, timed.took);
 }
 
 attune::Policy Api::policy(const Call& call) {
@@ -167,15 +209,47 @@ Reply Api::recommend(const Call& call) {
   attune::Request request = common_request(call, rules);
   request.user = as_id(required(call.parameters, "user"), user_ids_);
   request.diversity = number<float>(call.parameters, "diversity", 0, 0, 1);
+  attune::ExplorationOptions exploration{.share = number<double>(call.parameters, "explore", 0, 0, 1)};
+  if (exploration.share > 0) {
+    exploration.request = explorations_++;
+    request.exploration = &exploration;
+  }
+  Stopwatch timed;
+  const auto answer = [&] { return timed([&] { return recommender_.recommend(request); }); };
   const auto token = call.parameters.find("cursor");
-  if (token == call.parameters.end()) return json_reply(to_json(recommender_.recommend(request)));
+  if (token == call.parameters.end()) return json_reply(to_json(answer()), 200, timed.took);
 
   attune::Cursor cursor = attune::Cursor::from_token(token->second);
   request.cursor = &cursor;
-  json reply = to_json(recommender_.recommend(request));
+  json reply = to_json(answer());
   const std::string next = cursor.token();
   reply["cursor"] = cursor.ended() || next.size() > kMostCursorBytes ? json() : json(next);
-  return json_reply(reply);
+  return json_reply(reply, 200, timed.took);
+}
+
+Reply Api::explain(const Call& call) {
+  // "watched" is the word of one trade only.
+  static const attune::Because because({.one = "Because of {item}",
+                                        .two = "Because of {item} and {item}",
+                                        .many = "Because of {item}, {item} and {more} more"});
+  const attune::Id user = as_id(required(call.parameters, "user"), user_ids_);
+  required(call.parameters, "item");
+  const auto items = call.parameters.equal_range("item");
+  if (std::distance(items.first, items.second) > kMostExplained)
+    throw Refusal(400, "item: expected at most " + std::to_string(kMostExplained) + " of them");
+  json explanations = json::array();
+  for (auto item = items.first; item != items.second; ++item) {
+    const attune::Explanation why = recommender_.explain(user, as_id(item->second, item_ids_), {.events = 6});
+    std::vector<std::string> reasons;
+    for (const attune::Id& reason : why.reasons(3)) reasons.push_back(attune::to_string(reason));
+    std::vector<std::string_view> titles;
+    for (const std::string& reason : reasons) titles.push_back(demo_ ? demo_->title(reason) : reason);
+    json one = to_json(why);
+    one["item"] = item->second;
+    one["because"] = because(titles);
+    explanations.push_back(std::move(one));
+  }
+  return json_reply({{"explanations", std::move(explanations)}});
 }
 
 Reply Api::similar_items(const Call& call) {
@@ -240,7 +314,7 @@ Reply Api::metrics() {
 
 Reply Api::health() {
   const attune::RecommenderInfo info = recommender_.info();
-  const std::string failure = store_->error().empty() ? info.damage : store_->error();
+  const std::string lost = store_ ? store_->error() : "", failure = lost.empty() ? info.damage : lost;
   return json_reply({{"status", failure.empty() ? "ok" : "degraded"},
                      {"failure", failure},
                      {"model_version", info.model_version},

@@ -3,6 +3,7 @@
 // A recommender behind a small JSON API, for one machine: docs/server.md lists the endpoints.
 //   server MODEL_DIRECTORY --store FILE [--port N] [--host ADDRESS] [--threads N] [--models FOLDER]
 //          [--category FIELD]... [--number FIELD]...
+//   server MODEL_DIRECTORY --demo ITEMS_FILE [--store FILE] ...     with a page to try it in a browser: docs/demo.md
 // SIGTERM and SIGINT end it once the requests in flight are answered and the events are on the disk.
 
 #include <httplib.h>
@@ -24,15 +25,19 @@ Parameters parse(int argc, char** argv) {
   Parameters options;
   for (int i = 2; i < argc; i += 2) {
     const std::string name = argv[i];
-    require_known(name, "--store --port --host --threads --models --category --number", "options");
+    require_known(name, "--store --port --host --threads --models --demo --category --number", "options");
     options.emplace(name, argv[i + 1]);
   }
   return options;
 }
 
 Settings settings(const std::string& model, const Parameters& options) {
-  Settings all{.model = model, .store = required(options, "--store")};
+  Settings all{.model = model};
+  if (options.contains("--demo")) all.demo = required(options, "--demo");
+  if (all.demo.empty() || options.contains("--store")) all.store = required(options, "--store");
   if (options.contains("--models")) all.models = required(options, "--models");
+  // Its parts are those of one model.
+  if (!all.demo.empty() && !all.models.empty()) throw Refusal(2, "--demo: expected no --models beside it");
   for (const auto& [name, value] : options) {
     if (name == "--category") all.item_fields.push_back({value, attune::FieldType::category});
     if (name == "--number") all.item_fields.push_back({value, attune::FieldType::number});
@@ -44,6 +49,9 @@ void respond(Api& api, const httplib::Request& request, std::string body, httpli
   const Reply reply = api.answer({request.method, request.path, request.params, std::move(body)});
   response.status = reply.status;
   response.set_content(reply.body, reply.type);
+  if (reply.took.count() == 0) return;
+  const double milliseconds = std::chrono::duration<double, std::milli>(reply.took).count();
+  response.set_header("Server-Timing", "attune;dur=" + std::to_string(milliseconds));
 }
 
 // A body is read to its end, wanted or not: what stayed would be taken for the next request of the connection.
@@ -112,7 +120,7 @@ int serve(int argc, char** argv) {
 
   Api api(settings(argv[1], options));
   httplib::Server http;
-  connect(http, api, number<std::size_t>(options, "--threads", 16, 1, 1000));
+  connect(http, api, number<std::size_t>(options, "--threads", 32, 1, 1000));
   const std::string host = options.contains("--host") ? required(options, "--host") : "127.0.0.1";
   int port = number(options, "--port", 8080, 0, 65'535);
   if (port == 0) {

@@ -33,6 +33,12 @@ constexpr bool kWithGmp = true;
 constexpr bool kWithGmp = false;
 #endif
 
+#if defined(ATTUNE_WITH_MPI)
+constexpr bool kWithMpi = true;
+#else
+constexpr bool kWithMpi = false;
+#endif
+
 void print_build(std::ostream& out, const Json& result) {
   out << "attune " << result["version"].get<std::string>() << ", built with "
       << result["build"]["compiler"].get<std::string>() << '\n';
@@ -63,7 +69,13 @@ void run(const DoctorOptions& options, Console& console) {
         {"model_format", kModelFormatVersion}}},
       {"simd",
        {{"active", simd_level()}, {"compiled", detail::compiled_levels()}, {"supported", detail::supported_levels()}}},
-      {"parts", {{"gzip", true}, {"xz", true}, {"sqlite", kWithSqlite}, {"sodium", kWithSodium}, {"gmp", kWithGmp}}}};
+      {"parts",
+       {{"gzip", true},
+        {"xz", true},
+        {"sqlite", kWithSqlite},
+        {"sodium", kWithSodium},
+        {"gmp", kWithGmp},
+        {"mpi", kWithMpi}}}};
   if (console.json()) return console.object(result);
   print_build(console.text(), result);
 }

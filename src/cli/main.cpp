@@ -8,6 +8,7 @@
 #include <new>
 #include <string>
 
+#include "cli/ranks.hpp"
 #include "cli/verbs.hpp"
 
 namespace {
@@ -25,6 +26,9 @@ int main(int argc, char** argv) {
   try {
     const ParsedArguments arguments = parse_arguments(argc, argv);
     if (!arguments.command) return arguments.status;
+    if (!std::holds_alternative<TrainOptions>(*arguments.command) && launched_processes() > 1) {
+      throw UsageError("expected to be started alone: only `attune train` shares its work with other processes");
+    }
     std::visit(
         [](const auto& options) {
           Console console(options.common);

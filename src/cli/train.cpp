@@ -19,6 +19,7 @@
 #include "cli/input.hpp"
 #include "cli/memory.hpp"
 #include "cli/profiles.hpp"
+#include "cli/ranks.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
 #include "platform/memory.hpp"
@@ -329,10 +330,7 @@ InteractionLog read_log(const TrainOptions& options, const Protocol& protocol, J
   return std::move(interactions.log);
 }
 
-}  // namespace
-
-void run(const TrainOptions& options, Console& console) {
-  if (options.privacy_epsilon) return train_private(options, console);
+void train(const TrainOptions& options, const Ranks& ranks, Console& console) {
   TrainerConfig config = configuration(options);
   Protocol protocol;
   protocol.exclude_seen = config.exclude_seen;
@@ -353,8 +351,9 @@ void run(const TrainOptions& options, Console& console) {
   const StateFile state = state_file(options);
   explain(state, console);
   const MemoryEstimate memory = checked_memory(config, split.train, options, console);
-  Trainer trainer{config, executor.get()};
+  Trainer trainer{config, executor.get(), ranks.communicator()};
   TrainedModel model = trainer.fit(split.train, split.validation, progress_on(console), state);
+  if (!ranks.leads()) return;
   model.histories = split.all;
   save(model, options, protocol, config.seed, teacher);
   if (content) add_content(model, *content, options, *executor, console);
@@ -389,6 +388,25 @@ void run(const TrainOptions& options, Console& console) {
                  {"model", options.output}});
   if (page) result["report"] = options.report;
   console.object(result);
+}
+
+}  // namespace
+
+void run(const TrainOptions& options, Console& console) {
+  const Ranks ranks;
+  if (options.privacy_epsilon && ranks.communicator()) throw UsageError("--privacy-epsilon: expected one process");
+  try {
+    if (options.privacy_epsilon) return train_private(options, console);
+    if (ranks.leads()) return train(options, ranks, console);
+    TrainOptions silent = options;
+    silent.common.json = silent.common.quiet = true;
+    silent.report.clear();
+    Console nowhere(silent.common);
+    train(silent, ranks, nowhere);
+  } catch (const std::exception& error) {
+    ranks.end(error);
+    throw;
+  }
 }
 
 }  // namespace attune::cli

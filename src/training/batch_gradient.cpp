@@ -2,6 +2,8 @@
 #include "training/batch_gradient.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 
 #include "attune/detail/kernels.hpp"
 #include "attune/model/count_models.hpp"
@@ -17,16 +19,24 @@ constexpr std::uint64_t kDrawNegatives = 1, kHideEvents = 2;
 
 BatchGradient::BatchGradient(const TrainerConfig& config, const Histories& histories,
                              const SequenceEncoder<float>& encoder, Executor& executor,
-                             const std::optional<NegativeSampler>& sampler)
+                             const std::optional<NegativeSampler>& sampler, Communicator* ranks)
     : config_(config),
       histories_(histories),
       encoder_(encoder),
       executor_(executor),
+      ranks_(ranks && ranks->size() > 1 ? ranks : nullptr),
       weighted_(!config.event_weights.empty() || config.value_weights),
       workers_(executor.concurrency()),
       hands_(config.gradient_slots) {
-  slots_.reserve(config.gradient_slots);
-  for (std::size_t s = 0; s < config.gradient_slots; ++s) slots_.emplace_back(encoder);
+  std::size_t last_hand = hands_.size();
+  if (ranks_) {
+    first_hand_ = hands_.size() * ranks_->rank() / ranks_->size();
+    last_hand = hands_.size() * (ranks_->rank() + 1) / ranks_->size();
+    for (std::size_t r = 0; r < ranks_->size(); ++r)
+      rows_of_ranks_.emplace_back(0, encoder.items().rows(), encoder.dim());
+  }
+  slots_.reserve(last_hand - first_hand_);
+  while (slots_.size() < last_hand - first_hand_) slots_.emplace_back(encoder);
   for (const std::string& kind : histories.event_kinds) {
     const auto named = config.event_weights.find(kind);
     kind_weights_.push_back(named == config.event_weights.end() ? 1.0f : static_cast<float>(named->second));
@@ -57,15 +67,28 @@ BatchGradient::Loss BatchGradient::compute(std::span<TrainingSequence> batch, st
   const TrainingMode mode({.rate = config.dropout, .attention_rate = config.attention_dropout, .stream = stream},
                           config_.mixed_precision ? Precision::rounded : Precision::full);
   executor_.run(slots_.size(), [&](std::size_t slot, std::size_t worker) {
-    run_slot(slots_[slot], workers_[worker], hands_[slot], mode);
+    run_slot(slots_[slot], workers_[worker], hands_[first_hand_ + slot], mode);
   });
   reduce();
-  Loss loss;
-  for (const Slot& slot : slots_) {
-    loss.sum += slot.loss.sum;
-    loss.targets += slot.loss.targets;
+  return total_loss();
+}
+
+// Slot by slot, whoever has them.
+BatchGradient::Loss BatchGradient::total_loss() const {
+  std::vector<Loss> losses;
+  for (const Slot& slot : slots_) losses.push_back(slot.loss);
+  if (ranks_) {
+    const auto of_ranks = ranks_->gather(std::as_bytes(std::span(losses)));
+    losses.resize(hands_.size());
+    std::byte* next = reinterpret_cast<std::byte*>(losses.data());
+    for (const std::vector<std::byte>& some : of_ranks) next = std::ranges::copy(some, next).out;
   }
-  return loss;
+  Loss total;
+  for (const Loss& loss : losses) {
+    total.sum += loss.sum;
+    total.targets += loss.targets;
+  }
+  return total;
 }
 
 void BatchGradient::run_slot(Slot& slot, Worker& worker, const Hand& hand, const TrainingMode& mode) {
@@ -160,32 +183,72 @@ void BatchGradient::run_packed(Slot& slot, Worker& worker, const TrainingMode& m
   worker.soft_shares.clear();
 }
 
-// Everything into the first slot, slot by slot.
+// Everything into the first slot.
 void BatchGradient::reduce() {
   constexpr std::size_t kPiece = 1 << 15;
-  const std::span<Slot> rest = std::span(slots_).subspan(1);
   Slot& first = slots_.front();
   if (outputs_.rows() > 0) {
     for (Slot& slot : slots_) {
       slot.outputs.rows.resize(outputs_.data().size(), 0.0f);
       slot.outputs.common.resize(outputs_.width(), 0.0f);
     }
-    auto& sum = first.outputs.rows;
-    executor_.run((sum.size() + kPiece - 1) / kPiece, [&](std::size_t piece, std::size_t) {
-      const std::size_t begin = piece * kPiece, count = std::min(kPiece, sum.size() - begin);
-      for (Slot& slot : rest) {
-        float* const part = slot.outputs.rows.data() + begin;
-        kernels<float>().add(sum.data() + begin, part, count);
-        std::fill_n(part, count, 0.0f);
-      }
+    const auto move = [](std::vector<float>& into, std::vector<float>& from, std::size_t begin, std::size_t count) {
+      kernels<float>().add(into.data() + begin, from.data() + begin, count);
+      std::fill_n(from.data() + begin, count, 0.0f);
+    };
+    const std::size_t size = first.outputs.rows.size();
+    executor_.run((size + kPiece - 1) / kPiece, [&](std::size_t piece, std::size_t) {
+      const std::size_t begin = piece * kPiece, count = std::min(kPiece, size - begin);
+      add_by_neighbours(slots_.size(), [&](std::size_t into, std::size_t from) {
+        move(slots_[into].outputs.rows, slots_[from].outputs.rows, begin, count);
+      });
     });
-    for (Slot& slot : rest) {
-      kernels<float>().add(first.outputs.common.data(), slot.outputs.common.data(), outputs_.width());
-      std::fill(slot.outputs.common.begin(), slot.outputs.common.end(), 0.0f);
+    add_by_neighbours(slots_.size(), [&](std::size_t into, std::size_t from) {
+      move(slots_[into].outputs.common, slots_[from].outputs.common, 0, outputs_.width());
+    });
+  }
+  add_by_neighbours(slots_.size(),
+                    [&](std::size_t into, std::size_t from) { slots_[into].gradient.add(slots_[from].gradient); });
+  if (ranks_) add_ranks();
+  if (outputs_.rows() > 0) softmax_cross_entropy_fold(first.gradient, outputs_, first.outputs);
+}
+
+void BatchGradient::add_ranks() {
+  Slot& first = slots_.front();
+  if (outputs_.rows() > 0) {
+    ranks_->sum(first.outputs.rows);
+    ranks_->sum(first.outputs.common);
+  }
+  ranks_->sum(first.gradient.dense());
+  add_rows_of_ranks();
+}
+
+// Only rows that were touched travel: how many, which, and their values.
+void BatchGradient::add_rows_of_ranks() {
+  GradientBuffer& own = slots_.front().gradient;
+  const std::size_t touched = own.touched().size(), row_bytes = own.dim() * sizeof(float);
+  std::vector<std::byte> message(touched * (sizeof(ItemHandle) + row_bytes));
+  std::byte* end = std::ranges::copy(std::as_bytes(own.touched()), message.data()).out;
+  for (std::size_t i = 0; i < touched; ++i) end = std::ranges::copy(std::as_bytes(own.touched_row(i)), end).out;
+
+  const auto messages = ranks_->gather(message);
+  for (std::size_t rank = 0; rank < messages.size(); ++rank) {
+    GradientBuffer& rows = rows_of_ranks_[rank];
+    rows.clear();
+    const std::byte* const ids = messages[rank].data();
+    const std::size_t count = messages[rank].size() / (sizeof(ItemHandle) + row_bytes);
+    for (std::size_t i = 0; i < count; ++i) {
+      ItemHandle item;
+      std::memcpy(&item, ids + i * sizeof(item), sizeof(item));
+      std::memcpy(rows.row(item).data(), ids + count * sizeof(item) + i * row_bytes, row_bytes);
     }
   }
-  for (const Slot& slot : rest) first.gradient.add(slot.gradient);
-  if (outputs_.rows() > 0) softmax_cross_entropy_fold(first.gradient, outputs_, first.outputs);
+  add_by_neighbours(rows_of_ranks_.size(),
+                    [&](std::size_t into, std::size_t from) { rows_of_ranks_[into].add(rows_of_ranks_[from]); });
+  const GradientBuffer& sum = rows_of_ranks_.front();
+  for (std::size_t i = 0; i < sum.touched().size(); ++i) {
+    std::ranges::copy(sum.touched_row(i), own.row(sum.touched()[i]).begin());
+  }
 }
 
 }  // namespace attune::inline v0_1::detail

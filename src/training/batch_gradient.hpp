@@ -2,7 +2,8 @@
 #pragma once
 
 // The gradient of one batch: forward, loss and backward in a fixed number of slots, added in a fixed order, so that the
-// bits do not depend on the number of threads. Memory is kept from batch to batch: sums by slot, all else by thread.
+// bits do not depend on the number of threads, nor on that of the ranks where each has as many slots, a power of two.
+// Memory is kept from batch to batch: sums by slot, all else by thread.
 
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 
 #include "attune/data/sequence_batch.hpp"
 #include "attune/executor.hpp"
+#include "attune/training/communicator.hpp"
 #include "attune/training/objective.hpp"
 #include "attune/training/trainer.hpp"
 #include "training/sequences.hpp"
@@ -25,15 +27,18 @@ inline constexpr std::size_t kPackedTokens = 512;
 
 class BatchGradient {
  public:
-  // `sampler`: who draws negatives; none: of the items of the histories, by their events.
+  // `sampler`: who draws negatives; none: of the items of the histories, by their events. `ranks`: those who share the
+  // slots, null: there is one.
   BatchGradient(const TrainerConfig& config, const Histories& histories, const SequenceEncoder<float>& encoder,
-                Executor& executor, const std::optional<NegativeSampler>& sampler = std::nullopt);
+                Executor& executor, const std::optional<NegativeSampler>& sampler = std::nullopt,
+                Communicator* ranks = nullptr);
 
   struct Loss {
     double sum = 0;      // over targets, by their weights
     double targets = 0;  // sum of the weights
   };
-  // Precondition: `batch`, which it sorts, is not empty. `stream` keys the random numbers of this step.
+  // Precondition: `batch`, which it sorts, is not empty and the same at all ranks, which have the same weights: all get
+  // the same loss and gradient. `stream` keys the random numbers of this step.
   Loss compute(std::span<TrainingSequence> batch, std::uint64_t stream);
   // Of the sum of the loss.
   const GradientBuffer& gradient() const noexcept { return slots_.front().gradient; }
@@ -64,12 +69,17 @@ class BatchGradient {
   void run_packed(Slot& slot, Worker& worker, const TrainingMode& mode);
   double loss_of(Slot& slot, Worker& worker, std::span<const float> hidden, std::span<float> d_hidden,
                  std::uint64_t stream);
+  Loss total_loss() const;
   void reduce();
+  void add_ranks();
+  void add_rows_of_ranks();
 
   const TrainerConfig& config_;
   const Histories& histories_;
   const SequenceEncoder<float>& encoder_;
   Executor& executor_;
+  Communicator* ranks_;
+  std::size_t first_hand_ = 0;  // of the first slot
   bool weighted_;
   std::vector<float> kind_weights_;  // of event kinds
   NegativeSampler sampler_;
@@ -77,9 +87,10 @@ class BatchGradient {
   std::vector<float> bias_;            // of logits, by item
   std::optional<TeacherTargets> teacher_;
   OutputTable<float> outputs_;
-  std::vector<Slot> slots_;
+  std::vector<Slot> slots_;  // of this rank
   std::vector<Worker> workers_;
-  std::vector<Hand> hands_;
+  std::vector<Hand> hands_;  // of all ranks
+  std::vector<GradientBuffer> rows_of_ranks_;
 };
 
 }  // namespace attune::inline v0_1::detail

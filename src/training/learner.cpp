@@ -2,7 +2,9 @@
 #include "training/learner.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <numbers>
 #include <string>
@@ -10,6 +12,7 @@
 #include "attune/detail/dropout.hpp"
 #include "attune/detail/kernels.hpp"
 #include "attune/error.hpp"
+#include "model/manifest.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -93,15 +96,16 @@ EncoderConfig within(EncoderConfig config, const Histories& train) {
   return config;
 }
 
-Learner::Learner(const TrainerConfig& config, const Histories& train, Executor& executor)
+Learner::Learner(const TrainerConfig& config, const Histories& train, Executor& executor, Communicator* ranks)
     : config_(config),
       histories_(train),
+      ranks_(ranks && ranks->size() > 1 ? ranks : nullptr),
       sequences_(require_sequences(config, train)),
       trained_(trained_items(config.windows == Windows::newest ? sequences_ : training_sequences(train, kWholeHistory),
                              train)),
       encoder_(make_encoder(within(config.encoder, train), train.num_items())),
       adam_(*encoder_, config.adam),
-      batch_gradient_(config, train, *encoder_, executor) {
+      batch_gradient_(config, train, *encoder_, executor, std::nullopt, ranks) {
   encoder_->initialize(config.seed);
   begin_average();
 }
@@ -183,13 +187,22 @@ std::optional<double> Learner::train_epoch(std::size_t epoch, std::size_t planne
     }
     loss_sum += loss.sum;
     targets += loss.targets;
-    if (progress && !progress({.epoch = epoch, .step = step + 1, .steps = steps, .loss = mean})) return std::nullopt;
+    if (stopped(progress && !progress({.epoch = epoch, .step = step + 1, .steps = steps, .loss = mean})))
+      return std::nullopt;
   }
   if (targets == 0) {
     throw Error(ErrorCode::invalid_data, "training: every target has weight 0; see event_weights and value_weights");
   }
   check_weights(epoch, steps);
+  if (ranks_) check_ranks(epoch);
   return loss_sum / targets;
+}
+
+// Whether rank 0 says so.
+bool Learner::stopped(bool here) {
+  std::array said{std::byte{here}};
+  if (ranks_) ranks_->broadcast(said);
+  return said[0] != std::byte{0};
 }
 
 void Learner::check_gradient(double loss, std::size_t epoch, std::size_t step) const {
@@ -203,6 +216,19 @@ void Learner::check_gradient(double loss, std::size_t epoch, std::size_t step) c
 void Learner::check_weights(std::size_t epoch, std::size_t step) const {
   const std::string parameter = first_not_finite(*encoder_);
   if (!parameter.empty()) fail(parameter, epoch, step);
+}
+
+void Learner::check_ranks(std::size_t epoch) const {
+  std::uint32_t checksum = crc32_of(std::as_bytes(encoder_->weights()));
+  const EmbeddingTable<float>& items = encoder_->items();
+  for (std::size_t c = 0; c < items.num_chunks(); ++c) checksum = crc32_of(std::as_bytes(items.chunk(c)), checksum);
+  const auto checksums = ranks_->gather(std::as_bytes(std::span(&checksum, 1)));
+  for (std::size_t rank = 1; rank < checksums.size(); ++rank) {
+    if (checksums[rank] == checksums[0]) continue;
+    throw Error(ErrorCode::unsupported, "training: expected ranks that compute alike, found other weights at rank " +
+                                            std::to_string(rank) + " than at rank 0 behind epoch " +
+                                            std::to_string(epoch));
+  }
 }
 
 void Learner::copy_weights(SequenceEncoder<float>& encoder) {

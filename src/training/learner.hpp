@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "attune/training/communicator.hpp"
 #include "attune/training/optimizer.hpp"
 #include "attune/training/trainer.hpp"
 #include "training/batch_gradient.hpp"
@@ -31,14 +32,15 @@ class Learner {
   // Throws Error(invalid_data) when there is nothing to learn from, or no times for an encoder that reads them. The
   // window shrinks to the longest sequence there is: no later history may reach a position that was never trained. The
   // hop is settled, so that a model carries its own.
-  Learner(const TrainerConfig& config, const Histories& train, Executor& executor);
+  Learner(const TrainerConfig& config, const Histories& train, Executor& executor, Communicator* ranks = nullptr);
   // Goes on from the weights of another encoder, on the sequences that use() gives. Items whose row is zero stay so.
   Learner(const TrainerConfig& config, const Histories& train, const SequenceEncoder<float>& start, Executor& executor);
   // The sequences of the epochs to come, which Windows::all would replace. Precondition: not empty.
   void use(std::vector<TrainingSequence> sequences) { sequences_ = std::move(sequences); }
 
   // Epoch `epoch` (from 1) of `planned`, on which the learning rate depends. Returns the mean loss over targets, or
-  // nothing when `progress` asked to stop. Throws Error(non_finite).
+  // nothing when `progress` asked rank 0 to stop. All ranks train the same epochs and get the same loss. Throws Error
+  // at all of them: non_finite; unsupported (their processors do not come to the same weights).
   std::optional<double> train_epoch(std::size_t epoch, std::size_t planned,
                                     const std::function<bool(const StepReport&)>& progress);
 
@@ -84,9 +86,12 @@ class Learner {
   // Throw Error(non_finite) naming parameter, epoch and step.
   void check_gradient(double loss, std::size_t epoch, std::size_t step) const;
   void check_weights(std::size_t epoch, std::size_t step) const;
+  void check_ranks(std::size_t epoch) const;
+  bool stopped(bool here);
 
   const TrainerConfig& config_;
   const Histories& histories_;
+  Communicator* ranks_ = nullptr;  // null: there is one
   std::vector<TrainingSequence> sequences_;
   const std::vector<bool> trained_;  // [items]
   std::unique_ptr<SequenceEncoder<float>> encoder_;

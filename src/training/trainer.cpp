@@ -14,6 +14,7 @@
 #include "platform/clock.hpp"
 #include "training/blending.hpp"
 #include "training/learner.hpp"
+#include "training/ranks.hpp"
 #include "training/time_budget.hpp"
 #include "training/training_state.hpp"
 #include "training/validation.hpp"
@@ -83,7 +84,8 @@ std::size_t fitting_epochs(const TrainerConfig& config, const EpochReport& repor
 
 }  // namespace
 
-Trainer::Trainer(TrainerConfig config, Executor* executor) : config_(std::move(config)), executor_(executor) {
+Trainer::Trainer(TrainerConfig config, Executor* executor, Communicator* ranks)
+    : config_(std::move(config)), executor_(executor), ranks_(ranks && ranks->size() > 1 ? ranks : nullptr) {
   config_.validate();
 }
 
@@ -98,13 +100,24 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   Executor& executor = executor_ ? *executor_ : calling_thread;
   TrainerConfig config = config_.adapted_to(train);
   if (config.refit) with_targets(train, validation);  // what it refuses is better refused before all epochs
-  if (config.counts_alone) return fit_counts_alone(train, validation, config, executor);
+  if (ranks_) detail::require_same_training(*ranks_, config, train, validation);
+  const bool leads = !ranks_ || ranks_->rank() == 0;
+  if (config.counts_alone) return leads ? fit_counts_alone(train, validation, config, executor) : TrainedModel();
+  if (!leads) {
+    detail::follow(*ranks_, config, train, validation, prepare_model(train, validation, config, executor), executor);
+    return {};
+  }
+  detail::Lead lead(ranks_);
   const auto start = Clock::now();
-  std::optional<detail::Learner> learner(std::in_place, config, train, executor);
+  std::optional<detail::Learner> learner(std::in_place, config, train, executor, ranks_);
   const double asking = config.teacher ? seconds_since(start) : 0.0;  // the teacher, before a refit once more
   detail::TrainingState state{.planned = config.epochs};
   const detail::StateStore store(file, config, train, validation);
   store.load(state, *learner);
+  if (ranks_) {
+    lead.tell({.kind = detail::Order::Kind::state});
+    detail::share_state(*ranks_, *learner);
+  }
   resumed_epochs_ = state.epochs.size();
   publish(state);
   TrainedModel model = prepare_model(train, validation, config, executor);
@@ -115,14 +128,17 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   while (!stopped && state.goes_on(config.patience)) {
     const auto epoch_start = Clock::now();
     EpochReport report{.epoch = state.epochs.size() + 1, .epochs = state.planned};
-    const auto loss = learner->train_epoch(report.epoch, report.epochs, progress.step);
-    if (stopped = !loss; stopped) break;
-    report.loss = *loss;
-    report.seconds = seconds_since(epoch_start);
-
-    learner->copy_weights(*state.spare_encoder(*learner));
-    model.encoder = state.spare;
-    detail::validate(report, model, queries, measuring);
+    stopped = !lead.together({.epoch = report.epoch, .planned = report.epochs}, [&] {
+      const auto loss = learner->train_epoch(report.epoch, report.epochs, progress.step);
+      if (!loss) return false;
+      report.loss = *loss;
+      report.seconds = seconds_since(epoch_start);
+      learner->copy_weights(*state.spare_encoder(*learner));
+      model.encoder = state.spare;
+      detail::validate(report, model, queries, measuring, ranks_);
+      return true;
+    });
+    if (stopped) break;
     state.add(report);
     state.planned = fitting_epochs(config, report, seconds_since(epoch_start), !queries.empty(), budget);
     state.seconds = budget.spent();
@@ -143,7 +159,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   }
   if (config.refit && chosen && refit_seconds <= budget.left()) {
     learner.reset();  // it takes as much memory as the next one
-    refitted_ = refit(model, config, with_targets(train, validation), state.planned, executor, progress);
+    refitted_ = refit(model, config, with_targets(train, validation), state.planned, executor, progress, lead);
   }
   model.notes["trainer"] = config.to_json();
   model.notes["best_epoch"] = std::to_string(best_epoch_);
@@ -163,8 +179,9 @@ TrainedModel Trainer::fit_counts_alone(const Histories& train, const EvaluationQ
 // As many epochs as were best of those planned. False, and the model as it was, where `progress` asked to stop or the
 // weights diverge.
 bool Trainer::refit(TrainedModel& model, const TrainerConfig& config, const Histories& learned, std::size_t planned,
-                    Executor& executor, const Progress& progress) {
-  detail::Learner learner(config, learned, executor);
+                    Executor& executor, const Progress& progress, detail::Lead& lead) {
+  lead.tell({.kind = detail::Order::Kind::refit});
+  detail::Learner learner(config, learned, executor, ranks_);
   std::function<bool(const StepReport&)> step;
   if (progress.step) {
     step = [&](StepReport report) {
@@ -173,20 +190,16 @@ bool Trainer::refit(TrainedModel& model, const TrainerConfig& config, const Hist
     };
   }
   EpochReport report{.epochs = best_epoch_};
-  try {
-    while (report.epoch < best_epoch_) {
-      ++report.epoch;
-      const auto start = Clock::now();
-      const auto loss = learner.train_epoch(report.epoch, planned, step);
-      if (!loss) return false;
-      report.loss = *loss;
-      report.seconds = seconds_since(start);
-      train_seconds_ += report.seconds;
-      if (progress.refit && !progress.refit(report)) return false;
-    }
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::non_finite) return false;
-    throw;
+  while (report.epoch < best_epoch_) {
+    ++report.epoch;
+    const auto start = Clock::now();
+    const auto loss = lead.together({.epoch = report.epoch, .planned = planned},
+                                    [&] { return detail::refit_epoch(learner, report.epoch, planned, step); });
+    if (!loss) return false;
+    report.loss = *loss;
+    report.seconds = seconds_since(start);
+    train_seconds_ += report.seconds;
+    if (progress.refit && !progress.refit(report)) return false;
   }
   auto encoder = make_encoder(learner.encoder_config(), learner.num_items());
   learner.copy_weights(*encoder);

@@ -162,15 +162,15 @@ Json identity_of(const TrainerConfig& config, const Histories& train, const Eval
   return identity;
 }
 
-void require_same(const Json& kept, const Json& found, const std::string& path, const std::string& content) {
-  const auto difference = first_difference(kept, found);
+void require_same(const Json& expected, const Json& found, const std::string& problem) {
+  const auto difference = first_difference(expected, found);
   if (!difference) return;
   const std::string& field = difference->field;
   ErrorCode code = ErrorCode::invalid_config;
   if (field == "attune" || field == "simd_level") code = ErrorCode::unsupported;
   if (field.starts_with("histories") || field.starts_with("validation")) code = ErrorCode::invalid_data;
-  throw Mismatch(code, "\"" + path + "\": " + content + ": " + field + ": expected " + text_of(difference->expected) +
-                           ", found " + text_of(difference->found));
+  throw Mismatch(code, problem + ": " + field + ": expected " + text_of(difference->expected) + ", found " +
+                           text_of(difference->found));
 }
 
 const std::shared_ptr<SequenceEncoder<float>>& TrainingState::spare_encoder(const Learner& learner) {
@@ -232,7 +232,7 @@ void StateStore::load(TrainingState& state, Learner& learner) const {
   std::size_t steps = 0;
   try {
     // The data first: settings may follow from them.
-    require_same(json.at("training"), training_, file_.path, "the state is of another training");
+    require_same(json.at("training"), training_, '"' + file_.path + "\": the state is of another training");
     read_fields(state, json);
     json.at("steps").get_to(steps);
   } catch (const Json::exception& error) {

@@ -48,10 +48,10 @@ class Mismatch : public Error {
   using Error::Error;
 };
 
-// Throws Mismatch naming the file `path`, what it holds (`content`: "the state is of another training") and the field
-// that differs between two such objects, with what is kept there and what was found now: invalid_data (histories or
+// Throws Mismatch that begins with `problem` ("rank 1: its training is not that of rank 0") and names the field that
+// differs between two such objects, with what is expected there and what was found: invalid_data (histories or
 // queries), unsupported (level or version), invalid_config (all else).
-void require_same(const Json& kept, const Json& found, const std::string& path, const std::string& content);
+void require_same(const Json& expected, const Json& found, const std::string& problem);
 
 class StateStore {
  public:

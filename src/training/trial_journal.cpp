@@ -92,7 +92,7 @@ void TrialJournal::replay(const std::string& text, const Json& search) {
     const std::string place = quoted(path_) + " line " + std::to_string(number);
     const Json json = parse_object(text.substr(begin, end - begin), place, ErrorCode::corrupt_file);
     if (number == 1) {
-      require_same(json, search, path_.string(), "the journal is of another search");
+      require_same(json, search, '"' + path_.string() + "\": the journal is of another search");
       continue;
     }
     TrialReport trial;

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
@@ -36,6 +37,21 @@ class Shop {
   }
   ~Shop() { fs::remove_all(folder_); }
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  // Of what the file of items named so holds, a file for the demo.
+  std::string items(const std::string& name, const std::string& text) const {
+    std::ofstream(path(name)) << text;
+    return path(name);
+  }
+  // "Title 0", ... of all items but the last, films and books by turns.
+  std::string items() const {
+    std::string text = "item,title,shelf,price\n";
+    for (std::size_t i = 0; i < 49; ++i) {
+      const std::string number = std::to_string(i);
+      text.append(item_name(i)).append(",Title ").append(number).append(i % 2 == 0 ? ",films," : ",books|new,");
+      text.append(number).append("\n");
+    }
+    return items("items.csv", text);
+  }
 
  private:
   fs::path folder_;
@@ -66,6 +82,10 @@ class Server {
   explicit Server(const Shop& shop)
       : Server({shop.path("model"), "--store", shop.path("events"), "--port", "0", "--models", shop.path("models"),
                 "--category", "shelf", "--number", "price"}) {}
+  // With the page, and without a store.
+  static std::vector<std::string> demo(const Shop& shop, const std::string& items) {
+    return {shop.path("model"), "--demo", items, "--port", "0", "--category", "shelf", "--number", "price"};
+  }
   ~Server() {
     if (process_ != 0) end(SIGKILL);
   }
@@ -250,6 +270,137 @@ TEST_CASE("The server tells a user's events, forgets him, changes its model and 
   CHECK(metrics->body.find("attune_failed_reloads_total 1\n") != std::string::npos);
 }
 
+TEST_CASE("The server explains items, explores, and says how long the recommender took") {
+  const Shop shop;
+  const Server server(shop);
+  httplib::Client client = server.client();
+  const Response why = get(client, "/explain?user=u1&item=i1&item=i7&item=nowhere");
+  REQUIRE(why.body["explanations"].size() == 3);
+  CHECK(why.body["explanations"][0]["item"] == "i1");
+  CHECK(why.body["explanations"][0]["source"] == "model");
+  CHECK(why.body["explanations"][0]["contributions"].size() > 0);
+  CHECK(why.body["explanations"][0]["score"].is_number());
+  CHECK(why.body["explanations"][2]["score"].is_null());
+  CHECK(why.body["explanations"][2]["because"] == "");
+
+  const std::vector<std::string> best = items_of(get(client, "/recommend?user=u1&k=20"));
+  bool explored = false;
+  const Response risked = get(client, "/recommend?user=u1&k=20&explore=1");
+  for (const json& item : risked.body["items"]) explored |= item.contains("propensity") && item["propensity"] > 0;
+  CHECK(explored);
+  CHECK(items_of(get(client, "/recommend?user=u1&k=20&explore=0")) == best);
+
+  for (const char* path : {"/recommend?user=u1", "/recommend?user=u1&cursor="})
+    CHECK(client.Get(path)->get_header_value("Server-Timing").starts_with("attune;dur="));
+  const auto posted = client.Post("/events?wait=no", event_of("u1", 1), "application/json");
+  CHECK(posted->get_header_value("Server-Timing").starts_with("attune;dur="));
+  CHECK(!client.Get("/health")->has_header("Server-Timing"));
+}
+
+TEST_CASE("The server takes impressions and dislikes for what they are") {
+  const Shop shop;
+  const Server server(shop);
+  httplib::Client client = server.client();
+  const std::vector<std::string> before = items_of(get(client, "/recommend?user=u1&k=50"));
+  const auto say = [&](const std::string& event) {
+    CHECK(post(client, "/events", json{{"user", "u1"}, {"item", before[0]}, {"event", event}}.dump()).status == 200);
+    return items_of(get(client, "/recommend?user=u1&k=50"));
+  };
+  CHECK(say("shown") == before);
+  const std::vector<std::string> after = say("dislike");
+  CHECK(std::ranges::find(after, before[0]) == after.end());
+  CHECK(after.size() == before.size() - 1);
+}
+
+TEST_CASE("The demo has a page, titles, users, and what each part of the model says") {
+  const Shop shop;
+  Server server(Server::demo(shop, shop.items()));
+  httplib::Client client = server.client();
+  const auto page = client.Get("/");
+  REQUIRE(page);
+  CHECK(page->get_header_value("Content-Type") == "text/html; charset=utf-8");
+  CHECK(page->body.starts_with("<!DOCTYPE html>"));
+  CHECK(page->body.ends_with("</html>\n"));
+  CHECK(page->body.find("://") == std::string::npos);  // nothing is asked of another host
+
+  const Response catalogue = get(client, "/demo/catalogue");
+  CHECK(catalogue.body["items"].size() == 49);
+  CHECK(catalogue.body["items"][3] == json{{"item", "i3"}, {"title", "Title 3"}, {"fields", {"books|new", 3.0}}});
+  CHECK(catalogue.body["fields"][1] == json{{"name", "price"}, {"type", "number"}});
+  CHECK(catalogue.body["users"].size() == 8);
+  CHECK(catalogue.body["users"][0] == json{{"user", "u0"}, {"events", 12}});
+
+  const Response user = get(client, "/demo/user?user=u1");
+  CHECK(user.body["count"] == 12);
+  CHECK(user.body["events"].size() == 12);
+  CHECK(user.body["encoder"]["source"] == "model");
+  CHECK(user.body["content"]["source"] == "model");
+  CHECK(user.body["counts"]["source"] == "counts");
+  CHECK(items_of({200, user.body["encoder"]}) == items_of(get(client, "/recommend?user=u1&k=5")));
+  CHECK(items_of({200, user.body["content"]}) != items_of({200, user.body["encoder"]}));
+  for (const char* part : {"encoder", "content", "counts"}) CHECK(user.body[part]["items"].size() == 5);
+
+  // The fields of the file are those of the filters.
+  CHECK(items_of(get(client, "/recommend?user=stranger&k=50&filter=shelf%20%3D%20%22films%22%20and%20price%20%3C%2010"))
+            .size() == 5);
+  // The titles are those of explanations.
+  std::string because;
+  for (const char* item : {"i1", "i7", "i8", "i9"})
+    because += get(client, std::string("/explain?user=u1&item=").append(item)).body["explanations"][0]["because"];
+  CHECK(because.find("Because of Title ") != std::string::npos);
+
+  const Response stranger = get(client, "/demo/user?user=stranger");
+  CHECK(stranger.body["count"] == 0);
+  CHECK(stranger.body["encoder"]["source"] == "popularity");
+  const Response posted =
+      post(client, "/events", R"([{"user": "stranger", "item": "i1", "timestamp": null, "event": "shown"},
+                                  {"user": "stranger", "item": "i2", "timestamp": null, "event": "dislike"},
+                                  {"user": "stranger", "item": "i3", "timestamp": null, "event": "purchase"}])");
+  CHECK(posted.body == json{{"events", {"recorded", "recorded", "recorded"}}});  // nothing is said of a store
+  const Response known = get(client, "/demo/user?user=stranger");
+  CHECK(known.body["count"] == 2);
+  CHECK(known.body["events"] == json{{{"item", "i2"}, {"event", "dislike"}}, {{"item", "i3"}, {"event", "purchase"}}});
+  for (const char* part : {"encoder", "content", "counts"})
+    for (const std::string& item : items_of({200, known.body[part]})) CHECK((item != "i2" && item != "i3"));
+
+  CHECK(get(client, "/demo/user").status == 400);
+  CHECK(get(client, "/demo/user?user=u1&k=5").status == 400);
+  CHECK(get(client, "/?user=u1").status == 400);
+  CHECK(get(client, "/demo").status == 404);
+  CHECK(get(client, "/health").body["status"] == "ok");
+  client.stop();
+  CHECK(server.end(SIGTERM) == 0);
+}
+
+TEST_CASE("The demo answers many clients at once, whatever some of them send") {
+  const Shop shop;
+  const Server server(Server::demo(shop, shop.items()));
+  std::atomic<std::size_t> wrong = 0;
+  std::vector<std::thread> clients;
+  for (std::size_t c = 0; c < 8; ++c) {
+    clients.emplace_back([&, c] {
+      httplib::Client client = server.client();
+      const std::string user = "client" + std::to_string(c);
+      const auto expect = [&](int status, const httplib::Result& result) {
+        wrong += !result || result->status != status;
+      };
+      for (std::size_t round = 0; round < 25; ++round) {
+        expect(200, client.Get("/recommend?k=10&user=" + user));
+        expect(200, client.Post("/events?wait=no", event_of(user, round), "application/json"));
+        expect(200, client.Get("/demo/user?user=" + user));
+        expect(200, client.Get("/explain?item=i1&user=" + user));
+        expect(400, client.Post("/events", "{\"user\":", "application/json"));
+        expect(413, client.Post("/events", std::string((1 << 20) + 1, ' '), "application/json"));
+        expect(400, client.Get("/recommend?k=1001&user=" + user));
+      }
+      const auto last = client.Get("/demo/user?user=" + user);
+      wrong += !last || json::parse(last->body)["count"] != 25;
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("The server refuses what it cannot read, says why, and goes on") {
   const Shop shop;
   const Server server(shop);
@@ -274,14 +425,32 @@ TEST_CASE("The server refuses what it cannot read, says why, and goes on") {
         R"({"id": "i1", "fields": {"shelf": ["a"]}})", R"({"id": "i1", "fields": 3})", R"({"fields": {}})"})
     CHECK(post(client, "/items", body).status == 400);
 
-  for (const char* path :
-       {"/recommend", "/recommend?user=", "/recommend?user=u&k=0", "/recommend?user=u&k=1001",
-        "/recommend?user=u&k=ten", "/recommend?user=u&k=-1", "/recommend?user=u&now=now",
-        "/recommend?user=u&diversity=nan", "/recommend?user=u&diversity=2", "/recommend?user=u&filtr=x",
-        "/recommend?user=u&filter=colour%20%3D%20%22red%22", "/recommend?user=u&filter=shelf%20%3D",
-        "/recommend?user=u&cursor=forged", "/similar?user=u", "/metrics?all=1"})
+  for (const char* path : {"/recommend",
+                           "/recommend?user=",
+                           "/recommend?user=u&k=0",
+                           "/recommend?user=u&k=1001",
+                           "/recommend?user=u&k=ten",
+                           "/recommend?user=u&k=-1",
+                           "/recommend?user=u&now=now",
+                           "/recommend?user=u&diversity=nan",
+                           "/recommend?user=u&diversity=2",
+                           "/recommend?user=u&filtr=x",
+                           "/recommend?user=u&filter=colour%20%3D%20%22red%22",
+                           "/recommend?user=u&filter=shelf%20%3D",
+                           "/recommend?user=u&cursor=forged",
+                           "/recommend?user=u&explore=2",
+                           "/recommend?user=u&explore=",
+                           "/explain?user=u",
+                           "/explain?item=i1",
+                           "/explain?user=u&item=",
+                           "/similar?user=u",
+                           "/metrics?all=1"})
     CHECK(get(client, path).status == 400);
-  for (const char* path : {"/", "/users", "/users/", "/users//export", "/users/export", "/events", "/items/i1", "/%00"})
+  std::string many = "/explain?user=u";
+  for (std::size_t item = 0; item < 21; ++item) many.append("&item=").append(item_name(item));
+  CHECK(get(client, many).status == 400);
+  for (const char* path : {"/", "/demo/catalogue", "/demo/user?user=u1", "/users", "/users/", "/users//export",
+                           "/users/export", "/events", "/items/i1", "/%00"})
     CHECK(get(client, path).status == 404);
   CHECK(read(client.Delete("/items/")).status == 404);
   CHECK(read(client.Put("/events", "{}", "application/json")).status == 404);
@@ -369,8 +538,16 @@ TEST_CASE("The server does not start on what it cannot use") {
                                  {model, "--store", store, "--port", "http"},
                                  {model, "--store", store, "--port", "70000"},
                                  {model, "--store", store, "--threads", "0"},
-                                 {model, "--store", store, "--colour", "red"}})
+                                 {model, "--store", store, "--colour", "red"},
+                                 {model, "--demo"},
+                                 {model, "--demo", shop.items(), "--models", shop.path("models")}})
     CHECK(Server(wrong).wait() == 2);
+  for (const char* text :
+       {"", "item,shelf,price\ni1,films,1\n", "item,title,price\ni1,One,1\ni2,Two,2\n",
+        "item,title,shelf,price\ni1,One,films,1\n", "item,title,shelf,price\ni1,One,films,1\ni2,Two,films\n",
+        "item,title,shelf,price\ni1,One,films,1\ni2,Two,films,cheap\n"})
+    CHECK(Server(Server::demo(shop, shop.items("wrong.csv", text))).wait() == 1);
+  CHECK(Server(Server::demo(shop, shop.path("none.csv"))).wait() == 1);
   CHECK(Server(Arguments{shop.path("none"), "--store", store, "--port", "0"}).wait() == 1);
   CHECK(Server(Arguments{model, "--store", store, "--port", "0", "--number", "not a name"}).wait() == 1);
   const Server first(shop);

@@ -2,7 +2,8 @@
 #pragma once
 
 // Histories in, weights out, on the CPU. The same seed gives the same bits for any number of threads on one
-// instruction-set level: gradients are gathered in a fixed number of slots and added in a fixed order.
+// instruction-set level: gradients are gathered in a fixed number of slots and added in a fixed order. So do 2, 4 and 8
+// ranks, which share the slots.
 
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include "attune/executor.hpp"
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/count_models.hpp"
+#include "attune/training/communicator.hpp"
 #include "attune/training/evaluation.hpp"
 #include "attune/training/objective.hpp"
 #include "attune/training/optimizer.hpp"
@@ -68,7 +70,7 @@ struct ATTUNE_EXPORT TrainerConfig {
   // fit.
   double time_budget_seconds = 0;
   std::size_t max_validation_queries = 20000;  // a fixed sample beyond that
-  std::size_t gradient_slots = 8;              // bounds the useful number of threads
+  std::size_t gradient_slots = 8;              // bounds the useful number of threads and ranks
   std::uint64_t seed = 1;
   bool exclude_seen = true;  // in validation
   // Adds the counts to the encoder's scores: of the weights within one standard error of the best NDCG@10 in validation
@@ -154,8 +156,9 @@ struct Progress {
 };
 
 namespace detail {
+class Lead;
 struct TrainingState;
-}
+}  // namespace detail
 
 // Where fit() keeps what it needs to go on after an interruption: weights, optimiser and reports. The file is no part
 // of a model; it is written after every epoch, durably and as a whole, and stays until it is removed, which is best
@@ -174,7 +177,8 @@ struct ATTUNE_EXPORT StateFile {
 
 class ATTUNE_EXPORT Trainer {
  public:
-  explicit Trainer(TrainerConfig config, Executor* executor = nullptr);  // null: the calling thread
+  // `executor` null: the calling thread. `ranks`: the processes that train together, null: this one alone.
+  explicit Trainer(TrainerConfig config, Executor* executor = nullptr, Communicator* ranks = nullptr);
 
   // Weights of the best epoch by validation NDCG@10 (of the last one without validation queries). Every call starts
   // anew. The model's window is no longer than the longest sequence an epoch sees. Items that none of the sequences
@@ -186,6 +190,11 @@ class ATTUNE_EXPORT Trainer {
   // and unsupported_version, and where the state is of another training, naming what differs: invalid_config,
   // invalid_data, unsupported (another instruction-set level or attune). The time budget counts the seconds before the
   // interruption too.
+  // Several ranks share the epochs and their validation; rank 0 alone calls `progress`, keeps the state and chooses a
+  // blend, and only it gets the model: the others get none (no item ids) once it is done. What is wrong with the data
+  // or the settings of a rank throws at all: the codes above, and unsupported (another instruction-set level or attune
+  // at a rank, processors that do not compute alike). What else a rank throws within an epoch, as a progress function
+  // may, leaves the others waiting.
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {},
                    const StateFile& state = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }  // those that validation chose from
@@ -201,10 +210,11 @@ class ATTUNE_EXPORT Trainer {
   TrainedModel fit_counts_alone(const Histories& train, const EvaluationQueries& validation,
                                 const TrainerConfig& config, Executor& executor);
   bool refit(TrainedModel& model, const TrainerConfig& config, const Histories& learned, std::size_t planned,
-             Executor& executor, const Progress& progress);
+             Executor& executor, const Progress& progress, detail::Lead& lead);
 
   TrainerConfig config_;
   Executor* executor_;
+  Communicator* ranks_;
   std::vector<EpochReport> epochs_;
   std::size_t best_epoch_ = 0;
   RankerReport ranker_;
