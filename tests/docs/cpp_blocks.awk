@@ -28,6 +28,7 @@ FNR == 1 { begin_page() }
 
 /^```cpp$/ {
   inside = marker == "none" ? 2 : 1
+  closing[page] = closing[page] ""
   block = "#line " FNR + 1 " \"" FILENAME "\"\n"
   whole = 0
   next
@@ -70,7 +71,7 @@ NF { marker = "" }
 END {
   printf "%s#include \"%s.hpp\"\n%s", includes, given, programs
   for (i = 1; i <= count; ++i) {
-    if (pages[i] in closing || pages[i] in bodies) {
+    if (pages[i] in closing) {
       printf "void page_%s() {\n%s%s\n}\n", pages[i], bodies[pages[i]], closing[pages[i]]
       table = table "    {\"" pages[i] "\", page_" pages[i] "},\n"
     }
