@@ -67,17 +67,30 @@ function linked(text,    out, target, begin, width) {
   return out text
 }
 
+# Code between two backticks each: with one, a quotation mark would end it.
 function page_line(line,    parts, count, i, out) {
   count = split(line, parts, "`")
   out = ""
   for (i = 1; i <= count; ++i) {
     if (i % 2 == 1) {
       gsub(/@/, "\\@", parts[i])
-      parts[i] = linked(parts[i])
+      out = out linked(parts[i])
+    } else if (parts[i] ~ /\\\|/) {
+      out = out "<tt>" parts[i] "</tt>"  # a bar inside of a table
+    } else {
+      out = out (i < count ? "``" parts[i] "``" : "`" parts[i])
     }
-    out = out (i > 1 ? "`" : "") parts[i]
   }
   return out
+}
+
+# Whether a link or code of this text ends in the next line.
+function is_open(text,    parts, count, i, brackets) {
+  count = split(text, parts, "`")
+  if (count % 2 == 0) return 1
+  brackets = 0
+  for (i = 1; i <= count; i += 2) brackets += gsub(/\[/, "[", parts[i]) - gsub(/\]/, "]", parts[i])
+  return brackets > 0
 }
 
 FNR == 1 {
@@ -98,7 +111,14 @@ is_page && /^#+ / {
   print page_line($0) " {#" id "}"
   next
 }
-is_page { print page_line($0); next }
+is_page {
+  sub(/^ +/, begun == "" ? "&" : "")
+  begun = begun == "" ? $0 : begun " " $0
+  if (NF && is_open(begun)) next
+  print page_line(begun)
+  begun = ""
+  next
+}
 
 /^namespace attune::inline v0_1/ { print "namespace attune {"; next }
 /^#pragma once/ { print; top = 1; next }
