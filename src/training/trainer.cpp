@@ -98,7 +98,7 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   train_seconds_ = 0;
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
-  TrainerConfig config = config_.adapted_to(train);
+  const TrainerConfig config = config_.adapted_to(train);
   if (config.refit) with_targets(train, validation);  // what it refuses is better refused before all epochs
   if (ranks_) detail::require_same_training(*ranks_, config, train, validation);
   const bool leads = !ranks_ || ranks_->rank() == 0;
@@ -107,6 +107,11 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
     detail::follow(*ranks_, config, train, validation, prepare_model(train, validation, config, executor), executor);
     return {};
   }
+  return fit_encoder(train, validation, config, executor, progress, file);
+}
+
+TrainedModel Trainer::fit_encoder(const Histories& train, const EvaluationQueries& validation, TrainerConfig config,
+                                  Executor& executor, const Progress& progress, const StateFile& file) {
   detail::Lead lead(ranks_);
   const auto start = Clock::now();
   std::optional<detail::Learner> learner(std::in_place, config, train, executor, ranks_);

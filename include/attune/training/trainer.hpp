@@ -207,6 +207,8 @@ class ATTUNE_EXPORT Trainer {
 
  private:
   void publish(const detail::TrainingState& state);
+  TrainedModel fit_encoder(const Histories& train, const EvaluationQueries& validation, TrainerConfig config,
+                           Executor& executor, const Progress& progress, const StateFile& file);
   TrainedModel fit_counts_alone(const Histories& train, const EvaluationQueries& validation,
                                 const TrainerConfig& config, Executor& executor);
   bool refit(TrainedModel& model, const TrainerConfig& config, const Histories& learned, std::size_t planned,
