@@ -116,8 +116,8 @@ export interface ItemDescription {
 }
 
 /**
- * Belongs to the thread that opened it. Answers come at once, in that thread; promises are of work in libuv's pool, during
- * which everything else may be called.
+ * Belongs to the thread that opened it. Answers come at once, in that thread; promises are of work in libuv's pool,
+ * during which everything else may be called.
  */
 export class Recommender {
   private constructor();

@@ -100,9 +100,9 @@ function columns({ users, items, timestamps, kinds, values, eventIds, ...unknown
 
 // Items, best first. Iterating gives pairs of item and score.
 class Answer {
-  constructor([items, scores, probabilities, source, scoreKind, modelVersion, generation, seen, filtered, unavailable]) {
-    Object.assign(this,
-      { items, scores, probabilities, source, scoreKind, modelVersion, generation, seen, filtered, unavailable });
+  constructor(parts) {
+    [this.items, this.scores, this.probabilities, this.source, this.scoreKind, this.modelVersion, this.generation,
+      this.seen, this.filtered, this.unavailable] = parts;
   }
 
   get length() {
@@ -162,8 +162,8 @@ class Recommender {
 
   observe(user, item, { timestamp, kind, value = 1, eventId, ...unknown } = {}) {
     refuseUnknown(unknown, 'observe');
-    return this.observeMany(
-      { users: [user], items: [item], timestamps: [timestamp], kinds: [kind], values: [value], eventIds: [eventId] })[0];
+    const events = { users: [user], items: [item], timestamps: [timestamp], kinds: [kind], values: [value] };
+    return this.observeMany({ ...events, eventIds: [eventId] })[0];
   }
 
   observeMany(events) {
@@ -288,7 +288,8 @@ async function train(interactions, output, options = {}) {
 }
 
 async function evaluate(model, interactions, options = {}) {
-  return JSON.parse(await native.evaluate(path(model), path(interactions), inTheWordsOfC(options, MEASURING, 'evaluate')));
+  const said = inTheWordsOfC(options, MEASURING, 'evaluate');
+  return JSON.parse(await native.evaluate(path(model), path(interactions), said));
 }
 
 const version = native.version();

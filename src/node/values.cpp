@@ -121,18 +121,29 @@ std::string id_of(napi_env env, napi_value value, const std::string& name) {
   }
 }
 
+// Lets go of the values that were made in it.
+class HandleScope {
+ public:
+  explicit HandleScope(napi_env env) : env_(env) { check(env, napi_open_handle_scope(env, &scope_)); }
+  ~HandleScope() { napi_close_handle_scope(env_, scope_); }
+  HandleScope(const HandleScope&) = delete;
+  HandleScope& operator=(const HandleScope&) = delete;
+
+ private:
+  napi_env env_;
+  napi_handle_scope scope_ = nullptr;
+};
+
 // Calls body(element, "name[3]") for each element of an array.
 template <class Body>
 void for_each(napi_env env, napi_value array, const char* name, Body&& body) {
   std::uint32_t size = 0;
   check(env, napi_get_array_length(env, array, &size));
   for (std::uint32_t i = 0; i < size; ++i) {
-    napi_handle_scope scope = nullptr;
-    check(env, napi_open_handle_scope(env, &scope));
+    const HandleScope scope(env);
     napi_value element = nullptr;
     check(env, napi_get_element(env, array, i, &element));
     body(element, std::string(name) + "[" + std::to_string(i) + "]");
-    check(env, napi_close_handle_scope(env, scope));
   }
 }
 
