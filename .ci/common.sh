@@ -4,6 +4,8 @@ packages_to_build=(build-essential cmake ninja-build zlib1g-dev liblzma-dev libu
 packages_to_test=("${packages_to_build[@]}" catch2 libxtensor-dev libbenchmark-dev xz-utils ccache file groff-base)
 packages_to_cross=("${packages_to_test[@]}" g++-aarch64-linux-gnu qemu-user)
 packages_to_check=("${packages_to_cross[@]}" git clang clang-format clang-tidy libclang-rt-dev lld abigail-tools python3-numpy python3-pip python3-setuptools python3-wheel)
+# Packages of Node from elsewhere bring its headers along, and do not go together with Debian's.
+command -v node > /dev/null || packages_to_check+=(nodejs libnode-dev)
 packages_of_arm64=(zlib1g-dev liblzma-dev libutf8proc-dev)
 
 # install_packages <package...>: installs what is missing where it may, else prints the one command that does.
