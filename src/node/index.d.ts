@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/// <reference lib="esnext.disposable" />
 
 /**
  * What a user or an item is called. Of a model of texts: strings, and bytes where an id is no UTF-8, which answers have
