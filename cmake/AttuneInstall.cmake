@@ -38,7 +38,7 @@ if(TARGET attune_tool AND (NOT CMAKE_CROSSCOMPILING OR CMAKE_CROSSCOMPILING_EMUL
 endif()
 if(TARGET attune_c)
   add_dependencies(attune_package attune_c)
-  install(TARGETS attune_c EXPORT attuneTargets FILE_SET HEADERS
+  install(TARGETS attune_c EXPORT attune_cTargets FILE_SET HEADERS
           LIBRARY COMPONENT attune_c_library NAMELINK_COMPONENT attune_development)
   if(BUILD_SHARED_LIBS)
     set_target_properties(attune_c PROPERTIES INSTALL_RPATH "$ORIGIN")
@@ -51,11 +51,17 @@ foreach(module Findutf8proc Findsodium FindGMP)
   install(FILES ${PROJECT_BINARY_DIR}/${module}.cmake DESTINATION ${attune_package_dir})
 endforeach()
 write_basic_package_version_file(attuneConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(EXPORT attuneTargets NAMESPACE attune:: DESTINATION ${attune_package_dir})
 install(FILES ${PROJECT_BINARY_DIR}/attuneConfig.cmake ${PROJECT_BINARY_DIR}/attuneConfigVersion.cmake
         DESTINATION ${attune_package_dir})
-# find_package(attune) works on the build tree as well.
-export(EXPORT attuneTargets NAMESPACE attune:: FILE attuneTargets.cmake)
+# One for each component of the package. find_package(attune) works on the build tree as well.
+set(attune_exports attuneTargets)
+if(TARGET attune_c)
+  list(APPEND attune_exports attune_cTargets)
+endif()
+foreach(name IN LISTS attune_exports)
+  install(EXPORT ${name} NAMESPACE attune:: DESTINATION ${attune_package_dir})
+  export(EXPORT ${name} NAMESPACE attune:: FILE ${name}.cmake)
+endforeach()
 
 file(RELATIVE_PATH attune_prefix_from_pc ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 file(RELATIVE_PATH attune_pc_libdir ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR})

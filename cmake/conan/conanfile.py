@@ -57,7 +57,7 @@ class AttuneConan(ConanFile):
 
     def generate(self):
         toolchain = CMakeToolchain(self)
-        for part in ("TESTS", "EXAMPLES", "BENCHMARKS"):
+        for part in ("NODE", "TESTS", "EXAMPLES", "BENCHMARKS"):
             toolchain.cache_variables["ATTUNE_BUILD_" + part] = False
         toolchain.cache_variables["ATTUNE_BUILD_C"] = bool(self.options.c)
         toolchain.cache_variables["ATTUNE_BUILD_TOOL"] = bool(self.options.tool)

@@ -15,6 +15,7 @@
 #include "attune/training/protocol.hpp"
 #include "attune/training/trainer.hpp"
 #include "c/boundary.hpp"
+#include "data/cleaned_file.hpp"
 
 namespace attune::c {
 namespace {
@@ -101,11 +102,6 @@ Json protocol_json(const EvaluationProtocol& protocol, const Report& report, con
           {"note", note}};
 }
 
-struct Interactions {
-  Split split;
-  Json load;  // every record accounted for
-};
-
 ReadOptions reading_of(Options& options) {
   ReadOptions reading;
   reading.columns =
@@ -123,34 +119,20 @@ ReadOptions reading_of(Options& options) {
   return reading;
 }
 
-Interactions read_interactions(const char* file, ReadOptions reading, EvaluationProtocol& protocol, bool split_given) {
+detail::CleanedFile read_interactions(const char* file, ReadOptions reading, const EvaluationProtocol& protocol) {
   reading.min_rating = protocol.min_rating;
-  LoadReport load;
-  CleaningReport cleaning;
-  const InteractionLog log = attune::read_interactions(file, reading, &load);
-  Histories histories = [&] {
-    try {
-      return group_by_user(clean(log, {.k_core = protocol.k_core}, &cleaning));
-    } catch (const Error& error) {
-      throw Error(error.code(), std::string(file) + ": " + error.what());
-    }
-  }();
-  Json dropped = Json::array();
-  for (const auto& drop : load.dropped) {
-    dropped.push_back({{"reason", drop.reason}, {"lines", drop.lines}, {"first_line", drop.first_line}});
-  }
-  if (cleaning.duplicates != 0) dropped.push_back({{"reason", "duplicate"}, {"lines", cleaning.duplicates}});
-  if (cleaning.outside_core != 0) {
-    dropped.push_back({{"reason", "outside the k-core"}, {"lines", cleaning.outside_core}});
-  }
-  return {.split = protocol.divide(std::move(histories), split_given),
-          .load = {{"file", file},
-                   {"records", load.records},
-                   {"time_unit", load.time_unit},
-                   {"interactions", cleaning.after},
-                   {"users", cleaning.users},
-                   {"items", cleaning.items},
-                   {"dropped", std::move(dropped)}}};
+  return detail::read_cleaned(file, reading, protocol.k_core);
+}
+
+// Every record accounted for.
+Json load_json(const detail::CleanedFile& read) {
+  return {{"file", read.load.file},
+          {"records", read.load.records},
+          {"time_unit", read.load.time_unit},
+          {"interactions", read.cleaning.after},
+          {"users", read.cleaning.users},
+          {"items", read.cleaning.items},
+          {"dropped", detail::dropped_json(read.load)}};
 }
 
 Json epoch_json(const EpochReport& epoch, bool refit) {
@@ -192,27 +174,28 @@ std::string train(const char* interactions, const char* preset, const char* outp
   options.finish();
   TrainedModel::check_replaceable(output);
 
-  Interactions read = read_interactions(interactions, std::move(reading), protocol, split_given);
+  detail::CleanedFile read = read_interactions(interactions, std::move(reading), protocol);
+  const Split parts = protocol.divide(group_by_user(std::move(read.log)), split_given);
   Trainer trainer(config, &executor);
-  TrainedModel model = trainer.fit(read.split.train, read.split.validation, progress);
-  model.histories = read.split.all;
+  TrainedModel model = trainer.fit(parts.train, parts.validation, progress);
+  model.histories = parts.all;
   protocol.write(model.notes);
   model.notes["preset"] = preset;
   model.notes["seed"] = std::to_string(config.seed);
   model.save(output);
 
   const Report report =
-      evaluate(model, read.split.test,
+      evaluate(model, parts.test,
                {.exclude_seen = protocol.exclude_seen, .bootstrap = 0, .seed = config.seed, .executor = &executor});
   Json epochs = Json::array();
   for (const EpochReport& epoch : trainer.epochs()) epochs.push_back(epoch_json(epoch, false));
-  return text_of({{"load", std::move(read.load)},
+  return text_of({{"load", load_json(read)},
                   {"epochs", std::move(epochs)},
                   {"best_epoch", trainer.best_epoch()},
                   {"refitted", trainer.refitted()},
                   {"train_seconds", trainer.train_seconds()},
                   {"blend_weight", model.blend_weight},
-                  {"protocol", protocol_json(protocol, report, read.split.note)},
+                  {"protocol", protocol_json(protocol, report, parts.note)},
                   {"metrics", report.metrics},
                   {"model", output}});
 }
@@ -236,14 +219,15 @@ std::string evaluate(const char* directory, const char* interactions, Options op
   measuring.bootstrap = options.count("bootstrap").value_or(measuring.bootstrap);
   options.finish();
 
-  const Interactions read = read_interactions(interactions, std::move(reading), protocol, true);
-  if (read.split.test.empty()) {
+  detail::CleanedFile read = read_interactions(interactions, std::move(reading), protocol);
+  const Split parts = protocol.divide(group_by_user(std::move(read.log)), true);
+  if (parts.test.empty()) {
     throw Error(ErrorCode::invalid_data,
                 std::string(interactions) + ": expected test events, found none by the split " + protocol.split.name());
   }
-  const Report report = attune::evaluate(model, read.split.test, measuring);
-  return text_of({{"load", read.load},
-                  {"protocol", protocol_json(protocol, report, read.split.note)},
+  const Report report = attune::evaluate(model, parts.test, measuring);
+  return text_of({{"load", load_json(read)},
+                  {"protocol", protocol_json(protocol, report, parts.note)},
                   {"metrics", report.metrics},
                   {"confidence", report.confidence}});
 }

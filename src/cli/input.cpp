@@ -15,15 +15,6 @@
 namespace attune::cli {
 namespace {
 
-// What was dropped by reading, and by cleaning, where no line is known.
-LoadReport with_cleaning(const Interactions& interactions) {
-  LoadReport load = interactions.load;
-  const CleaningReport& cleaning = interactions.cleaning;
-  if (cleaning.duplicates != 0) load.dropped.push_back({"duplicate", cleaning.duplicates, 0});
-  if (cleaning.outside_core != 0) load.dropped.push_back({"outside the k-core", cleaning.outside_core, 0});
-  return load;
-}
-
 // The times of an option, recognised together, as those of a file.
 std::vector<Timestamp> parse_times(const std::vector<std::string>& texts, const std::string& option) {
   detail::TimeColumn column(detail::TimeColumn::Kind::timestamp);
@@ -63,39 +54,26 @@ Interactions read_interactions(const DataOptions& options, const EvaluationProto
   reading.item_ids = items;
   reading.user_ids = users;
   reading.min_rating = protocol.min_rating;
-  Interactions result;
-  const InteractionLog log = attune::read_interactions(options.interactions, reading, &result.load);
-  try {
-    result.log = clean(log, {.k_core = protocol.k_core}, &result.cleaning);
-  } catch (const Error& error) {
-    throw Error(error.code(), options.interactions + ": " + error.what());
-  }
-  return result;
+  return detail::read_cleaned(options.interactions, reading, protocol.k_core);
 }
 
 Json records_json(const LoadReport& load) {
-  Json json{{"file", load.file},
-            {"form", load.form},
-            {"compression", load.compression},
-            {"separator", load.separator},
-            {"columns", load.columns},
-            {"bytes", load.bytes},
-            {"lines", load.lines},
-            {"header_lines", load.header_lines},
-            {"blank_lines", load.blank_lines},
-            {"records", load.records},
-            {"dropped", Json::array()},
-            {"seconds", load.seconds}};
-  for (const LoadReport::Dropped& drop : load.dropped) {
-    Json entry{{"reason", drop.reason}, {"lines", drop.lines}};
-    if (drop.first_line != 0) entry["first_line"] = drop.first_line;
-    json["dropped"].push_back(std::move(entry));
-  }
-  return json;
+  return {{"file", load.file},
+          {"form", load.form},
+          {"compression", load.compression},
+          {"separator", load.separator},
+          {"columns", load.columns},
+          {"bytes", load.bytes},
+          {"lines", load.lines},
+          {"header_lines", load.header_lines},
+          {"blank_lines", load.blank_lines},
+          {"records", load.records},
+          {"dropped", detail::dropped_json(load)},
+          {"seconds", load.seconds}};
 }
 
 Json load_json(const Interactions& interactions) {
-  const LoadReport load = with_cleaning(interactions);
+  const LoadReport& load = interactions.load;
   Json json = records_json(load);
   json.update({{"time_unit", load.time_unit},
                {"interactions", interactions.cleaning.after},
@@ -127,7 +105,7 @@ void print_dropped(std::ostream& out, const LoadReport& load) {
 }
 
 void print_load(std::ostream& out, const Interactions& interactions) {
-  const LoadReport load = with_cleaning(interactions);
+  const LoadReport& load = interactions.load;
   out << load.file << ": " << plural(interactions.cleaning.after, "interaction", "interactions") << " of "
       << plural(interactions.cleaning.users, "user", "users") << " with "
       << plural(interactions.cleaning.items, "item", "items");

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "attune/data/categories.hpp"
-#include "attune/data/interaction_log.hpp"
 #include "attune/data/reader.hpp"
 #include "attune/error.hpp"
 #include "attune/executor.hpp"
@@ -21,14 +20,11 @@
 #include "attune/training/trainer.hpp"
 #include "cli/arguments.hpp"
 #include "cli/console.hpp"
+#include "data/cleaned_file.hpp"
 
 namespace attune::cli {
 
-struct Interactions {
-  InteractionLog log;  // cleaned
-  LoadReport load;
-  CleaningReport cleaning;
-};
+using Interactions = detail::CleanedFile;
 ReadOptions reading_of(const DataOptions& options);  // ids are text, whatever the rating
 Interactions read_interactions(const DataOptions& options, const EvaluationProtocol& protocol, IdKind items,
                                Console& console, IdKind users = IdKind::string);

@@ -73,14 +73,15 @@ pkg_config_consumer() {
   (cd "$WORK/$1" && LD_LIBRARY_PATH=$2/$LIBDIR ./consumer)
 }
 
-# c_consumer <name> <package>
+# c_consumer <name> <package>: needs nothing that attune itself is made of.
 c_consumer() {
   fresh "$WORK/$1"
   cp "$SOURCE_DIR/tests/package/consumer/main.c" "$WORK/$1"
   printf '%s\n' 'cmake_minimum_required(VERSION 3.23)' 'project(consumer LANGUAGES C)' 'set(CMAKE_C_STANDARD 99)' \
-    'find_package(attune 0.1 CONFIG REQUIRED)' 'add_executable(consumer main.c)' \
+    'find_package(attune 0.1 CONFIG REQUIRED COMPONENTS c)' 'add_executable(consumer main.c)' \
     'target_link_libraries(consumer PRIVATE attune::c)' > "$WORK/$1/CMakeLists.txt"
-  "$CMAKE" -S "$WORK/$1" -B "$WORK/$1/build" -G Ninja "-DCMAKE_PREFIX_PATH=$2"
+  "$CMAKE" -S "$WORK/$1" -B "$WORK/$1/build" -G Ninja "-DCMAKE_PREFIX_PATH=$2" --no-warn-unused-cli \
+    -DCMAKE_DISABLE_FIND_PACKAGE_{Threads,ZLIB,LibLZMA,utf8proc,SQLite3,sodium,GMP}=ON
   "$CMAKE" --build "$WORK/$1/build"
   "$WORK/$1/build/consumer"
   export PKG_CONFIG_PATH=$2/$LIBDIR/pkgconfig
@@ -139,7 +140,12 @@ case $1 in
     ;;
   find_package) cmake_consumer find_package "-DCMAKE_PREFIX_PATH=$moved" ;;
   pkg_config) pkg_config_consumer pkg_config "$moved" --static ;;
-  c) c_consumer c "$moved" ;;
+  c)
+    c_consumer c "$moved"
+    sed -i 's/COMPONENTS c)/COMPONENTS c rust)/' "$WORK/c/CMakeLists.txt"
+    if "$CMAKE" -S "$WORK/c" -B "$WORK/c/refused" "-DCMAKE_PREFIX_PATH=$moved" > "$WORK/c/refused.log" 2>&1; then exit 1; fi
+    grep 'expected the components cxx and c, found rust' "$WORK/c/refused.log"
+    ;;
   build_tree) cmake_consumer build_tree "-Dattune_DIR=$BUILD_DIR" -DCMAKE_BUILD_TYPE=Debug ;;
   fetchcontent)
     # Fetched is what git has. The same sources are then built where they lie, so that a compiler cache knows them.
@@ -158,7 +164,7 @@ case $1 in
     ;;
   shared)
     "$CMAKE" -S "$SOURCE_DIR" -B "$WORK/shared" "${settings[@]}" "${like_the_build[@]}" -DBUILD_SHARED_LIBS=ON \
-      -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_EXAMPLES=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
+      -DATTUNE_BUILD_NODE=OFF -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_EXAMPLES=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
     "$CMAKE" --build "$WORK/shared"
     install_and_move "$WORK/shared" "$WORK/moved/shared-package"
     "$WORK/moved/shared-package/bin/attune" --help > /dev/null

@@ -5,6 +5,7 @@ import ctypes
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -32,6 +33,14 @@ def circle(name):
             columns["timestamp"].append(1_700_000_000_000 + event * 100_000 + user * 1000)
             columns["rating"].append(4.5)
     return columns
+
+
+def documented(heading):
+    """The table of docs/c.md under a heading: by key the type and the other cells. Cutoffs are N there."""
+    text = Path(__file__).parents[2].joinpath("docs", "c.md").read_text()
+    section = re.search(rf"^### {heading}\n(.*?)^##", text, re.MULTILINE | re.DOTALL).group(1)
+    rows = [re.split(r" *\| *", line.strip("| ")) for line in section.split("\n") if line.startswith("| `")]
+    return {key: cells for names, *cells in rows for key in re.findall("`(.*?)`", names)}
 
 
 class Frame:
@@ -142,6 +151,49 @@ class AttuneTest(unittest.TestCase):
         with self.assertRaises(KeyboardInterrupt):
             attune.train(self.file, self.elsewhere, preset="sasrec-small", config=endless, progress=interrupt)
         self.assertTrue(seen)
+
+    def keys_are_documented(self, heading, *objects):
+        """Together they have the keys of the table, with values of its types."""
+        known = documented(heading)
+        kinds = {"text": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "list": list}
+        found = {}
+        for values in objects:
+            for key, value in values.items():
+                found[key if key in known else re.sub(r"@\d+$", "@N", key)] = value
+        self.assertEqual(set(found), set(known), heading)
+        for key, value in found.items():
+            named = known[key][0].split(" or ")
+            fits = value is None and "null" in named or isinstance(value, kinds[named[0]])
+            self.assertTrue(fits and isinstance(value, bool) == (named[0] == "boolean"), f"{heading}: {key}")
+
+    def test_objects_have_the_keys_that_are_documented(self):
+        measured = attune.evaluate(self.model, self.file, bootstrap=10)
+        self.keys_are_documented("attune_info", self.recommender.info())
+        self.keys_are_documented("attune_train", self.report)
+        self.keys_are_documented("attune_evaluate", measured)
+        self.keys_are_documented("epoch", *self.report["epochs"])
+        self.keys_are_documented("epoch", *self.epochs)
+        for report in (self.report, measured):
+            for part in ("load", "protocol", "metrics"):
+                self.keys_are_documented(part, report[part])
+        with_interval = {key for key, cells in documented("metrics").items() if cells[1] == "yes"}
+        self.assertEqual({re.sub(r"@\d+$", "@N", key) for key in measured["confidence"]}, with_interval)
+
+        file = self.elsewhere.with_name("short.csv")
+        file.write_text(self.file.read_text() + "\nshort\ni0,i0,1700000000000,1\ni0,i0,1700000000000,2\n")
+        dropped = attune.train(file, self.elsewhere, preset="markov", skip_bad_lines=True)["load"]["dropped"]
+        self.assertEqual([list(drop) for drop in dropped], [["reason", "lines", "first_line"], ["reason", "lines"]])
+
+        model, store = self.elsewhere.with_name("kept"), self.elsewhere.with_name("kept.db")
+        attune.train(self.file, model, preset="markov")
+        try:
+            kept = attune.Recommender.open(model, event_store=store)
+        except attune.Error as error:
+            self.assertEqual(error.code, "unsupported")
+            return
+        with kept:
+            kept.observe("somebody", "i3", 1_700_000_000_000, event_id="e1")
+            self.keys_are_documented("attune_export_user", *kept.export_user("somebody"))
 
     def test_what_cannot_be_trained_is_refused_by_name(self):
         self.refused("io_error", "no such file", attune.train, "no such file", self.elsewhere)
