@@ -22,6 +22,11 @@ constexpr bool kWithSqlite = true;
 #else
 constexpr bool kWithSqlite = false;
 #endif
+#if defined(ATTUNE_WITH_REDIS)
+constexpr bool kWithRedis = true;
+#else
+constexpr bool kWithRedis = false;
+#endif
 #if defined(ATTUNE_WITH_SODIUM)
 constexpr bool kWithSodium = true;
 #else
@@ -63,7 +68,13 @@ void run(const DoctorOptions& options, Console& console) {
         {"model_format", kModelFormatVersion}}},
       {"simd",
        {{"active", simd_level()}, {"compiled", detail::compiled_levels()}, {"supported", detail::supported_levels()}}},
-      {"parts", {{"gzip", true}, {"xz", true}, {"sqlite", kWithSqlite}, {"sodium", kWithSodium}, {"gmp", kWithGmp}}}};
+      {"parts",
+       {{"gzip", true},
+        {"xz", true},
+        {"sqlite", kWithSqlite},
+        {"redis", kWithRedis},
+        {"sodium", kWithSodium},
+        {"gmp", kWithGmp}}}};
   if (console.json()) return console.object(result);
   print_build(console.text(), result);
 }
