@@ -11,7 +11,7 @@ namespace {
 
 using detail::Json;
 
-Json value_of(const FieldValue& field) {
+Json json_of(const FieldValue& field) {
   switch (field.type()) {
     case FieldType::category: return std::string(field.names());
     case FieldType::number: return field.number();  // null where it is NaN
@@ -31,7 +31,7 @@ std::string to_json(const Item& item) {
   Json json = Json::object();
   Json& fields = json["fields"] = Json::array();
   for (const FieldValue& field : item.fields) {
-    fields.push_back(Json::array({std::string(field.field()), value_of(field)}));
+    fields.push_back(Json::array({std::string(field.field()), json_of(field)}));
   }
   if (item.available_from) json["from"] = time_of(*item.available_from);
   if (item.available_until) json["until"] = time_of(*item.available_until);

@@ -96,11 +96,6 @@ void ForgottenUsers::set_salt(std::uint64_t salt) {
   has_salt_ = true;
 }
 
-std::optional<std::uint64_t> ForgottenUsers::salt() const {
-  const std::lock_guard lock(mutex_);
-  return has_salt_ ? std::optional(salt_.load()) : std::nullopt;
-}
-
 void SharedStream::connected(std::string_view persistence) {
   const std::lock_guard lock(mutex_);
   persistence_ = persistence;
@@ -165,13 +160,12 @@ void EventStream::look_around() {
                                                  "\": expected a stream, found a " + std::string(type.text()));
   }
   std::uint64_t salt = 0;
-  if (const auto known = forgotten_.salt()) {
-    salt = *known;
-  } else {
+  RedisReply kept = connection_->call({"GET", keys_.salt});
+  if (kept.is_nil()) {
     platform::random_bytes(std::as_writable_bytes(std::span(&salt, 1)));
+    connection_->call({"SET", keys_.salt, encoded(salt), "NX"});
+    kept = connection_->call({"GET", keys_.salt});
   }
-  connection_->call({"SET", keys_.salt, encoded(salt), "NX"});
-  const RedisReply kept = connection_->call({"GET", keys_.salt});
   if (!decode(kept.text(), salt)) {
     throw Error(ErrorCode::invalid_argument,
                 "redis " + connection_->server() + ": key \"" + keys_.salt + "\": expected a number, found other text");
@@ -304,6 +298,7 @@ bool EventStream::is_erased(const Erasures& erasures, const StreamEntry& entry) 
 }
 
 bool EventStream::finish_erasures() {
+  const std::lock_guard lock(shared_.erasing);
   for (int attempt = 0; attempt < kMostCopies; ++attempt) {
     const Erasures wanted = erasures();
     if (wanted.empty()) return attempt != 0;
@@ -374,8 +369,17 @@ void EventStream::rewrite(std::string_view command, std::string_view running, st
       std::this_thread::sleep_for(pause);
     }
   };
-  wait();
-  connection_->call({command});
+  for (bool begun = false; !begun;) {
+    wait();
+    try {
+      connection_->call({command});
+      begun = true;
+    } catch (const Error& error) {  // somebody else was quicker
+      const std::string_view why = error.what();
+      const bool is_busy = why.find("progress") != why.npos || why.find("child process") != why.npos;
+      if (!is_busy || std::chrono::steady_clock::now() > until) throw;
+    }
+  }
   if (wait()) return;
   throw Error(ErrorCode::io_error, "redis " + connection_->server() + ": " + std::string(command) +
                                        ": expected it to succeed within " +

@@ -21,7 +21,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -47,7 +46,6 @@ class ForgottenUsers {
   void add(std::uint64_t hash);
   // Hashes with another salt say nothing, and are let go.
   void set_salt(std::uint64_t salt);
-  std::optional<std::uint64_t> salt() const;
 
  private:
   mutable std::mutex mutex_;
@@ -66,6 +64,7 @@ class SharedStream {
   const std::string host;  // under which entries are numbered
   const StreamKeys keys;
   ForgottenUsers forgotten;
+  std::mutex erasing;  // of who writes the stream anew
 
   void connected(std::string_view persistence);
   std::string persistence() const;
