@@ -233,8 +233,8 @@ EntryId EventStream::last() {
 void EventStream::scan(EntryId after, const EntryId& until, const Visitor& visit) {
   const std::string end = to_text(until);
   for (;;) {
-    const RedisReply entries =
-        connection_->call({"XRANGE", keys_.stream, "(" + to_text(after), end, "COUNT", kEntriesOfAnswerText});
+    const RedisReply entries = connection_->call(
+        {"XRANGE", keys_.stream, std::string("(").append(to_text(after)), end, "COUNT", kEntriesOfAnswerText});
     for (std::size_t i = 0; i < entries.size(); ++i) {
       const StreamEntry entry = read_entry(entries[i]);
       after = entry.id;

@@ -63,7 +63,7 @@ EntryId entry_id(std::string_view text) noexcept {
 }
 
 std::string encoded(const Id& id) {
-  return id.is_number() ? "i:" + write_number(id.number()) : std::string("s:").append(id.text());
+  return id.is_number() ? std::string("i:").append(write_number(id.number())) : std::string("s:").append(id.text());
 }
 
 Id decoded(std::string_view text) noexcept {
@@ -85,7 +85,10 @@ StreamEntry read_entry(const RedisValue& element) {
     sound = read_field(fields[i].text(), fields[i + 1].text(), entry) && sound;
   }
   const bool has_user = !entry.event.user.empty() || (entry.kind != Kind::event && entry.kind != Kind::profile);
-  if (!sound || !has_user || entry.host.empty() != (entry.number == 0)) entry.kind = Kind::foreign;
+  if (!sound || !has_user || entry.host.empty() != (entry.number == 0)) {
+    entry.kind = Kind::foreign;
+    entry.host = {};  // whose numbers say nothing
+  }
   return entry;
 }
 
