@@ -191,8 +191,20 @@ void open_and_forget(benchmark::State& state) {
   state.counters["erase_s"] = forgetting;
 }
 
-BENCHMARK(event_to_answer)->Arg(0)->Arg(10'000)->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
-BENCHMARK(events_per_second)->Arg(1)->Arg(4)->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
+BENCHMARK(event_to_answer)
+    ->ArgName("events/s")
+    ->Arg(0)
+    ->Arg(10'000)
+    ->UseManualTime()
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(events_per_second)
+    ->ArgName("threads")
+    ->Arg(1)
+    ->Arg(4)
+    ->UseManualTime()
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(open_and_forget)->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
 
 }  // namespace

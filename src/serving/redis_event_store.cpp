@@ -72,7 +72,7 @@ struct Session {
 struct RedisEventStore::Impl {
   explicit Impl(RedisEventStoreOptions options)
       : process(platform::process_id()), shared(checked(std::move(options)), new_host()) {
-    reach();
+    reach([](EventStream&) {});
     try {
       reader.emplace(shared);
       writer.emplace(shared);
@@ -86,13 +86,14 @@ struct RedisEventStore::Impl {
     if (in_child()) throw Error(ErrorCode::unsupported, kOfOtherProcess);
     if (writer->is_own_thread()) throw Error(ErrorCode::unsupported, "a completion must not wait for the event store");
   }
-  // A server; null where none answers and none has to.
-  std::unique_ptr<Session> reach() {
+  // Calls use(EventStream&), as far as a server answers; throws where one has to.
+  template <class Use>
+  void reach(Use use) {
     try {
-      return std::make_unique<Session>(shared);
+      Session session(shared);
+      use(session.stream);
     } catch (const Error& error) {
       if (shared.options.must_answer || error.code() != ErrorCode::io_error) throw;
-      return nullptr;
     }
   }
   // Adds what `before` does and forgets the user, as one change; then writes all anew without him.
@@ -136,7 +137,7 @@ void RedisEventStore::append(std::span<const Interaction> events, std::function<
 
 void RedisEventStore::replay(const std::function<void(const Interaction&)>& visit) {
   impl_->require_own();
-  if (const auto session = impl_->reach()) impl_->reader->replay(session->stream, visit);
+  impl_->reach([&](EventStream& stream) { impl_->reader->replay(stream, visit); });
 }
 
 void RedisEventStore::visit(const Id& user, const std::function<void(const Interaction&)>& visit) {
@@ -186,7 +187,7 @@ void RedisEventStore::put_profile(const Id& user, std::string_view profile) {
 
 void RedisEventStore::visit_profiles(const std::function<void(const Id&, std::string_view)>& visit) {
   impl_->require_own();
-  if (const auto session = impl_->reach()) session->stream.visit_profiles(visit);
+  impl_->reach([&](EventStream& stream) { stream.visit_profiles(visit); });
 }
 
 bool RedisEventStore::has_forgotten(const Id& user) const { return impl_->shared.forgotten.contains(user); }

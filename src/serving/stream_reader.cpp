@@ -164,14 +164,24 @@ void StreamReader::replay(EventStream& stream, const std::function<void(const In
   if (stream.finish_erasures()) stream.rewrite_files();
   const EntryId end = stream.last();  // of who is forgotten behind it, the follower is told
   ReadNumbers known;
-  scan(stream, end, known, [&](const StreamEntry& entry) {
-    if (entry.kind == Kind::event) return visit(entry.event);
-    if (followed_ || entry.kind == Kind::profile || entry.kind == Kind::forgotten) return;
-    entry.kind == Kind::foreign ? static_cast<void>(++foreign_) : keep(entry);
-  });
-  if (followed_) return;
-  numbers_ = std::move(known);
-  position_ = newest_ = end;
+  EntryId read;
+  const auto go_on_behind = [&](const EntryId& place) {
+    if (followed_) return;
+    numbers_ = std::move(known);
+    position_ = newest_ = place;
+  };
+  try {
+    scan(stream, end, known, [&](const StreamEntry& entry) {
+      read = entry.id;
+      if (entry.kind == Kind::event) return visit(entry.event);
+      if (followed_ || entry.kind == Kind::profile || entry.kind == Kind::forgotten) return;
+      entry.kind == Kind::foreign ? static_cast<void>(++foreign_) : keep(entry);
+    });
+  } catch (...) {
+    go_on_behind(read);
+    throw;
+  }
+  go_on_behind(end);
 }
 
 void StreamReader::visit(EventStream& stream, const Id& user, const std::function<void(const Interaction&)>& visit) {

@@ -318,6 +318,45 @@ TEST_CASE("A host can be opened without Redis and catches up", "[serving][redis]
   CHECK(becomes([&] { return host.events_of("new") == 3; }));  // with a line for the profile
 }
 
+TEST_CASE("A server that goes while it is replayed from is gone on with where it was", "[serving][redis]") {
+  if (!runs()) return;
+  RedisServer server;
+  {
+    RedisEventStore store(server.options());
+    store.append(std::vector<Interaction>(5'000, numbered("")), {});
+  }
+  RedisEventStoreOptions options = server.options();
+  const auto replayed_until_it_goes = [&](RedisEventStore& store) {
+    std::size_t events = 0;
+    const auto count = [&](const Interaction&) {
+      if (++events == 1'500) server.kill();
+    };
+    if (options.must_answer) {
+      CHECK(code_of([&] { store.replay(count); }) == ErrorCode::io_error);
+    } else {
+      store.replay(count);
+    }
+    server.start();
+    return events;
+  };
+  RedisEventStore strict(options);
+  CHECK(replayed_until_it_goes(strict) >= 1'500);
+  options.must_answer = false;
+  RedisEventStore store(options);
+  const std::size_t events = replayed_until_it_goes(store);
+  CHECK(events >= 1'500);
+  CHECK(events < 5'000);
+  Follower follower;
+  store.follow(&follower);
+  RedisEventStore(options).announce_model("last");
+  std::promise<void> all;
+  store.listen([&](const Announcement&) { all.set_value(); });
+  all.get_future().wait();
+  store.listen({});
+  store.follow(nullptr);
+  CHECK(follower.size() == 5'000 - events);
+}
+
 TEST_CASE("A key that is no stream, wrong options and a wrong password are refused by name", "[serving][redis]") {
   if (!runs()) return;
   const RedisServer server({"--requirepass", "open sesame"});
@@ -495,6 +534,11 @@ TEST_CASE("A stream that is lost is begun anew and nothing comes twice", "[servi
   other.flush();
   CHECK(becomes([&] { return follower.size() == 3; }));
   CHECK(follower.events.back().event_id == "3");
+  // By a server whose clock is far behind.
+  call(server, {"DEL", "attune:events"});
+  call(server, {"XADD", "attune:events", "5-1", "host", "h", "number", "1", "user", "s:u1", "item", "s:i1"});
+  call(server, {"CLIENT", "KILL", "TYPE", "normal"});
+  CHECK(becomes([&] { return follower.size() == 4; }));
   store.follow(nullptr);
 }
 

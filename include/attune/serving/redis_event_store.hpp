@@ -34,8 +34,8 @@ struct RedisEventStoreOptions {
   std::chrono::milliseconds longest_pause{1'000};
   // How long flush, visit, erase, merge, put_profile and announcements wait for the server before they throw.
   std::chrono::milliseconds patience{10'000};
-  // Whether a server has to answer when the store is opened. Otherwise replay shows nothing while none does, and
-  // whoever follows is told everything once one does.
+  // Whether a server has to answer while the store is opened and replayed. Otherwise replay shows as much as one tells,
+  // and whoever follows is told the rest once one answers.
   bool must_answer = true;
   // How many events may be taken and not yet confirmed, and what append does beyond. A batch that is larger is taken
   // when nothing else waits.
