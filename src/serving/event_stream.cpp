@@ -318,8 +318,7 @@ bool EventStream::copy_without(const Erasures& erasures) {
   std::size_t waiting = 0;
   const auto send = [&] {
     add_redis_command(commands, {"PEXPIRE", keys_.copy, kLifeOfCopy});
-    connection_->send(commands);
-    for (std::size_t i = 0; i <= waiting; ++i) connection_->require(connection_->receive(), "XADD");
+    write(commands, waiting + 1);  // which the server syncs once
     commands.clear();
     waiting = 0;
   };
