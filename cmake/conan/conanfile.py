@@ -18,9 +18,10 @@ class AttuneConan(ConanFile):
     topics = ("recommender-system", "transformer")
     package_type = "library"
     settings = "os", "arch", "compiler", "build_type"
-    options = {"shared": [True, False], "fPIC": [True, False], "sqlite": [True, False], "sodium": [True, False],
-               "gmp": [True, False], "c": [True, False], "tool": [True, False]}
-    default_options = {"shared": False, "fPIC": True, "sqlite": True, "sodium": True, "gmp": True, "c": True, "tool": True}
+    options = {"shared": [True, False], "fPIC": [True, False], "sqlite": [True, False], "redis": [True, False],
+               "sodium": [True, False], "gmp": [True, False], "c": [True, False], "tool": [True, False]}
+    default_options = {"shared": False, "fPIC": True, "sqlite": True, "redis": True, "sodium": True, "gmp": True,
+                       "c": True, "tool": True}
     implements = ["auto_shared_fpic"]
 
     def _checkout(self):
@@ -42,6 +43,8 @@ class AttuneConan(ConanFile):
         self.requires("eigen/[>=3.4 <4]")
         if self.options.sqlite:
             self.requires("sqlite3/[>=3.35 <4]")
+        if self.options.redis:
+            self.requires("hiredis/[>=1.0 <2]")
         if self.options.sodium:
             self.requires("libsodium/[>=1.0.18 <2]")
         if self.options.gmp:
@@ -62,12 +65,14 @@ class AttuneConan(ConanFile):
         toolchain.cache_variables["ATTUNE_BUILD_C"] = bool(self.options.c)
         toolchain.cache_variables["ATTUNE_BUILD_TOOL"] = bool(self.options.tool)
         toolchain.cache_variables["ATTUNE_WITH_SQLITE"] = bool(self.options.sqlite)
+        toolchain.cache_variables["ATTUNE_WITH_REDIS"] = bool(self.options.redis)
         toolchain.cache_variables["ATTUNE_WITH_SODIUM"] = bool(self.options.sodium)
         toolchain.cache_variables["ATTUNE_WITH_GMP"] = bool(self.options.gmp)
         toolchain.generate()
         deps = CMakeDeps(self)
         # By the names that attune's own find modules have.
-        for package, name in (("utf8proc", "utf8proc"), ("libsodium", "sodium"), ("gmp", "GMP")):
+        for package, name in (("utf8proc", "utf8proc"), ("hiredis", "hiredis"), ("libsodium", "sodium"),
+                              ("gmp", "GMP")):
             deps.set_property(package, "cmake_file_name", name)
             deps.set_property(package, "cmake_target_name", f"{name}::{name}")
         deps.generate()
@@ -94,8 +99,8 @@ class AttuneConan(ConanFile):
         library.system_libs = ["pthread", "m"]
         library.requires = ["zlib::zlib", "xz_utils::xz_utils", "utf8proc::utf8proc", "nlohmann_json::nlohmann_json",
                             "eigen::eigen"]
-        for option, target in (("sqlite", "sqlite3::sqlite3"), ("sodium", "libsodium::libsodium"), ("gmp", "gmp::gmp"),
-                               ("tool", "cli11::cli11")):
+        for option, target in (("sqlite", "sqlite3::sqlite3"), ("redis", "hiredis::hiredis"),
+                               ("sodium", "libsodium::libsodium"), ("gmp", "gmp::gmp"), ("tool", "cli11::cli11")):
             if self.options.get_safe(option):
                 library.requires.append(target)
         if self.options.c:

@@ -22,6 +22,11 @@ constexpr bool kWithSqlite = true;
 #else
 constexpr bool kWithSqlite = false;
 #endif
+#if defined(ATTUNE_WITH_REDIS)
+constexpr bool kWithRedis = true;
+#else
+constexpr bool kWithRedis = false;
+#endif
 #if defined(ATTUNE_WITH_SODIUM)
 constexpr bool kWithSodium = true;
 #else
@@ -73,6 +78,7 @@ void run(const DoctorOptions& options, Console& console) {
        {{"gzip", true},
         {"xz", true},
         {"sqlite", kWithSqlite},
+        {"redis", kWithRedis},
         {"sodium", kWithSodium},
         {"gmp", kWithGmp},
         {"mpi", kWithMpi}}}};

@@ -3,11 +3,24 @@
 
 #include <unistd.h>
 
+#include <csignal>
+#include <ctime>
+
 #if defined(__linux__) && defined(__x86_64__)
 #include <sys/syscall.h>
 #endif
 
 namespace attune::inline v0_1::platform {
+namespace {
+
+sigset_t pipe_signal() noexcept {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGPIPE);
+  return signals;
+}
+
+}  // namespace
 
 std::int64_t process_id() noexcept { return ::getpid(); }
 
@@ -18,6 +31,24 @@ bool request_tile_registers() noexcept {
 #else
   return false;
 #endif
+}
+
+BrokenPipesAreErrors::BrokenPipesAreErrors() noexcept {
+  sigset_t pending;
+  sigpending(&pending);
+  if (sigismember(&pending, SIGPIPE) == 1) return;  // it is blocked already
+  const sigset_t signal = pipe_signal();
+  sigset_t before;
+  blocked_ = pthread_sigmask(SIG_BLOCK, &signal, &before) == 0 && sigismember(&before, SIGPIPE) == 0;
+}
+
+BrokenPipesAreErrors::~BrokenPipesAreErrors() {
+  if (!blocked_) return;
+  const sigset_t signal = pipe_signal();
+  const timespec at_once{};
+  while (sigtimedwait(&signal, nullptr, &at_once) == SIGPIPE) {
+  }
+  pthread_sigmask(SIG_UNBLOCK, &signal, nullptr);
 }
 
 }  // namespace attune::inline v0_1::platform

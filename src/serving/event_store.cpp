@@ -19,4 +19,6 @@ void EventStore::visit_profiles(const std::function<void(const Id&, std::string_
 
 bool EventStore::has_forgotten(const Id&) const { return false; }
 
+void EventStore::follow(StoreFollower*) {}
+
 }  // namespace attune::inline v0_1

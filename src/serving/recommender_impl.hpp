@@ -5,6 +5,7 @@
 // recommender_open.cpp changes what is served, recommender.cpp serves it.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,6 +17,7 @@
 
 #include "attune/recommender.hpp"
 #include "attune/serving/catalogue.hpp"
+#include "attune/serving/event_store.hpp"
 #include "attune/serving/explanation.hpp"
 #include "attune/serving/people.hpp"
 #include "attune/serving/user_state.hpp"
@@ -46,8 +48,10 @@ class ShadowRun;
 // Whether the event stands in the histories of a model already.
 bool holds(const Histories& histories, const Interaction& event, ItemHandle item, std::uint8_t kind);
 
-struct Recommender::Impl {
+struct Recommender::Impl : private StoreFollower {
   Impl(RecommenderOptions options, IdMap items, IdKind user_ids);
+  Impl(Impl&&) = delete;
+  ~Impl() override;
 
   std::shared_ptr<const Snapshot> current() const;
 
@@ -88,8 +92,15 @@ struct Recommender::Impl {
   // Runs what serves another model, in turn with others; says where it throws that the old one goes on.
   template <class Serve>
   void replace(Serve serve_next);
-  // Takes in what the event store holds and the model's histories do not.
+  // Takes in what the event store holds and the model's histories do not, and follows it from there.
   void replay();
+  // One event that a store holds; false where it cannot be served.
+  bool take_stored(const Interaction& stored);
+  void observed(const Interaction& event) override;
+  void forgotten(const std::function<bool(const Id&)>& is_forgotten) override;
+  void profile_put(const Id& user, std::string_view profile) override;
+  // Forgets a user here, in the model directory and, where there is one to tell, in the event store.
+  void forget(const Id& user, EventStore* store);
 
   enum class MissingTime : bool { becomes_last, stays };
   // Counts what becomes of an event. A missing time becomes that of the user's last event, in `event` too, unless the
@@ -206,10 +217,12 @@ struct Recommender::Impl {
   Meters meters;
   // Shared with the completions of the event store, which may come when this object is gone.
   std::shared_ptr<std::atomic<std::size_t>> unstored_events = std::make_shared<std::atomic<std::size_t>>(0);
+  std::atomic<std::size_t> refused_events = 0;  // of other hosts
   std::atomic<std::size_t> ranker_failures = 0, missed_deadlines = 0, damaged_answers = 0;
 
+  bool follows = false;   // the event store
   std::string directory;  // of the model that is served; empty: it came from memory. Guarded by reload_mutex
-  std::unordered_set<std::uint64_t> forgotten;  // hashes of users, since opening. Guarded by reload_mutex
+  std::unordered_set<std::uint64_t> forgotten_users;  // hashes, since opening. Guarded by reload_mutex
   std::mutex reload_mutex;
   mutable std::mutex snapshot_mutex;
   std::shared_ptr<const Snapshot> snapshot;

@@ -173,24 +173,34 @@ void Recommender::Impl::replace(Serve serve_next) {
 void Recommender::Impl::replay() {
   if (!options.event_store) return;
   replay_profiles();
-  const std::shared_ptr<const Histories> known = users.histories();
   std::size_t rejected = 0;
-  options.event_store->replay([&](const Interaction& stored) {
-    const auto kind = kinds.of_event(stored.event);
-    if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) {
-      const std::shared_ptr<UserRecord> user = users.find(stored.user);
-      const std::lock_guard lock(user->mutex);
-      // The store may be given the event once more.
-      UserStates::remember_event(*user, stored.event_id, catalogue->find(stored.item), stored.timestamp, *kind);
-      return;
-    }
-    Interaction event = stored;
-    rejected += take(event, MissingTime::stays) == Observed::rejected;
-  });
-  if (rejected == 0) return;
-  log(LogLevel::warning,
-      std::to_string(rejected) +
-          " stored events are not served: ids of another kind than the model's, or beyond max_items");
+  options.event_store->replay([&](const Interaction& stored) { rejected += !take_stored(stored); });
+  if (rejected != 0) {
+    log(LogLevel::warning,
+        std::to_string(rejected) +
+            " stored events are not served: ids of another kind than the model's, or beyond max_items");
+  }
+  options.event_store->follow(this);
+  follows = true;
+}
+
+bool Recommender::Impl::take_stored(const Interaction& stored) {
+  const std::shared_ptr<const Histories> known = users.histories();
+  const auto kind = kinds.of_event(stored.event);
+  if (known && kind && holds(*known, stored, catalogue->find(stored.item), *kind)) {
+    const std::shared_ptr<UserRecord> user = users.find(stored.user);
+    if (!user) return true;  // forgotten in between
+    const std::lock_guard lock(user->mutex);
+    // The store may be given the event once more.
+    UserStates::remember_event(*user, stored.event_id, catalogue->find(stored.item), stored.timestamp, *kind);
+    return true;
+  }
+  Interaction event = stored;
+  return take(event, MissingTime::stays) != Observed::rejected;
+}
+
+Recommender::Impl::~Impl() {
+  if (follows) options.event_store->follow(nullptr);
 }
 
 Recommender::Recommender(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

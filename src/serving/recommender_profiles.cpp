@@ -110,6 +110,11 @@ void Recommender::Impl::replay_profiles() {
                              "profile_budget_bytes");
 }
 
+void Recommender::Impl::profile_put(const Id& user, std::string_view profile) {
+  const std::lock_guard lock(profiles_mutex);
+  if (users.accepts(user)) profiles.put(user, profile.empty() ? KeptFields() : KeptFields::parse(profile));
+}
+
 const FeatureTable* Recommender::Impl::profile_of(const Snapshot& now, const Id& user, std::span<const FieldValue> said,
                                                   HistoryView history, RequestScratch& scratch) const {
   if (!now.prior || !UserPrior::is_about(history)) return nullptr;

@@ -125,9 +125,9 @@ std::vector<Observed> Recommender::Impl::observe(std::span<const Interaction> in
 
 std::shared_ptr<const Histories> Recommender::Impl::remembered(std::shared_ptr<const Histories> histories) const {
   const EventStore* const store = options.event_store.get();
-  if (store == nullptr && forgotten.empty()) return histories;
+  if (store == nullptr && forgotten_users.empty()) return histories;
   const auto is_forgotten = [&](const Id& id) {
-    return forgotten.contains(hash_of(id)) || (store != nullptr && store->has_forgotten(id));
+    return forgotten_users.contains(hash_of(id)) || (store != nullptr && store->has_forgotten(id));
   };
   for (std::uint32_t user = 0; user < histories->num_users(); ++user) {
     if (is_forgotten(histories->user_ids->id(user))) return detail::without_users(*histories, is_forgotten);
@@ -135,12 +135,14 @@ std::shared_ptr<const Histories> Recommender::Impl::remembered(std::shared_ptr<c
   return histories;
 }
 
-void Recommender::forget_user(const Id& user) {
-  const std::lock_guard lock(impl_->reload_mutex);
-  const std::lock_guard profiles_lock(impl_->profiles_mutex);
-  impl_->forgotten.insert(hash_of(user));
-  impl_->users.erase(user);
-  impl_->profiles.erase(user);
+void Recommender::forget_user(const Id& user) { impl_->forget(user, impl_->options.event_store.get()); }
+
+void Recommender::Impl::forget(const Id& user, EventStore* store) {
+  const std::lock_guard lock(reload_mutex);
+  const std::lock_guard profiles_lock(profiles_mutex);
+  forgotten_users.insert(hash_of(user));
+  users.erase(user);
+  profiles.erase(user);
   std::exception_ptr failure;
   const auto attempt = [&](auto clean) {
     try {
@@ -149,11 +151,39 @@ void Recommender::forget_user(const Id& user) {
       if (!failure) failure = std::current_exception();
     }
   };
-  if (impl_->options.event_store) attempt([&] { impl_->options.event_store->erase(user); });
-  if (!impl_->directory.empty()) attempt([&] { detail::erase_user(impl_->directory, user); });
-  impl_->users.erase(user);  // what came in before the store had forgotten him
-  impl_->vectors.erase(user);
+  if (store != nullptr) attempt([&] { store->erase(user); });
+  if (!directory.empty()) attempt([&] { detail::erase_user(directory, user); });
+  users.erase(user);  // what came in before the store had forgotten him
+  vectors.erase(user);
   if (failure) std::rethrow_exception(failure);
+}
+
+void Recommender::Impl::forgotten(const std::function<bool(const Id&)>& is_forgotten) {
+  IdMap found(users.kind());
+  const auto look_at = [&](const Id& user) {
+    if (is_forgotten(user)) found.insert(user);
+  };
+  IdMap known(users.kind());
+  std::vector<std::uint64_t> mark;
+  users.used_since(mark, known);  // everybody
+  for (UserHandle user = 0; user < known.size(); ++user) look_at(known.id(user));
+  profiles.visit_users(look_at);
+  for (UserHandle user = 0; user < found.size(); ++user) {
+    try {
+      forget(found.id(user), nullptr);
+    } catch (const std::exception& error) {
+      log(LogLevel::error, std::string("a user who was forgotten at another host is left in a file: ") + error.what());
+    }
+  }
+}
+
+void Recommender::Impl::observed(const Interaction& event) {
+  if (take_stored(event)) return;
+  if (refused_events.fetch_add(1) == 0) {
+    log(LogLevel::warning,
+        "an event of another host is not served: ids of another kind than the model's, or beyond "
+        "max_items; further ones are not told of");
+  }
 }
 
 void Recommender::merge_users(const Id& from, const Id& to) {
@@ -187,7 +217,7 @@ void Recommender::merge_users(const Id& from, const Id& to) {
     });
     moved = true;
   }
-  impl_->forgotten.insert(hash_of(from));
+  impl_->forgotten_users.insert(hash_of(from));
   impl_->users.erase(from);
   impl_->vectors.erase(from);
   impl_->users.find(to);  // used since he has the events

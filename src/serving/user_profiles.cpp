@@ -105,6 +105,11 @@ std::shared_ptr<const FeatureTable> UserProfiles::row(const Id& user, const Feat
   return profile.row;
 }
 
+void UserProfiles::visit_users(const std::function<void(const Id&)>& visit) const {
+  const std::shared_lock lock(mutex_);
+  for (const auto& entry : profiles_) visit(id_of(entry.first));
+}
+
 void UserProfiles::visit_rows(const Featurizer& featurizer, std::uint64_t generation, const Visitor& visit) const {
   const std::lock_guard lock(mutex_);
   for (auto& [key, profile] : profiles_) {

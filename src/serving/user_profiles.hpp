@@ -31,6 +31,8 @@ class UserProfiles {
   // What is empty takes a profile away. False, and nothing changed, where the budget leaves no room.
   bool put(const Id& user, KeptFields fields);
   void erase(const Id& user) { put(user, {}); }
+  // Everybody who has one, in any order; `visit` must not call this object.
+  void visit_users(const std::function<void(const Id&)>& visit) const;
   bool has_room(const Id& user, const KeptFields& fields) const;
 
   // Of a known user, one row; null for others, and where a value is none of its feature's. Made once for a generation.

@@ -130,7 +130,8 @@ TEST_CASE("The doctor names the version and the instruction sets, the active one
   const Sandbox sandbox;
   const auto report = sandbox.attune("doctor --json").json();
   CHECK(report["version"].is_string());
-  for (const char* part : {"gzip", "xz", "sqlite", "sodium", "gmp", "mpi"}) CHECK(report["parts"][part].is_boolean());
+  for (const char* part : {"gzip", "xz", "sqlite", "redis", "sodium", "gmp", "mpi"})
+    CHECK(report["parts"][part].is_boolean());
   const auto compiled = report["simd"]["compiled"].get<std::vector<std::string>>();
   const auto supported = report["simd"]["supported"].get<std::vector<std::string>>();
   const auto active = report["simd"]["active"].get<std::string>();

@@ -10,8 +10,8 @@
 #   recipes             reads the port of vcpkg and the recipe of Conan, as far as that goes without these two
 #   deb                 makes Debian packages of the current build, unpacks them and runs all kinds of consumer
 #   deb_shared          the same with the shared library
-# CMake passes CMAKE, CPACK, CXX, BUILD_TYPE, LAUNCHER, SOURCE_DIR, BUILD_DIR, LIBDIR, WITH_SQLITE, WITH_SODIUM, WITH_GMP, WERROR and
-# WORK. The sub-project and the shared library have the flags of the current build, so that a compiler cache knows their
+# CMake passes CMAKE, CPACK, CXX, BUILD_TYPE, LAUNCHER, SOURCE_DIR, BUILD_DIR, LIBDIR, WITH_SQLITE, WITH_REDIS, WITH_SODIUM, WITH_GMP,
+# WERROR and WORK. The sub-project and the shared library have the flags of the current build, so that a compiler cache knows their
 # units. A verb that lacks a program ends with status 77, which is skipped.
 set -euo pipefail
 
@@ -19,7 +19,7 @@ consumer=$SOURCE_DIR/tests/package/consumer
 moved=$WORK/moved/attune-package
 settings=(-G Ninja "-DCMAKE_CXX_COMPILER=$CXX" "-DCMAKE_BUILD_TYPE=$BUILD_TYPE" "-DCMAKE_CXX_COMPILER_LAUNCHER=$LAUNCHER"
           "-DEVERY_HEADER_DIR=$WORK/include" --no-warn-unused-cli)
-like_the_build=("-DATTUNE_WITH_SQLITE=$WITH_SQLITE" "-DATTUNE_WITH_SODIUM=$WITH_SODIUM" "-DATTUNE_WITH_GMP=$WITH_GMP"
+like_the_build=("-DATTUNE_WITH_SQLITE=$WITH_SQLITE" "-DATTUNE_WITH_REDIS=$WITH_REDIS" "-DATTUNE_WITH_SODIUM=$WITH_SODIUM" "-DATTUNE_WITH_GMP=$WITH_GMP"
                 "-DATTUNE_WARNINGS_AS_ERRORS=$WERROR")
 if [[ $WERROR == ON ]]; then like_the_build+=(-DASKED_FOR=ATTUNE_WARNINGS_AS_ERRORS); fi
 

@@ -2,8 +2,10 @@
 #pragma once
 
 // Where feedback is made durable: the seam. By default there is none, and events live in memory. Implementations must
-// be safe from any number of threads. serving/sqlite_event_store.hpp is the one that comes along.
+// be safe from any number of threads. serving/sqlite_event_store.hpp (one file on one machine) and
+// serving/redis_event_store.hpp (several hosts) come along.
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string_view>
@@ -11,6 +13,20 @@
 #include "attune/types.hpp"
 
 namespace attune::inline v0_1 {
+
+// What append does when no more events may wait: wait for room, or call done(false) at once.
+enum class FullQueue : std::uint8_t { wait, refuse };
+
+// Who is told what happens at other hosts of a store that several share, by one thread at a time, in the order of the
+// store. Views are valid during the call. What a call throws is lost.
+class ATTUNE_EXPORT StoreFollower {
+ public:
+  virtual ~StoreFollower() = default;
+  virtual void observed(const Interaction& event) = 0;
+  // Whoever this is true of has been forgotten; the store keeps no id to name him by.
+  virtual void forgotten(const std::function<bool(const Id&)>& is_forgotten) = 0;
+  virtual void profile_put(const Id& user, std::string_view profile) = 0;  // "": taken away
+};
 
 class ATTUNE_EXPORT EventStore {
  public:
@@ -38,6 +54,10 @@ class ATTUNE_EXPORT EventStore {
   // Whether erase or merge has forgotten this user at any time: what others know of him, like the histories of a model,
   // is to be left out.
   virtual bool has_forgotten(const Id& user) const;
+  // From now on the follower is told what happens at other hosts and was not replayed, from a thread of the store,
+  // until a call with null, which returns when no call of the follower runs any more. A store of one host tells
+  // nothing. Throws Error(unsupported) where somebody follows already.
+  virtual void follow(StoreFollower* follower);
 };
 
 }  // namespace attune::inline v0_1

@@ -25,9 +25,6 @@ namespace attune::inline v0_1 {
 // the last `relaxed_interval` and the time of one transaction.
 enum class Durability : std::uint8_t { durable, relaxed };
 
-// What append does when no more events may wait: wait for room, or call done(false) at once.
-enum class FullQueue : std::uint8_t { wait, refuse };
-
 struct SqliteEventStoreOptions {
   Durability durability = Durability::durable;
   FullQueue when_full = FullQueue::wait;

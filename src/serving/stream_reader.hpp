@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The reading half of a RedisEventStore: a thread that tells a follower what others write, and whoever listens what is
+// announced, each entry once and in the order of the stream. Safe from any number of threads.
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "attune/serving/redis_event_store.hpp"
+#include "serving/event_stream.hpp"
+#include "serving/retry.hpp"
+
+namespace attune::inline v0_1 {
+
+class StreamReader {
+ public:
+  // Throws std::system_error where there is no thread.
+  explicit StreamReader(SharedStream& shared);
+  StreamReader(StreamReader&&) = delete;
+  ~StreamReader();
+
+  // Every event, once; whoever follows next is told what comes behind them, if nobody has followed before.
+  void replay(EventStream& stream, const std::function<void(const Interaction&)>& visit);
+  // The events of one user.
+  void visit(EventStream& stream, const Id& user, const std::function<void(const Interaction&)>& visit);
+
+  // As EventStore::follow and RedisEventStore::listen say.
+  void follow(StoreFollower* follower);
+  void listen(std::function<void(const Announcement&)> hear);
+
+  std::size_t foreign_entries() const noexcept { return foreign_; }
+  std::size_t missed_entries() const noexcept { return static_cast<std::size_t>(missed_); }
+  std::string error() const;
+
+ private:
+  struct News {
+    StreamEntry::Kind kind;
+    std::string item, text;  // the id as in the stream
+  };
+  void run();
+  void read(EventStream& stream);
+  void resume(EventStream& stream);
+  bool take_in(const StreamEntry& entry);
+  bool is_new(const StreamEntry& entry);
+  void tell(StoreFollower& follower, const StreamEntry& entry);
+  void keep(const StreamEntry& entry);
+  void tell_news();
+  void scan(EventStream& stream, const EntryId& until, ReadNumbers& known,
+            const std::function<void(const StreamEntry&)>& visit);
+  void wait_for_calls();
+  void note(std::string_view error);
+
+  SharedStream& shared_;
+  // `calls_` is held while the host's code runs, and taken before the other.
+  std::mutex calls_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  StoreFollower* follower_ = nullptr;
+  std::function<void(const Announcement&)> hear_;
+  std::deque<News> news_;
+  std::string error_;
+  std::atomic<std::size_t> foreign_ = 0;
+  std::atomic<std::uint64_t> missed_ = 0;
+  Retry retry_;
+
+  // Of the thread, and of replay before anybody follows.
+  bool followed_ = false;
+  ReadNumbers numbers_;
+  EntryId position_, newest_;
+  std::thread thread_;
+};
+
+}  // namespace attune::inline v0_1
