@@ -1,9 +1,9 @@
 # What quickstart.sh, test.sh and .ci/run share: the Debian packages, and how they are installed. Sourced by bash.
 
 packages_to_build=(build-essential cmake ninja-build zlib1g-dev liblzma-dev libutf8proc-dev libsqlite3-dev libhiredis-dev libsodium-dev libgmp-dev nlohmann-json3-dev libeigen3-dev libcli11-dev pkg-config libcpp-httplib-dev)
-packages_to_test=("${packages_to_build[@]}" catch2 libxtensor-dev libbenchmark-dev xz-utils ccache file groff-base redis-server)
+packages_to_test=("${packages_to_build[@]}" catch2 libxtensor-dev libbenchmark-dev xz-utils ccache file groff-base)
 packages_to_cross=("${packages_to_test[@]}" g++-aarch64-linux-gnu qemu-user)
-packages_to_check=("${packages_to_cross[@]}" git clang clang-format clang-tidy libclang-rt-dev lld abigail-tools doxygen libopenmpi-dev openmpi-bin python3-numpy python3-pip python3-setuptools python3-wheel chromium)
+packages_to_check=("${packages_to_cross[@]}" git clang clang-format clang-tidy libclang-rt-dev lld abigail-tools doxygen redis-server libopenmpi-dev openmpi-bin python3-numpy python3-pip python3-setuptools python3-wheel chromium)
 # Node from elsewhere brings its headers and npm along, and does not go together with Debian's.
 command -v node > /dev/null || packages_to_check+=(nodejs libnode-dev)
 command -v npm > /dev/null || packages_to_check+=(npm)
