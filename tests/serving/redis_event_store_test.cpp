@@ -186,22 +186,17 @@ TEST_CASE("kill -9 of the server loses nothing that was acknowledged and doubles
   std::atomic<std::size_t> acknowledged = 0, lost = 0;
   std::size_t appended = 0;
   std::vector<std::string> expected;
+  const auto append = [&] {
+    expected.push_back(std::to_string(appended++));
+    store.append(std::vector<Interaction>{numbered(expected.back())},
+                 [&](bool stored) { ++(stored ? acknowledged : lost); });
+  };
   for (int restart = 0; restart < 4; ++restart) {
-    const std::size_t wanted = acknowledged + 200;
-    for (bool killed = false; acknowledged < wanted;) {
-      if (appended - acknowledged > 500) {
-        std::this_thread::yield();
-        continue;
-      }
-      expected.push_back(std::to_string(appended++));
-      store.append(std::vector<Interaction>{numbered(expected.back())},
-                   [&](bool stored) { ++(stored ? acknowledged : lost); });
-      if (!killed && acknowledged > wanted - 100) {  // with many on their way
-        server.kill();
-        server.start();
-        killed = true;
-      }
-    }
+    for (int i = 0; i < 200 || appended - acknowledged < 100; ++i) append();
+    server.kill();  // with many on their way
+    for (int i = 0; i < 100; ++i) append();
+    server.start();
+    REQUIRE(becomes([&] { return acknowledged == appended; }));
   }
   store.flush();
   CHECK(lost == 0);
