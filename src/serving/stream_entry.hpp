@@ -10,6 +10,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "attune/types.hpp"
 #include "serving/redis_connection.hpp"
@@ -19,7 +20,10 @@ namespace attune::inline v0_1 {
 // The place of an entry: milliseconds of the server's clock, and a number within them.
 struct EntryId {
   std::uint64_t time = 0, number = 0;
-  friend auto operator<=>(const EntryId&, const EntryId&) = default;
+  friend bool operator==(const EntryId&, const EntryId&) = default;
+  friend auto operator<=>(const EntryId& a, const EntryId& b) {
+    return std::pair(a.time, a.number) <=> std::pair(b.time, b.number);
+  }
 };
 std::string to_text(const EntryId& id);
 EntryId entry_id(std::string_view text) noexcept;  // 0-0 of what is none
