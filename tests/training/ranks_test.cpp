@@ -88,9 +88,11 @@ TEST_CASE("Two, four and eight ranks come to the bits of one", "[training][ranks
 
 TEST_CASE("Three ranks come to the same losses but for rounding, every time to the same bits", "[training][ranks]") {
   const Split parts = shared_parts();
-  const Trained alone = trained_alone(shared_config(), parts);
-  const Trained three = trained_by_ranks(3, shared_config(), parts)[0];
-  check_same_bits(three, trained_by_ranks(3, shared_config(), parts)[0]);
+  TrainerConfig config = shared_config();
+  config.mixed_precision = false;  // inputs rounded to bfloat16 make more of a difference in the last bit
+  const Trained alone = trained_alone(config, parts);
+  const Trained three = trained_by_ranks(3, config, parts)[0];
+  check_same_bits(three, trained_by_ranks(3, config, parts)[0]);
   REQUIRE(three.epochs.size() == alone.epochs.size());
   for (std::size_t e = 0; e < alone.epochs.size(); ++e) {
     CHECK(std::abs(three.epochs[e].loss - alone.epochs[e].loss) < 1e-4 * alone.epochs[e].loss);
