@@ -88,12 +88,16 @@ std::size_t gradient_bytes(const TrainerConfig& config, const EncoderSizes& enco
   const std::size_t in_slot = different_items(popularity.counts(), drawn / static_cast<double>(slots));
   const std::size_t in_all = objective.loss == LossKind::softmax ? items : different_items(popularity.counts(), drawn);
   std::size_t bytes = slots * (encoder.dense * kFloat + items * sizeof(std::uint32_t));
-  bytes += ((slots - 1) * grown(in_slot) + grown(in_all)) * dim * kFloat;
+  std::size_t rows = 0;
+  std::vector<std::size_t> parts(slots, 1);  // how many slots' rows each comes to hold
+  add_by_neighbours(slots, [&](std::size_t into, std::size_t from) { parts[into] += parts[from]; });
+  for (const std::size_t part : parts) rows += grown(part == slots ? in_all : std::min(in_all, part * in_slot));
+  bytes += rows * dim * kFloat;
   if (!table) return bytes;
-  const std::size_t rows = objective.loss == LossKind::softmax ? items : std::min(items, objective.negatives);
+  const std::size_t outputs = objective.loss == LossKind::softmax ? items : std::min(items, objective.negatives);
   const auto& kernels = detail::kernels<float>();
   const auto& softmax = config.mixed_precision ? kernels.rounded_softmax_table : kernels.softmax_table;
-  return bytes + ((slots + 1) * rows * (dim + 1) + softmax.packed_size(rows, dim)) * kFloat;
+  return bytes + ((slots + 1) * outputs * (dim + 1) + softmax.packed_size(outputs, dim)) * kFloat;
 }
 
 std::size_t activation_bytes(const TrainerConfig& config, const EncoderSizes& encoder, std::size_t items,

@@ -32,11 +32,12 @@ void require_same_training(Communicator& ranks, const TrainerConfig& config, con
                                              std::to_string(config.gradient_slots));
 }
 
-void share_state(Communicator& ranks, Learner& learner) {
+std::uint64_t share_state(Communicator& ranks, Learner& learner) {
   std::uint64_t steps = learner.steps();
   ranks.broadcast(std::as_writable_bytes(std::span(&steps, 1)));
   auto share = [&](auto values) { ranks.broadcast(std::as_writable_bytes(values)); };
   learner.read_state(steps, share);
+  return steps;
 }
 
 std::optional<double> refit_epoch(Learner& learner, std::size_t epoch, std::size_t planned,
@@ -50,7 +51,11 @@ std::optional<double> refit_epoch(Learner& learner, std::size_t epoch, std::size
 }
 
 Lead::~Lead() {
-  if (!together_) tell({.kind = Order::Kind::done});
+  if (together_) return;
+  try {
+    tell({.kind = Order::Kind::done});
+  } catch (...) {  // nothing reaches them any more
+  }
 }
 
 void Lead::tell(const Order& order) {

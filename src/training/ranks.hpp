@@ -25,14 +25,14 @@ struct Order {
 void require_same_training(Communicator& ranks, const TrainerConfig& config, const Histories& train,
                            const EvaluationQueries& validation);
 
-// The learner of rank 0 at all ranks.
-void share_state(Communicator& ranks, Learner& learner);
+// The learner of rank 0 at all ranks. Returns the steps that it has made.
+std::uint64_t share_state(Communicator& ranks, Learner& learner);
 
 // Learner::train_epoch(), with nothing too where the weights diverge.
 std::optional<double> refit_epoch(Learner& learner, std::size_t epoch, std::size_t planned,
                                   const std::function<bool(const StepReport&)>& progress);
 
-// At rank 0. Lets the others go at the end, whatever ends it, but not what they did together.
+// At rank 0. Lets the others go at the end, whatever ends it, but for what ends them as well.
 class Lead {
  public:
   explicit Lead(Communicator* ranks) : ranks_(ranks) {}  // null: there are no others
@@ -44,8 +44,8 @@ class Lead {
   // What throws here throws at all ranks.
   template <class Work>
   auto together(const Order& order, const Work& work) {
-    tell(order);
     together_ = true;
+    tell(order);
     auto result = work();
     together_ = false;
     return result;

@@ -99,8 +99,8 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
   InlineExecutor calling_thread;
   Executor& executor = executor_ ? *executor_ : calling_thread;
   const TrainerConfig config = config_.adapted_to(train);
-  if (config.refit) with_targets(train, validation);  // what it refuses is better refused before all epochs
   if (ranks_) detail::require_same_training(*ranks_, config, train, validation);
+  if (config.refit) with_targets(train, validation);  // what it refuses is better refused before all epochs
   const bool leads = !ranks_ || ranks_->rank() == 0;
   if (config.counts_alone) return leads ? fit_counts_alone(train, validation, config, executor) : TrainedModel();
   if (!leads) {
@@ -112,20 +112,17 @@ TrainedModel Trainer::fit(const Histories& train, const EvaluationQueries& valid
 
 TrainedModel Trainer::fit_encoder(const Histories& train, const EvaluationQueries& validation, TrainerConfig config,
                                   Executor& executor, const Progress& progress, const StateFile& file) {
-  detail::Lead lead(ranks_);
   const auto start = Clock::now();
   std::optional<detail::Learner> learner(std::in_place, config, train, executor, ranks_);
   const double asking = config.teacher ? seconds_since(start) : 0.0;  // the teacher, before a refit once more
+  TrainedModel model = prepare_model(train, validation, config, executor);
+  detail::Lead lead(ranks_);  // what was wrong until here is wrong at all ranks
   detail::TrainingState state{.planned = config.epochs};
   const detail::StateStore store(file, config, train, validation);
   store.load(state, *learner);
-  if (ranks_) {
-    lead.tell({.kind = detail::Order::Kind::state});
-    detail::share_state(*ranks_, *learner);
-  }
+  if (ranks_) lead.together({.kind = detail::Order::Kind::state}, [&] { return share_state(*ranks_, *learner); });
   resumed_epochs_ = state.epochs.size();
   publish(state);
-  TrainedModel model = prepare_model(train, validation, config, executor);
   const EvaluationQueries queries = detail::validation_sample(validation, config);
   const EvaluationOptions measuring = detail::validation_options(config, executor);
   detail::TimeBudget budget(config.time_budget_seconds, state.seconds + asking, config.refit ? asking : 0.0);

@@ -20,7 +20,7 @@
 
 namespace attune::inline v0_1::detail {
 
-inline constexpr int kStateFormatVersion = 1;
+inline constexpr int kStateFormatVersion = 2;
 
 struct TrainingState {
   std::vector<EpochReport> epochs = {};

@@ -26,9 +26,11 @@ train() {
     --output "$output" "$@" 2> "$output.log"
 }
 
-# The same weights, counts and choices; what is not compared is what says how long it took.
 same() {
   cmp "$1/weights.safetensors" "$2/weights.safetensors" || fail "$2 has other weights than $1"
+  cmp "$1/counts.safetensors" "$2/counts.safetensors" || fail "$2 has other counts than $1"
+  [[ $(grep -E '"(best_epoch|blend_weight|ndcg_10)"' "$1.json") == $(grep -E '"(best_epoch|blend_weight|ndcg_10)"' "$2.json") ]] ||
+    fail "$2 was chosen otherwise than $1"
 }
 
 echo '{"encoder": {"embedding_dim": 16, "max_sequence_length": 30}, "epochs": 3, "batch_sequences": 64}' > config.json
@@ -51,14 +53,19 @@ fi
 grep -q 'attune: rank [01]: .*missing.csv' missing.log || fail "$(cat missing.log)"
 echo 'what goes wrong ends all processes, with its reason'
 
-# One of the processes is killed at any moment: the others end, and what is left on the disk goes on to the same weights
-# with another number of them.
+# One of the processes is killed at any moment, every other time once an epoch is kept: the others end, and what is left
+# on the disk goes on to the same weights with another number of them.
+killed=0
 resumed=0
 for ((kill = 1; kill <= kills; ++kill)); do
   rm -rf killed killed.training
   train 2 killed --epochs 3 > killed.json &
   job=$!
-  sleep "$(awk -v seed="$kill" 'BEGIN { srand(seed); print 0.3 + 2.5 * rand() }')"
+  if [[ $((kill % 2)) == 1 ]]; then
+    while kill -0 "$job" 2> /dev/null && [[ ! -e killed.training ]]; do sleep 0.01; done
+  else
+    sleep "$(awk -v seed="$kill" 'BEGIN { srand(seed); print 0.3 + 2.5 * rand() }')"
+  fi
   victims=$(pgrep -f "^$attune train .*--output killed" || true)
   victim=$(shuf -n 1 <<< "$victims")
   [[ -z $victim ]] || kill -9 "$victim" 2> /dev/null || true
@@ -66,8 +73,10 @@ for ((kill = 1; kill <= kills; ++kill)); do
     same alone killed  # it was done
     continue
   fi
+  killed=$((killed + 1))
   [[ ! -e killed.training ]] || resumed=$((resumed + 1))
   train $((kill % 3 == 0 ? 4 : kill % 3)) killed --resume > killed.json
   same alone killed
 done
-echo "$kills kills: every training went on to the weights of one that nobody disturbed; $resumed from a kept epoch"
+[[ $killed -gt 0 && $resumed -gt 0 ]] || fail "expected kills, some of them behind an epoch, found $killed and $resumed"
+echo "$killed of $kills were killed in time: every training went on to the weights of one that nobody disturbed; $resumed from a kept epoch"

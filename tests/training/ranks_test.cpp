@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
@@ -63,8 +64,8 @@ void check_same_bits(const Trained& a, const Trained& b) {
   for (std::size_t e = 0; e < a.epochs.size(); ++e) {
     CHECK(a.epochs[e].loss == b.epochs[e].loss);
     CHECK(a.epochs[e].best == b.epochs[e].best);
-    CHECK(std::abs(a.epochs[e].ndcg_10 - b.epochs[e].ndcg_10) < 1e-12);
-    CHECK(std::abs(a.epochs[e].hit_rate_10 - b.epochs[e].hit_rate_10) < 1e-12);
+    CHECK(a.epochs[e].ndcg_10 == b.epochs[e].ndcg_10);
+    CHECK(a.epochs[e].hit_rate_10 == b.epochs[e].hit_rate_10);
   }
 }
 
@@ -199,11 +200,37 @@ TEST_CASE("Weights that differ between ranks end the training at all", "[trainin
   CHECK(codes[1] == ErrorCode::unsupported);
 }
 
-TEST_CASE("Weights that diverge end the training at all ranks", "[training][ranks]") {
-  const Split parts = shared_parts();
-  TrainerConfig config = shared_config();
-  config.adam.learning_rate = 1e30;
-  CHECK(code_of([&] { trained_by_ranks(2, config, parts); }) == ErrorCode::non_finite);
+TEST_CASE("What is wrong at all ranks throws at all", "[training][ranks]") {
+  const std::string what = GENERATE("weights that diverge", "nothing to learn from", "too many items for the counts");
+  const Split parts = what == "nothing to learn from" ? leave_one_out(scattered(10, 1, 5)) : shared_parts();
+  std::vector<std::optional<ErrorCode>> codes(2);
+  ThreadRanks(2).run([&](Communicator& ranks) {
+    TrainerConfig config = shared_config();
+    if (what == "weights that diverge") config.adam.learning_rate = 1e30;
+    if (what == "too many items for the counts") {
+      config.counts = CountKind::ease;
+      config.ease.max_items = 3;
+    }
+    Trainer trainer(config, nullptr, &ranks);
+    const auto error = error_of([&] { trainer.fit(parts.train, parts.validation); });
+    if (error) codes[ranks.rank()] = error->code();
+  });
+  CHECK(codes[0]);
+  CHECK(codes[0] == codes[1]);
+}
+
+TEST_CASE("Several queries of a user are one rank's, and validation comes to the bits of one process",
+          "[training][ranks]") {
+  Histories histories = scattered(70, 25, 30);
+  for (std::size_t u = 0; u < 70; ++u) {
+    for (std::size_t i = 0; i < 25; ++i) histories.times.push_back(static_cast<Timestamp>(100 * i + u));
+  }
+  const Split parts = split(std::move(histories), SplitOptions::parse("temporal:0.7"));
+  REQUIRE(parts.validation.size() > 70);  // several of a user
+  const Trained alone = trained_alone(shared_config(), parts);
+  for (const std::size_t size : std::vector<std::size_t>{2, 4, 8}) {
+    check_same_bits(trained_by_ranks(size, shared_config(), parts)[0], alone);
+  }
 }
 
 TEST_CASE("Counts alone are rank 0's work", "[training][ranks]") {

@@ -32,6 +32,7 @@ class ThreadRanks {
         } catch (...) {
           errors[r] = std::current_exception();
         }
+        meeting_.arrive_and_drop();  // whoever waits for it goes on, to a failure and not for ever
       });
     }
     for (std::thread& thread : threads) thread.join();

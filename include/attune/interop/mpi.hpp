@@ -21,7 +21,8 @@
 
 namespace attune::inline v0_1 {
 
-// The processes of an MPI communicator, which must outlive it, as MPI must. Not for several threads at once. Errors go
+// The processes of an MPI communicator, which must outlive it, as MPI must (MPI_THREAD_FUNNELED
+// where the training has threads). Not for several threads at once. Errors go
 // to the communicator's error handler, which by default ends all its processes.
 class MpiCommunicator final : public Communicator {
  public:

@@ -2,8 +2,8 @@
 #pragma once
 
 // Histories in, weights out, on the CPU. The same seed gives the same bits for any number of threads on one
-// instruction-set level: gradients are gathered in a fixed number of slots and added in a fixed order. So do 2, 4 and 8
-// ranks, which share the slots.
+// instruction-set level: gradients are gathered in a fixed number of slots and added in a fixed order. So do
+// several ranks, which share the slots, where each has as many and that number is a power of two.
 
 #include <cstddef>
 #include <cstdint>
@@ -191,10 +191,10 @@ class ATTUNE_EXPORT Trainer {
   // invalid_data, unsupported (another instruction-set level or attune). The time budget counts the seconds before the
   // interruption too.
   // Several ranks share the epochs and their validation; rank 0 alone calls `progress`, keeps the state and chooses a
-  // blend, and only it gets the model: the others get none (no item ids) once it is done. What is wrong with the data
-  // or the settings of a rank throws at all: the codes above, and unsupported (another instruction-set level or attune
-  // at a rank, processors that do not compute alike). What else a rank throws within an epoch, as a progress function
-  // may, leaves the others waiting.
+  // blend, and only it gets the model: the others get none (no item ids). What is wrong with the data or the settings
+  // of a rank throws at all: the codes above, and unsupported (another instruction-set level or attune at a rank,
+  // processors that do not compute alike). What else happens to one of the others, or to rank 0 within an epoch, as
+  // what a progress function throws, leaves the rest waiting.
   TrainedModel fit(const Histories& train, const EvaluationQueries& validation, const Progress& progress = {},
                    const StateFile& state = {});
   const std::vector<EpochReport>& epochs() const noexcept { return epochs_; }  // those that validation chose from
