@@ -72,7 +72,7 @@ struct Session {
 struct RedisEventStore::Impl {
   explicit Impl(RedisEventStoreOptions options)
       : process(platform::process_id()), shared(checked(std::move(options)), new_host()) {
-    reach([](EventStream&) {});
+    reach([](EventStream& stream) { stream.load_forgotten(); });  // whom a model is served without
     try {
       reader.emplace(shared);
       writer.emplace(shared);

@@ -611,6 +611,15 @@ TEST_CASE("A forgotten user leaves no byte in Redis and no host that knows him",
   CHECK(later.store->has_forgotten(secret));
 }
 
+TEST_CASE("Somebody who was forgotten is not served again out of an older model", "[serving][redis]") {
+  if (!runs()) return;
+  const RedisServer server;
+  RedisEventStore(server.options()).erase("u4");
+  const Host host(server.options());
+  CHECK(host.events_of("u4") == 0);
+  CHECK(host.events_of("u5") != 0);
+}
+
 TEST_CASE("An erasure that was interrupted is finished by the next store", "[serving][redis]") {
   if (!runs()) return;
   const RedisServer server;
@@ -767,6 +776,26 @@ TEST_CASE("Announcements are heard by every host in one order, and kept for thos
   for (const Host* const host : {static_cast<const Host*>(&a), static_cast<const Host*>(&b), &later}) {
     host->store->listen({});
   }
+}
+
+TEST_CASE("Nothing is heard once nobody follows", "[serving][redis]") {
+  if (!runs()) return;
+  const RedisServer server;
+  std::atomic<int> heard = 0;
+  Follower follower;
+  {
+    RedisEventStore store(server.options());
+    for (std::size_t i = 0; i < 10; ++i) store.announce_item({.id = test::item_name(i)});
+    std::promise<void> third;
+    store.listen([&](const Announcement&) {
+      if (++heard != 3) return;
+      store.follow(nullptr);
+      third.set_value();
+    });
+    store.follow(&follower);
+    third.get_future().wait();
+  }
+  CHECK(heard == 3);
 }
 
 TEST_CASE("A completion may hold the store last, and append", "[serving][redis]") {
