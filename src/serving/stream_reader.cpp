@@ -131,7 +131,7 @@ void StreamReader::tell_news() {
     News one;
     {
       const std::lock_guard lock(mutex_);
-      if (!hear_ || news_.empty()) return;
+      if (follower_ == nullptr || !hear_ || news_.empty()) return;
       hear = hear_;
       one = std::move(news_.front());
       news_.pop_front();
