@@ -10,6 +10,7 @@
 //   {key}:forgotten   set of the hashes of users who were forgotten
 //   {key}:erasing     hash: of whom the stream still has entries, and up to which entry those are his
 //   {key}:copies      how often the stream was written anew
+//   {key}:rewrite     there while the server's files may hold what the stream does not: which copy that was
 //   {key}:copy:HOST   the stream while it is written anew; expires
 //
 // Not synchronised.
@@ -35,7 +36,7 @@ namespace attune::inline v0_1 {
 
 struct StreamKeys {
   StreamKeys(const std::string& key, const std::string& host);
-  std::string stream, profiles, salt, forgotten, erasing, copies, copy;
+  std::string stream, profiles, salt, forgotten, erasing, copies, rewrite, copy;
 };
 
 // Who was forgotten, as far as this host knows. Safe from any number of threads.
@@ -101,9 +102,9 @@ class EventStream {
 
   Erasures erasures();
   bool is_erased(const Erasures& erasures, const StreamEntry& entry) const;
-  // Writes the stream anew without what is to be erased; returns whether there was anything.
-  bool finish_erasures();
-  // So that they hold nothing that the stream does not.
+  // Writes the stream anew without what is to be erased.
+  void finish_erasures();
+  // So that they hold nothing that the stream does not; where they do, and the options want it.
   void rewrite_files();
 
  private:

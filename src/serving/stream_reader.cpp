@@ -161,7 +161,8 @@ void StreamReader::scan(EventStream& stream, const EntryId& until, ReadNumbers& 
 
 void StreamReader::replay(EventStream& stream, const std::function<void(const Interaction&)>& visit) {
   stream.load_forgotten();
-  if (stream.finish_erasures()) stream.rewrite_files();
+  stream.finish_erasures();
+  stream.rewrite_files();
   const EntryId end = stream.last();  // of who is forgotten behind it, the follower is told
   ReadNumbers known;
   EntryId read;

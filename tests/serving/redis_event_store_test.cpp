@@ -611,6 +611,48 @@ TEST_CASE("A forgotten user leaves no byte in Redis and no host that knows him",
   CHECK(later.store->has_forgotten(secret));
 }
 
+TEST_CASE("A copy that expires while it is made never takes the place of the stream", "[serving][redis]") {
+  if (!runs()) return;
+  const RedisServer server;
+  RedisEventStore store(server.options());
+  store.append(std::vector<Interaction>(20'000, {.user = "u1", .item = "i1"}), {});
+  store.flush();
+  const platform::BrokenPipesAreErrors no_signal;
+  SharedStream shared(server.options(), "paused");
+  EventStream stream(shared);
+  std::string commands;
+  add_forgetting(commands, shared, 1, "u2", shared.forgotten.hash_of("u2"));
+  stream.write(commands, 1);
+  std::atomic<bool> done = false;
+  std::thread copies([&] {
+    stream.finish_erasures();
+    done = true;
+  });
+  RedisConnection connection(server.socket(), {}, milliseconds(10'000));
+  while (!done && connection.call({"DEL", shared.keys.copy}).integer() == 0) continue;  // as after its time
+  copies.join();
+  CHECK(events_of(store).size() == 20'000);
+  CHECK(call(server, {"HLEN", shared.keys.erasing}).integer() == 0);
+}
+
+TEST_CASE("Files that were not written anew after an erasure are by the next store", "[serving][redis]") {
+  if (!runs()) return;
+  const RedisServer server;
+  const std::string secret = "secret user";
+  RedisEventStoreOptions options = server.options();
+  options.rewrite_files = false;
+  {
+    RedisEventStore store(options);
+    store.append(std::vector<Interaction>{{.user = secret, .item = "i1"}, {.user = "u1", .item = "i2"}}, {});
+    store.erase(secret);
+  }
+  CHECK(test::traces(server.folder(), secret) != 0);
+  RedisEventStore next(server.options());
+  CHECK(events_of(next).size() == 1);
+  CHECK(test::traces(server.folder(), secret) == 0);
+  CHECK(call(server, {"EXISTS", "{attune:events}:rewrite"}).integer() == 0);
+}
+
 TEST_CASE("Somebody who was forgotten is not served again out of an older model", "[serving][redis]") {
   if (!runs()) return;
   const RedisServer server;
