@@ -185,11 +185,13 @@ void StreamReader::replay(EventStream& stream, const std::function<void(const In
   go_on_behind(end);
 }
 
-void StreamReader::visit(EventStream& stream, const Id& user, const std::function<void(const Interaction&)>& visit) {
+std::uint64_t StreamReader::visit(EventStream& stream, const Id& user,
+                                  const std::function<void(const Interaction&)>& visit) {
   ReadNumbers known;
   scan(stream, stream.last(), known, [&](const StreamEntry& entry) {
     if (entry.kind == Kind::event && entry.event.user == user) visit(entry.event);
   });
+  return known.last(shared_.host);
 }
 
 void StreamReader::follow(StoreFollower* follower) {

@@ -31,8 +31,8 @@ class StreamReader {
 
   // Every event, once; whoever follows next is told what comes behind them, if nobody has followed before.
   void replay(EventStream& stream, const std::function<void(const Interaction&)>& visit);
-  // The events of one user.
-  void visit(EventStream& stream, const Id& user, const std::function<void(const Interaction&)>& visit);
+  // The events of one user. Returns the last number of an entry of this host that it came by; 0: of none.
+  std::uint64_t visit(EventStream& stream, const Id& user, const std::function<void(const Interaction&)>& visit);
 
   // As EventStore::follow and RedisEventStore::listen say.
   void follow(StoreFollower* follower);

@@ -15,9 +15,11 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "attune/serving/redis_event_store.hpp"
 #include "serving/event_stream.hpp"
+#include "serving/queued_events.hpp"
 #include "serving/retry.hpp"
 
 namespace attune::inline v0_1 {
@@ -29,6 +31,23 @@ class StreamWriter {
   StreamWriter(StreamWriter&&) = delete;
   // Goes on for `timeout`, then gives up.
   ~StreamWriter();
+
+  // The events of one user that are taken while this lives, and their numbers. Read by `fill` of write() alone.
+  class Watch {
+   public:
+    Watch(StreamWriter& writer, const Id& user);
+    Watch(Watch&&) = delete;
+    ~Watch();
+    const QueuedEvents& events() const noexcept { return events_; }
+    std::uint64_t number(std::size_t event) const noexcept { return numbers_[event]; }
+
+   private:
+    friend class StreamWriter;
+    StreamWriter& writer_;
+    const Id user_;  // of who watches
+    QueuedEvents events_;
+    std::vector<std::uint64_t> numbers_;
+  };
 
   // False where the batch is refused.
   bool take(std::span<const Interaction> events, const std::function<void(bool)>& done);
@@ -62,6 +81,7 @@ class StreamWriter {
   std::deque<Batch> waiting_;
   std::size_t queued_ = 0;  // events taken and not yet confirmed
   std::uint64_t last_number_ = 0;
+  std::vector<Watch*> watches_;
   bool stopping_ = false;
   std::string error_;
   Retry retry_;

@@ -745,6 +745,31 @@ TEST_CASE("Merged users are merged at every host", "[serving][redis]") {
   CHECK(later.events_of("cookie") == 0);
 }
 
+TEST_CASE("What a host observes of a user while it merges him is lost by neither", "[serving][redis]") {
+  if (!runs()) return;
+  const RedisServer server;
+  RedisEventStore store(server.options());
+  store.append(std::vector<Interaction>(20'000, {.user = "u1", .item = "i1"}), {});
+  Told told;
+  std::atomic<bool> done = false;
+  std::size_t appended = 0;
+  std::promise<void> begun;
+  std::thread observes([&] {
+    for (; !done; ++appended) {
+      store.append(std::vector<Interaction>{{.user = "cookie", .item = "i1"}}, told.completion());
+      if (appended == 10) begun.set_value();
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  });
+  begun.get_future().wait();
+  store.merge("cookie", "named", {});
+  done = true;
+  observes.join();
+  store.flush();
+  CHECK(told.lost == 0);
+  CHECK(events_of(store, "named").size() + events_of(store, "cookie").size() == appended);
+}
+
 TEST_CASE("Profiles are put, taken away and forgotten at every host", "[serving][redis]") {
   if (!runs()) return;
   const RedisServer server;
