@@ -91,9 +91,9 @@ bool ForgottenUsers::contains(const Id& user) const {
   return !hashes_.empty() && hashes_.contains(hash_of(user));
 }
 
-void ForgottenUsers::add(std::uint64_t hash) {
+bool ForgottenUsers::add(std::uint64_t hash) {
   const std::lock_guard lock(mutex_);
-  hashes_.insert(hash);
+  return hashes_.insert(hash).second;
 }
 
 void ForgottenUsers::set_salt(std::uint64_t salt) {
@@ -276,17 +276,19 @@ void EventStream::visit_profiles(const std::function<void(const Id&, std::string
   } while (cursor != "0");
 }
 
-void EventStream::load_forgotten() {
+std::unordered_set<std::uint64_t> EventStream::load_forgotten() {
+  std::unordered_set<std::uint64_t> added;
   std::string cursor = "0";
   do {
     const RedisReply part = connection_->call({"SSCAN", keys_.forgotten, cursor, "COUNT", kEntriesOfAnswerText});
-    if (part.size() != 2) return;
+    if (part.size() != 2) break;
     cursor = part[0].text();
     for (std::size_t i = 0; i < part[1].size(); ++i) {
       std::uint64_t hash = 0;
-      if (decode(part[1][i].text(), hash)) forgotten_.add(hash);
+      if (decode(part[1][i].text(), hash) && forgotten_.add(hash)) added.insert(hash);
     }
   } while (cursor != "0");
+  return added;
 }
 
 EventStream::Erasures EventStream::erasures() {

@@ -44,7 +44,7 @@ class ForgottenUsers {
  public:
   std::uint64_t hash_of(const Id& user) const noexcept;
   bool contains(const Id& user) const;
-  void add(std::uint64_t hash);
+  bool add(std::uint64_t hash);  // false: known before
   // Hashes with another salt say nothing, and are let go.
   void set_salt(std::uint64_t salt);
 
@@ -98,7 +98,7 @@ class EventStream {
   // Those that are there, or come within a time. Returns whether there were any.
   bool read(const EntryId& after, std::chrono::milliseconds within, const Visitor& visit);
   void visit_profiles(const std::function<void(const Id&, std::string_view)>& visit);
-  void load_forgotten();
+  std::unordered_set<std::uint64_t> load_forgotten();  // returns the hashes that were not known
 
   Erasures erasures();
   bool is_erased(const Erasures& erasures, const StreamEntry& entry) const;

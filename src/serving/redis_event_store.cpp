@@ -202,7 +202,12 @@ void RedisEventStore::put_profile(const Id& user, std::string_view profile) {
 
 void RedisEventStore::visit_profiles(const std::function<void(const Id&, std::string_view)>& visit) {
   impl_->require_own();
-  impl_->reach([&](EventStream& stream) { stream.visit_profiles(visit); });
+  bool visited = false;
+  impl_->reach([&](EventStream& stream) {
+    stream.visit_profiles(visit);
+    visited = true;
+  });
+  if (!visited) impl_->reader->owe_profiles();
 }
 
 bool RedisEventStore::has_forgotten(const Id& user) const { return impl_->shared.forgotten.contains(user); }

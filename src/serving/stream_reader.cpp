@@ -62,16 +62,45 @@ void StreamReader::run() {
 
 // Where reading goes on: a little before what was read, or at the beginning of a stream that is not what it was.
 void StreamReader::resume(EventStream& stream) {
-  stream.load_forgotten();
+  catch_up(stream);
   const bool is_another = stream.last() < position_;
   position_ = is_another ? EntryId{} : EntryId{position_.time - std::min(position_.time, kReadAgain), 0};
 }
 
 void StreamReader::read(EventStream& stream) {
   bool follows = true;
+  const std::uint64_t missed_before = missed_;
   stream.read(position_, kReadWait,
               [&](const StreamEntry& entry, const RedisValue&) { follows = follows && take_in(entry); });
+  if (missed_ != missed_before) catch_up(stream);
   tell_news();
+}
+
+// What is kept beside the stream, and may have been trimmed from it before this host came to it.
+void StreamReader::catch_up(EventStream& stream) {
+  untold_.merge(stream.load_forgotten());
+  const std::lock_guard call(calls_);
+  StoreFollower* follower = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    follower = follower_;
+  }
+  if (follower == nullptr) return;
+  if (owes_profiles_) {
+    stream.visit_profiles([&](const Id& user, std::string_view profile) {
+      try {
+        follower->profile_put(user, profile);
+      } catch (...) {  // what a follower throws is lost
+      }
+    });
+    owes_profiles_ = false;
+  }
+  if (untold_.empty()) return;
+  try {
+    follower->forgotten([&](const Id& user) { return untold_.contains(shared_.forgotten.hash_of(user)); });
+  } catch (...) {
+  }
+  untold_.clear();
 }
 
 // False where nobody follows any more.
@@ -160,7 +189,8 @@ void StreamReader::scan(EventStream& stream, const EntryId& until, ReadNumbers& 
 }
 
 void StreamReader::replay(EventStream& stream, const std::function<void(const Interaction&)>& visit) {
-  stream.load_forgotten();
+  std::unordered_set<std::uint64_t> added = stream.load_forgotten();
+  if (!followed_) untold_.merge(added);  // a model may be served already
   stream.finish_erasures();
   stream.rewrite_files();
   const EntryId end = stream.last();  // of who is forgotten behind it, the follower is told

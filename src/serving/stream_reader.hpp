@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <unordered_set>
 
 #include "attune/serving/redis_event_store.hpp"
 #include "serving/event_stream.hpp"
@@ -34,6 +35,9 @@ class StreamReader {
   // The events of one user. Returns the last number of an entry of this host that it came by; 0: of none.
   std::uint64_t visit(EventStream& stream, const Id& user, const std::function<void(const Interaction&)>& visit);
 
+  // Whoever follows is told the profiles at the next connection: nobody could be asked for them.
+  void owe_profiles() noexcept { owes_profiles_ = true; }
+
   // As EventStore::follow and RedisEventStore::listen say.
   void follow(StoreFollower* follower);
   void listen(std::function<void(const Announcement&)> hear);
@@ -50,6 +54,7 @@ class StreamReader {
   void run();
   void read(EventStream& stream);
   void resume(EventStream& stream);
+  void catch_up(EventStream& stream);
   bool take_in(const StreamEntry& entry);
   bool is_new(const StreamEntry& entry);
   void tell(StoreFollower& follower, const StreamEntry& entry);
@@ -72,11 +77,13 @@ class StreamReader {
   std::string error_;
   std::atomic<std::size_t> foreign_ = 0;
   std::atomic<std::uint64_t> missed_ = 0;
+  std::atomic<bool> owes_profiles_ = false;
   Retry retry_;
 
   // Of the thread, and of replay before anybody follows.
   bool followed_ = false;
   ReadNumbers numbers_;
+  std::unordered_set<std::uint64_t> untold_;  // who was forgotten, and a follower has not heard of it
   EntryId position_, newest_;
   std::thread thread_;
 };

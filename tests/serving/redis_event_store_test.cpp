@@ -865,6 +865,45 @@ TEST_CASE("Nothing is heard once nobody follows", "[serving][redis]") {
   CHECK(heard == 3);
 }
 
+TEST_CASE("Who connects again hears of whom others forgot, also where the stream is trimmed", "[serving][redis]") {
+  if (!runs()) return;
+  const RedisServer server;
+  RedisEventStore store(server.options()), away(server.options());
+  Follower follower;
+  away.follow(&follower);
+  store.append(std::vector<Interaction>{numbered("1")}, {});
+  REQUIRE(becomes([&] { return follower.size() == 1; }));
+  away.follow(nullptr);
+  store.erase("u1");
+  store.erase("u3");
+  call(server, {"XTRIM", "attune:events", "MAXLEN", "0"});
+  call(server, {"CLIENT", "KILL", "TYPE", "normal"});
+  away.follow(&follower);
+  store.append(std::vector<Interaction>{numbered("2")}, {});
+  CHECK(becomes([&] { return follower.size() == 2; }));
+  away.follow(nullptr);
+  CHECK(follower.gone == std::vector<std::string>{"u1", "u3"});
+}
+
+TEST_CASE("A host that was opened without Redis is told the profiles once it answers", "[serving][redis]") {
+  if (!runs()) return;
+  RedisServer server;
+  RedisEventStoreOptions options = server.options();
+  options.must_answer = false;
+  RedisEventStore(options).put_profile("u1", "[1]");
+  call(server, {"XTRIM", "attune:events", "MAXLEN", "0"});
+  server.kill();
+  RedisEventStore store(options);
+  Follower follower;
+  store.visit_profiles([](const Id&, std::string_view) { FAIL("nobody answers"); });
+  store.follow(&follower);
+  server.start();
+  RedisEventStore(options).append(std::vector<Interaction>{numbered("1")}, {});
+  CHECK(becomes([&] { return follower.size() == 1; }));
+  store.follow(nullptr);
+  CHECK(follower.profiles == std::map<std::string, std::string>{{"u1", "[1]"}});
+}
+
 TEST_CASE("A completion may hold the store last, and append", "[serving][redis]") {
   if (!runs()) return;
   const RedisServer server;
