@@ -86,21 +86,24 @@ void StreamReader::catch_up(EventStream& stream) {
     follower = follower_;
   }
   if (follower == nullptr) return;
-  if (owes_profiles_) {
-    stream.visit_profiles([&](const Id& user, std::string_view profile) {
-      try {
-        follower->profile_put(user, profile);
-      } catch (...) {  // what a follower throws is lost
-      }
+  const auto attempt = [](auto call_it) {
+    try {
+      call_it();
+    } catch (...) {  // what a follower throws is lost
+    }
+  };
+  if (!untold_.empty()) {
+    attempt([&] {
+      follower->forgotten([&](const Id& user) { return untold_.contains(shared_.forgotten.hash_of(user)); });
     });
-    owes_profiles_ = false;
+    untold_.clear();
   }
-  if (untold_.empty()) return;
-  try {
-    follower->forgotten([&](const Id& user) { return untold_.contains(shared_.forgotten.hash_of(user)); });
-  } catch (...) {
-  }
-  untold_.clear();
+  for (std::size_t i = 0; i < again_.size(); ++i) attempt([&] { follower->observed(again_[i]); });
+  again_.clear();
+  if (!owes_profiles_) return;
+  stream.visit_profiles(
+      [&](const Id& user, std::string_view profile) { attempt([&] { follower->profile_put(user, profile); }); });
+  owes_profiles_ = false;
 }
 
 // False where nobody follows any more.
@@ -190,7 +193,10 @@ void StreamReader::scan(EventStream& stream, const EntryId& until, ReadNumbers& 
 
 void StreamReader::replay(EventStream& stream, const std::function<void(const Interaction&)>& visit) {
   std::unordered_set<std::uint64_t> added = stream.load_forgotten();
-  if (!followed_) untold_.merge(added);  // a model may be served already
+  if (!followed_ && !added.empty()) {  // a model may be served already, and profiles
+    untold_.merge(added);
+    owes_profiles_ = true;
+  }
   stream.finish_erasures();
   stream.rewrite_files();
   const EntryId end = stream.last();  // of who is forgotten behind it, the follower is told
@@ -204,7 +210,10 @@ void StreamReader::replay(EventStream& stream, const std::function<void(const In
   try {
     scan(stream, end, known, [&](const StreamEntry& entry) {
       read = entry.id;
-      if (entry.kind == Kind::event) return visit(entry.event);
+      if (entry.kind == Kind::event) {
+        if (!followed_ && untold_.contains(shared_.forgotten.hash_of(entry.event.user))) again_.push({&entry.event, 1});
+        return visit(entry.event);
+      }
       if (followed_ || entry.kind == Kind::profile || entry.kind == Kind::forgotten) return;
       entry.kind == Kind::foreign ? static_cast<void>(++foreign_) : keep(entry);
     });

@@ -19,6 +19,7 @@
 
 #include "attune/serving/redis_event_store.hpp"
 #include "serving/event_stream.hpp"
+#include "serving/queued_events.hpp"
 #include "serving/retry.hpp"
 
 namespace attune::inline v0_1 {
@@ -84,6 +85,7 @@ class StreamReader {
   bool followed_ = false;
   ReadNumbers numbers_;
   std::unordered_set<std::uint64_t> untold_;  // who was forgotten, and a follower has not heard of it
+  QueuedEvents again_;                        // what was replayed of them, which is of after that
   EntryId position_, newest_;
   std::thread thread_;
 };

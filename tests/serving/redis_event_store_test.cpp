@@ -885,6 +885,31 @@ TEST_CASE("Who connects again hears of whom others forgot, also where the stream
   CHECK(follower.gone == std::vector<std::string>{"u1", "u3"});
 }
 
+TEST_CASE("Who was forgotten before a host was opened and came again is told of from there on", "[serving][redis]") {
+  if (!runs()) return;
+  RedisServer server;
+  RedisEventStoreOptions options = server.options();
+  options.must_answer = false;
+  {
+    RedisEventStore store(options);
+    store.erase("u1");
+    store.append(std::vector<Interaction>{numbered("1")}, {});
+    store.put_profile("u1", "[1]");
+  }
+  server.kill();
+  RedisEventStore late(options);  // which does not know of whom
+  server.start();
+  CHECK(events_of(late).size() == 1);
+  Follower follower;
+  late.follow(&follower);
+  RedisEventStore(options).append(std::vector<Interaction>{numbered("2")}, {});
+  CHECK(becomes([&] { return follower.size() == 2; }));
+  late.follow(nullptr);
+  CHECK(follower.gone == std::vector<std::string>{"u1"});
+  CHECK(follower.profiles.size() == 1);
+  CHECK(follower.events.front().event_id == "1");
+}
+
 TEST_CASE("A host that was opened without Redis is told the profiles once it answers", "[serving][redis]") {
   if (!runs()) return;
   RedisServer server;
