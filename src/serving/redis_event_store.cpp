@@ -210,7 +210,9 @@ void RedisEventStore::visit_profiles(const std::function<void(const Id&, std::st
   if (!visited) impl_->reader->owe_profiles();
 }
 
-bool RedisEventStore::has_forgotten(const Id& user) const { return impl_->shared.forgotten.contains(user); }
+bool RedisEventStore::has_forgotten(const Id& user) const {
+  return !impl_->in_child() && impl_->shared.forgotten.contains(user);
+}
 
 void RedisEventStore::follow(StoreFollower* follower) {
   if (!impl_->in_child()) impl_->reader->follow(follower);

@@ -12,7 +12,6 @@ namespace attune::inline v0_1 {
 namespace {
 
 constexpr std::size_t kEventsTogether = 2'048;  // in one transaction, unless one batch has more
-constexpr std::size_t kEventsBetweenTrims = 1'000;
 
 void confirm(const std::function<void(bool)>& done, bool stored) noexcept {
   try {

@@ -68,6 +68,7 @@ class StreamWriter {
     std::size_t count = 0, events = 0;
     std::function<void(bool)> done;
   };
+  static constexpr std::size_t kEventsBetweenTrims = 1'000;
   bool fits(std::size_t events) const noexcept;
   void stop();
   void run();
@@ -88,7 +89,7 @@ class StreamWriter {
 
   // Of the thread.
   std::unique_ptr<EventStream> stream_;
-  std::size_t written_since_trim_ = 0;
+  std::size_t written_since_trim_ = kEventsBetweenTrims;  // so that the first write trims
   std::function<void()> last_;
   std::thread thread_;
 };
