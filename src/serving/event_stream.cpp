@@ -29,9 +29,12 @@ constexpr const char* kForget =
     "return id";
 
 // Takes over what came while the copy was made, and puts it in the place of the stream, unless somebody else has put
-// another there.
+// another there or the copy is not whole: it may have expired in between.
 constexpr const char* kSwap =
-    "if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[2] then redis.call('DEL', KEYS[2]) return 0 end "
+    "if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[2] or redis.call('XLEN', KEYS[2]) ~= tonumber(ARGV[3]) then "
+    "  redis.call('DEL', KEYS[2]) "
+    "  return 0 "
+    "end "
     "for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+')) do "
     "  redis.call('XADD', KEYS[2], entry[1], unpack(entry[2])) "
     "end "
@@ -42,12 +45,16 @@ constexpr const char* kSwap =
     "  end "
     "  redis.call('RENAME', KEYS[2], KEYS[1]) "
     "  redis.call('PERSIST', KEYS[1]) "
+    "else "  // nobody has any
+    "  redis.call('XTRIM', KEYS[1], 'MAXLEN', '0') "
     "end "
-    "redis.call('INCR', KEYS[3]) "
-    "for i = 3, #ARGV, 2 do "
+    "redis.call('SET', KEYS[5], redis.call('INCR', KEYS[3])) "
+    "for i = 4, #ARGV, 2 do "
     "  if redis.call('HGET', KEYS[4], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[4], ARGV[i]) end "
     "end "
     "return 1";
+
+constexpr const char* kDeleteUnchanged = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end";
 
 // The value of a line "name:value"; "" where there is none.
 std::string_view value_of(std::string_view info, std::string_view name) {
@@ -70,6 +77,7 @@ StreamKeys::StreamKeys(const std::string& key, const std::string& host) : stream
   forgotten = prefix + "forgotten";
   erasing = prefix + "erasing";
   copies = prefix + "copies";
+  rewrite = prefix + "rewrite";
   copy = prefix + "copy:" + host;
 }
 
@@ -83,9 +91,9 @@ bool ForgottenUsers::contains(const Id& user) const {
   return !hashes_.empty() && hashes_.contains(hash_of(user));
 }
 
-void ForgottenUsers::add(std::uint64_t hash) {
+bool ForgottenUsers::add(std::uint64_t hash) {
   const std::lock_guard lock(mutex_);
-  hashes_.insert(hash);
+  return hashes_.insert(hash).second;
 }
 
 void ForgottenUsers::set_salt(std::uint64_t salt) {
@@ -268,17 +276,19 @@ void EventStream::visit_profiles(const std::function<void(const Id&, std::string
   } while (cursor != "0");
 }
 
-void EventStream::load_forgotten() {
+std::unordered_set<std::uint64_t> EventStream::load_forgotten() {
+  std::unordered_set<std::uint64_t> added;
   std::string cursor = "0";
   do {
     const RedisReply part = connection_->call({"SSCAN", keys_.forgotten, cursor, "COUNT", kEntriesOfAnswerText});
-    if (part.size() != 2) return;
+    if (part.size() != 2) break;
     cursor = part[0].text();
     for (std::size_t i = 0; i < part[1].size(); ++i) {
       std::uint64_t hash = 0;
-      if (decode(part[1][i].text(), hash)) forgotten_.add(hash);
+      if (decode(part[1][i].text(), hash) && forgotten_.add(hash)) added.insert(hash);
     }
   } while (cursor != "0");
+  return added;
 }
 
 EventStream::Erasures EventStream::erasures() {
@@ -297,29 +307,29 @@ bool EventStream::is_erased(const Erasures& erasures, const StreamEntry& entry) 
   return of_user != erasures.end() && entry.id <= of_user->second;
 }
 
-bool EventStream::finish_erasures() {
+void EventStream::finish_erasures() {
   const std::lock_guard lock(shared_.erasing);
   for (int attempt = 0; attempt < kMostCopies; ++attempt) {
     const Erasures wanted = erasures();
-    if (wanted.empty()) return attempt != 0;
-    if (copy_without(wanted)) return true;
+    if (wanted.empty() || copy_without(wanted)) return;
   }
   throw Error(ErrorCode::io_error, "redis " + connection_->server() + ": key \"" + keys_.stream +
                                        "\": expected to be the only one that writes the stream anew for a while");
 }
 
-// False where somebody else wrote it anew meanwhile.
+// False where somebody else wrote it anew meanwhile, or the copy was not made in time.
 bool EventStream::copy_without(const Erasures& erasures) {
   const RedisReply count = connection_->call({"GET", keys_.copies});
   const std::string copies = count.is_nil() ? "0" : std::string(count.text());
   connection_->call({"DEL", keys_.copy});
   const EntryId end = last();
   std::string commands;
-  std::size_t waiting = 0;
+  std::size_t waiting = 0, copied = 0;
   const auto send = [&] {
     add_redis_command(commands, {"PEXPIRE", keys_.copy, kLifeOfCopy});
     write(commands, waiting + 1);  // which the server syncs once
     commands.clear();
+    copied += waiting;
     waiting = 0;
   };
   std::vector<std::string_view> arguments;
@@ -331,17 +341,32 @@ bool EventStream::copy_without(const Erasures& erasures) {
     if (++waiting == kEntriesOfAnswer) send();
   });
   send();
-  std::vector<std::string> texts = {"EVAL",       kSwap,         "4",          keys_.stream, keys_.copy,
-                                    keys_.copies, keys_.erasing, to_text(end), copies};
+  std::vector<std::string> texts = {"EVAL",
+                                    kSwap,
+                                    "5",
+                                    keys_.stream,
+                                    keys_.copy,
+                                    keys_.copies,
+                                    keys_.erasing,
+                                    keys_.rewrite,
+                                    to_text(end),
+                                    copies,
+                                    encoded(std::uint64_t{copied})};
   for (const auto& [hash, up_to] : erasures) {
     texts.push_back(encoded(hash));
     texts.push_back(to_text(up_to));
   }
   arguments.assign(texts.begin(), texts.end());
-  return connection_->call(arguments).integer() == 1;
+  connection_->wait_longer(options_.rewrite_within);  // it may take over much
+  const bool is_swapped = connection_->call(arguments).integer() == 1;
+  connection_->wait_longer({});
+  return is_swapped;
 }
 
 void EventStream::rewrite_files() {
+  if (!options_.rewrite_files) return;
+  const RedisReply due = connection_->call({"GET", keys_.rewrite});
+  if (due.is_nil()) return;
   const auto until = std::chrono::steady_clock::now() + options_.rewrite_within;
   const RedisReply info = connection_->call({"INFO", "persistence"});
   if (value_of(info.text(), "aof_enabled") == "1") {
@@ -351,6 +376,7 @@ void EventStream::rewrite_files() {
   if (snapshots.size() == 2 && !snapshots[1].text().empty()) {
     rewrite("BGSAVE", "rdb_bgsave_in_progress", "rdb_last_bgsave_status", until);
   }
+  connection_->call({"EVAL", kDeleteUnchanged, "1", keys_.rewrite, due.text()});
 }
 
 // A whole one, from beginning to end, while nothing else of the kind runs.

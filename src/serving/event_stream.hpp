@@ -10,6 +10,7 @@
 //   {key}:forgotten   set of the hashes of users who were forgotten
 //   {key}:erasing     hash: of whom the stream still has entries, and up to which entry those are his
 //   {key}:copies      how often the stream was written anew
+//   {key}:rewrite     there while the server's files may hold what the stream does not: which copy that was
 //   {key}:copy:HOST   the stream while it is written anew; expires
 //
 // Not synchronised.
@@ -35,7 +36,7 @@ namespace attune::inline v0_1 {
 
 struct StreamKeys {
   StreamKeys(const std::string& key, const std::string& host);
-  std::string stream, profiles, salt, forgotten, erasing, copies, copy;
+  std::string stream, profiles, salt, forgotten, erasing, copies, rewrite, copy;
 };
 
 // Who was forgotten, as far as this host knows. Safe from any number of threads.
@@ -43,7 +44,7 @@ class ForgottenUsers {
  public:
   std::uint64_t hash_of(const Id& user) const noexcept;
   bool contains(const Id& user) const;
-  void add(std::uint64_t hash);
+  bool add(std::uint64_t hash);  // false: known before
   // Hashes with another salt say nothing, and are let go.
   void set_salt(std::uint64_t salt);
 
@@ -97,13 +98,13 @@ class EventStream {
   // Those that are there, or come within a time. Returns whether there were any.
   bool read(const EntryId& after, std::chrono::milliseconds within, const Visitor& visit);
   void visit_profiles(const std::function<void(const Id&, std::string_view)>& visit);
-  void load_forgotten();
+  std::unordered_set<std::uint64_t> load_forgotten();  // returns the hashes that were not known
 
   Erasures erasures();
   bool is_erased(const Erasures& erasures, const StreamEntry& entry) const;
-  // Writes the stream anew without what is to be erased; returns whether there was anything.
-  bool finish_erasures();
-  // So that they hold nothing that the stream does not.
+  // Writes the stream anew without what is to be erased.
+  void finish_erasures();
+  // So that they hold nothing that the stream does not; where they do, and the options want it.
   void rewrite_files();
 
  private:

@@ -92,6 +92,8 @@ struct Recommender::Impl : private StoreFollower {
   // Runs what serves another model, in turn with others; says where it throws that the old one goes on.
   template <class Serve>
   void replace(Serve serve_next);
+  // `directory`: of the model; empty: it comes from memory.
+  static Recommender open(const TrainedModel& model, std::string directory, RecommenderOptions options);
   // Takes in what the event store holds and the model's histories do not, and follows it from there.
   void replay();
   // One event that a store holds; false where it cannot be served.

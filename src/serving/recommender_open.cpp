@@ -210,14 +210,17 @@ Recommender::~Recommender() = default;
 
 Recommender Recommender::open(const std::string& model, RecommenderOptions options) {
   const ModelAccess access = options.model_access;
-  Recommender recommender = open(TrainedModel::load(model, access), std::move(options));
-  recommender.impl_->directory = std::filesystem::absolute(model).string();
-  return recommender;
+  return Impl::open(TrainedModel::load(model, access), std::filesystem::absolute(model).string(), std::move(options));
 }
 
 Recommender Recommender::open(const TrainedModel& model, RecommenderOptions options) {
+  return Impl::open(model, {}, std::move(options));
+}
+
+Recommender Recommender::Impl::open(const TrainedModel& model, std::string directory, RecommenderOptions options) {
   check_search(options);
   auto impl = std::make_unique<Impl>(std::move(options), *model.item_ids, user_kind(model));
+  impl->directory = std::move(directory);
   impl->serve(model);
   impl->replay();
   return Recommender(std::move(impl));

@@ -153,7 +153,7 @@ void Recommender::Impl::forget(const Id& user, EventStore* store) {
   };
   if (store != nullptr) attempt([&] { store->erase(user); });
   if (!directory.empty()) attempt([&] { detail::erase_user(directory, user); });
-  users.erase(user);  // what came in before the store had forgotten him
+  if (store != nullptr) users.erase(user);  // what came in before the store had forgotten him
   vectors.erase(user);
   if (failure) std::rethrow_exception(failure);
 }

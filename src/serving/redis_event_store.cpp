@@ -72,7 +72,7 @@ struct Session {
 struct RedisEventStore::Impl {
   explicit Impl(RedisEventStoreOptions options)
       : process(platform::process_id()), shared(checked(std::move(options)), new_host()) {
-    reach([](EventStream&) {});
+    reach([](EventStream& stream) { stream.load_forgotten(); });  // whom a model is served without
     try {
       reader.emplace(shared);
       writer.emplace(shared);
@@ -95,6 +95,16 @@ struct RedisEventStore::Impl {
     } catch (const Error& error) {
       if (shared.options.must_answer || error.code() != ErrorCode::io_error) throw;
     }
+  }
+  void flush() {
+    require_own();
+    writer->write([](std::string&, const Number&) { return std::size_t{0}; });
+  }
+  // Returns the number of the last entry of this store that was read.
+  std::uint64_t visit(const Id& user, const std::function<void(const Interaction&)>& visit_one) {
+    flush();
+    Session session(shared);
+    return reader->visit(session.stream, user, visit_one);
   }
   // Adds what `before` does and forgets the user, as one change; then writes all anew without him.
   void forget(const Id& user, const std::function<std::size_t(EntryWriter&, const Number&)>& before);
@@ -141,9 +151,7 @@ void RedisEventStore::replay(const std::function<void(const Interaction&)>& visi
 }
 
 void RedisEventStore::visit(const Id& user, const std::function<void(const Interaction&)>& visit) {
-  flush();
-  Session session(impl_->shared);
-  impl_->reader->visit(session.stream, user, visit);
+  impl_->visit(user, visit);
 }
 
 void RedisEventStore::erase(const Id& user) {
@@ -159,14 +167,21 @@ void RedisEventStore::merge(const Id& from, const Id& to, std::span<const Intera
   }
   QueuedEvents moved;
   moved.push(further);
-  visit(from, [&](const Interaction& event) { moved.push({&event, 1}); });
+  impl_->require_own();
+  const StreamWriter::Watch observed(*impl_->writer, from);
+  const std::uint64_t read = impl_->visit(from, [&](const Interaction& event) { moved.push({&event, 1}); });
   impl_->forget(from, [&](EntryWriter& entries, const Number& number) {
-    for (std::size_t i = 0; i < moved.size(); ++i) {
-      Interaction event = moved[i];
+    std::size_t count = 0;
+    const auto move = [&](Interaction event) {
       event.user = to;
       entries.event(event, number());
+      ++count;
+    };
+    for (std::size_t i = 0; i < moved.size(); ++i) move(moved[i]);
+    for (std::size_t i = 0; i < observed.events().size(); ++i) {
+      if (observed.number(i) > read) move(observed.events()[i]);  // came after reading
     }
-    return moved.size();
+    return count;
   });
 }
 
@@ -187,19 +202,23 @@ void RedisEventStore::put_profile(const Id& user, std::string_view profile) {
 
 void RedisEventStore::visit_profiles(const std::function<void(const Id&, std::string_view)>& visit) {
   impl_->require_own();
-  impl_->reach([&](EventStream& stream) { stream.visit_profiles(visit); });
+  bool visited = false;
+  impl_->reach([&](EventStream& stream) {
+    stream.visit_profiles(visit);
+    visited = true;
+  });
+  if (!visited) impl_->reader->owe_profiles();
 }
 
-bool RedisEventStore::has_forgotten(const Id& user) const { return impl_->shared.forgotten.contains(user); }
+bool RedisEventStore::has_forgotten(const Id& user) const {
+  return !impl_->in_child() && impl_->shared.forgotten.contains(user);
+}
 
 void RedisEventStore::follow(StoreFollower* follower) {
   if (!impl_->in_child()) impl_->reader->follow(follower);
 }
 
-void RedisEventStore::flush() {
-  impl_->require_own();
-  impl_->writer->write([](std::string&, const Number&) { return std::size_t{0}; });
-}
+void RedisEventStore::flush() { impl_->flush(); }
 
 void RedisEventStore::announce_model(std::string_view model) {
   impl_->require_own();

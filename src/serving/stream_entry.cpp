@@ -131,4 +131,9 @@ bool ReadNumbers::take(std::string_view host, std::uint64_t number, std::uint64_
   return true;
 }
 
+std::uint64_t ReadNumbers::last(std::string_view host) const {
+  const auto known = last_.find(host);
+  return known == last_.end() ? 0 : known->second;
+}
+
 }  // namespace attune::inline v0_1

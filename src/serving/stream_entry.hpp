@@ -72,6 +72,7 @@ class ReadNumbers {
  public:
   // False for an entry that was read before. Adds to `missed` how many between it and the host's last one were not.
   bool take(std::string_view host, std::uint64_t number, std::uint64_t& missed);
+  std::uint64_t last(std::string_view host) const;  // 0: none
 
  private:
   std::map<std::string, std::uint64_t, std::less<>> last_;

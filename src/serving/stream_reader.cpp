@@ -62,16 +62,48 @@ void StreamReader::run() {
 
 // Where reading goes on: a little before what was read, or at the beginning of a stream that is not what it was.
 void StreamReader::resume(EventStream& stream) {
-  stream.load_forgotten();
+  catch_up(stream);
   const bool is_another = stream.last() < position_;
   position_ = is_another ? EntryId{} : EntryId{position_.time - std::min(position_.time, kReadAgain), 0};
 }
 
 void StreamReader::read(EventStream& stream) {
   bool follows = true;
+  const std::uint64_t missed_before = missed_;
   stream.read(position_, kReadWait,
               [&](const StreamEntry& entry, const RedisValue&) { follows = follows && take_in(entry); });
+  if (missed_ != missed_before) catch_up(stream);
   tell_news();
+}
+
+// What is kept beside the stream, and may have been trimmed from it before this host came to it.
+void StreamReader::catch_up(EventStream& stream) {
+  untold_.merge(stream.load_forgotten());
+  const std::lock_guard call(calls_);
+  StoreFollower* follower = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    follower = follower_;
+  }
+  if (follower == nullptr) return;
+  const auto attempt = [](auto call_it) {
+    try {
+      call_it();
+    } catch (...) {  // what a follower throws is lost
+    }
+  };
+  if (!untold_.empty()) {
+    attempt([&] {
+      follower->forgotten([&](const Id& user) { return untold_.contains(shared_.forgotten.hash_of(user)); });
+    });
+    untold_.clear();
+  }
+  for (std::size_t i = 0; i < again_.size(); ++i) attempt([&] { follower->observed(again_[i]); });
+  again_.clear();
+  if (!owes_profiles_) return;
+  stream.visit_profiles(
+      [&](const Id& user, std::string_view profile) { attempt([&] { follower->profile_put(user, profile); }); });
+  owes_profiles_ = false;
 }
 
 // False where nobody follows any more.
@@ -131,7 +163,7 @@ void StreamReader::tell_news() {
     News one;
     {
       const std::lock_guard lock(mutex_);
-      if (!hear_ || news_.empty()) return;
+      if (follower_ == nullptr || !hear_ || news_.empty()) return;
       hear = hear_;
       one = std::move(news_.front());
       news_.pop_front();
@@ -160,8 +192,13 @@ void StreamReader::scan(EventStream& stream, const EntryId& until, ReadNumbers& 
 }
 
 void StreamReader::replay(EventStream& stream, const std::function<void(const Interaction&)>& visit) {
-  stream.load_forgotten();
-  if (stream.finish_erasures()) stream.rewrite_files();
+  std::unordered_set<std::uint64_t> added = stream.load_forgotten();
+  if (!followed_ && !added.empty()) {  // a model may be served already, and profiles
+    untold_.merge(added);
+    owes_profiles_ = true;
+  }
+  stream.finish_erasures();
+  stream.rewrite_files();
   const EntryId end = stream.last();  // of who is forgotten behind it, the follower is told
   ReadNumbers known;
   EntryId read;
@@ -173,7 +210,10 @@ void StreamReader::replay(EventStream& stream, const std::function<void(const In
   try {
     scan(stream, end, known, [&](const StreamEntry& entry) {
       read = entry.id;
-      if (entry.kind == Kind::event) return visit(entry.event);
+      if (entry.kind == Kind::event) {
+        if (!followed_ && untold_.contains(shared_.forgotten.hash_of(entry.event.user))) again_.push({&entry.event, 1});
+        return visit(entry.event);
+      }
       if (followed_ || entry.kind == Kind::profile || entry.kind == Kind::forgotten) return;
       entry.kind == Kind::foreign ? static_cast<void>(++foreign_) : keep(entry);
     });
@@ -184,11 +224,13 @@ void StreamReader::replay(EventStream& stream, const std::function<void(const In
   go_on_behind(end);
 }
 
-void StreamReader::visit(EventStream& stream, const Id& user, const std::function<void(const Interaction&)>& visit) {
+std::uint64_t StreamReader::visit(EventStream& stream, const Id& user,
+                                  const std::function<void(const Interaction&)>& visit) {
   ReadNumbers known;
   scan(stream, stream.last(), known, [&](const StreamEntry& entry) {
     if (entry.kind == Kind::event && entry.event.user == user) visit(entry.event);
   });
+  return known.last(shared_.host);
 }
 
 void StreamReader::follow(StoreFollower* follower) {

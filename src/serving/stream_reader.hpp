@@ -15,9 +15,11 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <unordered_set>
 
 #include "attune/serving/redis_event_store.hpp"
 #include "serving/event_stream.hpp"
+#include "serving/queued_events.hpp"
 #include "serving/retry.hpp"
 
 namespace attune::inline v0_1 {
@@ -31,8 +33,11 @@ class StreamReader {
 
   // Every event, once; whoever follows next is told what comes behind them, if nobody has followed before.
   void replay(EventStream& stream, const std::function<void(const Interaction&)>& visit);
-  // The events of one user.
-  void visit(EventStream& stream, const Id& user, const std::function<void(const Interaction&)>& visit);
+  // The events of one user. Returns the last number of an entry of this host that it came by; 0: of none.
+  std::uint64_t visit(EventStream& stream, const Id& user, const std::function<void(const Interaction&)>& visit);
+
+  // Whoever follows is told the profiles at the next connection: nobody could be asked for them.
+  void owe_profiles() noexcept { owes_profiles_ = true; }
 
   // As EventStore::follow and RedisEventStore::listen say.
   void follow(StoreFollower* follower);
@@ -50,6 +55,7 @@ class StreamReader {
   void run();
   void read(EventStream& stream);
   void resume(EventStream& stream);
+  void catch_up(EventStream& stream);
   bool take_in(const StreamEntry& entry);
   bool is_new(const StreamEntry& entry);
   void tell(StoreFollower& follower, const StreamEntry& entry);
@@ -72,11 +78,14 @@ class StreamReader {
   std::string error_;
   std::atomic<std::size_t> foreign_ = 0;
   std::atomic<std::uint64_t> missed_ = 0;
+  std::atomic<bool> owes_profiles_ = false;
   Retry retry_;
 
   // Of the thread, and of replay before anybody follows.
   bool followed_ = false;
   ReadNumbers numbers_;
+  std::unordered_set<std::uint64_t> untold_;  // who was forgotten, and a follower has not heard of it
+  QueuedEvents again_;                        // what was replayed of them, which is of after that
   EntryId position_, newest_;
   std::thread thread_;
 };

@@ -12,7 +12,6 @@ namespace attune::inline v0_1 {
 namespace {
 
 constexpr std::size_t kEventsTogether = 2'048;  // in one transaction, unless one batch has more
-constexpr std::size_t kEventsBetweenTrims = 1'000;
 
 void confirm(const std::function<void(bool)>& done, bool stored) noexcept {
   try {
@@ -22,6 +21,16 @@ void confirm(const std::function<void(bool)>& done, bool stored) noexcept {
 }
 
 }  // namespace
+
+StreamWriter::Watch::Watch(StreamWriter& writer, const Id& user) : writer_(writer), user_(user) {
+  const std::lock_guard lock(writer_.mutex_);
+  writer_.watches_.push_back(this);
+}
+
+StreamWriter::Watch::~Watch() {
+  const std::lock_guard lock(writer_.mutex_);
+  std::erase(writer_.watches_, this);
+}
 
 StreamWriter::StreamWriter(SharedStream& shared) : shared_(shared), retry_(shared.options.longest_pause) {
   thread_ = std::thread([this] {
@@ -69,7 +78,14 @@ bool StreamWriter::take(std::span<const Interaction> events, const std::function
   Batch batch{.commands = {}, .count = events.size(), .events = events.size(), .done = done};
   std::uint64_t number = last_number_;
   EntryWriter entries(batch.commands, shared_.keys.stream, shared_.host);
-  for (const Interaction& event : events) entries.event(event, ++number);
+  for (const Interaction& event : events) {
+    entries.event(event, ++number);
+    for (Watch* const watch : watches_) {
+      if (watch->user_ != event.user) continue;
+      watch->numbers_.push_back(number);
+      watch->events_.push({&event, 1});
+    }
+  }
   waiting_.push_back(std::move(batch));
   last_number_ = number;
   queued_ += events.size();

@@ -15,9 +15,11 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "attune/serving/redis_event_store.hpp"
 #include "serving/event_stream.hpp"
+#include "serving/queued_events.hpp"
 #include "serving/retry.hpp"
 
 namespace attune::inline v0_1 {
@@ -29,6 +31,23 @@ class StreamWriter {
   StreamWriter(StreamWriter&&) = delete;
   // Goes on for `timeout`, then gives up.
   ~StreamWriter();
+
+  // The events of one user that are taken while this lives, and their numbers. Read by `fill` of write() alone.
+  class Watch {
+   public:
+    Watch(StreamWriter& writer, const Id& user);
+    Watch(Watch&&) = delete;
+    ~Watch();
+    const QueuedEvents& events() const noexcept { return events_; }
+    std::uint64_t number(std::size_t event) const noexcept { return numbers_[event]; }
+
+   private:
+    friend class StreamWriter;
+    StreamWriter& writer_;
+    const Id user_;  // of who watches
+    QueuedEvents events_;
+    std::vector<std::uint64_t> numbers_;
+  };
 
   // False where the batch is refused.
   bool take(std::span<const Interaction> events, const std::function<void(bool)>& done);
@@ -49,6 +68,7 @@ class StreamWriter {
     std::size_t count = 0, events = 0;
     std::function<void(bool)> done;
   };
+  static constexpr std::size_t kEventsBetweenTrims = 1'000;
   bool fits(std::size_t events) const noexcept;
   void stop();
   void run();
@@ -62,13 +82,14 @@ class StreamWriter {
   std::deque<Batch> waiting_;
   std::size_t queued_ = 0;  // events taken and not yet confirmed
   std::uint64_t last_number_ = 0;
+  std::vector<Watch*> watches_;
   bool stopping_ = false;
   std::string error_;
   Retry retry_;
 
   // Of the thread.
   std::unique_ptr<EventStream> stream_;
-  std::size_t written_since_trim_ = 0;
+  std::size_t written_since_trim_ = kEventsBetweenTrims;  // so that the first write trims
   std::function<void()> last_;
   std::thread thread_;
 };

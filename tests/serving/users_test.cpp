@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 #include "attune/error.hpp"
 #include "attune/recommender.hpp"
@@ -175,6 +176,38 @@ TEST_CASE("A forgotten user is unknown, here and in the model directory, and can
   recommender.forget_user("nobody");
   recommender.forget_user("");
   CHECK(recommender.info().users == 7);
+}
+
+TEST_CASE("A user who is forgotten at another host goes once, from the model directory too, also while opening",
+          "[serving][erasure]") {
+  // Tells of it as soon as somebody follows.
+  class TellingStore final : public ManualStore {
+   public:
+    void follow(StoreFollower* follower) override {
+      if (follower == nullptr) return telling.join();
+      telling = std::thread([follower] { follower->forgotten([](const Id& user) { return user == Id("u1"); }); });
+      if (waits) telling.join(), telling = std::thread([] {});
+    }
+    std::thread telling;
+    bool waits = true;
+  };
+  const test::TemporaryDirectory directory;
+  const std::string path = (directory / "m").string();
+  make_model().save(path);
+  const auto store = std::make_shared<TellingStore>();
+  {
+    const Recommender recommender = Recommender::open(path, {.event_store = store});
+    CHECK_FALSE(knows(recommender, "u1"));
+    CHECK(TrainedModel::load(path).histories->user_ids->find("u1") == kNoHandle);
+  }
+  make_model().save(path);
+  store->waits = false;
+  Recommender recommender = Recommender::open(path, {.event_store = store});
+  while (knows(recommender, "u1")) std::this_thread::yield();
+  recommender.observe({.user = "u1", .item = "i1"});  // while the file is cleaned
+  store->follow(nullptr);
+  store->telling = std::thread([] {});
+  CHECK(parsed(recommender.export_user("u1")).size() == 1);
 }
 
 TEST_CASE("An event store keeps the histories of other models of a forgotten user out", "[serving][erasure]") {

@@ -72,7 +72,8 @@ struct RedisEventStoreStatus {
   std::size_t connections = 0;  // made so far
   // Entries that are no events of attune's, passed over; since the store was opened, as the next.
   std::size_t foreign_entries = 0;
-  // Entries of others that were not seen: trimmed before this host came to them, or of users forgotten meanwhile.
+  // At least so many entries of others were not seen: trimmed before this host came to them, or of users forgotten
+  // meanwhile. Of hosts that it never heard of none count.
   std::size_t missed_entries = 0;
 };
 
