@@ -35,10 +35,10 @@ float plain_value(const PlainField& field) noexcept {
 
 }  // namespace
 
-InteractionLoader::InteractionLoader(const std::filesystem::path& path, const ReadOptions& options)
+InteractionLoader::InteractionLoader(const std::filesystem::path& path, const ReadOptions& options, InteractionLog& log)
     : file_(path, options),
       min_rating_(options.min_rating),
-      log_(options.user_ids, options.item_ids),
+      log_(log),
       user_{"user",   find_column("user"), log_.user_ids(), options.user_ids, options.user_ids == IdKind::string, {},
             kNoHandle},
       item_{"item", find_column("item"), log_.item_ids(), options.item_ids, false, {}, kNoHandle},
@@ -111,12 +111,19 @@ std::string InteractionLoader::found_columns() const {
   return found;
 }
 
-InteractionLog InteractionLoader::load(LoadReport& report) {
+bool InteractionLoader::load_up_to(std::size_t most) {
   Fields fields;
-  while (file_.next(fields)) {
+  most_ = most;
+  while (log_.size() < most) {
+    if (!file_.next(fields)) return false;
     load_record(fields);
-    while (load_plain()) continue;
+    while (log_.size() < most && load_plain()) continue;
   }
+  return true;
+}
+
+void InteractionLoader::load(LoadReport& report) {
+  load_up_to(most_);
   if (log_.empty()) {
     std::string problem = file_.scanner().file() + ": expected interactions, found none in " +
                           std::to_string(file_.records()) + " records";
@@ -125,8 +132,36 @@ InteractionLog InteractionLoader::load(LoadReport& report) {
     }
     throw Error(ErrorCode::invalid_data, problem);
   }
-  complete(report);
-  return std::move(log_);
+  times().finish(log_.times_, file_.scanner().file());
+  if (time_.kind() == TimeColumn::Kind::position) order_by_position();
+  report = this->report();
+  report.interactions = log_.size();
+  report.users = log_.user_ids().size();
+  report.items = log_.item_ids().size();
+  report.first_time = report.last_time = log_.times_.front();
+  for (const Timestamp time : log_.times_) {
+    report.first_time = std::min(report.first_time, time);
+    report.last_time = std::max(report.last_time, time);
+  }
+}
+
+const TimeColumn& InteractionLoader::times() const {
+  time_.finish({}, file_.scanner().file());
+  return time_;
+}
+
+LoadReport InteractionLoader::report() const {
+  LoadReport report = file_.report();
+  report.time_unit = time_.unit();
+  return report;
+}
+
+void InteractionLoader::swap_events(InteractionLog& log, EventColumns& events) noexcept {
+  log.users_.swap(events.users);
+  log.items_.swap(events.items);
+  log.times_.swap(events.times);
+  log.kinds_.swap(events.kinds);
+  log.values_.swap(events.values);
 }
 
 bool InteractionLoader::load_plain() {
@@ -270,14 +305,15 @@ std::optional<std::uint32_t> InteractionLoader::event_id(const Fields& fields) {
   return std::nullopt;
 }
 
-// After some events, makes room for those of the whole file if they go on like that, and for an eighth more.
+// After some events, makes room for those of the whole file if they go on like that, and for an eighth more, as far as
+// the log is to have them.
 void InteractionLoader::append(UserHandle user, ItemHandle item, Timestamp time, std::uint8_t kind, float value) {
   constexpr std::size_t kEnoughToTell = 1024;
   log_.append(user, item, time, kind, value);
   if (log_.size() != kEnoughToTell) return;
   const RecordScanner& scanner = file_.scanner();
   const std::uint64_t expected = scanner.expected_bytes() / (scanner.scanned_bytes() / kEnoughToTell);
-  log_.reserve(expected + expected / 8);
+  log_.reserve(std::min<std::uint64_t>(expected + expected / 8, most_));
 }
 
 // Within the places that a user's events have in the log, so that other users keep theirs.
@@ -300,21 +336,6 @@ void InteractionLoader::order_by_position() {
   reorder(log_.kinds_);
   reorder(log_.values_);
   std::fill(log_.times_.begin(), log_.times_.end(), kNoTime);
-}
-
-void InteractionLoader::complete(LoadReport& report) {
-  time_.finish(log_.times_, file_.scanner().file());
-  if (time_.kind() == TimeColumn::Kind::position) order_by_position();
-  report = file_.report();
-  report.time_unit = time_.unit();
-  report.interactions = log_.size();
-  report.users = log_.user_ids().size();
-  report.items = log_.item_ids().size();
-  report.first_time = report.last_time = log_.times_.front();
-  for (const Timestamp time : log_.times_) {
-    report.first_time = std::min(report.first_time, time);
-    report.last_time = std::max(report.last_time, time);
-  }
 }
 
 }  // namespace attune::inline v0_1::detail

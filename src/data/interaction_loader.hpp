@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,12 +18,38 @@
 
 namespace attune::inline v0_1::detail {
 
+// The columns of a log without its ids.
+struct EventColumns {
+  std::vector<UserHandle> users;
+  std::vector<ItemHandle> items;
+  std::vector<Timestamp> times;
+  std::vector<std::uint8_t> kinds;
+  std::vector<float> values;
+
+  void clear() noexcept {
+    users.clear();
+    items.clear();
+    times.clear();
+    kinds.clear();
+    values.clear();
+  }
+};
+
 class InteractionLoader {
  public:
-  // Throws Error(invalid_data) if a column is missing or there twice.
-  InteractionLoader(const std::filesystem::path& path, const ReadOptions& options);
-  // Once.
-  InteractionLog load(LoadReport& report);
+  // Appends to `log`, which may hold events of other files. Throws Error(invalid_data) if a column is missing or there
+  // twice.
+  InteractionLoader(const std::filesystem::path& path, const ReadOptions& options, InteractionLog& log);
+  // All of the file, into a log that had nothing in it. Throws Error(invalid_data) where no event is in it.
+  void load(LoadReport& report);
+  // For files that are read piece by piece. Events until the log has `most`: their times are as the file has them, to
+  // be finished by times() once false says that there are no more.
+  bool load_up_to(std::size_t most);
+  // Throws Error(invalid_data) for times in two units.
+  const TimeColumn& times() const;
+  // Of what was read so far; nothing of interactions, users, items and times.
+  LoadReport report() const;
+  static void swap_events(InteractionLog& log, EventColumns& events) noexcept;
 
  private:
   using Fields = std::vector<std::string_view>;
@@ -63,11 +90,11 @@ class InteractionLoader {
   void append(UserHandle user, ItemHandle item, Timestamp time, std::uint8_t kind, float value);
 
   void order_by_position();
-  void complete(LoadReport& report);
 
   DelimitedFile file_;
   std::optional<float> min_rating_;
-  InteractionLog log_;
+  InteractionLog& log_;
+  std::size_t most_ = std::numeric_limits<std::size_t>::max();  // events that the log is to have
   IdColumn user_, item_;
   std::size_t value_, rating_, event_, event_id_, time_index_ = DelimitedReader::npos;  // npos: no such column
   TimeColumn time_;

@@ -13,7 +13,8 @@ namespace attune::inline v0_1 {
 InteractionLog read_interactions(const std::string& file, const ReadOptions& options, LoadReport* report) {
   const auto start = std::chrono::steady_clock::now();
   LoadReport counts;
-  InteractionLog log = detail::InteractionLoader(file, options).load(counts);
+  InteractionLog log(options.user_ids, options.item_ids);
+  detail::InteractionLoader(file, options, log).load(counts);
   counts.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (report != nullptr) *report = std::move(counts);
   return log;

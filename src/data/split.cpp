@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -23,8 +24,9 @@ struct Bounds {
   std::size_t train, validation;  // ends
 };
 
-// A copy that keeps the events of each user before ends[user].
+// A copy that keeps the events of each user before ends[user]. Where that is all of them, mapped columns are shared.
 Histories first_events(const Histories& all, std::span<const std::size_t> ends) {
+  if (std::accumulate(ends.begin(), ends.end(), std::size_t{0}) == all.num_events()) return all;
   Histories first;
   first.user_ids = all.user_ids;
   first.item_ids = all.item_ids;
@@ -96,7 +98,7 @@ std::vector<Bounds> temporal_bounds(const Histories& all, double fraction) {
     throw Error(ErrorCode::invalid_data,
                 "split temporal: expected events with times, found only their order; leave-one-out needs no times");
   }
-  std::vector<Timestamp> times = all.times;
+  std::vector<Timestamp> times(all.times.begin(), all.times.end());
   const Timestamp last_before_test = time_quantile(times.begin(), times.end(), fraction);
   const auto test_begin =
       std::partition(times.begin(), times.end(), [&](Timestamp time) { return time <= last_before_test; });

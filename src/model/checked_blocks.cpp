@@ -9,7 +9,7 @@
 
 #include "attune/error.hpp"
 #include "data/little_endian.hpp"
-#include "model/sum64.hpp"
+#include "data/sum64.hpp"
 
 namespace attune::inline v0_1::detail {
 

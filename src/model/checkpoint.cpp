@@ -10,12 +10,12 @@
 #include "attune/model/content_tower.hpp"
 #include "attune/model/safetensors.hpp"
 #include "attune/model/user_prior.hpp"
+#include "data/sum64.hpp"
 #include "model/counts_file.hpp"
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
 #include "model/model_files.hpp"
 #include "model/opening_file.hpp"
-#include "model/sum64.hpp"
 #include "model/weight_codes.hpp"
 #include "platform/files.hpp"
 

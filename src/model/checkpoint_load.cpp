@@ -10,6 +10,7 @@
 #include "attune/model/safetensors.hpp"
 #include "attune/model/sequence_encoder.hpp"
 #include "attune/model/user_prior.hpp"
+#include "data/sum64.hpp"
 #include "model/block_parameters.hpp"
 #include "model/counts_file.hpp"
 #include "model/histories_file.hpp"
@@ -17,7 +18,6 @@
 #include "model/model_files.hpp"
 #include "model/opening_file.hpp"
 #include "model/safetensors_header.hpp"
-#include "model/sum64.hpp"
 #include "model/weight_codes.hpp"
 #include "platform/files.hpp"
 

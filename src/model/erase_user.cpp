@@ -8,11 +8,11 @@
 
 #include "attune/error.hpp"
 #include "attune/model/checkpoint.hpp"
+#include "data/sum64.hpp"
 #include "data/without_users.hpp"
 #include "model/histories_file.hpp"
 #include "model/manifest.hpp"
 #include "model/model_files.hpp"
-#include "model/sum64.hpp"
 #include "platform/files.hpp"
 
 namespace attune::inline v0_1::detail {

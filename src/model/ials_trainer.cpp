@@ -12,7 +12,7 @@ namespace attune::inline v0_1::detail {
 IalsTrainer::IalsTrainer(const Histories& histories, const IalsOptions& options, Executor& executor)
     : options_(options),
       executor_(executor),
-      items_of_{histories.offsets, histories.items},
+      items_of_{histories.offsets, {histories.items.begin(), histories.items.end()}},
       users_of_(transposed(items_of_, histories.num_items())),
       users_(histories.num_users() * options.embedding_dim, 0.0f),
       items_(histories.num_items() * options.embedding_dim),

@@ -369,12 +369,6 @@ std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before) n
       ::crc32_z(before, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
 }
 
-std::string hex_of(std::uint64_t sum64) {
-  std::string text(16, '0');
-  for (std::size_t i = 0; i < 16; ++i) text[i] = "0123456789abcdef"[sum64 >> (60 - 4 * i) & 0xF];
-  return text;
-}
-
 std::string hex_of(std::uint32_t crc32) { return hex_of(std::uint64_t{crc32}).substr(8); }
 
 }  // namespace attune::inline v0_1::detail

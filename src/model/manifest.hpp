@@ -15,6 +15,7 @@
 #include "attune/model/config.hpp"
 #include "attune/model/count_models.hpp"
 #include "attune/model/learned_ranker.hpp"
+#include "data/sum64.hpp"
 
 namespace attune::inline v0_1::detail {
 
@@ -25,7 +26,7 @@ struct Manifest {
   struct File {
     std::uint64_t size = 0;
     std::uint32_t crc32 = 0;
-    std::optional<std::uint64_t> sum64 = {};  // of model/sum64.hpp: what is mapped is checked with; none: older models
+    std::optional<std::uint64_t> sum64 = {};  // of data/sum64.hpp: what is mapped is checked with; none: older models
   };
   // How many ids of which kind one of the id maps holds.
   struct Ids {
@@ -58,8 +59,7 @@ bool is_manifest(std::string_view text);
 
 // The CRC-32 of gzip and PNG. `before` continues one.
 std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before = 0) noexcept;
-// Eight hexadecimal digits, sixteen.
+// Eight hexadecimal digits.
 std::string hex_of(std::uint32_t crc32);
-std::string hex_of(std::uint64_t sum64);
 
 }  // namespace attune::inline v0_1::detail

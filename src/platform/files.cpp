@@ -350,6 +350,18 @@ std::vector<std::byte> RegularFile::read(std::uint64_t count) {
   return bytes;
 }
 
+void RegularFile::read_at(std::uint64_t offset, std::span<std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const std::size_t count = std::min(bytes.size(), kMostPerCall);
+    const ssize_t got =
+        uninterrupted([&] { return ::pread(descriptor_, bytes.data(), count, static_cast<off_t>(offset)); });
+    if (got < 0) fail("read", path_, errno);
+    if (got == 0) fail("read", path_, "The file was shortened meanwhile");
+    bytes = bytes.subspan(static_cast<std::size_t>(got));
+    offset += static_cast<std::uint64_t>(got);
+  }
+}
+
 MappedBytes RegularFile::map() const {
   if (size_ == 0) return {};
   void* const data = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor_, 0);

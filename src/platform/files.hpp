@@ -49,6 +49,8 @@ class RegularFile {
   // The next `count` bytes. Throws Error: io_error when the file ends before them (somebody shortened it in the
   // meantime), limit_exceeded when there is no memory for them.
   std::vector<std::byte> read(std::uint64_t count);
+  // Fills `bytes` from `offset` on, wherever read() stands; io_error where the file ends before.
+  void read_at(std::uint64_t offset, std::span<std::byte> bytes) const;
   // All of it, read when it is touched. The file may be removed or another be renamed over it; who shortens or changes
   // it in place takes the bytes away from under the process.
   MappedBytes map() const;

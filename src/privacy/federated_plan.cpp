@@ -9,8 +9,8 @@
 
 #include "attune/detail/dropout.hpp"
 #include "attune/error.hpp"
+#include "data/sum64.hpp"
 #include "model/count_options.hpp"
-#include "model/sum64.hpp"
 
 namespace attune::inline v0_1 {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "attune/error.hpp"
 #include "data/little_endian.hpp"
-#include "model/sum64.hpp"
+#include "data/sum64.hpp"
 
 // A token is base64url (RFC 4648, without padding) of: version (1 byte), whether the list ended (1 byte), position and
 // number of items, the items, the lower half of sum64 of all that (4 bytes). Numbers are LEB128. An item is 0 and a

@@ -60,10 +60,10 @@ class Fingerprint {
   void add(std::string_view text) { add(std::span<const char>(text)); }
   void add(const Histories& histories) {
     add(histories.offsets);
-    add(histories.items);
-    add(histories.times);
-    add(histories.kinds);
-    add(histories.values);
+    add(std::span(histories.items));
+    add(std::span(histories.times));
+    add(std::span(histories.kinds));
+    add(std::span(histories.values));
     for (const std::string& kind : histories.event_kinds) add(kind);
     Bytes ids;
     if (histories.item_ids) histories.item_ids->serialize(ids);

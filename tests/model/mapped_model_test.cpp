@@ -12,11 +12,11 @@
 #include "attune/model/checkpoint.hpp"
 #include "attune/model/safetensors.hpp"
 #include "catch.hpp"
+#include "data/sum64.hpp"
 #include "errors.hpp"
 #include "model/manifest.hpp"
 #include "model/opening_file.hpp"
 #include "model/small_model.hpp"
-#include "model/sum64.hpp"
 #include "temporary_directory.hpp"
 
 using namespace attune;

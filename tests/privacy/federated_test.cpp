@@ -11,7 +11,7 @@
 
 #include "attune/recommender.hpp"
 #include "data/little_endian.hpp"
-#include "model/sum64.hpp"
+#include "data/sum64.hpp"
 #include "privacy/federated_messages.hpp"
 #include "privacy/federated_plan.hpp"
 #include "temporary_directory.hpp"

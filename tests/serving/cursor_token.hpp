@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "model/sum64.hpp"
+#include "data/sum64.hpp"
 
 namespace attune::test {
 

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "attune/data/column.hpp"
 #include "attune/data/id_map.hpp"
 #include "attune/types.hpp"
 
@@ -99,10 +100,10 @@ struct Histories {
   std::shared_ptr<const IdMap> item_ids;
   std::vector<std::string> event_kinds{""};
   std::vector<std::size_t> offsets{0};  // [users + 1]
-  std::vector<ItemHandle> items;        // [events]
-  std::vector<Timestamp> times;         // [events], or empty when only the order is known
-  std::vector<std::uint8_t> kinds;      // [events]
-  std::vector<float> values;            // [events]
+  Column<ItemHandle> items;             // [events]
+  Column<Timestamp> times;              // [events], or empty when only the order is known
+  Column<std::uint8_t> kinds;           // [events]
+  Column<float> values;                 // [events]
 
   std::size_t num_users() const noexcept { return offsets.size() - 1; }
   std::size_t num_events() const noexcept { return items.size(); }
