@@ -14,7 +14,7 @@ namespace {
 void add_data(CLI::App& verb, DataOptions& options) {
   add_file(verb, options);
   add_skip_bad_lines(verb, options);
-  verb.add_option("--min-rating", options.min_rating, "Drop events with a lower rating")->type_name("R");
+  add_min_rating(verb, options);
   verb.add_option("--k-core", options.k_core, "Drop users and items with fewer events, until none is left")
       ->type_name("N")
       ->check(whole());
@@ -441,6 +441,7 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   ImportModelOptions import_model;
   ExportModelOptions export_model;
   ConvertOptions convert;
+  PrepareInteractionsOptions prepare;
   EmbedOptions embed;
   EvaluateOptions evaluate;
   RecommendOptions recommend;
@@ -460,6 +461,8 @@ ParsedArguments parse_arguments(int argc, const char* const* argv) {
   add_verb(app, "import", "Make a model of weights that were trained in PyTorch", import_model, add_import, chosen);
   add_verb(app, "export", "Write a model in the forms that other programs read", export_model, add_export, chosen);
   add_verb(app, "convert", "Write interactions, items or users in another form", convert, add_convert, chosen);
+  add_verb(app, "prepare", "Group interactions that do not fit into memory, to train on where they lie", prepare,
+           add_prepare, chosen);
   add_verb(app, "embed", "Turn texts of items into vectors by a pretrained language model", embed, add_embed, chosen);
   add_verb(app, "evaluate", "Measure a model on interactions", evaluate, add_evaluate, chosen);
   add_verb(app, "recommend", "Answer for a user of the model or for a bare history", recommend, add_recommend, chosen);

@@ -117,6 +117,15 @@ struct ConvertOptions {
   std::string output;
 };
 
+struct PrepareInteractionsOptions {
+  CommonOptions common;
+  DataOptions data;  // as each file is read; no k-core
+  std::vector<std::string> files;
+  std::string output;
+  std::size_t shards = 1;
+  std::size_t memory = std::size_t{512} << 20;  // bytes
+};
+
 struct EmbedOptions {
   CommonOptions common;
   std::string model, items, output = "vectors.npy";
@@ -242,11 +251,12 @@ struct ManualOptions {
   std::string page;
 };
 
-using Command = std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, ImportModelOptions,
-                             ExportModelOptions, ConvertOptions, EmbedOptions, EvaluateOptions, RecommendOptions,
-                             ScoreOptions, ExplainOptions, InspectOptions, MetricsOptions, PrivacyEpsilonOptions,
-                             PrivacyCalibrateOptions, PrivacyKeyOptions, PrivacySealOptions, PrivacyUnsealOptions,
-                             PrivacyPseudonymiseOptions, DoctorOptions, CompletionOptions, ManualOptions>;
+using Command =
+    std::variant<TrainOptions, TuneOptions, UpdateOptions, CompressOptions, ImportModelOptions, ExportModelOptions,
+                 ConvertOptions, PrepareInteractionsOptions, EmbedOptions, EvaluateOptions, RecommendOptions,
+                 ScoreOptions, ExplainOptions, InspectOptions, MetricsOptions, PrivacyEpsilonOptions,
+                 PrivacyCalibrateOptions, PrivacyKeyOptions, PrivacySealOptions, PrivacyUnsealOptions,
+                 PrivacyPseudonymiseOptions, DoctorOptions, CompletionOptions, ManualOptions>;
 
 // Exit statuses of the tool.
 inline constexpr int kDone = 0;

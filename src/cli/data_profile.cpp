@@ -42,6 +42,7 @@ Number median(std::vector<Number> numbers) {
 
 Rows reading_rows(const Json& load) {
   const auto number = [&](const char* name) { return grouped(load[name].get<std::size_t>()); };
+  if (load["form"] == "prepared") return {{"reading", "", ""}, {"folder", load["file"], "prepared before"}};
   Rows rows{{"reading", "", ""},
             {"file", load["file"], ""},
             {"lines", number("lines"), number("header_lines") + " header, " + number("blank_lines") + " blank"},

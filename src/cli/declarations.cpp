@@ -62,7 +62,7 @@ void add_file(CLI::App& verb, DataOptions& options) {
   verb.add_option(
           "--interactions", options.interactions,
           "Delimited, RecBole's atomic file or JSON lines with the columns user, item\nand, if known, timestamp; "
-          "plain, .gz or .xz; '-' is standard input")
+          "plain, .gz or .xz; '-' is standard input; or a\nfolder that prepare wrote")
       ->type_name("FILE")
       ->required();
   add_reading(verb, options);
@@ -70,6 +70,35 @@ void add_file(CLI::App& verb, DataOptions& options) {
 
 void add_skip_bad_lines(CLI::App& verb, DataOptions& options) {
   verb.add_flag("--skip-bad-lines", options.skip_bad_lines, "Count lines that cannot be read instead of stopping");
+}
+
+void add_min_rating(CLI::App& verb, DataOptions& options) {
+  verb.add_option("--min-rating", options.min_rating, "Drop events with a lower rating")->type_name("R");
+}
+
+void add_prepare(CLI::App& verb, PrepareInteractionsOptions& options) {
+  verb.add_option(
+          "--interactions", options.files,
+          "One or more files, as train reads them, whose events are taken one file\nafter the other; '-' is standard "
+          "input")
+      ->type_name("FILE")
+      ->take_all()
+      ->required();
+  add_reading(verb, options.data);
+  add_skip_bad_lines(verb, options.data);
+  add_min_rating(verb, options.data);
+  verb.add_option("--output", options.output, "Folder to write, which train takes in place of a file")
+      ->type_name("DIR")
+      ->required();
+  verb.add_option("--shards", options.shards, "Divide the users into N ranges with about as many events each")
+      ->type_name("N")
+      ->check(from_one_to(1'000'000))
+      ->capture_default_str();
+  verb.add_option("--memory", options.memory,
+                  "Bytes for events on their way, as in 512MB; ids of users and items come\non top (default: 512MB)")
+      ->type_name("BYTES")
+      ->transform(quietly(CLI::AsSizeValue(false)));
+  add_common(verb, options.common);
 }
 
 void add_convert(CLI::App& verb, ConvertOptions& options) {

@@ -22,8 +22,10 @@ CLI::Validator from_one_to(std::size_t most);
 void add_common(CLI::App& verb, CommonOptions& options);
 void add_file(CLI::App& verb, DataOptions& options);
 void add_skip_bad_lines(CLI::App& verb, DataOptions& options);
+void add_min_rating(CLI::App& verb, DataOptions& options);
 
 void add_convert(CLI::App& verb, ConvertOptions& options);
+void add_prepare(CLI::App& verb, PrepareInteractionsOptions& options);
 void add_embed(CLI::App& verb, EmbedOptions& options);
 void add_metrics(CLI::App& verb, MetricsOptions& options);
 void add_privacy_epsilon(CLI::App& verb, PrivacyEpsilonOptions& options);

@@ -138,9 +138,9 @@ void run(const EvaluateOptions& options, Console& console) {
   Protocol protocol{EvaluationProtocol::read(model.notes)};
   protocol.apply(options.protocol, options.data);
 
-  Interactions interactions = read_interactions(options.data, protocol, model.item_ids->kind(), console);
+  GroupedInteractions interactions = read_histories(options.data, protocol, model.item_ids->kind(), console);
   const Json load = load_json(interactions);
-  const Split split = attune::split(group_by_user(std::move(interactions.log)), protocol.split);
+  const Split split = attune::split(std::move(interactions.histories), protocol.split);
   protocol.note = split.note;
   page.add_data(load, split);
   if (split.test.empty()) {

@@ -3,20 +3,23 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <span>
 
+#include "attune/data/prepared.hpp"
 #include "cli/report.hpp"
 #include "data/text.hpp"
 #include "data/time_column.hpp"
+#include "platform/clock.hpp"
 #include "platform/files.hpp"
 
 namespace attune::cli {
 namespace {
 
 // What was dropped by reading, and by cleaning, where no line is known.
-LoadReport with_cleaning(const Interactions& interactions) {
+LoadReport with_cleaning(const ReadingReport& interactions) {
   LoadReport load = interactions.load;
   const CleaningReport& cleaning = interactions.cleaning;
   if (cleaning.duplicates != 0) load.dropped.push_back({"duplicate", cleaning.duplicates, 0});
@@ -42,6 +45,52 @@ std::vector<Timestamp> parse_times(const std::vector<std::string>& texts, const 
                      texts[static_cast<std::size_t>(later - times.begin())] + "' behind a later one");
   }
   return times;
+}
+
+// What says how a file is read, or asks for more than its events one by one, has been settled when a folder was
+// prepared.
+void check_prepared_options(const DataOptions& options, const EvaluationProtocol& protocol) {
+  const auto refuse = [&](bool given, const char* option) {
+    if (!given) return;
+    throw UsageError(std::string(option) + ": expected a file of interactions, found " + options.interactions +
+                     ", a folder");
+  };
+  refuse(!options.columns.empty(), "--columns");
+  refuse(!options.separator.empty(), "--separator");
+  refuse(options.encoding.has_value(), "--encoding");
+  refuse(options.skip_bad_lines, "--skip-bad-lines");
+  refuse(protocol.k_core > 1, "--k-core");
+}
+
+GroupedInteractions open_prepared(const std::string& folder, EvaluationProtocol& protocol, IdKind items) {
+  PreparedHistories prepared = PreparedHistories::open(folder);
+  const auto shown = [](std::optional<float> rating) { return rating ? Json(*rating).dump() : std::string("any"); };
+  if (protocol.min_rating && protocol.min_rating != prepared.min_rating) {
+    throw Error(ErrorCode::invalid_data, folder + ": expected interactions of the minimum rating " +
+                                             shown(protocol.min_rating) + ", found those of " +
+                                             shown(prepared.min_rating));
+  }
+  if (prepared.histories.item_ids->kind() != items) {
+    throw Error(ErrorCode::invalid_data, folder + ": expected items with " +
+                                             (items == IdKind::string ? "text" : "numbers") +
+                                             " for ids, as the model has them, found others");
+  }
+  protocol.min_rating = prepared.min_rating;
+  GroupedInteractions result;
+  result.histories = std::move(prepared.histories);
+  const std::size_t events = result.histories.num_events();
+  result.cleaning = {
+      .before = events, .after = events, .users = result.histories.num_users(), .items = result.histories.num_items()};
+  result.load.file = folder;
+  result.load.form = "prepared";
+  result.load.compression = "none";
+  result.load.time_unit = result.histories.times.empty() ? "none" : "milliseconds";
+  result.load.records = result.load.interactions = events;
+  result.load.users = result.histories.num_users();
+  result.load.items = result.histories.num_items();
+  result.load.first_time = prepared.first_time;
+  result.load.last_time = prepared.last_time;
+  return result;
 }
 
 }  // namespace
@@ -73,6 +122,20 @@ Interactions read_interactions(const DataOptions& options, const EvaluationProto
   return result;
 }
 
+GroupedInteractions read_histories(const DataOptions& options, EvaluationProtocol& protocol, IdKind items,
+                                   Console& console) {
+  if (std::error_code unknown; std::filesystem::is_directory(options.interactions, unknown)) {
+    check_prepared_options(options, protocol);
+    console.line("opening " + options.interactions);
+    const auto start = platform::Clock::now();
+    GroupedInteractions result = open_prepared(options.interactions, protocol, items);
+    result.load.seconds = platform::seconds_since(start);
+    return result;
+  }
+  Interactions interactions = read_interactions(options, protocol, items, console);
+  return {{std::move(interactions.load), interactions.cleaning}, group_by_user(std::move(interactions.log))};
+}
+
 Json records_json(const LoadReport& load) {
   Json json{{"file", load.file},
             {"form", load.form},
@@ -94,7 +157,7 @@ Json records_json(const LoadReport& load) {
   return json;
 }
 
-Json load_json(const Interactions& interactions) {
+Json load_json(const ReadingReport& interactions) {
   const LoadReport load = with_cleaning(interactions);
   Json json = records_json(load);
   json.update({{"time_unit", load.time_unit},
@@ -107,6 +170,10 @@ Json load_json(const Interactions& interactions) {
 }
 
 void print_records(std::ostream& out, const LoadReport& load) {
+  if (load.form == "prepared") {
+    out << "prepared before\n";
+    return;
+  }
   out << grouped(load.lines) << " lines: " << plural(load.records, "record", "records") << ", "
       << grouped(load.header_lines) << " header, " << grouped(load.blank_lines) << " blank; ";
   if (load.form == "json_lines") {
@@ -126,7 +193,7 @@ void print_dropped(std::ostream& out, const LoadReport& load) {
   }
 }
 
-void print_load(std::ostream& out, const Interactions& interactions) {
+void print_load(std::ostream& out, const ReadingReport& interactions) {
   const LoadReport load = with_cleaning(interactions);
   out << load.file << ": " << plural(interactions.cleaning.after, "interaction", "interactions") << " of "
       << plural(interactions.cleaning.users, "user", "users") << " with "

@@ -24,21 +24,29 @@
 
 namespace attune::cli {
 
-struct Interactions {
-  InteractionLog log;  // cleaned
+struct ReadingReport {
   LoadReport load;
   CleaningReport cleaning;
+};
+struct Interactions : ReadingReport {
+  InteractionLog log;  // cleaned
+};
+struct GroupedInteractions : ReadingReport {
+  Histories histories;
 };
 ReadOptions reading_of(const DataOptions& options);  // ids are text, whatever the rating
 Interactions read_interactions(const DataOptions& options, const EvaluationProtocol& protocol, IdKind items,
                                Console& console, IdKind users = IdKind::string);
+// The same, grouped; of a folder that prepare wrote where it lies. `protocol` learns what rating it was prepared with.
+GroupedInteractions read_histories(const DataOptions& options, EvaluationProtocol& protocol, IdKind items,
+                                   Console& console);
 // Every record of a file accounted for: its lines, and the records that were dropped and why.
 Json records_json(const LoadReport& load);
 // The same and what the interactions are.
-Json load_json(const Interactions& interactions);
+Json load_json(const ReadingReport& interactions);
 void print_records(std::ostream& out, const LoadReport& load);
 void print_dropped(std::ostream& out, const LoadReport& load);
-void print_load(std::ostream& out, const Interactions& interactions);
+void print_load(std::ostream& out, const ReadingReport& interactions);
 
 // The title of each item, from a file with the columns item and title.
 std::map<std::string, std::string> read_titles(const std::string& file);

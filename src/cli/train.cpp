@@ -321,12 +321,13 @@ EvaluationOptions measuring_by(const Protocol& protocol, Executor& executor) {
 }
 
 // The interactions, and what is said of their reading.
-InteractionLog read_log(const TrainOptions& options, const Protocol& protocol, Json& load, Console& console) {
-  Interactions interactions = read_interactions(options.data, protocol, IdKind::string, console);
+Histories read_histories(const TrainOptions& options, Protocol& protocol, Json& load, Console& console) {
+  GroupedInteractions interactions = read_histories(options.data, protocol, IdKind::string, console);
   load = load_json(interactions);
-  if (!options.items.file.empty()) load["items_file"] = items_json(options.items.file, interactions.log.item_ids());
+  if (!options.items.file.empty())
+    load["items_file"] = items_json(options.items.file, *interactions.histories.item_ids);
   if (!console.json()) print_load(console.text(), interactions);
-  return std::move(interactions.log);
+  return std::move(interactions.histories);
 }
 
 }  // namespace
@@ -342,7 +343,7 @@ void run(const TrainOptions& options, Console& console) {
   const std::optional<TrainedModel> teacher = load_teacher(options.teacher, config);
 
   Json load;
-  Split split = split_by(protocol, options.protocol, group_by_user(read_log(options, protocol, load, console)));
+  Split split = split_by(protocol, options.protocol, read_histories(options, protocol, load, console));
   page.add_data(load, split);
   const auto categories = read_item_categories(options.items, *split.all->item_ids).categories;
 

@@ -79,10 +79,10 @@ void train_private(const TrainOptions& options, Console& console) {
   config.validate();
   Protocol protocol = private_protocol(options, preset.exclude_seen);
   TrainedModel::check_replaceable(options.output);
-  Interactions interactions = read_interactions(options.data, protocol, IdKind::string, console);
+  GroupedInteractions interactions = read_histories(options.data, protocol, IdKind::string, console);
   const Json load = load_json(interactions);
   if (!console.json()) print_load(console.text(), interactions);
-  const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
+  const Split split = split_by(protocol, options.protocol, std::move(interactions.histories));
 
   // Nothing is validated: what was held out for it is there to be learned.
   const Histories learned = split.validation.empty() ? split.train : with_targets(split.train, split.validation);

@@ -232,10 +232,10 @@ void run(const TuneOptions& options, Console& console) {
   Tuner tuner(config, SearchSpace::from_json(read_text(options.space), options.space), tuning, executor.get());
   check_request_time(tuner, options);
 
-  Interactions interactions = read_interactions(options.data, protocol, IdKind::string, console);
+  GroupedInteractions interactions = read_histories(options.data, protocol, IdKind::string, console);
   Json load = load_json(interactions);
   if (!console.json()) print_load(console.text(), interactions);
-  const Split split = split_by(protocol, options.protocol, group_by_user(std::move(interactions.log)));
+  const Split split = split_by(protocol, options.protocol, std::move(interactions.histories));
   page.add_data(load, split);
   const TuningResult result = tuner.search(split.train, split.validation, progress_on(console, tuner));
 

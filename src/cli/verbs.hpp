@@ -16,6 +16,7 @@ void run(const CompressOptions& options, Console& console);
 void run(const ImportModelOptions& options, Console& console);
 void run(const ExportModelOptions& options, Console& console);
 void run(const ConvertOptions& options, Console& console);
+void run(const PrepareInteractionsOptions& options, Console& console);
 void run(const EmbedOptions& options, Console& console);
 void run(const EvaluateOptions& options, Console& console);
 void run(const RecommendOptions& options, Console& console);

@@ -59,23 +59,6 @@ class SavedModel {
 
 }  // namespace
 
-TEST_CASE("A checksum of 64 bits changes with every byte, every size and the order of words", "[model][sum64]") {
-  const std::vector<std::byte> bytes = some_bytes(200);
-  const std::uint64_t sum = detail::sum64_of(bytes);
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    auto changed = bytes;
-    changed[i] ^= std::byte{0x80};
-    REQUIRE(detail::sum64_of(changed) != sum);
-    REQUIRE(detail::sum64_of(std::span(bytes).first(i)) != sum);
-  }
-  auto swapped = bytes;
-  std::swap_ranges(swapped.begin(), swapped.begin() + 64, swapped.begin() + 64);
-  REQUIRE(detail::sum64_of(swapped) != sum);
-  const std::vector<std::byte> zeros(128);
-  REQUIRE(detail::sum64_of(std::span(zeros).first(64)) != detail::sum64_of(zeros));
-  REQUIRE(detail::sum64_of({}) != detail::sum64_of(std::span(zeros).first(1)));
-}
-
 TEST_CASE("A block is refused when it is touched and damaged, and no other is", "[model][checked_blocks]") {
   constexpr std::size_t kBlock = CheckedBlocks::kBlockBytes;
   std::vector<std::byte> bytes = some_bytes(3 * kBlock + 100);
