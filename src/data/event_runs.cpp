@@ -6,7 +6,7 @@
 
 namespace attune::inline v0_1::detail {
 
-void EventRuns::add(const EventColumns& events, const FileEnds& ends, std::size_t users) {
+void EventRuns::add(const EventColumns& events, std::size_t users) {
   if (events.users.empty()) return;
   per_user_.resize(users);
   next_.assign(users + 1, 0);
@@ -16,15 +16,11 @@ void EventRuns::add(const EventColumns& events, const FileEnds& ends, std::size_
     next_[user + 1] += next_[user];
   }
   sorted_.resize(events.users.size());
-  std::size_t row = 0;
-  for (const auto& [end, file] : ends) {
-    for (; row < end; ++row) {
-      const UserHandle user = events.users[row];
-      sorted_[next_[user]++] = {events.times[row],      user, events.items[row], events.values[row], events.kinds[row],
-                                file & (kMostFiles - 1)};
-    }
+  for (std::size_t i = 0; i < sorted_.size(); ++i) {
+    const UserHandle user = events.users[i];
+    sorted_[next_[user]++] = {events.times[i], begins_.back() + i, user,
+                              events.items[i], events.values[i],   events.kinds[i]};
   }
-  assert(row == sorted_.size());
   file_.write(std::as_bytes(std::span(sorted_)));
   begins_.push_back(begins_.back() + sorted_.size());
 }

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "attune/types.hpp"
@@ -18,25 +17,22 @@
 namespace attune::inline v0_1::detail {
 
 struct RunEvent {
-  Timestamp time;  // as its file has it
+  Timestamp time;     // as its file has it
+  std::uint64_t row;  // its place among all events
   UserHandle user;
   ItemHandle item;
   float value;
-  std::uint32_t kind : 8, file : 24;  // the number of its file
+  std::uint32_t kind;
 };
-static_assert(sizeof(RunEvent) == 24);
-
-inline constexpr std::uint32_t kMostFiles = 1u << 24;
+static_assert(sizeof(RunEvent) == 32);
 
 class EventRuns {
  public:
   // Creates the file. Whoever made its directory removes it.
   explicit EventRuns(const std::filesystem::path& path) : path_(path), file_(path, platform::Access::owner_only) {}
 
-  // Where the events of each file end in the columns, ascending: {row behind the last, number of the file}.
-  using FileEnds = std::vector<std::pair<std::size_t, std::uint32_t>>;
-  // Writes a run. `users` are all users so far.
-  void add(const EventColumns& events, const FileEnds& ends, std::size_t users);
+  // Writes a run: the events behind those of the run before. `users` are all users so far.
+  void add(const EventColumns& events, std::size_t users);
 
   // After the last run: gives back the memory that adding one takes.
   void end() {
@@ -44,7 +40,8 @@ class EventRuns {
     sorted_ = {};
   }
 
-  // How many events each user has, [users that have any].
+  std::uint64_t num_events() const noexcept { return begins_.back(); }
+  // Of each user, [users].
   std::span<const std::uint64_t> events_of_users() const noexcept { return per_user_; }
   std::size_t num_runs() const noexcept { return begins_.size() - 1; }
   const std::filesystem::path& path() const noexcept { return path_; }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -26,24 +27,31 @@ constexpr std::size_t kBytesWhileReading = 2 * 21 + sizeof(RunEvent);
 constexpr std::size_t kBytesWhileGrouping = 2 * sizeof(RunEvent) + sizeof(Timestamp);
 constexpr std::size_t kLeastEvents = 64;
 
-// As DelimitedFile names it.
 struct SourceFile {
-  std::string name;
+  std::string name;  // in messages
   detail::TimeColumn times;
+  std::uint64_t end;  // the row behind its last event
 };
 
-// The events of one user in the order of the files: with times in milliseconds, by time.
+// The events of one user in the order of the files: with times in milliseconds, by time. Positions order the events of
+// a file within the rows that these have.
 void order(std::span<RunEvent> events, std::span<const SourceFile> files) {
   const auto earlier = [](const RunEvent& a, const RunEvent& b) { return a.time < b.time; };
+  auto file = files.begin();
   for (std::size_t begin = 0, end; begin < events.size(); begin = end) {
-    const std::uint32_t file = events[begin].file;
-    for (end = begin; end < events.size() && events[end].file == file;) ++end;
+    while (events[begin].row >= file->end) ++file;
+    for (end = begin; end < events.size() && events[end].row < file->end;) ++end;
     const auto own = events.subspan(begin, end - begin);
-    if (files[file].times.kind() == detail::TimeColumn::Kind::position) {
-      std::stable_sort(own.begin(), own.end(), earlier);
-      for (RunEvent& event : own) event.time = kNoTime;
-    } else {
-      for (RunEvent& event : own) files[file].times.finish(std::span(&event.time, 1), files[file].name);
+    if (file->times.kind() != detail::TimeColumn::Kind::position) {
+      for (RunEvent& event : own) file->times.finish(std::span(&event.time, 1), file->name);
+      continue;
+    }
+    std::vector<std::uint64_t> rows;
+    for (const RunEvent& event : own) rows.push_back(event.row);
+    std::stable_sort(own.begin(), own.end(), earlier);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      own[i].row = rows[i];
+      own[i].time = kNoTime;
     }
   }
   if (!std::is_sorted(events.begin(), events.end(), earlier)) std::stable_sort(events.begin(), events.end(), earlier);
@@ -52,7 +60,7 @@ void order(std::span<RunEvent> events, std::span<const SourceFile> files) {
 // Moves the first of those that have one time, item and kind to the front; returns how many are left.
 std::size_t without_duplicates(std::span<RunEvent> events, std::vector<bool>& repeated,
                                std::vector<std::size_t>& rows) {
-  const auto key = [&](std::size_t row) { return std::pair(events[row].item, std::uint32_t{events[row].kind}); };
+  const auto key = [&](std::size_t row) { return std::pair(events[row].item, events[row].kind); };
   repeated.assign(events.size(), false);
   for (std::size_t begin = 0, end; begin < events.size(); begin = end) {
     for (end = begin + 1; end < events.size() && events[end].time == events[begin].time;) ++end;
@@ -95,23 +103,23 @@ class Preparation {
 
   PrepareReport run(std::span<const std::string> files) {
     for (const std::string& file : files) read(file);
-    hand_over();
-    runs_.add(full_, full_ends_, log_.user_ids().size());
+    detail::InteractionLoader::swap_events(log_, full_);
+    runs_.add(full_, log_.user_ids().size());
     full_ = {};
-    detail::EventColumns none;
-    detail::InteractionLoader::swap_events(log_, none);
     runs_.end();
     require_events();
+    if (options_.progress) options_.progress("");
+    const IdMap items = number_items();
+    group([&](std::span<const RunEvent> events, std::span<const std::size_t> sizes) { writer_.add(events, sizes); },
+          [&] { writer_.end_shard(); });
+    platform::remove_file(runs_.path());
     report_.runs = runs_.num_runs();
     report_.users = log_.user_ids().size();
-    report_.items = log_.item_ids().size();
-    if (options_.progress) options_.progress("");
-    group();
-    platform::remove_file(runs_.path());
+    report_.items = items.size();
     report_.interactions = writer_.num_events();
     report_.first_time = writer_.first_time();
     report_.last_time = writer_.last_time();
-    writer_.finish(log_, report_, options_.reading.min_rating);
+    writer_.finish(log_, items, report_, options_.reading.min_rating);
     return std::move(report_);
   }
 
@@ -137,24 +145,16 @@ class Preparation {
     std::size_t interactions = 0;
     for (bool more = true; more;) {
       const std::size_t before = log_.size(), users = log_.user_ids().size();
-      at_once([&] { more = loader.load_up_to(most); }, [&] { runs_.add(full_, full_ends_, users); });
+      at_once([&] { more = loader.load_up_to(most); }, [&] { runs_.add(full_, users); });
+      full_.clear();
       interactions += log_.size() - before;
-      ends_.emplace_back(log_.size(), static_cast<std::uint32_t>(sources_.size()));
-      if (more) hand_over();
+      if (more) detail::InteractionLoader::swap_events(log_, full_);
     }
-    sources_.push_back({detail::display_name(file), loader.times()});
+    sources_.push_back({detail::display_name(file), loader.times(), runs_.num_events() + log_.size()});
     LoadReport report = loader.report();
     report.interactions = interactions;
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     report_.files.push_back(std::move(report));
-  }
-
-  // What was read is to be sorted, what was sorted is forgotten.
-  void hand_over() {
-    full_.clear();
-    full_ends_.clear();
-    detail::InteractionLoader::swap_events(log_, full_);
-    full_ends_.swap(ends_);
   }
 
   void require_events() const {
@@ -173,8 +173,30 @@ class Preparation {
                     ": expected interactions, found none in " + std::to_string(records) + " records" + dropped);
   }
 
-  // Reads a block of histories while the one before is written.
-  void group() {
+  // Items in the order of the events. Where positions have changed that, events get their new numbers from then on.
+  IdMap number_items() {
+    const IdMap& read = log_.item_ids();
+    const auto ordered_by_position = [](const SourceFile& file) {
+      return file.times.kind() == detail::TimeColumn::Kind::position;
+    };
+    if (std::ranges::none_of(sources_, ordered_by_position)) return std::move(log_.item_ids());
+    std::vector<std::uint64_t> first_row(read.size(), std::numeric_limits<std::uint64_t>::max());
+    const auto note = [&](std::span<const RunEvent> events, std::span<const std::size_t>) {
+      for (const RunEvent& event : events) first_row[event.item] = std::min(first_row[event.item], event.row);
+    };
+    group(note, [] {});
+    std::vector<ItemHandle> items(read.size());
+    std::iota(items.begin(), items.end(), ItemHandle{0});
+    std::ranges::sort(items, [&](ItemHandle a, ItemHandle b) { return first_row[a] < first_row[b]; });
+    IdMap ids(read.kind());
+    item_of_.resize(items.size());
+    for (const ItemHandle item : items) item_of_[item] = ids.insert(read.id(item));
+    return ids;
+  }
+
+  // Reads a block of histories while the one before is given to `take`.
+  template <class Take, class EndShard>
+  void group(Take take, EndShard end_shard) {
     const std::size_t most = std::max(options_.memory / 4 * 3 / kBytesWhileGrouping, kLeastEvents);
     const auto per_user = runs_.events_of_users();
     if (options_.shards > per_user.size()) {
@@ -182,10 +204,15 @@ class Preparation {
                                                    std::to_string(per_user.size()) + " users, found " +
                                                    std::to_string(options_.shards));
     }
-    const auto events = std::accumulate(per_user.begin(), per_user.end(), std::uint64_t{0});
-    const std::vector<UserHandle> shards = ends_of_shards(per_user, events, options_.shards);
+    const std::vector<UserHandle> shards = ends_of_shards(per_user, runs_.num_events(), options_.shards);
     detail::RunReader reader(runs_, options_.memory / 4);
     Block next, ready;
+    const auto finish = [&] {
+      const std::vector<std::size_t> sizes = tidy(ready, per_user);
+      if (!sizes.empty()) take(std::span<const RunEvent>(ready.events), std::span(sizes));
+      if (ready.ends_shard) end_shard();
+    };
+    report_.duplicates = 0;
     for (std::size_t shard = 0; shard < shards.size();) {
       next.first = next.last = ready.last;
       std::size_t size = 0;
@@ -194,14 +221,15 @@ class Preparation {
       }
       next.events.resize(size);
       next.ends_shard = next.last == shards[shard];
-      at_once([&] { reader.read(next.first, next.last, next.events); }, [&] { write(ready, per_user); });
+      at_once([&] { reader.read(next.first, next.last, next.events); }, finish);
       shard += next.ends_shard ? 1 : 0;
       std::swap(next, ready);
     }
-    write(ready, per_user);
+    finish();
   }
 
-  void write(Block& block, std::span<const std::uint64_t> per_user) {
+  // Makes histories of the events of a block; returns how many each user has.
+  std::vector<std::size_t> tidy(Block& block, std::span<const std::uint64_t> per_user) {
     std::vector<std::size_t> sizes;
     std::size_t read = 0, kept = 0;
     for (UserHandle user = block.first; user < block.last; read += per_user[user++]) {
@@ -212,19 +240,22 @@ class Preparation {
       std::ranges::copy(own.first(sizes.back()), block.events.begin() + static_cast<std::ptrdiff_t>(kept));
       kept += sizes.back();
     }
-    if (!sizes.empty()) writer_.add(std::span(block.events).first(kept), sizes);
-    if (block.ends_shard) writer_.end_shard();
+    block.events.resize(kept);
+    for (RunEvent& event : block.events) {
+      if (!item_of_.empty()) event.item = item_of_[event.item];
+    }
+    return sizes;
   }
 
   const PrepareOptions& options_;
   Executor& executor_;
-  InteractionLog log_;                            // of what is read
-  detail::EventColumns full_;                     // of what is sorted
-  detail::EventRuns::FileEnds ends_, full_ends_;  // of both
+  InteractionLog log_;         // of what is read
+  detail::EventColumns full_;  // of what is sorted meanwhile
   std::vector<SourceFile> sources_;
   detail::EventRuns runs_;
   detail::PreparedWriter writer_;
   PrepareReport report_;
+  std::vector<ItemHandle> item_of_;  // by number in the log; empty: the same
   std::vector<bool> repeated_;
   std::vector<std::size_t> rows_;
 };
@@ -237,8 +268,7 @@ PrepareReport prepare_histories(std::span<const std::string> files, const std::s
   const auto require = [](bool holds, const std::string& expected, std::size_t found) {
     if (!holds) throw Error(ErrorCode::invalid_argument, expected + ", found " + std::to_string(found));
   };
-  require(!files.empty() && files.size() <= detail::kMostFiles,
-          "files: expected 1 to " + std::to_string(detail::kMostFiles), files.size());
+  require(!files.empty(), "files: expected at least 1", files.size());
   require(options.shards > 0, "shards: expected at least 1", options.shards);
   InlineExecutor calling_thread;
   PrepareReport report;

@@ -106,13 +106,14 @@ Json PreparedWriter::shards_json() const {
   return shards;
 }
 
-void PreparedWriter::finish(const InteractionLog& log, const PrepareReport& report, std::optional<float> min_rating) {
+void PreparedWriter::finish(const InteractionLog& log, const IdMap& item_ids, const PrepareReport& report,
+                            std::optional<float> min_rating) {
   for (ColumnFile* column : {&items_, &times_, &kinds_, &values_}) column->finish();
   const bool timed = last_time_ != kNoTime;
   if (!timed) platform::remove_file(directory_ / kTimesColumn);
   Json files = Json::object();
   files[kUserIdsFile] = write_ids(directory_, kUserIdsFile, log.user_ids());
-  files[kCatalogueFile] = write_ids(directory_, kCatalogueFile, log.item_ids());
+  files[kCatalogueFile] = write_ids(directory_, kCatalogueFile, item_ids);
   files[kGroupsFile] = write_groups(directory_, log.event_kinds(), begins_);
   const Json manifest{{"format", "attune prepared interactions"},
                       {"version", kPreparedVersion},

@@ -71,8 +71,9 @@ class PreparedWriter {
   // Histories of the next users back to back, ordered, with times in milliseconds; `sizes` are theirs.
   void add(std::span<const RunEvent> events, std::span<const std::size_t> sizes);
   void end_shard();
-  // The rest of the folder. `log` has the ids and the event kinds.
-  void finish(const InteractionLog& log, const PrepareReport& report, std::optional<float> min_rating);
+  // The rest of the folder. `log` has user ids and event kinds.
+  void finish(const InteractionLog& log, const IdMap& item_ids, const PrepareReport& report,
+              std::optional<float> min_rating);
   std::size_t num_events() const noexcept { return begins_.back(); }
   Timestamp first_time() const noexcept { return first_time_; }
   Timestamp last_time() const noexcept { return last_time_; }

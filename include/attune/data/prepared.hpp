@@ -40,7 +40,7 @@ struct PrepareReport {
 // Writes the folder that holds what group_by_user(clean(...)) would give for the events of all files, one behind the
 // other: the same users and items in the same order, the same histories to the bit. The unit of times is found out for
 // each file, positions order the events of a file. The folder is replaced as a whole or not at all, and what it needs
-// on the way (24 bytes an event) lies beside it. With an executor of two threads reading goes on while a run is sorted.
+// on the way (32 bytes an event) lies beside it. With an executor of two threads reading goes on while a run is sorted.
 // Throws Error: what read_interactions throws, but a file alone may be without an event; invalid_argument (no file, no
 // shard, more shards than users, a folder that holds something else), io_error (a full disk). Nothing is left then.
 ATTUNE_EXPORT PrepareReport prepare_histories(std::span<const std::string> files, const std::string& folder,
