@@ -29,6 +29,8 @@ TEST_CASE("Wrong usage ends with status 2 and names what is wrong", "[cli][usage
   check_usage_error(sandbox.attune("tune --interactions events.csv --space space.json"), "--output");
   check_usage_error(sandbox.attune("compress model"), "--output");
   check_usage_error(sandbox.attune("compress --output small"), "model");
+  check_usage_error(sandbox.attune("prepare --output folder"), "--interactions");
+  check_usage_error(sandbox.attune("prepare --interactions events.csv"), "--output");
   check_usage_error(sandbox.attune("convert events.csv"), "output");
   check_usage_error(sandbox.attune("convert events.csv events.parquet"), "events.parquet");
   check_usage_error(sandbox.attune("convert events.csv events.gz"), "events.gz");
@@ -86,7 +88,7 @@ TEST_CASE("Every verb checks the file of options that it is given", "[cli][usage
   for (const std::string verb :
        {"evaluate --model model --interactions events.csv", "recommend --model model --user u1",
         "score --model model --history i1", "inspect model", "compress model --output small",
-        "convert events.csv again.csv",
+        "convert events.csv again.csv", "prepare --interactions events.csv --output prepared",
         "embed --model '" ATTUNE_TEST_DIR "/golden/bert_d16_l1_h1' --items texts.csv --text title",
         "metrics lists.json", "doctor", "completion fish", "manual"}) {
     INFO(verb);
@@ -111,8 +113,9 @@ TEST_CASE("Help is an answer: standard output, status 0, every verb and option",
   const Run all = sandbox.attune("--help");
   CHECK(all.status == 0);
   CHECK(all.err.empty());
-  for (const std::string verb : {"train", "tune", "update", "compress", "convert", "embed", "evaluate", "recommend",
-                                 "score", "explain", "inspect", "metrics", "doctor", "completion", "manual"}) {
+  for (const std::string verb :
+       {"train", "tune", "update", "compress", "convert", "prepare", "embed", "evaluate", "recommend", "score",
+        "explain", "inspect", "metrics", "doctor", "completion", "manual"}) {
     CHECK(all.out.find(verb) != std::string::npos);
     const Run one = sandbox.attune(verb + " --help");
     CHECK(one.status == 0);
