@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "platform/memory.hpp"
+
 namespace attune::inline v0_1::detail {
 
 void EventRuns::add(const EventColumns& events, std::size_t users) {
@@ -14,6 +16,11 @@ void EventRuns::add(const EventColumns& events, std::size_t users) {
   for (std::size_t user = 0; user < users; ++user) {
     per_user_[user] += next_[user + 1];
     next_[user + 1] += next_[user];
+  }
+  if (events.users.size() > sorted_.capacity()) {
+    sorted_ = {};
+    sorted_.reserve(events.users.size());
+    platform::prefer_large_pages(sorted_.data(), sorted_.capacity() * sizeof(RunEvent));
   }
   sorted_.resize(events.users.size());
   for (std::size_t i = 0; i < sorted_.size(); ++i) {

@@ -15,6 +15,7 @@
 #include "data/byte_source.hpp"
 #include "data/event_runs.hpp"
 #include "data/prepared_files.hpp"
+#include "platform/memory.hpp"
 
 namespace attune::inline v0_1 {
 namespace {
@@ -207,6 +208,10 @@ class Preparation {
     const std::vector<UserHandle> shards = ends_of_shards(per_user, runs_.num_events(), options_.shards);
     detail::RunReader reader(runs_, options_.memory / 4);
     Block next, ready;
+    for (Block* block : {&next, &ready}) {
+      block->events.reserve(std::min(most, runs_.num_events()));
+      platform::prefer_large_pages(block->events.data(), block->events.capacity() * sizeof(RunEvent));
+    }
     const auto finish = [&] {
       const std::vector<std::size_t> sizes = tidy(ready, per_user);
       if (!sizes.empty()) take(std::span<const RunEvent>(ready.events), std::span(sizes));
