@@ -77,12 +77,13 @@ int be_host(const std::string& socket, int host, long next) {
       attune::test::make_model(), {.event_store = std::make_shared<RedisEventStore>(options_of(socket))}));
   std::atomic<long> in_flight = 0;
   for (;;) {
-    while (in_flight >= kInFlight) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    for (long now = in_flight; now >= kInFlight; now = in_flight) in_flight.wait(now);
     const Event event(host, next++);
     ++in_flight;
     recommender->observe(event.interaction(), [&in_flight, number = next - 1](bool stored) {
       if (stored && write(STDOUT_FILENO, &number, sizeof number) != sizeof number) _exit(1);
       --in_flight;
+      in_flight.notify_one();
     });
     recommender->recommend({.user = event.user});
   }
@@ -95,9 +96,7 @@ class HostProcess {
   ~HostProcess() { kill(); }
   void kill() {
     if (process_ <= 0) return;
-    ::kill(process_, SIGKILL);
-    int status = 0;
-    waitpid(process_, &status, 0);
+    const int status = attune::test::kill_child(process_);
     process_ = 0;
     while (listen()) {
     }

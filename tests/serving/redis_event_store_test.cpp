@@ -764,7 +764,7 @@ TEST_CASE("What a host observes of a user while it merges him is lost by neither
     for (; !done; ++appended) {
       store.append(std::vector<Interaction>{{.user = "cookie", .item = "i1"}}, told.completion());
       if (appended == 10) begun.set_value();
-      std::this_thread::sleep_for(std::chrono::microseconds(100));
+      std::this_thread::sleep_for(std::chrono::microseconds(100));  // the pace of the load; nothing waits on it
     }
   });
   begun.get_future().wait();

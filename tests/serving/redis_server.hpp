@@ -37,6 +37,14 @@ bool becomes(Condition condition) {
   return true;
 }
 
+// As kill -9 does. Returns how the process ended, once it is gone.
+inline int kill_child(pid_t process) {
+  ::kill(process, SIGKILL);
+  int status = 0;
+  waitpid(process, &status, 0);
+  return status;
+}
+
 class RedisServer {
  public:
   static bool is_installed() {
@@ -81,12 +89,9 @@ class RedisServer {
     }
     if (!becomes([&] { return answers(); })) throw std::runtime_error("the server does not answer");
   }
-  // As kill -9 does.
   void kill() {
     if (process_ <= 0) return;
-    ::kill(process_, SIGKILL);
-    int status = 0;
-    waitpid(process_, &status, 0);
+    kill_child(process_);
     process_ = 0;
   }
 
